@@ -1,0 +1,58 @@
+# `make` runs the default experiment to its tables, `make test` the tests; both set everything up first.
+
+# Any Python from 3.11 on; used once, to make .venv.
+PYTHON ?= python3
+# The package index torch comes from. Empty: PyPI, whose torch for Linux is a CUDA build of several gigabytes.
+TORCH_INDEX ?=
+# A name in experiments/, laid over config.yaml. Empty: config.yaml alone, the default experiment.
+EXPERIMENT ?=
+CORES ?= all
+# More arguments for snakemake; in `make test`, for pytest.
+ARGS ?=
+
+MAKEFLAGS += --no-print-directory
+IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
+EXPERIMENT_FILE := $(EXPERIMENT:%=experiments/%.yaml)
+SNAKEMAKE := $(IN_VENV) snakemake --cores $(CORES) $(EXPERIMENT_FILE:%=--configfile %)
+MAIN_TABLES := results/tables/table[12].md
+PRINT_TABLES := for table in $(MAIN_TABLES); do [ ! -e "$$table" ] || { echo; cat "$$table"; }; done
+
+.DEFAULT_GOAL := all
+.PHONY: help setup all report test lint clean
+
+help:  ## list the targets
+	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
+	@sed -n 's/^\([a-z]*\):.*  ## /  \1\t/p' Makefile | expand -t 12
+	@echo 'Without a GPU: make TORCH_INDEX=https://download.pytorch.org/whl/cpu'
+	@echo '(PyTorch from PyPI is, on Linux, a CUDA build of several gigabytes.)'
+
+setup:  ## make .venv with the pinned packages; find or install a LaTeX engine
+	@PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
+	@sh envs/latex.sh
+
+all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf and report.zip
+	@# Where all but the PDF succeeded, the tables are up to date and still printed.
+	@$(SNAKEMAKE) $(ARGS) || { status=$$?; \
+	    if $(SNAKEMAKE) --dry-run $$(ls $(MAIN_TABLES) 2>/dev/null) 2>&1 | grep -q 'Nothing to be done'; \
+	    then $(PRINT_TABLES); fi; \
+	    sh envs/latex.sh; exit $$status; }
+	@if [ -e reports/tables.pdf ] && { [ ! -e reports/report.zip ] || \
+	    [ -n "$$(find reports/tables.pdf results/summary/runs.parquet -newer reports/report.zip 2>/dev/null)" ]; }; \
+	    then $(SNAKEMAKE) --report reports/report.zip; fi
+	@$(PRINT_TABLES); echo; ls reports/tables.pdf
+
+report: setup $(EXPERIMENT_FILE)  ## make reports/report.zip, Snakemake's own report, anew
+	@$(SNAKEMAKE) --report reports/report.zip
+
+test: setup  ## run the tests
+	@$(IN_VENV) pytest $(ARGS)
+
+lint: setup  ## check the style of the code and of the workflow
+	@$(IN_VENV) ruff check
+	@$(IN_VENV) ruff format --check
+	@$(IN_VENV) snakefmt --check Snakefile rules
+	@$(IN_VENV) snakemake --lint
+
+clean:  ## remove what was generated; downloads (results/sources) and .venv stay
+	@find results -mindepth 1 -maxdepth 1 ! -name sources ! -name .gitkeep -exec rm -rf {} +
+	@rm -f reports/*.pdf reports/*.zip

@@ -1,0 +1,50 @@
+"""Iterative and neighbor-assisted model editing, from downloads to the paper's tables.
+
+{run} is {model}/{dataset}/{method}/trial{trial}. What ends up where:
+
+    results/sources/{source}/                          what was fetched, verified
+    results/models/{model}/                            the prepared model
+    results/facts/{dataset}.parquet                    the edit cases
+    results/neighbors/{model}/{dataset}.parquet        the filter of Appendix B.2
+    results/splits/{model}/{dataset}/{sample}.parquet  the cases of each trial
+    results/prefixes/{owner}.parquet                   prefix templates, of a model or a method
+    results/moments/{model}/{corpus}/{layer}.safetensors
+    results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
+    results/scores/{run}.parquet, results/collapse/{run}.parquet
+    results/summary/{runs,table1,table2}.parquet
+    results/tables/table{n}.{tex,csv,md}, results/figures/{figure}.{pdf,png}
+    reports/tables.pdf
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.9")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/fetch.smk"
+include: "rules/prepare.smk"
+include: "rules/statistics.smk"
+include: "rules/edit.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    tables,
+    fetch_source,
+    render_table,
+    compile_pdf,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.compile_pdf.output,
+        rules.tables.input,
+
+

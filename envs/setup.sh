@@ -1,0 +1,73 @@
+#!/bin/sh
+# Makes .venv and installs the pinned packages into it; `make setup` calls it with PYTHON and TORCH_INDEX set.
+# Silent and quick where nothing has changed: .venv/.installed keeps the checksum of what it was made from.
+set -eu
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+venv=.venv
+installed=$venv/.installed
+wanted=$({ pwd -P; cat pyproject.toml constraints.txt; } | cksum)
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+venv_runs() { "$venv/bin/python" -c '' 2>/dev/null; }
+
+# A virtual environment carries its own path in every command: one that was moved or copied is useless.
+venv_is_here() { grep -qF "$(pwd -P)/$venv" "$venv/bin/activate" 2>/dev/null; }
+
+check_python() {
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ||
+        fail "$python does not run; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3"
+    case $version in
+        3.1[1-9] | 3.[2-9][0-9] | [4-9].*) ;;
+        *) fail "$python is Python $version, but 3.11 or newer is needed; name one: make PYTHON=python3.12" ;;
+    esac
+    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        fail "$python has no venv module; on Debian and Ubuntu: apt-get install python3-venv"
+}
+
+pip_install() {
+    what=$1; shift
+    "$venv/bin/python" -m pip --disable-pip-version-check install --constraint constraints.txt "$@" ||
+        fail "could not install $what, see pip's message above (is the network there?); then run the same command again"
+}
+
+install_torch() {
+    torch=$(sed -n 's/^torch==//p' constraints.txt)
+    found=$("$venv/bin/python" -c 'from importlib.metadata import version as v; print(v("torch").split("+")[0])' \
+        2>/dev/null) || found=none
+    [ "$found" != "$torch" ] || return 0
+    quiet=-qq
+    [ ! -t 1 ] || quiet=    # in a terminal pip shows the progress of its largest download
+    if [ -n "${TORCH_INDEX:-}" ]; then
+        say "installing torch $torch from $TORCH_INDEX"
+        # Without its dependencies: such an index holds other versions of them than those pinned here.
+        pip_install torch $quiet --no-deps --index-url "$TORCH_INDEX" "torch==$torch"
+    else
+        say "installing torch $torch"
+        command -v nvidia-smi >/dev/null 2>&1 || say "no GPU found, but PyPI's torch for Linux is a CUDA build of" \
+            "several GB; a smaller one: make TORCH_INDEX=https://download.pytorch.org/whl/cpu"
+        pip_install torch $quiet "torch==$torch"
+    fi
+}
+
+if [ "$(cat "$installed" 2>/dev/null)" = "$wanted" ] && venv_runs; then
+    exit 0
+fi
+if ! { venv_runs && venv_is_here; }; then
+    check_python
+    say "making $venv with Python $version"
+    rm -rf "$venv"
+    "$python" -m venv "$venv" || { rm -rf "$venv"; fail "$python could not make $venv, see its message above"; }
+fi
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then    # made by uv, or interrupted
+    "$venv/bin/python" -m ensurepip >/dev/null || fail "$venv has no pip; remove $venv and run this again"
+fi
+pip_install pip -qq pip setuptools
+install_torch
+say "installing the other packages (a minute or two)"
+pip_install "the packages of pyproject.toml" -qq --no-build-isolation --editable '.[test]'
+echo "$wanted" >"$installed"
+say "$venv is ready"

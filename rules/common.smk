@@ -1,0 +1,58 @@
+"""The checked experiment that all rules ask, and what they share."""
+
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+HOUSE = Path(workflow.basedir)
+sys.path.append(str(HOUSE / "scripts"))
+
+from reedit.code_digest import code_digest
+from reedit.errors import InputError
+from reedit.experiment import Experiment
+
+try:
+    experiment = Experiment(
+        config, yaml.safe_load((HOUSE / "rules/schemas/config.schema.yaml").read_text()), Path.cwd()
+    )
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    source="[^/]+",
+    model="[^/]+",
+    dataset="[^/]+",
+    corpus="[^/]+",
+    method="[^/]+",
+    sample="[^/]+",
+    owner="[^/]+(/[^/]+)?",
+    trial=r"\d+",
+    n=r"\d+",
+
+
+def code(rule_name):
+    """The params entry that reruns a rule when code that its script uses changes."""
+    return {"code": code_digest(HOUSE / f"scripts/{rule_name}.py")}
+
+
+def fetched(section, key="source"):
+    """The fetched folder of the source that a definition of `section` names, as an input function."""
+    kind = section[:-1] if section != "corpora" else "corpus"
+    return lambda wildcards: f"results/sources/{config[section][wildcards[kind]][key]}"
+
+
+def run_of(wildcards):
+    """The run that the wildcards of an edit, score or collapse job spell."""
+    return experiment.runs["{model}/{dataset}/{method}/trial{trial}".format(**wildcards)]
+
+
+def dtype_of(wildcards):
+    return config["models"][wildcards.model]["dtype"]
+
+
+def run_files(template):
+    """A file of every run, in the configuration's order."""
+    return [template.format(run=path) for path in experiment.runs]

@@ -1,0 +1,16 @@
+rule fetch_source:
+    input:
+        lambda wildcards: experiment.local_path(wildcards.source) or [],
+    output:
+        directory("results/sources/{source}"),
+    log:
+        "results/logs/fetch_source/{source}.log",
+    params:
+        settings=lambda wildcards: {
+            "source": config["sources"][wildcards.source],
+            "base": str(experiment.base),
+        },
+    conda:
+        "../envs/edit.yaml"
+    script:
+        "../scripts/fetch_source.py"

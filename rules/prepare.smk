@@ -1,0 +1,111 @@
+rule prepare_model:
+    input:
+        source=fetched("models"),
+    output:
+        directory("results/models/{model}"),
+    log:
+        "results/logs/prepare_model/{model}.log",
+    benchmark:
+        "results/benchmarks/prepare_model/{model}.tsv"
+    params:
+        settings=lambda wildcards: {
+            "source": config["sources"][config["models"][wildcards.model]["source"]]
+        },
+        code=code("prepare_model"),
+    conda:
+        "../envs/edit.yaml"
+    script:
+        "../scripts/prepare_model.py"
+
+
+rule normalise_facts:
+    input:
+        source=fetched("datasets"),
+    output:
+        "results/facts/{dataset}.parquet",
+    log:
+        "results/logs/normalise_facts/{dataset}.log",
+    params:
+        settings=lambda wildcards: {
+            "dataset": wildcards.dataset,
+            "format": config["datasets"][wildcards.dataset]["format"],
+        },
+        code=code("normalise_facts"),
+    conda:
+        "../envs/edit.yaml"
+    script:
+        "../scripts/normalise_facts.py"
+
+
+rule filter_neighbors:
+    input:
+        model="results/models/{model}",
+        facts="results/facts/{dataset}.parquet",
+    output:
+        "results/neighbors/{model}/{dataset}.parquet",
+    log:
+        "results/logs/filter_neighbors/{model}/{dataset}.log",
+    benchmark:
+        "results/benchmarks/filter_neighbors/{model}/{dataset}.tsv"
+    params:
+        settings=lambda wildcards: {
+            "dtype": dtype_of(wildcards),
+            "in_file_order": experiment.neighbors_in_file_order(wildcards.model, wildcards.dataset),
+            "seed": config["seed"],
+        },
+        code=code("filter_neighbors"),
+    threads: 8
+    conda:
+        "../envs/edit.yaml"
+    script:
+        "../scripts/filter_neighbors.py"
+
+
+rule sample_split:
+    input:
+        facts="results/facts/{dataset}.parquet",
+        neighbors=lambda wildcards: (
+            "results/neighbors/{model}/{dataset}.parquet"
+            if experiment.split_entry(**wildcards).eligible
+            else []
+        ),
+    output:
+        "results/splits/{model}/{dataset}/{sample}.parquet",
+    log:
+        "results/logs/sample_split/{model}/{dataset}/{sample}.log",
+    params:
+        settings=lambda wildcards: {
+            "edits": experiment.split_entry(**wildcards).edits,
+            "trials": experiment.split_entry(**wildcards).trials,
+            "eligible": experiment.split_entry(**wildcards).eligible,
+            "assisting": experiment.split_entry(**wildcards).assisting,
+            "seed": config["seed"],
+        },
+        code=code("sample_split"),
+    conda:
+        "../envs/edit.yaml"
+    script:
+        "../scripts/sample_split.py"
+
+
+rule sample_prefixes:
+    input:
+        model=lambda wildcards: f"results/models/{wildcards.owner.split('/')[0]}",
+        source=lambda wildcards: (
+            f"results/sources/{experiment.prefixes(wildcards.owner)['source']}"
+            if "source" in experiment.prefixes(wildcards.owner)
+            else []
+        ),
+    output:
+        "results/prefixes/{owner}.parquet",
+    log:
+        "results/logs/sample_prefixes/{owner}.log",
+    params:
+        settings=lambda wildcards: experiment.prefixes(wildcards.owner),
+        dtype=lambda wildcards: {"dtype": config["models"][wildcards.owner.split("/")[0]]["dtype"]},
+        code=code("sample_prefixes"),
+    threads: 8
+    conda:
+        "../envs/edit.yaml"
+    script:
+        "../scripts/sample_prefixes.py"

@@ -1,0 +1,98 @@
+TEMPLATES = HOUSE / "reports/templates"
+TABLES = ["1", "2"]
+FIGURES = ["perplexity", "scores"]
+
+
+rule tables:
+    input:
+        expand("results/tables/table{n}.{ext}", n=TABLES, ext=["tex", "csv", "md"]),
+        expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
+
+
+rule summarise_runs:
+    input:
+        scores=run_files("results/scores/{run}.parquet"),
+        collapse=run_files("results/collapse/{run}.parquet"),
+        iterations=run_files("results/edits/{run}/iterations.parquet"),
+    output:
+        runs="results/summary/runs.parquet",
+        table1="results/summary/table1.parquet",
+        table2="results/summary/table2.parquet",
+    log:
+        "results/logs/summarise_runs.log",
+    params:
+        settings={
+            "runs": [experiment.identity(run) for run in experiment.runs.values()],
+            "seed": config["seed"],
+        },
+        code=code("summarise_runs"),
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../scripts/summarise_runs.py"
+
+
+rule render_table:
+    input:
+        table="results/summary/table{n}.parquet",
+        template=[TEMPLATES / "table{n}.tex.j2", TEMPLATES / "macros.tex.j2"],
+    output:
+        tex="results/tables/table{n}.tex",
+        csv=report(
+            "results/tables/table{n}.csv",
+            caption="../reports/captions/table{n}.rst",
+            category="Tables",
+            labels={"table": "{n}"},
+        ),
+        md="results/tables/table{n}.md",
+    log:
+        "results/logs/render_table/table{n}.log",
+    params:
+        code=code("render_table"),
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../scripts/render_table.py"
+
+
+rule draw_figure:
+    input:
+        runs="results/summary/runs.parquet",
+    output:
+        pdf="results/figures/{figure}.pdf",
+        png=report(
+            "results/figures/{figure}.png",
+            caption="../reports/captions/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "results/logs/draw_figure/{figure}.log",
+    params:
+        code=code("draw_figure"),
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../scripts/draw_figure.py"
+
+
+rule compile_pdf:
+    input:
+        runs="results/summary/runs.parquet",
+        tables=expand("results/tables/table{n}.tex", n=TABLES),
+        figures=expand("results/figures/{figure}.pdf", figure=FIGURES),
+        template=[TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"],
+    output:
+        pdf=report(
+            "reports/tables.pdf",
+            caption="../reports/captions/tables_pdf.rst",
+            category="Document",
+        ),
+    log:
+        "results/logs/compile_pdf.log",
+    params:
+        code=code("compile_pdf"),
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../scripts/compile_pdf.py"

@@ -1,0 +1,24 @@
+rule collect_moments:
+    input:
+        model="results/models/{model}",
+        source=fetched("corpora"),
+    output:
+        directory("results/moments/{model}/{corpus}"),
+    log:
+        "results/logs/collect_moments/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/collect_moments/{model}/{corpus}.tsv"
+    params:
+        settings=lambda wildcards: {
+            "format": config["corpora"][wildcards.corpus]["format"],
+            "samples": config["corpora"][wildcards.corpus]["samples"],
+            "max_tokens": config["corpora"][wildcards.corpus]["max_tokens"],
+            "layers": experiment.layers(wildcards.model, wildcards.corpus),
+            "dtype": dtype_of(wildcards),
+        },
+        code=code("collect_moments"),
+    threads: 8
+    conda:
+        "../envs/edit.yaml"
+    script:
+        "../scripts/collect_moments.py"

@@ -1,0 +1,26 @@
+"""Collect the second moments of all edited layers in one pass."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit.corpora import documents
+from reedit.job import job
+from reedit.language_model import LanguageModel
+from reedit.moments import collect_moments, write_moment
+from reedit.preparation import model_revision
+from reedit.sources import payload
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0], snakemake.threads):
+    settings, folder = snakemake.params.settings, Path(snakemake.input.model)
+    model = LanguageModel.load(folder, settings["dtype"])
+    model.check_layers(settings["layers"])
+    size = {"samples": settings["samples"], "max_tokens": settings["max_tokens"]}
+    texts = documents(payload(Path(snakemake.input.source)), settings["format"], **size)
+    moments, count = collect_moments(model, texts, settings["layers"], settings["max_tokens"])
+    metadata = {key: str(value) for key, value in (size | {"samples": len(texts)}).items()}
+    metadata |= {"corpus": snakemake.wildcards.corpus, "count": str(count), "model": model_revision(folder)}
+    for layer, moment in moments.items():
+        write_moment(moment, Path(snakemake.output[0]) / f"{layer}.safetensors", metadata)

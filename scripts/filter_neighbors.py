@@ -1,0 +1,24 @@
+"""Ask the unedited model about every neighbor (Appendix B.2)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.facts import read_facts
+from reedit.job import job
+from reedit.language_model import LanguageModel
+from reedit.neighbors import filter_neighbors
+from reedit.preparation import model_revision
+from reedit.provenance import provenance
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0], snakemake.threads):
+    settings, folder = snakemake.params.settings, Path(snakemake.input.model)
+    fixed = parquet.read_provenance(snakemake.input.facts)["fixed_roles"]
+    model = LanguageModel.load(folder, settings["dtype"])
+    in_file_order = fixed or settings["in_file_order"]
+    rows = filter_neighbors(model, read_facts(Path(snakemake.input.facts)), in_file_order, settings["seed"])
+    made_by = provenance(settings, {"model_revision": model_revision(folder)})
+    parquet.write(rows, snakemake.output[0], "neighbors", made_by)

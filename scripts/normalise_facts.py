@@ -1,0 +1,20 @@
+"""Read a dataset in its own format and write its facts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit.facts import load_counterfact, write_facts
+from reedit.job import job
+from reedit.provenance import provenance
+from reedit.sources import payload
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]) as log:
+    dataset = load_counterfact(payload(Path(snakemake.input.source)))
+    log.info(
+        "%d facts; %d neighbors dropped, their subject unknown", len(dataset.facts), dataset.dropped
+    )
+    known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
+    write_facts(dataset.facts, Path(snakemake.output[0]), provenance(snakemake.params.settings, known))

@@ -1,0 +1,51 @@
+"""ME-PPL: perplexity on general texts, which rises when an edited model collapses (paper, section 4.1)."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reedit.errors import InputError
+from reedit.facts import read_json_list
+from reedit.language_model import LanguageModel
+from reedit.likelihood import likelihoods
+from reedit.tokens import LabelledRow, encode
+
+
+def read_texts(path: Path) -> list[str]:
+    """The texts of a file in the form of ME-PPL-50: a JSON list of objects with the field Text."""
+    texts = []
+    for index, item in enumerate(read_json_list(path)):
+        if not isinstance(item, dict) or not isinstance(item.get("Text"), str) or not item["Text"].strip():
+            raise InputError(f"{path}: text {index}: expected an object with a non-empty string Text")
+        texts.append(item["Text"])
+    if not texts:
+        raise InputError(f"{path}: holds no text, expected at least one")
+    return texts
+
+
+def check_collapse(model: LanguageModel, texts: Sequence[str], k: int) -> list[dict[str, Any]]:
+    """Rows of the schema ``collapse`` for the model as it is (design, sections 3 and 5).
+
+    Of N tokens the first cannot be predicted: `ppl` divides the NLL of the N - 1 others by N - 1 and reads
+    the text as the tokenizer begins it; `ppl_released` divides by N.
+    """
+    rows = []
+    for text in texts:
+        ids = encode(model.tokenizer, text)
+        if len(ids) < 2:
+            raise InputError(f"text {text!r}: {len(ids)} token, expected at least two")
+        rows.append(LabelledRow(tuple(ids[:-1]), tuple(ids[1:])))
+    return [
+        {
+            "k": k,
+            "text": text,
+            "ppl_released": _exp(-sum(said.logp) / (len(row.ids) + 1)),
+            "ppl": _exp(-sum(said.logp) / len(row.ids)),
+        }
+        for text, row, said in zip(texts, rows, likelihoods(model, rows), strict=True)
+    ]
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf

@@ -1,0 +1,95 @@
+"""The configuration checked at the door: one line for the first thing that is wrong with it."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, relevance
+
+from reedit.errors import InputError
+
+
+def check_configuration(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Raise InputError if `config` does not follow the JSON schema; then check names across definitions."""
+    errors = list(Draft202012Validator(schema).iter_errors(config))
+    if errors:
+        raise InputError(_one_line(_deepest(errors)))
+    check_references(config)
+
+
+def _deepest(errors: Iterable[ValidationError]) -> ValidationError:
+    """The most telling error: an unknown or missing key first, else the one nearest to the value at fault."""
+    telling = [e for e in errors if e.validator in ("additionalProperties", "required")]
+    return telling[0] if telling else max(errors, key=relevance)
+
+
+def _one_line(error: ValidationError) -> str:
+    """Key path, value, what was expected, and the nearest known name."""
+    path = _path(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in known)
+        return f"config: {_path([*error.absolute_path, unknown])}: unknown key{nearest(unknown, known)}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"config: {_path([*error.absolute_path, missing])}: missing, expected a value"
+    expected = {
+        "enum": lambda: f"one of {', '.join(map(str, error.validator_value))}",
+        "type": lambda: f"{_listed(error.validator_value)}",
+        "pattern": lambda: f"text of the form {error.validator_value}",
+        "minimum": lambda: f"at least {error.validator_value}",
+        "minItems": lambda: f"at least {error.validator_value} entry",
+        "multipleOf": lambda: f"a multiple of {error.validator_value}",
+        "oneOf": lambda: "all, or a whole number of at least 1",
+    }.get(error.validator, lambda: error.message)()
+    hint = nearest(error.instance, error.validator_value) if error.validator == "enum" else ""
+    return f"config: {path}: found {error.instance!r}, expected {expected}{hint}"
+
+
+def _listed(kinds: str | list[str]) -> str:
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+
+
+def _path(keys: Iterable[Any]) -> str:
+    text = ""
+    for key in keys:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+    return text or "(top level)"
+
+
+def nearest(name: Any, known: Iterable[Any]) -> str:
+    """" (did you mean X?)", or the list of what is known."""
+    known = [str(item) for item in known]
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(known) or 'none'})"
+
+
+def check_references(config: Mapping[str, Any]) -> None:
+    """Raise InputError if a definition or a run names something that is not defined."""
+
+    def expect(path: str, name: str, section: str) -> None:
+        if name not in config[section]:
+            raise InputError(f"config: {path}: unknown {section[:-1]} {name!r}{nearest(name, config[section])}")
+
+    for section in ("models", "datasets", "corpora"):
+        for name, definition in config[section].items():
+            expect(f"{section}.{name}.source", definition["source"], "sources")
+    expect("collapse.source", config["collapse"]["source"], "sources")
+    for section in ("models", "methods"):
+        for name, definition in config[section].items():
+            prefixes = definition.get("prefixes", {})
+            if "source" in prefixes:
+                expect(f"{section}.{name}.prefixes.source", prefixes["source"], "sources")
+    for index, run in enumerate(config["runs"]):
+        for key, section in [("model", "models"), ("dataset", "datasets")]:
+            expect(f"runs[{index}].{key}", run[key], section)
+        if run["corpus"] not in config["corpora"]:
+            hint = nearest(run["corpus"], config["corpora"])
+            raise InputError(f"config: runs[{index}].corpus: unknown corpus {run['corpus']!r}{hint}")
+        for method in run["methods"]:
+            expect(f"runs[{index}].methods", method, "methods")
+        if run.get("extend_to", run["iterations"]) < run["iterations"]:
+            raise InputError(f"config: runs[{index}].extend_to: found {run['extend_to']}, expected at least iterations")
+        if run["edits"] == "all" and run.get("trials", 1) != 1:
+            raise InputError(f"config: runs[{index}].trials: found {run['trials']}, expected 1 with edits: all")

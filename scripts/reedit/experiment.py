@@ -1,0 +1,266 @@
+"""A typed view of the configuration: entries of `runs`, the runs they expand to, and their settings."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from reedit.configuration import check_configuration, nearest
+from reedit.errors import InputError
+from reedit.hyperparameters import read_hyperparameters
+
+
+@dataclass(frozen=True)
+class Method:
+    """A definition of `methods`: an algorithm, and how neighbors assist it."""
+
+    name: str
+    algorithm: str
+    assisting: int  # neighbors in the loss, 0 for none
+    prefixed: bool
+    choice: str
+    protocol: str | None  # overrides the entry's
+    prefixes: bool  # has prefix templates of its own
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of `runs`, with defaults and overrides resolved."""
+
+    index: int
+    model: str
+    dataset: str
+    methods: tuple[Method, ...]
+    corpus: str
+    edits: int | str
+    trials: int
+    iterations: int
+    extend_to: int | None
+    stop: str
+    eligible: bool
+    protocol: str
+
+    @property
+    def assisting(self) -> list[list[Any]]:
+        """[count, choice] of the assisted methods, each once, in a fixed order (plain lists for params)."""
+        return sorted([n, c] for n, c in {(m.assisting, m.choice) for m in self.methods if m.assisting})
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the entry needs the neighbor filter of Appendix B.2."""
+        return self.eligible or bool(self.assisting)
+
+    @property
+    def sample(self) -> str:
+        """Name of the split; entries that sample alike share it."""
+        name = f"{self.edits}x{self.trials}"
+        if self.eligible:
+            name += "".join(["-eligible", *(f"-{count}{choice}" for count, choice in self.assisting)])
+        return name
+
+
+@dataclass(frozen=True)
+class Run:
+    """One editing job: a method on one trial of an entry."""
+
+    entry: Entry
+    method: Method
+    trial: int
+
+    @property
+    def path(self) -> str:
+        return f"{self.entry.model}/{self.entry.dataset}/{self.method.name}/trial{self.trial}"
+
+    @property
+    def protocol(self) -> str:
+        return self.method.protocol or self.entry.protocol
+
+    @property
+    def prefixes(self) -> str:
+        """Owner of the prefix templates: the model, or the method where it has its own."""
+        own = f"{self.entry.model}/{self.method.name}"
+        return own if self.method.prefixes else self.entry.model
+
+
+class Experiment:
+    """Everything the rules ask of a configuration; it is checked when this is made.
+
+    `base` is the folder that relative paths start from. Raises InputError with one line.
+    """
+
+    def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any], base: Path) -> None:
+        check_configuration(config, schema)
+        self.config = config
+        self.base = base
+        self.entries = [self._entry(index, run) for index, run in enumerate(config["runs"])]
+        self.runs = {run.path: run for run in self._distinct_runs()}
+        for run in self.runs.values():
+            self.hyperparameters(run)
+        self._check_local_sources()
+
+    def _method(self, name: str) -> Method:
+        definition = self.config["methods"][name]
+        neighbors = definition.get("neighbors", {})
+        return Method(
+            name=name,
+            algorithm=definition["algorithm"],
+            assisting=neighbors.get("count", 0),
+            prefixed=neighbors.get("prefixed", False),
+            choice=neighbors.get("choice", "random"),
+            protocol=definition.get("protocol"),
+            prefixes="prefixes" in definition,
+        )
+
+    def _entry(self, index: int, run: Mapping[str, Any]) -> Entry:
+        dataset = self.config["datasets"][run["dataset"]]
+        return Entry(
+            index=index,
+            model=run["model"],
+            dataset=run["dataset"],
+            methods=tuple(self._method(name) for name in run["methods"]),
+            corpus=run["corpus"],
+            edits=run["edits"],
+            trials=run.get("trials", 1),
+            iterations=run["iterations"],
+            extend_to=run.get("extend_to"),
+            stop=run.get("stop", "none"),
+            eligible=dataset.get("eligible", run.get("eligible", False)),
+            protocol=run.get("protocol", self.config["protocol"]),
+        )
+
+    def _distinct_runs(self) -> list[Run]:
+        """All runs; two entries that give one path with different settings are refused, naming both."""
+        found: dict[str, Run] = {}
+        for entry in self.entries:
+            for method in entry.methods:
+                for trial in range(1, entry.trials + 1):
+                    run = Run(entry, method, trial)
+                    other = found.setdefault(run.path, run)
+                    same = replace(other.entry, index=0, methods=()) == replace(entry, index=0, methods=())
+                    if not same or other.entry.assisting != entry.assisting:
+                        raise InputError(
+                            f"config: runs[{other.entry.index}] and runs[{entry.index}] both give"
+                            f" results/edits/{run.path} with different settings;"
+                            " expected different definition names"
+                        )
+        return list(found.values())
+
+    def hyperparameters(self, run: Run) -> dict[str, Any]:
+        """The run's checked hyperparameters."""
+        algorithm, model = run.method.algorithm, run.entry.model
+        known = self.config["hyperparameters"].get(algorithm, {})
+        where = f"config: hyperparameters.{algorithm}.{model}"
+        if model not in known:
+            raise InputError(f"{where}: missing, needed by runs[{run.entry.index}]{nearest(model, known)}")
+        return read_hyperparameters(known[model], algorithm, where, self.base)
+
+    @cached_property
+    def used_sources(self) -> list[str]:
+        """Names of the sources that the runs need, each once."""
+        config = self.config
+        names = [config["collapse"]["source"]]
+        for entry in self.entries:
+            names += [
+                config["models"][entry.model]["source"],
+                config["datasets"][entry.dataset]["source"],
+                config["corpora"][entry.corpus]["source"],
+            ]
+        owners = {run.prefixes for run in self.runs.values()}
+        names += [self.prefixes(owner)["source"] for owner in owners if "source" in self.prefixes(owner)]
+        return list(dict.fromkeys(names))
+
+    def _check_local_sources(self) -> None:
+        for name in self.used_sources:
+            source = self.config["sources"][name]
+            if "path" not in source:
+                continue
+            path = self.base / source["path"]
+            exists = path.is_file() if source["kind"] == "file" else path.is_dir()
+            if not exists:
+                raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
+
+    def local_path(self, source: str) -> str | None:
+        """The path of a source on this machine, None for one that is downloaded."""
+        definition = self.config["sources"][source]
+        return str(self.base / definition["path"]) if "path" in definition else None
+
+    def prefixes(self, owner: str) -> dict[str, Any]:
+        """Settings of prefix templates: {source} alone, or count, tokens and seed."""
+        model, _, method = owner.partition("/")
+        settings = {"count": 5, "tokens": 10, "seed": 0} | self.config["models"][model]["prefixes"]
+        if method:
+            own = self.config["methods"][method]["prefixes"]
+            settings = own if "source" in own else {k: v for k, v in settings.items() if k != "source"} | own
+        if "source" in settings:
+            return {"source": settings["source"]}
+        return {key: settings[key] for key in ("count", "tokens", "seed")}
+
+    def layers(self, model: str, corpus: str) -> list[int]:
+        """All layers whose moments the runs of a model and corpus need."""
+        runs = [r for r in self.runs.values() if (r.entry.model, r.entry.corpus) == (model, corpus)]
+        return sorted({layer for run in runs for layer in self.hyperparameters(run)["layers"]})
+
+    def neighbors_in_file_order(self, model: str, dataset: str) -> bool:
+        """Whether every assisted method of a model and dataset takes the file's first neighbors."""
+        choices = {
+            method.choice
+            for entry in self.entries
+            if (entry.model, entry.dataset) == (model, dataset)
+            for method in entry.methods
+            if method.assisting
+        }
+        return choices == {"first"}
+
+    def split_entry(self, model: str, dataset: str, sample: str) -> Entry:
+        """An entry that the named split belongs to."""
+        return next(e for e in self.entries if (e.model, e.dataset, e.sample) == (model, dataset, sample))
+
+    def edit_settings(self, run: Run) -> dict[str, Any]:
+        """All that determines a run's edits beside its input files: plain values."""
+        return {
+            "algorithm": run.method.algorithm,
+            "assisting": run.method.assisting,
+            "choice": run.method.choice,
+            "prefixed": run.method.prefixed,
+            "protocol": run.protocol,
+            "hyperparameters": self.hyperparameters(run),
+            "iterations": run.entry.iterations,
+            "extend_to": run.entry.extend_to,
+            "stop": run.entry.stop,
+            "dtype": self.config["models"][run.entry.model]["dtype"],
+            "keep_weights": self.config["keep_weights"],
+            "seed": self.config["seed"],
+            "trial": run.trial,
+        }
+
+    def score_settings(self, run: Run) -> dict[str, Any]:
+        """All that determines a run's scores beside its input files."""
+        return {
+            "protocol": run.protocol,
+            "eligible": run.entry.eligible,
+            "assisting": run.entry.assisting,
+            "layers": self.hyperparameters(run)["layers"],
+            "dtype": self.config["models"][run.entry.model]["dtype"],
+            "trial": run.trial,
+        }
+
+    def identity(self, run: Run) -> dict[str, Any]:
+        """The columns of the summary that tell a run."""
+        return {
+            "entry": run.entry.index,
+            "model": run.entry.model,
+            "dataset": run.entry.dataset,
+            "method": run.method.name,
+            "algorithm": run.method.algorithm,
+            "assisted": run.method.assisting > 0,
+            "protocol": run.protocol,
+            "trial": run.trial,
+        }
+
+
+def digest(value: Any) -> str:
+    """Short content hash of plain values."""
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

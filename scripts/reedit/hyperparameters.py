@@ -1,0 +1,91 @@
+"""Hyperparameters of one algorithm on one model, with the keys of EasyEdit's YAML files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reedit.errors import InputError
+
+NUMBER = (int, float)
+# what the engine reads, and the type of each
+USED: Mapping[str, Any] = {
+    "layers": list,
+    "v_lr": NUMBER,
+    "v_num_grad_steps": int,
+    "clamp_norm_factor": NUMBER,
+    "v_weight_decay": NUMBER,
+    "kl_factor": NUMBER,
+    "mom2_update_weight": NUMBER,
+    "mom2_adjustment": bool,
+    "nll_loss_factor": NUMBER,
+    "fact_token": str,
+}
+# what EasyEdit's files say besides; the model's layout, the corpus and the runs say it here
+ACCEPTED = (
+    "alg_name",
+    "attn_module_tmp",
+    "batch_size",
+    "context_template_length_params",
+    "device",
+    "fp16",
+    "layer_module_tmp",
+    "layer_selection",
+    "lm_head_module",
+    "ln_f_module",
+    "max_length",
+    "mlp_module_tmp",
+    "model_name",
+    "model_parallel",
+    "mom2_dataset",
+    "mom2_dtype",
+    "mom2_n_samples",
+    "rewrite_module_tmp",
+    "rewrite_module_tmps",
+    "stats_dir",
+    "v_loss_layer",
+)
+REQUIRED = ("layers", "v_lr", "v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
+
+
+def read_hyperparameters(value: Mapping[str, Any] | str, algorithm: str, where: str, base: Path) -> dict[str, Any]:
+    """The checked hyperparameters that the engine reads.
+
+    `value` is a mapping or the path of an EasyEdit YAML file, relative to `base`. Raises InputError for an
+    unknown, missing or ill-typed key, naming `where`.
+    """
+    if isinstance(value, str):
+        where = f"{base / value}"
+        try:
+            value = yaml.safe_load((base / value).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputError(f"{where}: no such file") from error
+        except yaml.YAMLError as error:
+            raise InputError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(value, dict):
+            raise InputError(f"{where}: expected a mapping of hyperparameters")
+    unknown = sorted(set(value) - set(USED) - set(ACCEPTED))
+    if unknown:
+        raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join([*USED, *ACCEPTED])}")
+    required = REQUIRED if algorithm == "rome" else (*REQUIRED, "mom2_update_weight")
+    missing = sorted(set(required) - set(value))
+    if missing:
+        raise InputError(f"{where}: lacks {missing}, required for {algorithm}")
+    used = {key: value[key] for key in USED if key in value}
+    for key, found in used.items():
+        wrong_bool = isinstance(found, bool) and USED[key] is not bool
+        if wrong_bool or not isinstance(found, USED[key]):
+            raise InputError(f"{where}: {key}: found {found!r}, expected {_type_name(USED[key])}")
+    layers = used["layers"]
+    if not layers or any(isinstance(layer, bool) or not isinstance(layer, int) for layer in layers):
+        raise InputError(f"{where}: layers: found {layers!r}, expected a non-empty list of layer numbers")
+    if used["v_num_grad_steps"] < 1:
+        raise InputError(f"{where}: v_num_grad_steps: found {used['v_num_grad_steps']}, expected at least 1")
+    if used.get("fact_token", "subject_last") != "subject_last":
+        raise InputError(f"{where}: fact_token: found {used['fact_token']!r}, expected subject_last")
+    return used
+
+
+def _type_name(kind: Any) -> str:
+    return "a number" if kind is NUMBER else {list: "a list", int: "an integer"}.get(kind, kind.__name__)

@@ -1,0 +1,212 @@
+"""A causal language model, its tokenizer, and the layout of its architecture.
+
+The layout is all that the algorithms know of an architecture; a new one is one entry in LAYOUTS.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging as transformers_logging
+
+from reedit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where an architecture keeps what the algorithms touch (module names)."""
+
+    backbone: str  # of the model: from embeddings to the final hidden states, the last norm included
+    layers: str  # of the backbone: the list of transformer layers
+    mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
+    positions: str | None = None  # of the backbone: learned position embeddings added to the input
+
+
+LLAMA = Layout("model", "layers", "mlp.down_proj")
+LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "qwen2": LLAMA,
+    "gpt2": Layout("transformer", "h", "mlp.c_proj", positions="wpe"),
+    "gptj": Layout("transformer", "h", "mlp.fc_out"),
+}
+
+
+class _NoPositions(nn.Module):
+    """Stands for position embeddings that the hidden states already contain."""
+
+    def forward(self, position_ids: Tensor) -> Tensor:
+        return torch.zeros((), device=position_ids.device)
+
+
+class LanguageModel:
+    """A model in evaluation mode without gradients, with named access to the parts that are edited.
+
+    The weight of an edited layer is always spoken of as W of shape [d, key] (output, input), whatever
+    its storage. Edited weights are kept in fp32 and cast for the forward pass (design, section 4).
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        kind = model.config.model_type
+        if kind not in LAYOUTS:
+            raise InputError(f"no layout for the architecture {kind!r}; known: {', '.join(LAYOUTS)}")
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.layout = LAYOUTS[kind]
+        self._unedited: dict[int, Tensor] = {}  # layer -> W of theta_1, fp32
+        self._edited: dict[int, Tensor] = {}  # layer -> W of the weights as they are now, fp32
+
+    @classmethod
+    def load(cls, folder: Path | str, dtype: str = "float32", device: str | None = None) -> "LanguageModel":
+        """Load a prepared model folder; CUDA where there is one, else the CPU.
+
+        Raises InputError if the folder does not hold a model that loads from safetensors alone.
+        """
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        transformers_logging.disable_progress_bar()  # the job's own log says what is going on
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                trust_remote_code=False,
+                attn_implementation="eager" if device == "cpu" else "sdpa",
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{folder}: not a model that loads: {str(error).splitlines()[0]}") from error
+        return cls(model.to(device), tokenizer)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def backbone(self) -> nn.Module:
+        return self.model.get_submodule(self.layout.backbone)
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self.backbone.get_submodule(self.layout.layers)
+
+    @property
+    def head(self) -> nn.Module:
+        """From final hidden states [..., d] to logits [..., vocabulary]."""
+        return self.model.get_output_embeddings()
+
+    def mlp_output(self, layer: int) -> nn.Module:
+        """The edited module of a layer; its input is the key, its output the value."""
+        return self.layers[layer].get_submodule(self.layout.mlp_output)
+
+    def parameter_name(self, layer: int) -> str:
+        """The edited parameter's own name in the model's state dict."""
+        return f"{self.layout.backbone}.{self.layout.layers}.{layer}.{self.layout.mlp_output}.weight"
+
+    def check_layers(self, layers: list[int]) -> None:
+        """Raise InputError if a layer does not exist or the list is not strictly increasing."""
+        count = len(self.layers)
+        for layer in layers:
+            if not 0 <= layer < count:
+                raise InputError(f"layer {layer}: the model has layers 0 to {count - 1}")
+        if not layers or any(later <= earlier for earlier, later in zip(layers, layers[1:], strict=False)):
+            raise InputError(f"layers {layers}: expected at least one, each above the one before")
+
+    def weight(self, layer: int) -> Tensor:
+        """W of a layer as it is now: fp32, [d, key]."""
+        if layer not in self._edited:
+            self._edited[layer] = self._oriented(layer).float().clone()
+            self._unedited[layer] = self._edited[layer].clone()
+        return self._edited[layer]
+
+    def set_weight(self, layer: int, weight: Tensor) -> None:
+        """Replace W of a layer; `weight` is [d, key]."""
+        self.weight(layer)  # remembers theta_1 before the first change
+        self._edited[layer] = weight.float()
+        self._oriented(layer).copy_(weight)
+
+    def cumulative_update(self, layer: int) -> Tensor:
+        """theta_now - theta_1 of a layer: fp32, [d, key]."""
+        return self.weight(layer) - self._unedited[layer]
+
+    def set_cumulative_update(self, layer: int, update: Tensor) -> None:
+        """Make W of a layer theta_1 + `update`, [d, key]."""
+        self.weight(layer)
+        self.set_weight(layer, self._unedited[layer] + update.to(self.device))
+
+    def export_updates(self, layers: list[int]) -> dict[str, Tensor]:
+        """Cumulative updates under the parameters' own names and shapes, fp32, on the CPU."""
+        return {
+            self.parameter_name(layer): self._stored(layer, self.cumulative_update(layer)).cpu().contiguous()
+            for layer in layers
+        }
+
+    def import_updates(self, updates: Mapping[str, Tensor], layers: list[int]) -> None:
+        """The reverse of `export_updates`."""
+        for layer in layers:
+            self.set_cumulative_update(layer, self._stored(layer, updates[self.parameter_name(layer)]))
+
+    def _oriented(self, layer: int) -> Tensor:
+        """A view of the stored parameter as [d, key]."""
+        return self._stored(layer, self.mlp_output(layer).weight.data)
+
+    def _stored(self, layer: int, weight: Tensor) -> Tensor:
+        """[d, key] <-> the parameter's own shape: Conv1D keeps [key, d], Linear [d, key]."""
+        return weight.T if isinstance(self.mlp_output(layer), Conv1D) else weight
+
+    def tail(self, after: int) -> nn.Module:
+        """The backbone from the input of layer `after + 1` on, sharing all weights.
+
+        Called with ``inputs_embeds`` = the output of layer `after`.
+        """
+        tail = copy.copy(self.backbone)
+        tail._modules = dict(self.backbone._modules)
+        tail._modules[self.layout.layers] = self.layers[after + 1 :]
+        if self.layout.positions:
+            tail._modules[self.layout.positions] = _NoPositions()
+        return tail
+
+
+class _StopForward(Exception):
+    """Raised in a hook to end a forward pass whose rest is not needed."""
+
+
+@contextmanager
+def captured(inputs: Mapping[str, nn.Module], outputs: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Collect the first input or output tensor of modules by name; hooks are gone on every way out."""
+    seen: dict[str, Tensor] = {}
+
+    def keep_input(name: str):
+        return lambda module, args: seen.__setitem__(name, args[0])
+
+    def keep_output(name: str):
+        return lambda module, args, out: seen.__setitem__(name, out[0] if isinstance(out, tuple) else out)
+
+    handles = [m.register_forward_pre_hook(keep_input(n)) for n, m in inputs.items()]
+    handles += [m.register_forward_hook(keep_output(n)) for n, m in outputs.items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def stopped_after(module: nn.Module) -> Iterator[None]:
+    """End any forward pass inside the block once `module` has run; its other hooks have run by then."""
+
+    def stop(*_: object) -> None:
+        raise _StopForward
+
+    handle = module.register_forward_hook(stop)
+    try:
+        yield
+    except _StopForward:
+        pass
+    finally:
+        handle.remove()

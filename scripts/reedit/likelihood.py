@@ -1,0 +1,97 @@
+"""Teacher-forced log-probabilities and argmaxes of labelled rows: one forward pass serves all measures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from reedit.batches import by_length, padded
+from reedit.language_model import LanguageModel
+from reedit.tokens import LabelledRow
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What the model says of one row's labels, label by label."""
+
+    logp: tuple[float, ...]  # log-probability of each label
+    argmax: tuple[int, ...]  # the most likely token at each label's place
+
+    @property
+    def mean_logp(self) -> float:
+        return sum(self.logp) / len(self.logp)
+
+
+def covering_inputs(inputs: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """The inputs that are not the beginning of another one, and for each input the one that covers it.
+
+    A causal model computes the same at the positions of a beginning, so that a prompt is read once
+    for all the targets that follow it.
+    """
+    order = sorted(set(inputs), reverse=True)
+    longest: list[tuple[int, ...]] = []
+    cover: dict[tuple[int, ...], int] = {}
+    for ids in order:  # in this order a beginning follows directly what it is the beginning of
+        if not (longest and longest[-1][: len(ids)] == ids):
+            longest.append(ids)
+        cover[ids] = len(longest) - 1
+    return longest, [cover[ids] for ids in inputs]
+
+
+@torch.no_grad()
+def likelihoods(
+    model: LanguageModel,
+    rows: Sequence[LabelledRow],
+    budget: int = 2048,
+    report: Callable[[int], None] | None = None,
+) -> list[Likelihood]:
+    """The likelihood of every row's labels, in order.
+
+    `budget`: padded token positions per forward pass; `report` is called with the rows done so far.
+    """
+    inputs, cover = covering_inputs([row.ids for row in rows])
+    members: list[list[int]] = [[] for _ in inputs]
+    for index, covering in enumerate(cover):
+        members[covering].append(index)
+    results: list[Likelihood | None] = [None] * len(rows)
+    done = 0
+    for batch in by_length([len(ids) for ids in inputs], budget):
+        ids, mask = padded([inputs[index] for index in batch], 0, model.device)
+        hidden = model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)[0]  # [b, length, d]
+        places, labels, owners = [], [], []
+        for line, index in enumerate(batch):
+            for member in members[index]:
+                row = rows[member]
+                first = len(row.ids) - len(row.labels)
+                places += [(line, first + j) for j in range(len(row.labels))]
+                labels += row.labels
+                owners.append(member)
+        where = torch.tensor(places, device=model.device)  # [n, 2]
+        logits = model.head(hidden[where[:, 0], where[:, 1]]).float()  # [n, vocabulary]
+        label = torch.tensor(labels, device=model.device)
+        logp = (logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1)).tolist()
+        argmax = logits.argmax(1).tolist()
+        start = 0
+        for member in owners:
+            end = start + len(rows[member].labels)
+            results[member] = Likelihood(tuple(logp[start:end]), tuple(argmax[start:end]))
+            start = end
+        done += len(owners)
+        if report:
+            report(done)
+    return results
+
+
+@torch.no_grad()
+def greedy_continuations(
+    model: LanguageModel, prompts: Sequence[Sequence[int]], lengths: Sequence[int], budget: int = 2048
+) -> list[tuple[int, ...]]:
+    """Greedy continuations of token ids, `lengths[i]` tokens each, by repeated forward passes."""
+    texts = [tuple(prompt) for prompt in prompts]
+    found: list[tuple[int, ...]] = [() for _ in texts]
+    while waiting := [i for i in range(len(texts)) if len(found[i]) < lengths[i]]:
+        # label 0 is a stand-in: only the argmax at the last position is used
+        rows = [LabelledRow(texts[i] + found[i], (0,)) for i in waiting]
+        for i, said in zip(waiting, likelihoods(model, rows, budget), strict=True):
+            found[i] += said.argmax
+    return found

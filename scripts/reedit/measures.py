@@ -1,0 +1,105 @@
+"""The eight measures of one model: efficacy, generalization, specificity and their harmonic mean.
+
+Each comes as accuracy and as success (section 4.2). Means are taken over the prompts of a case, then
+over the cases; the bootstrap resamples cases, so that a score's three parts stay together.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reedit import parquet
+from reedit.errors import InputError
+
+METRICS = ("efficacy", "generalization", "specificity")
+KINDS = ("accuracy", "success")
+PROTOCOLS = ("corrected", "released")
+
+
+def case_means(path: Path | str) -> dict[int, np.ndarray]:
+    """Per k the means over each case's prompts, [cases, metrics, kinds], NaN where a case has no prompt.
+
+    Cases are in ascending order of case_id. Raises InputError for a metric that is not one of METRICS or
+    a value outside 0..1.
+    """
+    table = parquet.read_table(path, "scores").select(["k", "case_id", "metric", *KINDS])
+    unknown = sorted(set(table["metric"].unique().to_pylist()) - set(METRICS), key=str)
+    if unknown:
+        raise InputError(f"{path}: unknown metric {unknown[0]!r}, expected one of {', '.join(METRICS)}")
+    for kind in KINDS:
+        values = table[kind].drop_null().to_numpy()
+        if not np.all((values >= 0) & (values <= 1)):
+            raise InputError(f"{path}: a value of {kind} lies outside 0..1")
+    keys = ["k", "case_id", "metric"]
+    means = table.group_by(keys, use_threads=False).aggregate([(kind, "mean") for kind in KINDS])
+    ks, cases = means["k"].to_numpy(), means["case_id"].to_numpy()
+    metrics = np.array([METRICS.index(metric) for metric in means["metric"].to_pylist()], dtype=int)
+    values = np.stack([means[f"{kind}_mean"].to_numpy() for kind in KINDS], axis=-1)  # null becomes NaN
+    result = {}
+    for k in np.unique(ks):
+        here = ks == k
+        known, position = np.unique(cases[here], return_inverse=True)
+        result[int(k)] = np.full((len(known), len(METRICS), len(KINDS)), np.nan)
+        result[int(k)][position, metrics[here]] = values[here]
+    return result
+
+
+def harmonic(values: np.ndarray, protocol: str) -> np.ndarray:
+    """Harmonic mean over the last axis; NaN if any value is.
+
+    corrected: zero if any value is zero. released: zeros are dropped first, zero if nothing is left.
+    """
+    positive = values > 0
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=positive)
+    count, total = positive.sum(axis=-1), inverse.sum(axis=-1)
+    mean = np.divide(count, total, out=np.zeros(total.shape), where=count > 0)
+    if protocol == "corrected":
+        mean = np.where((values == 0).any(axis=-1), 0.0, mean)
+    return np.where(np.isnan(values).any(axis=-1), np.nan, mean)
+
+
+def measure(values: np.ndarray, k: int, protocol: str, weights: np.ndarray | None = None) -> np.ndarray:
+    """The eight measures in the order of parquet.MEASURES from case means [cases, metrics, kinds].
+
+    `weights` [draws, cases] says how often a case counts in each draw; the result is [draws, 8], or [8]
+    without weights. NaN where a metric has no case. At k = 0 specificity accuracy is one by definition:
+    the unedited model's answers are unchanged from its own.
+    """
+    draws = np.ones((1, len(values))) if weights is None else weights.astype(float)
+    flat = values.reshape(len(values), -1)  # [cases, 6]
+    present = ~np.isnan(flat)
+    totals, counts = draws @ np.where(present, flat, 0.0), draws @ present.astype(float)
+    means = np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
+    means = means.reshape(-1, len(METRICS), len(KINDS))
+    if k == 0:
+        unchanged = means[:, METRICS.index("specificity"), KINDS.index("accuracy")]
+        unchanged[~np.isnan(unchanged)] = 1.0
+    scores = harmonic(np.swapaxes(means, 1, 2), protocol)  # [draws, kinds]
+    result = np.concatenate([means.reshape(len(draws), -1), scores], axis=1)
+    return result[0] if weights is None else result
+
+
+def intervals(
+    trials: Sequence[np.ndarray], k: int, protocol: str, seed: int, draws: int = 1000, level: float = 0.95
+) -> np.ndarray:
+    """Percentile bootstrap intervals [8, 2] (low, high) of the mean over trials of the eight measures.
+
+    Each element of `trials` holds one trial's case means [cases, metrics, kinds]; cases are resampled
+    within a trial. A seed gives a trial the same resamples whatever the method and k, so that rows
+    can be compared. NaN where a metric has no case.
+    """
+    total = np.zeros((draws, len(parquet.MEASURES)))
+    for trial, values in enumerate(trials):
+        count = len(values)
+        weights = np.random.default_rng([seed, trial]).multinomial(count, np.full(count, 1 / count), draws)
+        total += measure(values, k, protocol, weights)
+    mean = total / len(trials)
+    tail = 50 * (1 - level)
+    result = np.full((mean.shape[1], 2), np.nan)
+    # a draw can miss every case of a rare metric; a metric without cases has no draw at all
+    for column, values in enumerate(mean.T):
+        known = values[~np.isnan(values)]
+        if known.size:
+            result[column] = np.percentile(known, [tail, 100 - tail])
+    return result

@@ -1,0 +1,44 @@
+"""What produced a table, in sentences: from the provenance that its Parquet file carries."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Notes under a table; `runs` holds the provenance of every run by its path (model/dataset/...)."""
+    if not runs:
+        return ["No run."]
+    notes = []
+    for model in _distinct(path.split("/")[0] for path in runs):
+        revisions = _distinct(p["model_revision"] for path, p in runs.items() if path.startswith(f"{model}/"))
+        notes.append(f"Model {model}, revision {', '.join(map(_short, revisions))}.")
+    samples = _distinct(
+        f"{path.split('/')[1]} ({p['edits']} edits in one batch)" for path, p in runs.items()
+    )
+    trials = len(_distinct(path.split("/")[-1] for path in runs))
+    seeds = ", ".join(_distinct(str(p["seed"]) for p in runs.values()))
+    notes.append(f"Facts: {', '.join(samples)}; {trials} mutually exclusive trial(s); seed {seeds}.")
+    corpora = _distinct(f"{p['corpus']}, {p['corpus_tokens']:,} tokens" for p in runs.values())
+    prefixes = _distinct(str(p["prefix_templates"]) for p in runs.values())
+    notes.append(f"Second moments: {'; '.join(corpora)}. Prefix templates: {', '.join(prefixes)}.")
+    protocols = _distinct(p["protocol"] for p in runs.values())
+    notes.append(f"Protocol: {', '.join(protocols)} (docs/protocols.md lists what each means).")
+    code = _distinct(p["hyperparameters_hash"] for p in runs.values())
+    notes.append(f"Hyperparameters: {', '.join(code)} (hash); {_packages(next(iter(runs.values())))}.")
+    return notes
+
+
+def _distinct(values: Any) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def _short(revision: str) -> str:
+    """A revision that can be told apart in print: its kind and 12 digits."""
+    kind, _, digits = revision.rpartition(":")
+    return f"{kind}:{digits[:12]}" if kind else digits[:12]
+
+
+def _packages(made_by: Mapping[str, Any]) -> str:
+    packages: Mapping[str, str] = made_by["packages"]
+    shown: Sequence[str] = [f"{name} {packages[name]}" for name in ("torch", "transformers") if name in packages]
+    return f"{', '.join(shown)}, {made_by['device']}"

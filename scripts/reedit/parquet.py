@@ -1,0 +1,233 @@
+"""Parquet between the rules: declared schemas, checked on write and on read, written atomically.
+
+The schemas are the results contract of the design's section 3. Provenance (model revision, seed,
+protocol, code hash, ...) travels in the file's key-value metadata under the key ``reedit``.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reedit.errors import InputError
+
+NEIGHBOR = pa.struct([("subject", pa.string()), ("prompt", pa.string()), ("object", pa.string())])
+
+MEASURES = [
+    "efficacy_accuracy",
+    "efficacy_success",
+    "generalization_accuracy",
+    "generalization_success",
+    "specificity_accuracy",
+    "specificity_success",
+    "score_accuracy",
+    "score_success",
+]
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "facts": pa.schema(
+        [
+            ("case_id", pa.int64()),
+            ("relation", pa.string()),
+            ("subject", pa.string()),
+            ("prompt", pa.string()),
+            ("target_new", pa.string()),
+            ("target_true", pa.string()),
+            ("paraphrases", pa.list_(pa.string())),
+            ("neighbors", pa.list_(NEIGHBOR)),
+        ]
+    ),
+    "neighbors": pa.schema(
+        [
+            ("case_id", pa.int64()),
+            ("neighbor", pa.int64()),  # position in the case's list of neighbors
+            ("subject", pa.string()),
+            ("prompt", pa.string()),  # full text
+            ("object", pa.string()),
+            ("predicted", pa.string()),
+            ("kept", pa.bool_()),
+            ("order", pa.int64()),  # rank in which neighbors are taken as assistants
+        ]
+    ),
+    "split": pa.schema([("trial", pa.int64()), ("position", pa.int64()), ("case_id", pa.int64())]),
+    "prefixes": pa.schema([("template", pa.string())]),
+    "targets": pa.schema(
+        [
+            ("k", pa.int64()),
+            ("case_id", pa.int64()),
+            ("steps", pa.int64()),  # Adam updates made
+            ("ppl_initial", pa.float64()),
+            ("ppl_target", pa.float64()),
+            ("ppl_edited", pa.float64()),
+            ("hidden_norm", pa.float64()),
+            ("delta_norm", pa.float64()),
+            ("residual_before", pa.float64()),
+            ("residual_after", pa.float64()),
+        ]
+    ),
+    "iterations": pa.schema(
+        [("k", pa.int64())]
+        + [
+            (name, pa.float64())
+            for name in [
+                "ppl_initial",
+                "ppl_target",
+                "ppl_edited",
+                "delta_p",
+                "delta_p2",
+                "ppl_initial_median",
+                "ppl_target_median",
+                "ppl_edited_median",
+                "ppl_initial_gmean",
+                "ppl_target_gmean",
+                "ppl_edited_gmean",
+                "update_norm",
+                "weight_norm",
+                "seconds_optimization",
+                "seconds_spread",
+                "seconds_total",
+                "peak_memory_mb",
+            ]
+        ]
+    ),
+    "scores": pa.schema(
+        [
+            ("k", pa.int64()),
+            ("case_id", pa.int64()),
+            ("metric", pa.string()),
+            ("prompt", pa.string()),
+            ("accuracy", pa.float64()),
+            ("success", pa.float64()),
+            ("exact_match", pa.float64()),
+            ("logp_new", pa.float64()),
+            ("logp_true", pa.float64()),
+            ("predicted", pa.string()),
+        ]
+    ),
+    "collapse": pa.schema(
+        [
+            ("k", pa.int64()),
+            ("text", pa.string()),
+            ("ppl_released", pa.float64()),
+            ("ppl", pa.float64()),
+        ]
+    ),
+    # one row per run (a trial is part of a run) and k; measures are fractions, null where not measured
+    "runs": pa.schema(
+        [
+            ("entry", pa.int64()),  # position of the entry in the configuration's `runs`
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("method", pa.string()),
+            ("algorithm", pa.string()),
+            ("assisted", pa.bool_()),
+            ("protocol", pa.string()),
+            ("trial", pa.int64()),
+            ("k", pa.int64()),
+            ("edits", pa.int64()),
+        ]
+        + [(name, pa.float64()) for name in MEASURES]
+        + [
+            (name, pa.float64())
+            for name in [
+                "me_ppl",  # mean over the texts, by the run's protocol
+                "ppl_initial",
+                "ppl_target",
+                "ppl_edited",
+                "delta_p",
+                "delta_p2",
+            ]
+        ]
+    ),
+    # one row per table row and measure: mean over trials, spread, bootstrap interval
+    "table": pa.schema(
+        [
+            ("row", pa.int64()),
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("method", pa.string()),  # "unedited" for k = 0
+            ("algorithm", pa.string()),
+            ("assisted", pa.bool_()),
+            ("protocol", pa.string()),
+            ("k", pa.int64()),
+            ("role", pa.string()),  # unedited, first, selected, last (criterion not met)
+            ("edits", pa.int64()),
+            ("trials", pa.int64()),
+            ("measure", pa.string()),
+            ("mean", pa.float64()),
+            ("spread", pa.float64()),  # standard deviation over trials, null for one trial
+            ("low", pa.float64()),  # 95 % bootstrap interval over cases within trials
+            ("high", pa.float64()),
+        ]
+    ),
+}
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that takes its place on success and is removed on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(
+    rows: Sequence[Mapping[str, Any]], path: Path | str, schema: str, provenance: Mapping[str, Any]
+) -> None:
+    """Write `rows` in the order given as Parquet with the declared schema.
+
+    Raises InputError if a row lacks a column, has an unknown one, or a value of another type.
+    """
+    declared = SCHEMAS[schema]
+    expected = set(declared.names)
+    for number, row in enumerate(rows):
+        if set(row) != expected:
+            wrong = sorted(set(row) ^ expected)
+            raise InputError(f"{path}: row {number}: missing or unknown columns {wrong} for {schema}")
+    try:
+        table = pa.Table.from_pylist([dict(row) for row in rows], schema=declared)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"{path}: a value does not fit the schema {schema}: {error}") from error
+    metadata = {b"reedit": json.dumps(provenance, sort_keys=True, ensure_ascii=False).encode()}
+    with atomic(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+
+
+def read(path: Path | str, schema: str) -> list[dict[str, Any]]:
+    """The rows of a Parquet file as dictionaries; InputError if it is not of the declared schema."""
+    return read_table(path, schema).to_pylist()
+
+
+def read_table(path: Path | str, schema: str) -> pa.Table:
+    """The same as a pyarrow Table."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file (expected Parquet, schema {schema})") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not readable as Parquet ({error}); delete it and rerun") from error
+    found, declared = table.schema.remove_metadata(), SCHEMAS[schema]
+    if not found.equals(declared):
+        expected = {field.name: str(field.type) for field in declared}
+        actual = {field.name: str(field.type) for field in found}
+        wrong = sorted(name for name in expected | actual if expected.get(name) != actual.get(name))
+        raise InputError(f"{path}: columns {wrong} differ from the schema {schema}")
+    return table
+
+
+def read_provenance(path: Path | str) -> dict[str, Any]:
+    """What produced the file: the dictionary given to `write`."""
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(b"reedit", b"{}"))

@@ -1,0 +1,56 @@
+"""Prefix templates sampled from the unedited model (design, section 4, Prefixes)."""
+
+import json
+import unicodedata
+from pathlib import Path
+
+import torch
+
+from reedit.errors import InputError
+from reedit.language_model import LanguageModel
+
+STARTERS = ("The", "Therefore", "Because", "I", "You")
+TOP_K = 5
+
+
+@torch.no_grad()
+def sample_prefixes(model: LanguageModel, count: int, tokens: int, seed: int) -> list[str]:
+    """`count` templates ``"{text}. {}"``: count / 5 continuations of each starter, `tokens` tokens in all."""
+    generator = torch.Generator().manual_seed(seed)
+    forbidden = torch.tensor(sorted(set(model.tokenizer.all_special_ids)), dtype=torch.long)
+    templates = []
+    for starter in STARTERS:
+        for _ in range(count // len(STARTERS)):
+            ids = model.tokenizer(starter)["input_ids"]
+            start = len(ids) - len(model.tokenizer(starter, add_special_tokens=False)["input_ids"])
+            while len(ids) - start < tokens:
+                hidden = model.backbone(input_ids=torch.tensor([ids], device=model.device), use_cache=False)[0]
+                logits = model.head(hidden[0, -1]).float().cpu()
+                logits[forbidden] = -torch.inf
+                best = logits.topk(TOP_K)
+                drawn = torch.multinomial(best.values.softmax(0), 1, generator=generator)
+                ids.append(int(best.indices[drawn]))
+            templates.append(template(model.tokenizer.decode(ids[start:])))
+    return templates
+
+
+def template(text: str) -> str:
+    """``"{text}. {}"`` with NFKD text in which braces and line breaks have become spaces."""
+    text = unicodedata.normalize("NFKD", text)
+    for character in "{}\n\r":
+        text = text.replace(character, " ")
+    return f"{text}. {{}}"
+
+
+def read_prefixes(path: Path) -> list[str]:
+    """A user's JSON list of templates, used as they stand; each must hold ``{}`` exactly once."""
+    try:
+        templates = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error})") from error
+    if not isinstance(templates, list):
+        raise InputError(f"{path}: expected a JSON list of templates")
+    for index, found in enumerate(templates):
+        if not isinstance(found, str) or found.count("{}") != 1:
+            raise InputError(f"{path}: template {index}: expected a string with one {{}}, found {found!r}")
+    return templates

@@ -1,0 +1,63 @@
+"""A fetched model as the folder that every job loads: safetensors, tokenizer, configuration."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from reedit.errors import InputError
+from reedit.sources import file_sha256, folder_sha256, visible_files
+
+REVISION = "revision.json"  # beside the weights: where they came from
+TEXT = (".json", ".txt", ".model", ".jinja")
+
+
+def prepare_model(fetched: Path, folder: Path, source: Mapping[str, Any]) -> str:
+    """Make `folder` from a fetched GGUF file or from a fetched folder of safetensors; returns the revision.
+
+    Raises InputError where there is neither; weights in a pickle format are never read.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        quantised = sorted(fetched.glob("*.gguf"))
+        if quantised:
+            _dequantise(quantised[0], temporary)
+            revision = f"sha256:{file_sha256(quantised[0])}"
+        elif any(fetched.glob("*.safetensors")):
+            for file in visible_files(fetched):
+                if file.suffix == ".safetensors" or file.suffix in TEXT:
+                    os.link(file, temporary / file.name)
+            revision = source.get("revision") or f"sha256:{folder_sha256(fetched)}"
+        else:
+            raise InputError(f"{fetched}: no *.safetensors and no *.gguf, expected a model (no pickle is read)")
+        (temporary / REVISION).write_text(json.dumps({"revision": revision, "source": dict(source)}))
+        temporary.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return revision
+
+
+def _dequantise(gguf: Path, folder: Path) -> None:
+    """Save a GGUF file's weights as fp32 safetensors, with its tokenizer."""
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+    )
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
+    # the weights are no longer quantised; left in place, both refuse to be saved
+    model.config.__dict__.pop("quantization_config", None)
+    model.hf_quantizer = None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def model_revision(folder: Path) -> str:
+    """The revision of a prepared model."""
+    return json.loads((folder / REVISION).read_text())["revision"]

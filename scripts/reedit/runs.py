@@ -1,0 +1,162 @@
+"""One run from its input files to its output files: edits, scores, collapse check."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from reedit import parquet
+from reedit.algorithms import ALGORITHMS
+from reedit.collapse import check_collapse, read_texts
+from reedit.edits import make_edit
+from reedit.errors import InputError
+from reedit.experiment import digest
+from reedit.facts import Fact, Neighbor, read_facts
+from reedit.iteration import Plan, State, iterate, kept_iterations
+from reedit.language_model import LanguageModel
+from reedit.moments import read_moment
+from reedit.neighbors import by_case, choose_assistants, evaluated_neighbors
+from reedit.preparation import model_revision
+from reedit.provenance import provenance
+from reedit.scoring import make_probes, score
+from reedit.sources import payload
+from reedit.spread import check_moments
+
+Paths = Mapping[str, Path]
+Settings = Mapping[str, Any]
+
+
+def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
+    """Edit the cases of one trial and write targets, iterations and weights.
+
+    `paths`: model, facts, split, prefixes, moments and, where neighbors were filtered, neighbors; outputs
+    targets, iterations, weights. An interrupted job goes on from `state_folder`.
+    """
+    facts, rows = trial_facts(paths, settings["trial"])
+    hyperparameters = settings["hyperparameters"]
+    layers = hyperparameters["layers"]
+    templates = [row["template"] for row in parquet.read(paths["prefixes"], "prefixes")]
+    model = LanguageModel.load(paths["model"], settings["dtype"])
+    model.check_layers(layers)
+    edits = []
+    for fact in facts:
+        chosen = choose_assistants(rows.get(fact.case_id, []), settings["assisting"], settings["choice"])
+        assistants = [Neighbor(row["subject"], row["prompt"], row["object"]) for row in chosen]
+        edits.append(
+            make_edit(
+                model.tokenizer, fact, templates, assistants, settings["prefixed"], settings["protocol"]
+            )
+        )
+    moments, tokens = _read_moments(paths["moments"], layers, model.weight(layers[0]).shape[1])
+    plan = Plan(
+        algorithm=ALGORITHMS[settings["algorithm"]],
+        hyperparameters=hyperparameters,
+        iterations=settings["iterations"],
+        stop=settings["stop"],
+        extend_to=settings["extend_to"],
+    )
+    made_by = provenance(
+        settings,
+        {
+            "model_revision": model_revision(paths["model"]),
+            "hyperparameters_hash": digest(hyperparameters),
+            "corpus": paths["moments"].name,
+            "corpus_tokens": tokens,
+            "prefix_templates": len(templates),
+            "edits": len(edits),
+            "device": str(model.device),
+        },
+    )
+    state = State(state_folder, digest([made_by, _content(paths)]))
+    done = iterate(model, edits, {k: v.to(model.device) for k, v in moments.items()}, plan, state)
+    targets = [row for iteration in done for row in iteration.targets]
+    iterations = [iteration.row for iteration in done]
+    paths["weights"].mkdir(parents=True, exist_ok=True)
+    for k in kept_iterations(iterations, settings["keep_weights"]):
+        place = paths["weights"] / f"k{k}.safetensors"
+        place.unlink(missing_ok=True)
+        try:
+            os.link(state.weights(k), place)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(state.weights(k), place)
+    parquet.write(targets, paths["targets"], "targets", made_by)
+    parquet.write(iterations, paths["iterations"], "iterations", made_by)
+    state.discard()
+
+
+def _content(paths: Paths) -> dict[str, list[float]]:
+    """Size and modification time of the inputs, to tell whether a state belongs to them."""
+    inputs = ("facts", "split", "prefixes", "moments", "neighbors", "model")
+    found = {name: paths[name].stat() for name in inputs if name in paths}
+    return {name: [stat.st_size, stat.st_mtime] for name, stat in found.items()}
+
+
+def _read_moments(folder: Path, layers: list[int], keys: int) -> tuple[dict[int, torch.Tensor], int]:
+    """The moments of `layers`, [key, key] each, and how many tokens they were taken over."""
+    moments, counts = {}, {}
+    for layer in layers:
+        path = folder / f"{layer}.safetensors"
+        moments[layer], metadata = read_moment(path)
+        counts[layer] = int(metadata["count"])
+        if tuple(moments[layer].shape) != (keys, keys):
+            found = tuple(moments[layer].shape)
+            raise InputError(f"{path}: moment of shape {found}, expected ({keys}, {keys}) for this model")
+    check_moments(moments, counts)
+    return moments, counts[layers[0]]
+
+
+def trial_facts(paths: Paths, trial: int) -> tuple[list[Fact], dict[int, list[Mapping[str, Any]]]]:
+    """The facts of one trial in split order, and the filter's rows of each case (none without a filter)."""
+    facts = {fact.case_id: fact for fact in read_facts(paths["facts"])}
+    split = [row for row in parquet.read(paths["split"], "split") if row["trial"] == trial]
+    chosen = [facts[row["case_id"]] for row in sorted(split, key=lambda row: row["position"])]
+    rows = parquet.read(paths["neighbors"], "neighbors") if "neighbors" in paths else []
+    return chosen, by_case(rows)
+
+
+def model_states(
+    model: LanguageModel, weights: Path, layers: list[int]
+) -> Iterator[int]:
+    """Put the model into every kept state, k = 0 (unedited) first; yields k."""
+    yield 0
+    kept = sorted(weights.glob("k*.safetensors"), key=lambda path: int(path.stem[1:]))
+    for path in kept:
+        model.import_updates(load_file(path, device=str(model.device)), layers)
+        yield int(path.stem[1:])
+
+
+def score_run(paths: Paths, settings: Settings) -> None:
+    """Score every kept state of one run; outputs scores."""
+    facts, rows = trial_facts(paths, settings["trial"])
+    model = LanguageModel.load(paths["model"], settings["dtype"])
+    neighbors = {
+        fact.case_id: evaluated_neighbors(
+            fact, rows.get(fact.case_id, []), settings["eligible"], settings["assisting"]
+        )
+        for fact in facts
+    }
+    probes = make_probes(model, facts, neighbors, own_answer=settings["protocol"] == "corrected")
+    scores = [
+        row
+        for k in model_states(model, paths["weights"], settings["layers"])
+        for row in score(model, probes, k)
+    ]
+    made_by = provenance(settings, {"model_revision": model_revision(paths["model"])})
+    parquet.write(scores, paths["scores"], "scores", made_by)
+
+
+def collapse_run(paths: Paths, settings: Settings) -> None:
+    """Check every kept state of one run for collapse; outputs collapse."""
+    texts = read_texts(payload(paths["texts"]))
+    model = LanguageModel.load(paths["model"], settings["dtype"])
+    rows = [
+        row
+        for k in model_states(model, paths["weights"], settings["layers"])
+        for row in check_collapse(model, texts, k)
+    ]
+    made_by = provenance(settings, {"model_revision": model_revision(paths["model"])})
+    parquet.write(rows, paths["collapse"], "collapse", made_by)

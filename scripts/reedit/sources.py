@@ -1,0 +1,161 @@
+"""Verified downloads: every source ends as a folder of its own whose content has the expected sha256.
+
+Nothing of what is fetched is executed or unpacked: one named member is read out of a wheel.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from reedit.errors import InputError
+
+ATTEMPTS = 3
+# any interpreter can take a wheel as data when pip is told whose it is
+WHEEL_TARGET = ["--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--implementation", "cp"]
+
+
+def fetch(name: str, source: Mapping[str, Any], folder: Path, base: Path) -> None:
+    """Bring a source into `folder`, which appears as a whole or not at all.
+
+    `source` is a definition of the configuration's `sources`; relative paths start from `base`. Raises
+    InputError on a missing file, a failed download, or content of another sha256.
+    """
+    fetchers: Mapping[str, Callable[[], None]]
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
+    where = f"source {name}"
+    fetchers = {
+        "file": lambda: _copy_file(where, base / source["path"], temporary, source.get("sha256")),
+        "folder": lambda: _link_folder(where, base / source["path"], temporary, source.get("sha256")),
+        "wheel": lambda: _fetch_wheel(where, source, temporary),
+        "url": lambda: _fetch_url(where, source, temporary),
+        "hub": lambda: _fetch_hub(where, source, temporary),
+    }
+    try:
+        fetchers[source["kind"]]()
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder by name, without hidden ones (Snakemake marks the time of a folder in one)."""
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
+
+
+def payload(folder: Path) -> Path:
+    """The single file of a fetched source, or InputError."""
+    files = visible_files(folder)
+    if len(files) != 1:
+        raise InputError(f"{folder}: holds {len(files)} files, expected exactly one; delete it and rerun")
+    return files[0]
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """sha256 over the names and contents of a folder's files, as ``sha256sum`` would list them."""
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in visible_files(folder)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _check(where: str, found: str, expected: str | None) -> None:
+    if expected is not None and found != expected:
+        raise InputError(f"{where}: sha256 is {found}, expected {expected}")
+
+
+def _copy_file(where: str, path: Path, folder: Path, expected: str | None) -> None:
+    if not path.is_file():
+        raise InputError(f"{where}: no such file: {path}")
+    copy = folder / path.name
+    shutil.copyfile(path, copy)
+    _check(where, file_sha256(copy), expected)
+
+
+def _link_folder(where: str, path: Path, folder: Path, expected: str | None) -> None:
+    """Hard links where the file system allows them: a model's weights are not copied."""
+    if not path.is_dir():
+        raise InputError(f"{where}: no such folder: {path}")
+    for file in visible_files(path):
+        try:
+            os.link(file.resolve(), folder / file.name)
+        except OSError:  # another file system
+            shutil.copyfile(file, folder / file.name)
+    if expected is not None:
+        _check(where, folder_sha256(folder), expected)
+
+
+def _fetch_wheel(where: str, source: Mapping[str, Any], folder: Path) -> None:
+    requirement = f"{source['package']}=={source['version']}"
+    wheels = folder / "wheels"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    command += ["--disable-pip-version-check", *WHEEL_TARGET, "--dest", str(wheels), requirement]
+    logging.getLogger("reedit").info("pip download %s", requirement)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = sorted(wheels.glob("*.whl")) if wheels.exists() else []
+    if run.returncode or len(found) != 1:
+        errors = [line for line in run.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel"]
+        raise InputError(f"{where}: pip could not fetch {requirement} ({errors[-1]}); is there a network?")
+    member = source["member"]
+    target = folder / PurePosixPath(member).name
+    with zipfile.ZipFile(found[0]) as archive:
+        try:
+            with archive.open(member) as packed, open(target, "wb") as file:
+                shutil.copyfileobj(packed, file)
+        except KeyError as error:
+            raise InputError(f"{where}: {found[0].name} has no member {member}") from error
+    shutil.rmtree(wheels)
+    _check(f"{where}: {member}", file_sha256(target), source["sha256"])
+
+
+def _fetch_url(where: str, source: Mapping[str, Any], folder: Path) -> None:
+    url = source["url"]
+    target = folder / PurePosixPath(url.split("?")[0]).name
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer, open(target, "wb") as file:
+                if not answer.geturl().startswith("https://"):
+                    raise InputError(f"{where}: {url} leads to a place without https")
+                shutil.copyfileobj(answer, file)
+            break
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            reason = getattr(error, "reason", error)
+            code = getattr(error, "code", None)
+            if attempt == ATTEMPTS or (code is not None and code < 500):
+                raise InputError(f"{where}: could not fetch {url} ({code or reason})") from error
+            time.sleep(2**attempt)
+    _check(where, file_sha256(target), source["sha256"])
+
+
+def _fetch_hub(where: str, source: Mapping[str, Any], folder: Path) -> None:
+    """A pinned revision of a hub repository: weights as safetensors and text files, nothing executable."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+    repo = source["repo"]
+    try:
+        snapshot_download(repo, revision=source["revision"], local_dir=folder, allow_patterns=patterns)
+    except GatedRepoError as error:
+        raise InputError(
+            f"{where}: {repo} is gated; accept its licence on the hub and set HF_TOKEN in the environment"
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(f"{where}: could not fetch {repo} ({str(error).splitlines()[0]})") from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)

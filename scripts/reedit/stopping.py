@@ -1,0 +1,54 @@
+"""When to stop iterating: the paper's criterion and the two it is compared with (section 4, Table 4).
+
+All work on the values for k = 1..K so far: |Delta p_k| pairs an iteration's optimised and edited
+perplexities, Delta p2_k the edited perplexities of neighboring iterations.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from reedit.errors import InputError
+
+RULES = ("none", "proposed", "monotonic", "small_change")
+
+
+def met(rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon: float = 1.0) -> int | None:
+    """The k (from 1) to keep once `rule` says stop, None while it does not.
+
+    proposed: the first k with delta_p <= epsilon. monotonic: the iteration before the first one whose
+    delta_p no longer falls. small_change: the first k with delta_p2 <= epsilon. none: never.
+    NaN and infinity meet no criterion; a delta_p that is not finite does not count as falling.
+    Raises InputError for an unknown rule.
+    """
+    if rule not in RULES:
+        raise InputError(f"stop: unknown rule {rule!r}, expected one of {', '.join(RULES)}")
+    if rule == "proposed":
+        return _first_small(delta_p, epsilon)
+    if rule == "small_change":
+        return _first_small(delta_p2, epsilon)
+    if rule == "monotonic":
+        for k, (before, value) in enumerate(pairwise(delta_p), start=2):
+            # a finite value after one that was not has fallen
+            if not math.isfinite(value) or (math.isfinite(before) and value >= before):
+                return k - 1
+    return None
+
+
+def choose(
+    rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon: float = 1.0
+) -> tuple[int, bool]:
+    """The k to show and whether the criterion was met; where it was not, the last k.
+
+    Raises InputError for an unknown rule or where there is no iteration to choose from.
+    """
+    kept = met(rule, delta_p, delta_p2, epsilon)
+    if kept is not None:
+        return kept, True
+    if len(delta_p) == 0:
+        raise InputError("no iteration to choose from: the run has no k >= 1")
+    return len(delta_p), False
+
+
+def _first_small(values: Sequence[float], epsilon: float) -> int | None:
+    return next((k for k, value in enumerate(values, start=1) if abs(value) <= epsilon), None)

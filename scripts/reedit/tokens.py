@@ -1,0 +1,72 @@
+"""Joint tokenisation of prompt and target, and the position of the subject's last token.
+
+Design, section 4 (Tokens) and section 5 (the released protocol's target tokens).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from reedit.errors import InputError
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """One row of a batch: what the model reads and what it should say at the end of it.
+
+    `labels[j]` is the token to be predicted at input position `len(ids) - len(labels) + j`;
+    `position` is that of the subject's last token, None where a row has no subject.
+    """
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    position: int | None = None
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of `text` with the special tokens that the tokenizer adds by default."""
+    return tokenizer(text)["input_ids"]
+
+
+def joint_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, where: str) -> LabelledRow:
+    """Labels from one tokenisation of ``prompt + " " + target`` (the corrected protocol; all scores).
+
+    Raises InputError, naming `where`, if that tokenisation does not begin with the prompt's tokens.
+    """
+    start, whole = encode(tokenizer, prompt), encode(tokenizer, f"{prompt} {target}")
+    if not start or whole[: len(start)] != start or len(whole) <= len(start):
+        raise InputError(
+            f"{where}: the tokens of {prompt!r} are not the beginning of those of {prompt + ' ' + target!r};"
+            " expected a target that starts a new token"
+        )
+    return LabelledRow(tuple(whole[:-1]), tuple(whole[len(start) :]))
+
+
+def released_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, where: str) -> LabelledRow:
+    """Labels as the published implementation makes them for ROME and MEMIT (design, section 5).
+
+    The target is tokenised on its own with a leading space and without special tokens, all but its last
+    token is decoded and appended to the prompt, and the whole is tokenised anew.
+    """
+    labels = tokenizer(f" {target}", add_special_tokens=False)["input_ids"]
+    ids = encode(tokenizer, prompt + tokenizer.decode(labels[:-1]))
+    if not labels or len(ids) < len(labels):
+        raise InputError(f"{where}: {target!r} has {len(labels)} tokens, more than the input {prompt!r}")
+    return LabelledRow(tuple(ids), tuple(labels))
+
+
+def subject_position(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str, end: int, where: str
+) -> int:
+    """Index in `ids` of the subject's last token, where the subject ends at character `end` of `text`.
+
+    Raises InputError, naming `where`, if the text up to `end` is not tokenised as `ids` begins.
+    """
+    head = encode(tokenizer, text[:end])
+    if not head or list(ids[: len(head)]) != head:
+        raise InputError(
+            f"{where}: a token crosses the end of the subject in {text!r};"
+            f" expected the tokens of {text[:end]!r} to stand at its beginning"
+        )
+    return len(head) - 1

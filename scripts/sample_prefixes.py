@@ -1,0 +1,23 @@
+"""Sample the prefix templates from the model, or take the user's."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.job import job
+from reedit.language_model import LanguageModel
+from reedit.prefixes import read_prefixes, sample_prefixes
+from reedit.provenance import provenance
+from reedit.sources import payload
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0], snakemake.threads):
+    settings, dtype = snakemake.params.settings, snakemake.params.dtype["dtype"]
+    if "source" in settings:
+        templates = read_prefixes(payload(Path(snakemake.input.source)))
+    else:
+        templates = sample_prefixes(LanguageModel.load(snakemake.input.model, dtype), **settings)
+    rows = [{"template": template} for template in templates]
+    parquet.write(rows, snakemake.output[0], "prefixes", provenance(settings))

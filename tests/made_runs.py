@@ -1,0 +1,86 @@
+"""Made-up runs with known numbers, as the workflow's own files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from reedit import parquet
+from reedit.summary import Row, RunKey, run_rows
+
+ITERATION = {name: 1.0 for name in parquet.SCHEMAS["iterations"].names}
+
+
+def score(k, case_id, metric, accuracy, success, prompt="prompt"):
+    """One row of schema "scores"."""
+    return {
+        "k": k,
+        "case_id": case_id,
+        "metric": metric,
+        "prompt": prompt,
+        "accuracy": accuracy,
+        "success": success,
+        "exact_match": 0.0,
+        "logp_new": -1.0,
+        "logp_true": -2.0,
+        "predicted": "x",
+    }
+
+
+def write_run(folder: Path, scores, collapse=(), iterations=()) -> tuple[Path, Path, Path]:
+    """The three files of a run: rows of scores, (k, ppl, ppl_released), columns of iterations by k from 1."""
+    texts = [
+        {"k": k, "text": f"text {n}", "ppl": ppl, "ppl_released": released}
+        for n, (k, ppl, released) in enumerate(collapse)
+    ]
+    edits = [ITERATION | {"k": k} | columns for k, columns in enumerate(iterations, start=1)]
+    paths = tuple(folder / f"{name}.parquet" for name in ("scores", "collapse", "iterations"))
+    for rows, path in zip((scores, texts, edits), paths, strict=True):
+        parquet.write(rows, path, path.stem, {})
+    return paths
+
+
+def drawn_scores(ks: int, cases: int, seed: int) -> list[dict]:
+    """Random scores for k = 0..ks: efficacy rises, specificity falls."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for k in range(ks + 1):
+        reached = 1 - 0.5**k
+        shares = {"efficacy": 0.05 + 0.9 * reached, "generalization": 0.05 + 0.5 * reached}
+        for case in range(cases):
+            for metric, prompts in [("efficacy", 1), ("generalization", 2), ("specificity", 3)]:
+                share = shares.get(metric, 1 - 0.3 * reached)
+                for prompt in range(prompts):
+                    accuracy = 1.0 if metric == "specificity" and k == 0 else float(rng.random() < share)
+                    rows.append(score(k, case, metric, accuracy, float(rng.random() < share), str(prompt)))
+    return rows
+
+
+def experiment(folder: Path, methods, cases=40) -> tuple[list[Row], dict[RunKey, Path]]:
+    """Rows of "runs" and the score files of made-up methods.
+
+    Each of `methods` is a dict with method and delta_p (for k = 1..), perhaps entry, model, dataset,
+    algorithm, assisted, protocol, trial and edits.
+    """
+    rows, paths = [], {}
+    usual = {"entry": 0, "model": "smollm2-135m", "dataset": "worldfacts", "assisted": False, "trial": 1}
+    for number, given in enumerate(methods):
+        run = usual | {"algorithm": given["method"].split("_")[-1], "protocol": "corrected"} | given
+        key = (run["model"], run["dataset"], run["method"], run["trial"])
+        iterations = [
+            {
+                "delta_p": value,
+                "delta_p2": value,
+                "ppl_initial": 4e4 / k**3,
+                "ppl_target": 1.02,
+                "ppl_edited": 1.02 + value,
+            }
+            for k, value in enumerate(run["delta_p"], start=1)
+        ]
+        count = len(iterations)
+        collapse = [(k, 30.0 + k, 28.0 + k) for k in range(count + 1)]
+        files = write_run(
+            folder / "/".join(map(str, key)), drawn_scores(count, cases, number), collapse, iterations
+        )
+        rows += run_rows(run, *files, run["protocol"], run.get("edits", cases))
+        paths[key] = files[0]
+    return rows, paths
