@@ -46,5 +46,3 @@ rule all:
     input:
         rules.compile_pdf.output,
         rules.tables.input,
-
-

@@ -13,9 +13,7 @@ rule edit_facts:
             f"results/splits/{wildcards.model}/{wildcards.dataset}/{run_of(wildcards).entry.sample}.parquet"
         ),
         prefixes=lambda wildcards: f"results/prefixes/{run_of(wildcards).prefixes}.parquet",
-        moments=lambda wildcards: (
-            f"results/moments/{wildcards.model}/{run_of(wildcards).entry.corpus}"
-        ),
+        moments=lambda wildcards: (f"results/moments/{wildcards.model}/{run_of(wildcards).entry.corpus}"),
     output:
         targets="results/edits/{model}/{dataset}/{method}/trial{trial}/targets.parquet",
         iterations="results/edits/{model}/{dataset}/{method}/trial{trial}/iterations.parquet",
@@ -24,13 +22,13 @@ rule edit_facts:
         "results/logs/edit_facts/{model}/{dataset}/{method}/trial{trial}.log",
     benchmark:
         "results/benchmarks/edit_facts/{model}/{dataset}/{method}/trial{trial}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
     params:
         settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
         # complete iterations of an interrupted job; an output folder would be wiped
         state=lambda wildcards: {"folder": f"results/state/{run_of(wildcards).path}"},
         code=code("edit_facts"),
-    threads: 8
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/edit_facts.py"

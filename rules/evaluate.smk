@@ -19,12 +19,12 @@ rule score_edits:
         "results/logs/score_edits/{model}/{dataset}/{method}/trial{trial}.log",
     benchmark:
         "results/benchmarks/score_edits/{model}/{dataset}/{method}/trial{trial}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
     params:
         settings=lambda wildcards: experiment.score_settings(run_of(wildcards)),
         code=code("score_edits"),
-    threads: 8
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/score_edits.py"
 
@@ -40,14 +40,14 @@ rule check_collapse:
         "results/logs/check_collapse/{model}/{dataset}/{method}/trial{trial}.log",
     benchmark:
         "results/benchmarks/check_collapse/{model}/{dataset}/{method}/trial{trial}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
     params:
         settings=lambda wildcards: {
             "layers": experiment.hyperparameters(run_of(wildcards))["layers"],
             "dtype": dtype_of(wildcards),
         },
         code=code("check_collapse"),
-    threads: 8
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/check_collapse.py"

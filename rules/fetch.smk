@@ -5,12 +5,12 @@ rule fetch_source:
         directory("results/sources/{source}"),
     log:
         "results/logs/fetch_source/{source}.log",
+    conda:
+        "../envs/edit.yaml"
     params:
         settings=lambda wildcards: {
             "source": config["sources"][wildcards.source],
             "base": str(experiment.base),
         },
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/fetch_source.py"

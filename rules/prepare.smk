@@ -7,13 +7,11 @@ rule prepare_model:
         "results/logs/prepare_model/{model}.log",
     benchmark:
         "results/benchmarks/prepare_model/{model}.tsv"
-    params:
-        settings=lambda wildcards: {
-            "source": config["sources"][config["models"][wildcards.model]["source"]]
-        },
-        code=code("prepare_model"),
     conda:
         "../envs/edit.yaml"
+    params:
+        settings=lambda wildcards: {"source": config["sources"][config["models"][wildcards.model]["source"]]},
+        code=code("prepare_model"),
     script:
         "../scripts/prepare_model.py"
 
@@ -25,14 +23,14 @@ rule normalise_facts:
         "results/facts/{dataset}.parquet",
     log:
         "results/logs/normalise_facts/{dataset}.log",
+    conda:
+        "../envs/edit.yaml"
     params:
         settings=lambda wildcards: {
             "dataset": wildcards.dataset,
             "format": config["datasets"][wildcards.dataset]["format"],
         },
         code=code("normalise_facts"),
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/normalise_facts.py"
 
@@ -47,6 +45,9 @@ rule filter_neighbors:
         "results/logs/filter_neighbors/{model}/{dataset}.log",
     benchmark:
         "results/benchmarks/filter_neighbors/{model}/{dataset}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
     params:
         settings=lambda wildcards: {
             "dtype": dtype_of(wildcards),
@@ -54,9 +55,6 @@ rule filter_neighbors:
             "seed": config["seed"],
         },
         code=code("filter_neighbors"),
-    threads: 8
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/filter_neighbors.py"
 
@@ -73,6 +71,8 @@ rule sample_split:
         "results/splits/{model}/{dataset}/{sample}.parquet",
     log:
         "results/logs/sample_split/{model}/{dataset}/{sample}.log",
+    conda:
+        "../envs/edit.yaml"
     params:
         settings=lambda wildcards: {
             "edits": experiment.split_entry(**wildcards).edits,
@@ -82,8 +82,6 @@ rule sample_split:
             "seed": config["seed"],
         },
         code=code("sample_split"),
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/sample_split.py"
 
@@ -100,12 +98,12 @@ rule sample_prefixes:
         "results/prefixes/{owner}.parquet",
     log:
         "results/logs/sample_prefixes/{owner}.log",
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
     params:
         settings=lambda wildcards: experiment.prefixes(wildcards.owner),
         dtype=lambda wildcards: {"dtype": config["models"][wildcards.owner.split("/")[0]]["dtype"]},
         code=code("sample_prefixes"),
-    threads: 8
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/sample_prefixes.py"

@@ -20,14 +20,14 @@ rule summarise_runs:
         table2="results/summary/table2.parquet",
     log:
         "results/logs/summarise_runs.log",
+    conda:
+        "../envs/report.yaml"
     params:
         settings={
             "runs": [experiment.identity(run) for run in experiment.runs.values()],
             "seed": config["seed"],
         },
         code=code("summarise_runs"),
-    conda:
-        "../envs/report.yaml"
     script:
         "../scripts/summarise_runs.py"
 
@@ -47,10 +47,10 @@ rule render_table:
         md="results/tables/table{n}.md",
     log:
         "results/logs/render_table/table{n}.log",
-    params:
-        code=code("render_table"),
     conda:
         "../envs/report.yaml"
+    params:
+        code=code("render_table"),
     script:
         "../scripts/render_table.py"
 
@@ -68,10 +68,10 @@ rule draw_figure:
         ),
     log:
         "results/logs/draw_figure/{figure}.log",
-    params:
-        code=code("draw_figure"),
     conda:
         "../envs/report.yaml"
+    params:
+        code=code("draw_figure"),
     script:
         "../scripts/draw_figure.py"
 
@@ -90,9 +90,9 @@ rule compile_pdf:
         ),
     log:
         "results/logs/compile_pdf.log",
-    params:
-        code=code("compile_pdf"),
     conda:
         "../envs/report.yaml"
+    params:
+        code=code("compile_pdf"),
     script:
         "../scripts/compile_pdf.py"

@@ -8,6 +8,9 @@ rule collect_moments:
         "results/logs/collect_moments/{model}/{corpus}.log",
     benchmark:
         "results/benchmarks/collect_moments/{model}/{corpus}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
     params:
         settings=lambda wildcards: {
             "format": config["corpora"][wildcards.corpus]["format"],
@@ -17,8 +20,5 @@ rule collect_moments:
             "dtype": dtype_of(wildcards),
         },
         code=code("collect_moments"),
-    threads: 8
-    conda:
-        "../envs/edit.yaml"
     script:
         "../scripts/collect_moments.py"

@@ -81,16 +81,20 @@ def build_cases(relations: list[dict[str, Any]], seed: int) -> list[dict[str, An
                 near = neighbors(prompts, [s for s in group if s != subject], rng)
                 if len(near) < MIN_NEIGHBORS:
                     raise ValueError(f"{relation['id']}: too few neighbours for {subject!r}")
-                cases.append({
-                    "requested_rewrite": {
-                        "prompt": rewrite, "relation_id": relation["id"],
-                        "target_new": {"str": target_new}, "target_true": {"str": target_true},
-                        "subject": subject,
-                    },
-                    "paraphrase_prompts": [first.format(subject), second.format(subject)],
-                    "neighborhood_prompts": [n["prompt"].format(n["subject"]) for n in near],
-                    "neighborhood_samples": near,
-                })
+                cases.append(
+                    {
+                        "requested_rewrite": {
+                            "prompt": rewrite,
+                            "relation_id": relation["id"],
+                            "target_new": {"str": target_new},
+                            "target_true": {"str": target_true},
+                            "subject": subject,
+                        },
+                        "paraphrase_prompts": [first.format(subject), second.format(subject)],
+                        "neighborhood_prompts": [n["prompt"].format(n["subject"]) for n in near],
+                        "neighborhood_samples": near,
+                    }
+                )
     rng.shuffle(cases)
     return [{"case_id": number, **case} for number, case in enumerate(cases)]
 

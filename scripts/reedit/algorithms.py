@@ -1,4 +1,4 @@
-"""The paper's Figure 2 as data: what each algorithm optimises, where it spreads, how it divides the residual."""
+"""The paper's Figure 2 as data: what an algorithm optimises, where it spreads, how it divides the residual."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +21,3 @@ class Algorithm:
 ALGORITHMS: Mapping[str, Algorithm] = {
     "memit": Algorithm("memit", optimises="h", spreads="causal_layers", divide=float),
 }
-
-# known to the schema of the hyperparameters, declared above as the engine learns them
-ALGORITHM_NAMES = ("rome", "memit", "pmet")

@@ -59,7 +59,7 @@ def _path(keys: Iterable[Any]) -> str:
 
 
 def nearest(name: Any, known: Iterable[Any]) -> str:
-    """" (did you mean X?)", or the list of what is known."""
+    """ " (did you mean X?)", or the list of what is known."""
     known = [str(item) for item in known]
     close = difflib.get_close_matches(str(name), known, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(known) or 'none'})"
@@ -70,7 +70,9 @@ def check_references(config: Mapping[str, Any]) -> None:
 
     def expect(path: str, name: str, section: str) -> None:
         if name not in config[section]:
-            raise InputError(f"config: {path}: unknown {section[:-1]} {name!r}{nearest(name, config[section])}")
+            raise InputError(
+                f"config: {path}: unknown {section[:-1]} {name!r}{nearest(name, config[section])}"
+            )
 
     for section in ("models", "datasets", "corpora"):
         for name, definition in config[section].items():
@@ -90,6 +92,10 @@ def check_references(config: Mapping[str, Any]) -> None:
         for method in run["methods"]:
             expect(f"runs[{index}].methods", method, "methods")
         if run.get("extend_to", run["iterations"]) < run["iterations"]:
-            raise InputError(f"config: runs[{index}].extend_to: found {run['extend_to']}, expected at least iterations")
+            raise InputError(
+                f"config: runs[{index}].extend_to: found {run['extend_to']}, expected at least iterations"
+            )
         if run["edits"] == "all" and run.get("trials", 1) != 1:
-            raise InputError(f"config: runs[{index}].trials: found {run['trials']}, expected 1 with edits: all")
+            raise InputError(
+                f"config: runs[{index}].trials: found {run['trials']}, expected 1 with edits: all"
+            )

@@ -158,7 +158,9 @@ def _sample_subject(case: _Case, text: str, index: int) -> str | None:
         raise InputError(f"{case.where}: field neighborhood_samples: expected one sample a prompt")
     sample = samples[index]
     if not isinstance(sample, dict) or not all(isinstance(sample.get(k), str) for k in ("subject", "prompt")):
-        raise InputError(f"{case.where}: field neighborhood_samples: expected objects with subject and prompt")
+        raise InputError(
+            f"{case.where}: field neighborhood_samples: expected objects with subject and prompt"
+        )
     subject, prompt = sample["subject"], sample["prompt"]
     agrees = subject and prompt.count("{}") == 1 and prompt.replace("{}", subject) == text
     return subject if agrees and text.index(subject) == prompt.index("{}") else None

@@ -49,7 +49,9 @@ ACCEPTED = (
 REQUIRED = ("layers", "v_lr", "v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
 
 
-def read_hyperparameters(value: Mapping[str, Any] | str, algorithm: str, where: str, base: Path) -> dict[str, Any]:
+def read_hyperparameters(
+    value: Mapping[str, Any] | str, algorithm: str, where: str, base: Path
+) -> dict[str, Any]:
     """The checked hyperparameters that the engine reads.
 
     `value` is a mapping or the path of an EasyEdit YAML file, relative to `base`. Raises InputError for an

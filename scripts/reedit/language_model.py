@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -114,7 +115,7 @@ class LanguageModel:
         for layer in layers:
             if not 0 <= layer < count:
                 raise InputError(f"layer {layer}: the model has layers 0 to {count - 1}")
-        if not layers or any(later <= earlier for earlier, later in zip(layers, layers[1:], strict=False)):
+        if not layers or any(later <= earlier for earlier, later in pairwise(layers)):
             raise InputError(f"layers {layers}: expected at least one, each above the one before")
 
     def weight(self, layer: int) -> Tensor:
@@ -177,7 +178,9 @@ class _StopForward(Exception):
 
 
 @contextmanager
-def captured(inputs: Mapping[str, nn.Module], outputs: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def captured(
+    inputs: Mapping[str, nn.Module], outputs: Mapping[str, nn.Module]
+) -> Iterator[dict[str, Tensor]]:
     """Collect the first input or output tensor of modules by name; hooks are gone on every way out."""
     seen: dict[str, Tensor] = {}
 

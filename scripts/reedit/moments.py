@@ -1,4 +1,4 @@
-"""Second moments E[k k^T] of the edited modules' inputs: all layers in one pass (design, sections 4 and 8)."""
+"""Second moments E[k k^T] of the edited modules' inputs: all layers in one pass (design, section 8)."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -80,7 +80,9 @@ def is_eligible(rows: Sequence[Mapping[str, Any]], assisting: Sequence[tuple[int
     `rows`: this case's rows of the filter; `assisting`: (count, choice) of every assisted method.
     """
     kept = [row for row in rows if row["kept"]]
-    if len(kept) < 2 or sum(row["subject"] is not None for row in kept) < max([0, *(n for n, _ in assisting)]):
+    if len(kept) < 2 or sum(row["subject"] is not None for row in kept) < max(
+        [0, *(n for n, _ in assisting)]
+    ):
         return False
     return len(kept) > len(_assisting(rows, assisting))
 
@@ -117,7 +119,5 @@ def evaluated_neighbors(
     used = _assisting(rows, assisting)
     kept = {row["neighbor"] for row in rows if row["kept"]}
     return [
-        neighbor
-        for i, neighbor in enumerate(fact.neighbors)
-        if i not in used and (not eligible or i in kept)
+        neighbor for i, neighbor in enumerate(fact.neighbors) if i not in used and (not eligible or i in kept)
     ]

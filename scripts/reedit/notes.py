@@ -12,9 +12,7 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for model in _distinct(path.split("/")[0] for path in runs):
         revisions = _distinct(p["model_revision"] for path, p in runs.items() if path.startswith(f"{model}/"))
         notes.append(f"Model {model}, revision {', '.join(map(_short, revisions))}.")
-    samples = _distinct(
-        f"{path.split('/')[1]} ({p['edits']} edits in one batch)" for path, p in runs.items()
-    )
+    samples = _distinct(f"{path.split('/')[1]} ({p['edits']} edits in one batch)" for path, p in runs.items())
     trials = len(_distinct(path.split("/")[-1] for path in runs))
     seeds = ", ".join(_distinct(str(p["seed"]) for p in runs.values()))
     notes.append(f"Facts: {', '.join(samples)}; {trials} mutually exclusive trial(s); seed {seeds}.")
@@ -40,5 +38,7 @@ def _short(revision: str) -> str:
 
 def _packages(made_by: Mapping[str, Any]) -> str:
     packages: Mapping[str, str] = made_by["packages"]
-    shown: Sequence[str] = [f"{name} {packages[name]}" for name in ("torch", "transformers") if name in packages]
+    shown: Sequence[str] = [
+        f"{name} {packages[name]}" for name in ("torch", "transformers") if name in packages
+    ]
     return f"{', '.join(shown)}, {made_by['device']}"

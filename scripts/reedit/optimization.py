@@ -259,9 +259,7 @@ def _optimize_batch(
                 if not last:
                     part.sum().backward()
                 loss += part.detach()
-                log_ppl.index_add_(
-                    0, bucket.edit[bucket.label_row], nll.detach() * bucket.perplexity_weight
-                )
+                log_ppl.index_add_(0, bucket.edit[bucket.label_row], nll.detach() * bucket.perplexity_weight)
             decay = hyperparameters["v_weight_decay"] * delta.norm(dim=1) / norm**2  # [m]
             if not last:
                 decay.sum().backward()

@@ -24,7 +24,9 @@ def sample_prefixes(model: LanguageModel, count: int, tokens: int, seed: int) ->
             ids = model.tokenizer(starter)["input_ids"]
             start = len(ids) - len(model.tokenizer(starter, add_special_tokens=False)["input_ids"])
             while len(ids) - start < tokens:
-                hidden = model.backbone(input_ids=torch.tensor([ids], device=model.device), use_cache=False)[0]
+                hidden = model.backbone(input_ids=torch.tensor([ids], device=model.device), use_cache=False)[
+                    0
+                ]
                 logits = model.head(hidden[0, -1]).float().cpu()
                 logits[forbidden] = -torch.inf
                 best = logits.topk(TOP_K)

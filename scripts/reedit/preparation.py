@@ -35,7 +35,9 @@ def prepare_model(fetched: Path, folder: Path, source: Mapping[str, Any]) -> str
                     os.link(file, temporary / file.name)
             revision = source.get("revision") or f"sha256:{folder_sha256(fetched)}"
         else:
-            raise InputError(f"{fetched}: no *.safetensors and no *.gguf, expected a model (no pickle is read)")
+            raise InputError(
+                f"{fetched}: no *.safetensors and no *.gguf, expected a model (no pickle is read)"
+            )
         (temporary / REVISION).write_text(json.dumps({"revision": revision, "source": dict(source)}))
         temporary.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)

@@ -118,9 +118,7 @@ def trial_facts(paths: Paths, trial: int) -> tuple[list[Fact], dict[int, list[Ma
     return chosen, by_case(rows)
 
 
-def model_states(
-    model: LanguageModel, weights: Path, layers: list[int]
-) -> Iterator[int]:
+def model_states(model: LanguageModel, weights: Path, layers: list[int]) -> Iterator[int]:
     """Put the model into every kept state, k = 0 (unedited) first; yields k."""
     yield 0
     kept = sorted(weights.glob("k*.safetensors"), key=lambda path: int(path.stem[1:]))

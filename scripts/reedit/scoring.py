@@ -85,9 +85,7 @@ def _with_unedited_answers(model: LanguageModel, probes: list[Probe], own_answer
     filled = list(probes)
     for i, reference, likelihood in zip(places, references, said, strict=True):
         probe = probes[i]
-        filled[i] = Probe(
-            probe.case_id, probe.metric, probe.prompt, probe.new, reference, likelihood.argmax
-        )
+        filled[i] = Probe(probe.case_id, probe.metric, probe.prompt, probe.new, reference, likelihood.argmax)
     return filled
 
 

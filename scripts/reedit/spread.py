@@ -23,7 +23,9 @@ def layer_update(keys: Tensor, residual: Tensor, moment: Tensor, weight: float) 
     system = weight * moment.double() + keys.T @ keys
     factor, failed = torch.linalg.cholesky_ex(system)
     if failed:
-        raise InputError(f"lambda C + K K^T of size {len(system)} is not positive definite; expected more tokens")
+        raise InputError(
+            f"lambda C + K K^T of size {len(system)} is not positive definite; expected more tokens"
+        )
     return torch.cholesky_solve(keys.T @ residual.double(), factor).T
 
 

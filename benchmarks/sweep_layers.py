@@ -1,0 +1,96 @@
+"""Where to edit SmolLM2-135M: a sweep over causal layers, lambda and the clamp, after one iteration.
+
+Run after `make` inside the environment: python benchmarks/sweep_layers.py --edits 16 > table.md
+Reads the default experiment's results/ (model, facts, neighbors, prefixes), edits the first eligible cases
+of the facts file, and prints a Markdown table. docs/hyperparameters.md holds the one that chose the defaults.
+"""
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+import torch
+
+from reedit import parquet
+from reedit.algorithms import ALGORITHMS
+from reedit.corpora import documents
+from reedit.edits import make_edit
+from reedit.facts import read_facts
+from reedit.iteration import edited_perplexities
+from reedit.language_model import LanguageModel
+from reedit.moments import collect_moments
+from reedit.neighbors import by_case, evaluated_neighbors, is_eligible
+from reedit.optimization import optimize
+from reedit.scoring import make_probes, score
+from reedit.sources import payload
+from reedit.spread import apply_updates, compute_updates
+
+COLUMNS = ["layers", "clamp", "lambda", "ppl optimised", "ppl edited", "median", "efficacy", "generalization"]
+
+
+def mean_accuracy(rows: list[dict], metric: str) -> float:
+    """Mean accuracy over prompts, in percent."""
+    values = [row["accuracy"] for row in rows if row["metric"] == metric]
+    return 100 * sum(values) / len(values)
+
+
+def main() -> None:
+    """Optimise once for each (last layer, clamp), SPREAD for each window and lambda."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--edits", type=int, default=16)
+    parser.add_argument("--last", type=int, nargs="+", default=[5, 8, 11, 14, 17])
+    parser.add_argument("--windows", type=int, nargs="+", default=[5])
+    parser.add_argument("--clamps", type=float, nargs="+", default=[4.0, 1.0])
+    parser.add_argument("--lambdas", type=float, nargs="+", default=[400, 1500, 5000, 15000])
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--lr", type=float, default=0.5)
+    parser.add_argument("--decay", type=float, default=1e-3)
+    chosen = parser.parse_args()
+    model = LanguageModel.load(chosen.results / "models/smollm2-135m")
+    filtered = by_case(
+        parquet.read(chosen.results / "neighbors/smollm2-135m/worldfacts.parquet", "neighbors")
+    )
+    facts = read_facts(chosen.results / "facts/worldfacts.parquet")
+    facts = [fact for fact in facts if is_eligible(filtered[fact.case_id], [(1, "random")])][: chosen.edits]
+    templates = [
+        row["template"] for row in parquet.read(chosen.results / "prefixes/smollm2-135m.parquet", "prefixes")
+    ]
+    edits = [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
+    neighbors = {f.case_id: evaluated_neighbors(f, filtered[f.case_id], True, [(1, "random")]) for f in facts}
+    probes = make_probes(model, facts, neighbors, own_answer=True)
+    windows = {
+        (last, size): list(range(last - size + 1, last + 1))
+        for last in chosen.last
+        for size in chosen.windows
+    }
+    layers = sorted({layer for window in windows.values() for layer in window})
+    texts = documents(payload(chosen.results / "sources/wikipedia-sample"), "wikipedia-dump", 106, 256)
+    moments, _ = collect_moments(model, texts, layers, 256)
+    zero = {layer: torch.zeros_like(model.weight(layer)) for layer in layers}
+    print(f"| {' | '.join([*COLUMNS, 'specificity'])} |\n|{' ---: |' * (len(COLUMNS) + 1)}")
+    for last, clamp in itertools.product(chosen.last, chosen.clamps):
+        settings = {"v_lr": chosen.lr, "v_num_grad_steps": chosen.steps, "clamp_norm_factor": clamp}
+        settings |= {"v_weight_decay": chosen.decay, "kl_factor": 0.0625}
+        found = optimize(model, edits, last, settings)
+        for size, weight in itertools.product(chosen.windows, chosen.lambdas):
+            window = windows[last, size]
+            apply_updates(
+                model,
+                compute_updates(model, edits, found.target, window, moments, weight, ALGORITHMS["memit"]),
+            )
+            edited = sorted(edited_perplexities(model, edits))
+            rows = score(model, probes, 1)
+            optimised = sum(found.ppl_target) / len(edits)
+            cells = [f"{window[0]}-{last}", f"{clamp:g}", f"{weight:g}", f"{optimised:.3g}"]
+            cells += [f"{sum(edited) / len(edited):.3g}", f"{edited[len(edited) // 2]:.3g}"]
+            cells += [f"{mean_accuracy(rows, m):.1f}" for m in ("efficacy", "generalization", "specificity")]
+            print(f"| {' | '.join(cells)} |")
+            sys.stdout.flush()
+            for layer in window:
+                model.set_cumulative_update(layer, zero[layer])
+
+
+if __name__ == "__main__":
+    main()
