@@ -88,7 +88,7 @@ rule sample_split:
 
 rule sample_prefixes:
     input:
-        model=lambda wildcards: f"results/models/{wildcards.owner.split('/')[0]}",
+        model=lambda wildcards: f"results/models/{experiment.owner_model(wildcards.owner)}",
         source=lambda wildcards: (
             f"results/sources/{experiment.prefixes(wildcards.owner)['source']}"
             if "source" in experiment.prefixes(wildcards.owner)
@@ -103,7 +103,7 @@ rule sample_prefixes:
     threads: 8
     params:
         settings=lambda wildcards: experiment.prefixes(wildcards.owner),
-        dtype=lambda wildcards: {"dtype": config["models"][wildcards.owner.split("/")[0]]["dtype"]},
+        dtype=lambda wildcards: {"dtype": config["models"][experiment.owner_model(wildcards.owner)]["dtype"]},
         code=code("sample_prefixes"),
     script:
         "../scripts/sample_prefixes.py"

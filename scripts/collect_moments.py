@@ -13,7 +13,7 @@ from reedit.sources import payload
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0]):
     settings, folder = snakemake.params.settings, Path(snakemake.input.model)
     model = LanguageModel.load(folder, settings["dtype"])
     model.check_layers(settings["layers"])

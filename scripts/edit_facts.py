@@ -9,6 +9,6 @@ from reedit.runs import edit_run
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0]):
     paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
     edit_run(paths, Path(snakemake.params.state["folder"]), snakemake.params.settings)

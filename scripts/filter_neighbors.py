@@ -14,7 +14,7 @@ from reedit.provenance import provenance
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0]):
     settings, folder = snakemake.params.settings, Path(snakemake.input.model)
     fixed = parquet.read_provenance(snakemake.input.facts)["fixed_roles"]
     model = LanguageModel.load(folder, settings["dtype"])

@@ -13,7 +13,7 @@ from reedit.sources import payload
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0]):
     settings, dtype = snakemake.params.settings, snakemake.params.dtype["dtype"]
     if "source" in settings:
         templates = read_prefixes(payload(Path(snakemake.input.source)))

@@ -9,6 +9,6 @@ from reedit.runs import score_run
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0]):
     paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
     score_run(paths, snakemake.params.settings)

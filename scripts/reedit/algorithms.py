@@ -1,4 +1,4 @@
-"""The paper's Figure 2 as data: what an algorithm optimises, where it spreads, how it divides the residual."""
+"""The paper's Figure 2 as data: what is optimised, where it spreads, how the residual is divided."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -187,6 +187,11 @@ class Experiment:
         definition = self.config["sources"][source]
         return str(self.base / definition["path"]) if "path" in definition else None
 
+    @staticmethod
+    def owner_model(owner: str) -> str:
+        """The model that an owner of prefix templates, a model or one of its methods, belongs to."""
+        return owner.partition("/")[0]
+
     def prefixes(self, owner: str) -> dict[str, Any]:
         """Settings of prefix templates: {source} alone, or count, tokens and seed."""
         model, _, method = owner.partition("/")

@@ -19,15 +19,8 @@ def peak_memory_mb() -> float:
 
 
 @contextmanager
-def job(log: str | Path, threads: int | None = None) -> Iterator[logging.Logger]:
-    """Log to the terminal and to `log`; end the process with one line and status 1 on a bad input.
-
-    `threads`: how many torch may use, for a job that computes.
-    """
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+def job(log: str | Path) -> Iterator[logging.Logger]:
+    """Log to the terminal and to `log`; end the process with one line and status 1 on a bad input."""
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("reedit")
     logger.setLevel(logging.INFO)
