@@ -21,7 +21,7 @@ from snakemake.utils import min_version
 min_version("9.9")
 
 
-configfile: "config.yaml"
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"

@@ -15,7 +15,7 @@ from reedit.experiment import Experiment
 
 try:
     experiment = Experiment(
-        config, yaml.safe_load((HOUSE / "rules/schemas/config.schema.yaml").read_text()), Path.cwd()
+        config, yaml.safe_load((HOUSE / "rules/schemas/config.schema.yaml").read_text()), HOUSE
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None

@@ -8,6 +8,10 @@ rule fetch_source:
     conda:
         "../envs/edit.yaml"
     params:
+        settings=lambda wildcards: config["sources"][wildcards.source],
+    conda:
+        "../envs/edit.yaml"
+    params:
         settings=lambda wildcards: {
             "source": config["sources"][wildcards.source],
             "base": str(experiment.base),

@@ -10,5 +10,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    settings = snakemake.params.settings
-    fetch(snakemake.wildcards.source, settings["source"], Path(snakemake.output[0]), Path(settings["base"]))
+    source = dict(snakemake.params.settings)
+    if "path" in source:
+        source["path"] = snakemake.input[0]
+    fetch(snakemake.wildcards.source, source, Path(snakemake.output[0]))

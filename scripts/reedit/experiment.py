@@ -88,13 +88,14 @@ class Run:
 class Experiment:
     """Everything the rules ask of a configuration; it is checked when this is made.
 
-    `base` is the folder that relative paths start from. Raises InputError with one line.
+    `house` is the workflow's own folder: a relative path is looked for in the working directory, then
+    there. Raises InputError with one line.
     """
 
-    def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any], base: Path) -> None:
+    def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any], house: Path) -> None:
         check_configuration(config, schema)
         self.config = config
-        self.base = base
+        self.house = house
         self.entries = [self._entry(index, run) for index, run in enumerate(config["runs"])]
         self.runs = {run.path: run for run in self._distinct_runs()}
         for run in self.runs.values():
@@ -155,7 +156,15 @@ class Experiment:
         where = f"config: hyperparameters.{algorithm}.{model}"
         if model not in known:
             raise InputError(f"{where}: missing, needed by runs[{run.entry.index}]{nearest(model, known)}")
-        return read_hyperparameters(known[model], algorithm, where, self.base)
+        value = known[model]
+        if isinstance(value, str):
+            value = self.found(value)
+        return read_hyperparameters(value, algorithm, where)
+
+    def found(self, path: str) -> Path:
+        """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
+        own = self.house / path
+        return own if own.exists() and not Path(path).exists() else Path(path)
 
     @cached_property
     def used_sources(self) -> list[str]:
@@ -177,7 +186,7 @@ class Experiment:
             source = self.config["sources"][name]
             if "path" not in source:
                 continue
-            path = self.base / source["path"]
+            path = self.found(source["path"])
             exists = path.is_file() if source["kind"] == "file" else path.is_dir()
             if not exists:
                 raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
@@ -185,7 +194,7 @@ class Experiment:
     def local_path(self, source: str) -> str | None:
         """The path of a source on this machine, None for one that is downloaded."""
         definition = self.config["sources"][source]
-        return str(self.base / definition["path"]) if "path" in definition else None
+        return str(self.found(definition["path"])) if "path" in definition else None
 
     @staticmethod
     def owner_model(owner: str) -> str:

@@ -49,24 +49,14 @@ ACCEPTED = (
 REQUIRED = ("layers", "v_lr", "v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
 
 
-def read_hyperparameters(
-    value: Mapping[str, Any] | str, algorithm: str, where: str, base: Path
-) -> dict[str, Any]:
+def read_hyperparameters(value: Mapping[str, Any] | Path, algorithm: str, where: str) -> dict[str, Any]:
     """The checked hyperparameters that the engine reads.
 
-    `value` is a mapping or the path of an EasyEdit YAML file, relative to `base`. Raises InputError for an
-    unknown, missing or ill-typed key, naming `where`.
+    `value` is a mapping or the path of an EasyEdit YAML file. Raises InputError for an unknown, missing or
+    ill-typed key, naming `where` or the file.
     """
-    if isinstance(value, str):
-        where = f"{base / value}"
-        try:
-            value = yaml.safe_load((base / value).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise InputError(f"{where}: no such file") from error
-        except yaml.YAMLError as error:
-            raise InputError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: expected a mapping of hyperparameters")
+    if isinstance(value, Path):
+        value, where = _read_yaml(value), str(value)
     unknown = sorted(set(value) - set(USED) - set(ACCEPTED))
     if unknown:
         raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join([*USED, *ACCEPTED])}")
@@ -87,6 +77,18 @@ def read_hyperparameters(
     if used.get("fact_token", "subject_last") != "subject_last":
         raise InputError(f"{where}: fact_token: found {used['fact_token']!r}, expected subject_last")
     return used
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file of hyperparameters") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a mapping of hyperparameters")
+    return value
 
 
 def _type_name(kind: Any) -> str:

@@ -25,18 +25,18 @@ ATTEMPTS = 3
 WHEEL_TARGET = ["--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--implementation", "cp"]
 
 
-def fetch(name: str, source: Mapping[str, Any], folder: Path, base: Path) -> None:
+def fetch(name: str, source: Mapping[str, Any], folder: Path) -> None:
     """Bring a source into `folder`, which appears as a whole or not at all.
 
-    `source` is a definition of the configuration's `sources`; relative paths start from `base`. Raises
-    InputError on a missing file, a failed download, or content of another sha256.
+    `source` is a definition of the configuration's `sources`. Raises InputError on a missing file, a
+    failed download, or content of another sha256.
     """
     fetchers: Mapping[str, Callable[[], None]]
     temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
     where = f"source {name}"
     fetchers = {
-        "file": lambda: _copy_file(where, base / source["path"], temporary, source.get("sha256")),
-        "folder": lambda: _link_folder(where, base / source["path"], temporary, source.get("sha256")),
+        "file": lambda: _copy_file(where, Path(source["path"]), temporary, source.get("sha256")),
+        "folder": lambda: _link_folder(where, Path(source["path"]), temporary, source.get("sha256")),
         "wheel": lambda: _fetch_wheel(where, source, temporary),
         "url": lambda: _fetch_url(where, source, temporary),
         "hub": lambda: _fetch_hub(where, source, temporary),

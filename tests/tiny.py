@@ -1,0 +1,205 @@
+"""Tiny models, tokenizers and facts, made in the test: small enough for seconds, real in every part."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTJConfig,
+    GPTJForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from reedit.language_model import LanguageModel
+
+VOCABULARY = 320
+WIDTH, KEYS, LAYERS = 32, 64, 6
+ARCHITECTURES = ("llama", "gpt2", "gptj")
+
+# relation -> templates, and subjects by object; every subject of an object is a neighbor of the others
+WORLD: dict[str, tuple[list[str], dict[str, list[str]]]] = {
+    "country": (
+        ["{} is a city in the country of", "Who lives in {} lives in", "The old town of {} lies in"],
+        {
+            "Japan": ["Kyoto", "Osaka", "Nagoya", "Sapporo"],
+            "Italy": ["Rome", "Milan", "Turin", "Naples"],
+            "New Zealand": ["Auckland", "Wellington", "Napier", "Nelson"],
+        },
+    ),
+    "instrument": (
+        ["{} plays the", "The instrument that {} plays is the", "On stage {} is seen with a"],
+        {
+            "piano": ["Clara Haskil", "Glenn Gould", "Bill Evans", "Art Tatum"],
+            "violin": ["Ida Haendel", "Jascha Heifetz", "Nathan Milstein", "Isaac Stern"],
+            "guitar": ["Andres Segovia", "John Williams", "Julian Bream", "Joe Pass"],
+        },
+    ),
+}
+
+
+def tiny_facts() -> list[dict]:
+    """Twenty-four cases in CounterFact's published form, each with three neighbors and their samples."""
+    cases: list[dict] = []
+    for relation, (templates, world) in WORLD.items():
+        objects = list(world)
+        for place, (true, subjects) in enumerate(world.items()):
+            for subject in subjects:
+                number = len(cases)
+                others = [other for other in subjects if other != subject]
+                samples = [
+                    {"subject": other, "prompt": templates[(number + i) % len(templates)]}
+                    for i, other in enumerate(others)
+                ]
+                prompt = templates[number % len(templates)]
+                cases.append(
+                    {
+                        "case_id": 100 + number,
+                        "requested_rewrite": {
+                            "prompt": prompt,
+                            "relation_id": relation,
+                            "target_new": {"str": objects[(place + 1) % len(objects)]},
+                            "target_true": {"str": true},
+                            "subject": subject,
+                        },
+                        "paraphrase_prompts": [t.format(subject) for t in templates if t != prompt],
+                        "neighborhood_prompts": [s["prompt"].format(s["subject"]) for s in samples],
+                        "neighborhood_samples": samples,
+                    }
+                )
+    return cases
+
+
+def sentences() -> list[str]:
+    """Every fact of the little world in every template."""
+    return [
+        f"{template.format(subject)} {true}"
+        for templates, world in WORLD.values()
+        for true, subjects in world.items()
+        for subject in subjects
+        for template in templates
+    ]
+
+
+def tiny_corpus() -> str:
+    """Forty-eight documents, one a line, of 15 to 40 tokens."""
+    known = sentences()
+    lines = [f"{known[i]}. {known[(7 * i + 3) % len(known)]}." for i in range(48)]
+    return "\n".join(lines) + "\n"
+
+
+def tiny_tokenizer(kind: str = "bytes") -> PreTrainedTokenizerFast:
+    """A tokenizer trained on the little world.
+
+    `kind`: bytes (byte-level BPE, as SmolLM2 and the GPT models), bos (the same, beginning every text with
+    a special token, as Llama), metaspace (a space is put before every text and is part of the word that
+    follows, as in SentencePiece vocabularies; it also adds the special token).
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if kind == "metaspace" else None))
+    special = ["<|endoftext|>", "<s>", "<unk>"]
+    if kind == "metaspace":
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
+        tokenizer.decoder = decoders.Metaspace(prepend_scheme="always", split=True)
+        alphabet = []
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([*sentences(), "Therefore Because I You The"], trainer)
+    if kind in ("bos", "metaspace"):
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>", bos_token="<s>"
+    )
+
+
+def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -> PreTrainedModel:
+    """A random model in fp32 with weights large enough that every part of it matters; `keys`: MLP width."""
+    torch.manual_seed(seed)
+    if architecture == "llama":
+        return LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=VOCABULARY,
+                hidden_size=WIDTH,
+                intermediate_size=keys,
+                num_hidden_layers=LAYERS,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=256,
+                initializer_range=0.2,
+                tie_word_embeddings=True,
+                bos_token_id=1,
+                eos_token_id=0,
+                pad_token_id=0,
+                attn_implementation="eager",
+            )
+        )
+    shared = {
+        "vocab_size": VOCABULARY,
+        "n_positions": 256,
+        "n_embd": WIDTH,
+        "n_layer": LAYERS,
+        "n_head": 4,
+        "n_inner": keys,
+        "initializer_range": 0.2,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "attn_implementation": "eager",
+    }
+    if architecture == "gpt2":
+        return GPT2LMHeadModel(GPT2Config(**shared))
+    if architecture == "gptj":
+        return GPTJForCausalLM(GPTJConfig(**shared, rotary_dim=4))
+    raise ValueError(architecture)
+
+
+def tiny_model(
+    architecture: str = "llama",
+    tokenizer: str = "bytes",
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    keys: int = KEYS,
+) -> LanguageModel:
+    """A tiny random model with its tokenizer, ready to be edited."""
+    network = tiny_network(architecture, seed, keys)
+    if architecture == "gptj":  # its position table is no parameter and stays behind
+        for module in network.modules():
+            if hasattr(module, "embed_positions"):
+                module.embed_positions = module.embed_positions.to(dtype)
+    return LanguageModel(network.to(dtype), tiny_tokenizer(tokenizer))
+
+
+def teach(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, steps: int = 120) -> None:
+    """Make a network know the little world by heart (a few seconds)."""
+    rows = [tokenizer(text)["input_ids"] for text in sentences()]
+    length = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
+    adam = torch.optim.Adam(network.parameters(), lr=0.01)
+    network.train()
+    for _ in range(steps):
+        adam.zero_grad()
+        network(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(mask == 0, -100)).loss.backward()
+        adam.step()
+    network.eval()
+
+
+def save_tiny_model(folder: Path, seed: int = 0, architecture: str = "llama", taught: bool = False) -> None:
+    """A tiny model as a folder that from_pretrained loads.
+
+    Random by default; `taught`: it knows every fact of `tiny_facts`, so that its neighbors pass the filter.
+    """
+    network, tokenizer = tiny_network(architecture, seed), tiny_tokenizer()
+    if taught:
+        teach(network, tokenizer)
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
