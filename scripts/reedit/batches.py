@@ -9,15 +9,18 @@ from torch import Tensor
 def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Indices in batches of similar length; a batch's padded size is at most `budget` positions.
 
-    Longest first, so that the largest batch meets the memory limit at once. A single row longer than
+    Longest first, so that the largest batch meets the memory limit at once. Rows shorter than half of the
+    longest wait for a batch of their own, so that no more than half is padding; a single row longer than
     the budget is a batch of its own.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     start = 0
     while start < len(order):
-        size = max(1, budget // max(lengths[order[start]], 1))
-        yield order[start : start + size]
-        start += size
+        longest = lengths[order[start]]
+        batch = order[start : start + max(1, budget // max(longest, 1))]
+        batch = [index for index in batch if 2 * lengths[index] >= longest]
+        yield batch
+        start += len(batch)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -42,6 +42,7 @@ class Entry:
     stop: str
     eligible: bool
     protocol: str
+    keep_weights: str
 
     @property
     def assisting(self) -> list[list[Any]]:
@@ -130,6 +131,7 @@ class Experiment:
             stop=run.get("stop", "none"),
             eligible=dataset.get("eligible", run.get("eligible", False)),
             protocol=run.get("protocol", self.config["protocol"]),
+            keep_weights=run.get("keep_weights", self.config["keep_weights"]),
         )
 
     def _distinct_runs(self) -> list[Run]:
@@ -245,7 +247,7 @@ class Experiment:
             "extend_to": run.entry.extend_to,
             "stop": run.entry.stop,
             "dtype": self.config["models"][run.entry.model]["dtype"],
-            "keep_weights": self.config["keep_weights"],
+            "keep_weights": run.entry.keep_weights,
             "seed": self.config["seed"],
             "trial": run.trial,
         }

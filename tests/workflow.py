@@ -1,0 +1,219 @@
+"""The workflow run as its users run it: a copy of it, an experiment folder of its own, and snakemake."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tiny import save_tiny_model, tiny_corpus, tiny_facts
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+WORKFLOW = ("Snakefile", "config.yaml", "envs", "profiles", "reports/captions", "reports/templates")
+WORKFLOW += ("resources", "rules", "scripts")
+ONE_THREAD = ["edit_facts=1", "score_edits=1", "check_collapse=1"]  # so that two of them run at a time
+Config = dict[str, Any]
+
+
+def copy_workflow(folder: Path) -> Path:
+    """What of the repository a user needs to run it, in a folder where tests may change it."""
+    for name in WORKFLOW:
+        source, target = REPOSITORY / name, folder / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    return folder
+
+
+def make_inputs(folder: Path) -> Path:
+    """A tiny model that knows its facts, a random one, the facts, a corpus and texts: all that is fetched."""
+    folder.mkdir(parents=True)
+    save_tiny_model(folder / "model", taught=True)
+    save_tiny_model(folder / "random", seed=1)
+    (folder / "facts.json").write_text(json.dumps(tiny_facts()))
+    (folder / "corpus.txt").write_text(tiny_corpus())
+    texts = [{"Text": line} for line in tiny_corpus().splitlines()[:4]]
+    (folder / "texts.json").write_text(json.dumps(texts))
+    return folder
+
+
+def tiny_config(inputs: Path) -> Config:
+    """An overlay of the repository's configuration: tiny definitions of everything, and two entries of runs."""
+    hyperparameters = {
+        "layers": [1, 2, 3],
+        "v_lr": 0.5,
+        "v_num_grad_steps": 8,
+        "clamp_norm_factor": 4,
+        "v_weight_decay": 0.001,
+        "kl_factor": 0.0625,
+        "mom2_update_weight": 20,
+    }
+    prefixes = {"count": 5, "tokens": 4, "seed": 0}
+    tiny = {"model": "tiny", "dataset": "facts", "corpus": "lines", "eligible": True}
+    return {
+        "sources": {
+            "tiny-model": {"kind": "folder", "path": str(inputs / "model")},
+            "random-model": {"kind": "folder", "path": str(inputs / "random")},
+            "tiny-facts": {"kind": "file", "path": str(inputs / "facts.json")},
+            "tiny-corpus": {"kind": "file", "path": str(inputs / "corpus.txt")},
+            "tiny-texts": {"kind": "file", "path": str(inputs / "texts.json")},
+        },
+        "models": {
+            "tiny": {"source": "tiny-model", "dtype": "float32", "prefixes": prefixes},
+            "random": {"source": "random-model", "dtype": "float32", "prefixes": prefixes},
+        },
+        "datasets": {"facts": {"format": "counterfact", "source": "tiny-facts"}},
+        "corpora": {
+            "lines": {"format": "lines", "source": "tiny-corpus", "samples": 40, "max_tokens": 32},
+        },
+        "methods": {"memit_released": {"algorithm": "memit", "protocol": "released"}},
+        "hyperparameters": {"memit": {"tiny": hyperparameters, "random": dict(hyperparameters)}},
+        "collapse": {"source": "tiny-texts"},
+        "runs": [
+            tiny | {"methods": ["memit", "na_memit"], "edits": 4, "trials": 2, "iterations": 3},
+            tiny | {"methods": ["memit_released"], "edits": "all", "trials": 1, "iterations": 1},
+        ],
+    }
+
+
+def changed(config: Config, **values: Any) -> Config:
+    """A copy with other values; a key may be a path, its parts joined by two underscores."""
+    config = deepcopy(config)
+    for path, value in values.items():
+        *parents, last = path.split("__")
+        place = config
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return config
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a snakemake call gave: its exit status and what the user saw."""
+
+    status: int
+    output: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """The job statistics of the call: how many jobs of each rule."""
+        table = re.search(r"^job +count\n-+  -+\n(.*?)^total", self.output, re.MULTILINE | re.DOTALL)
+        return {n: int(c) for n, c in re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE)} if table else {}
+
+    @property
+    def errors(self) -> list[str]:
+        """The workflow's own error lines, each once however often it is shown."""
+        found = re.findall(r"^(?:\[.*\]|.* ERROR) error: (.*)$|^(config: .*)$", self.output, re.MULTILINE)
+        return list(dict.fromkeys(job or configuration for job, configuration in found))
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return self.status == 0 and "Nothing to be done" in self.output
+
+
+@dataclass
+class Experiment:
+    """A working directory, the workflow it is run with, and its overlay of the configuration."""
+
+    folder: Path
+    house: Path
+    config: Config
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def copy(self, folder: Path) -> "Experiment":
+        """The same with all its results, at another place; times are kept."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Experiment(folder, self.house, deepcopy(self.config), dict(self.environment))
+
+    def command(self, *arguments: str, config: Config | None = None) -> list[str]:
+        overlay = self.folder.with_name(f"{self.folder.name}.yaml")
+        overlay.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.house / "Snakefile")]
+        command += ["--directory", str(self.folder), "--cores", "2", "--nocolor", *arguments]
+        return [*command, "--set-threads", *ONE_THREAD, "--configfile", str(overlay)]
+
+    def start(self, *arguments: str, config: Config | None = None) -> subprocess.Popen:
+        """A snakemake call in a process group of its own, as a terminal starts it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        environment = dict(os.environ) | {"PYTHONPATH": str(self.house / "scripts")} | self.environment
+        return subprocess.Popen(
+            self.command(*arguments, config=config),
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, config: Config | None = None) -> Outcome:
+        """A snakemake call from its start to its end."""
+        process = self.start(*arguments, config=config)
+        output, _ = process.communicate(timeout=240)
+        return Outcome(process.returncode, output)
+
+    def dry_run(self, *arguments: str, config: Config | None = None) -> Outcome:
+        return self.run("--dry-run", *arguments, config=config)
+
+    def run_killed(self, when: Callable[[], bool], *arguments: str) -> Outcome:
+        """A call that loses power: it and all it started are killed once `when` is true."""
+        process = self.start(*arguments)
+        deadline = time.monotonic() + 120
+        while not when() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate(timeout=60)
+        return Outcome(process.returncode, output)
+
+    def path(self, place: str) -> Path:
+        return self.folder / "results" / place
+
+    def log(self, place: str) -> str:
+        return (self.folder / "results/logs" / place).read_text()
+
+    def contents(self, *places: str) -> Mapping[str, str]:
+        """sha256 of every file under places in results/, by its path there."""
+        root = self.path("")
+        found = [f for place in places for f in sorted(self.path(place).rglob("*")) if f.is_file()]
+        return {
+            str(f.relative_to(root)): hashlib.sha256(f.read_bytes()).hexdigest()
+            for f in found
+            if f.name[0] != "."
+        }
+
+
+@contextmanager
+def edited(file: Path, old: str, new: str) -> Iterator[None]:
+    """A file with `old` replaced by `new` inside the block, and as it was after it."""
+    text = file.read_text()
+    assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times, expected once"
+    try:
+        file.write_text(text.replace(old, new))
+        yield
+    finally:
+        file.write_text(text)
+
+
+def without(*names: str, keep: Sequence[str] = ("bash", "sh", "env", "rm", "mkdir", "cat"), folder: Path) -> str:
+    """A PATH with a few ordinary commands and none of `names`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in keep:
+        found = shutil.which(name)
+        if found and name not in names:
+            (folder / name).symlink_to(found)
+    return str(folder)
