@@ -1,6 +1,7 @@
 """The checked experiment that all rules ask, and what they share."""
 
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -10,15 +11,25 @@ HOUSE = Path(workflow.basedir)
 sys.path.append(str(HOUSE / "scripts"))
 
 from reedit.code_digest import code_digest
+from reedit.configuration import nearest
 from reedit.errors import InputError
 from reedit.experiment import Experiment
+from reedit.job import errors_since
+
+START = time.time()
 
 try:
     experiment = Experiment(
         config, yaml.safe_load((HOUSE / "rules/schemas/config.schema.yaml").read_text()), HOUSE
     )
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(str(error))  # that one line; a WorkflowError would add where in this file it was raised
+
+
+# The last word: what went wrong, however far up the terminal the jobs said it.
+onerror:
+    for line in errors_since(Path("results/logs"), START):
+        print(line, file=sys.stderr)
 
 
 wildcard_constraints:
@@ -46,7 +57,10 @@ def fetched(section, key="source"):
 
 def run_of(wildcards):
     """The run that the wildcards of an edit, score or collapse job spell."""
-    return experiment.runs["{model}/{dataset}/{method}/trial{trial}".format(**wildcards)]
+    path = "{model}/{dataset}/{method}/trial{trial}".format(**wildcards)
+    if path not in experiment.runs:
+        raise WorkflowError(f"config: runs: none gives {path}{nearest(path, experiment.runs)}")
+    return experiment.runs[path]
 
 
 def dtype_of(wildcards):

@@ -47,6 +47,7 @@ rule check_collapse:
         settings=lambda wildcards: {
             "layers": experiment.hyperparameters(run_of(wildcards))["layers"],
             "dtype": dtype_of(wildcards),
+            "texts": config["collapse"]["source"],
         },
         code=code("check_collapse"),
     script:

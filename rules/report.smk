@@ -78,7 +78,6 @@ rule draw_figure:
 
 rule compile_pdf:
     input:
-        runs="results/summary/runs.parquet",
         tables=expand("results/tables/table{n}.tex", n=TABLES),
         figures=expand("results/figures/{figure}.pdf", figure=FIGURES),
         template=[TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"],

@@ -16,7 +16,8 @@ with job(snakemake.log[0]) as log:
         settings["runs"], inputs.scores, inputs.collapse, inputs.iterations, strict=True
     ):
         key = run["model"], run["dataset"], run["method"], run["trial"]
-        found = made_by["/".join(map(str, key))] = parquet.read_provenance(iterations)
+        found = parquet.read_provenance(iterations) | {"texts": parquet.read_provenance(collapse)["texts"]}
+        made_by["{}/{}/{}/trial{}".format(*key)] = found
         rows += run_rows(run, score, collapse, iterations, run["protocol"], found["edits"])
         scores[key] = score
     log.info("%d runs, %d models judged", len(scores), len(rows))

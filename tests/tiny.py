@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -97,22 +97,30 @@ def tiny_tokenizer(kind: str = "bytes") -> PreTrainedTokenizerFast:
 
     `kind`: bytes (byte-level BPE, as SmolLM2 and the GPT models), bos (the same, beginning every text with
     a special token, as Llama), metaspace (a space is put before every text and is part of the word that
-    follows, as in SentencePiece vocabularies; it also adds the special token).
+    follows, as in Llama-2's SentencePiece vocabulary; it also adds the special token).
     """
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if kind == "metaspace" else None))
-    special = ["<|endoftext|>", "<s>", "<unk>"]
-    if kind == "metaspace":
+    metaspace = kind == "metaspace"
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if metaspace else None))
+    if metaspace:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
-        tokenizer.decoder = decoders.Metaspace(prepend_scheme="always", split=True)
-        alphabet = []
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        vocab_size=VOCABULARY,
+        special_tokens=["<|endoftext|>", "<s>", "<unk>"],
+        initial_alphabet=[] if metaspace else pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator([*sentences(), "Therefore Because I You The"], trainer)
+    if metaspace:  # as Llama-2's: a text that begins with a space begins with two of its signs
+        tokenizer.pre_tokenizer = None
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        )
     if kind in ("bos", "metaspace"):
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
@@ -178,8 +186,8 @@ def tiny_model(
     return LanguageModel(network.to(dtype), tiny_tokenizer(tokenizer))
 
 
-def teach(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, steps: int = 120) -> None:
-    """Make a network know the little world by heart (a few seconds)."""
+def teach(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, steps: int = 40) -> None:
+    """Make a network know the little world by heart (about two seconds)."""
     rows = [tokenizer(text)["input_ids"] for text in sentences()]
     length = max(map(len, rows))
     ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])

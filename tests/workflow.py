@@ -10,19 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tiny import save_tiny_model, tiny_corpus, tiny_facts
+from tiny import tiny_corpus, tiny_facts
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "config.yaml", "envs", "profiles", "reports/captions", "reports/templates")
 WORKFLOW += ("resources", "rules", "scripts")
 ONE_THREAD = ["edit_facts=1", "score_edits=1", "check_collapse=1"]  # so that two of them run at a time
+CASES = 12
 Config = dict[str, Any]
 
 
@@ -38,12 +39,11 @@ def copy_workflow(folder: Path) -> Path:
     return folder
 
 
-def make_inputs(folder: Path) -> Path:
-    """A tiny model that knows its facts, a random one, the facts, a corpus and texts: all that is fetched."""
+def make_inputs(folder: Path, model: Path) -> Path:
+    """All that is fetched: a tiny `model`, which knows its facts, the facts, a corpus and texts."""
     folder.mkdir(parents=True)
-    save_tiny_model(folder / "model", taught=True)
-    save_tiny_model(folder / "random", seed=1)
-    (folder / "facts.json").write_text(json.dumps(tiny_facts()))
+    shutil.copytree(model, folder / "model")
+    (folder / "facts.json").write_text(json.dumps(tiny_facts()[:CASES]))
     (folder / "corpus.txt").write_text(tiny_corpus())
     texts = [{"Text": line} for line in tiny_corpus().splitlines()[:4]]
     (folder / "texts.json").write_text(json.dumps(texts))
@@ -51,7 +51,7 @@ def make_inputs(folder: Path) -> Path:
 
 
 def tiny_config(inputs: Path) -> Config:
-    """An overlay of the repository's configuration: tiny definitions of everything, and two entries of runs."""
+    """An overlay of the repository's configuration: tiny definitions of all, and two entries of runs."""
     hyperparameters = {
         "layers": [1, 2, 3],
         "v_lr": 0.5,
@@ -62,29 +62,27 @@ def tiny_config(inputs: Path) -> Config:
         "mom2_update_weight": 20,
     }
     prefixes = {"count": 5, "tokens": 4, "seed": 0}
-    tiny = {"model": "tiny", "dataset": "facts", "corpus": "lines", "eligible": True}
+    tiny = {"model": "tiny", "dataset": "facts", "corpus": "lines", "stop": "none", "eligible": True}
     return {
         "sources": {
             "tiny-model": {"kind": "folder", "path": str(inputs / "model")},
-            "random-model": {"kind": "folder", "path": str(inputs / "random")},
             "tiny-facts": {"kind": "file", "path": str(inputs / "facts.json")},
             "tiny-corpus": {"kind": "file", "path": str(inputs / "corpus.txt")},
             "tiny-texts": {"kind": "file", "path": str(inputs / "texts.json")},
         },
         "models": {
             "tiny": {"source": "tiny-model", "dtype": "float32", "prefixes": prefixes},
-            "random": {"source": "random-model", "dtype": "float32", "prefixes": prefixes},
         },
         "datasets": {"facts": {"format": "counterfact", "source": "tiny-facts"}},
         "corpora": {
             "lines": {"format": "lines", "source": "tiny-corpus", "samples": 40, "max_tokens": 32},
         },
         "methods": {"memit_released": {"algorithm": "memit", "protocol": "released"}},
-        "hyperparameters": {"memit": {"tiny": hyperparameters, "random": dict(hyperparameters)}},
+        "hyperparameters": {"memit": {"tiny": hyperparameters}},
         "collapse": {"source": "tiny-texts"},
         "runs": [
-            tiny | {"methods": ["memit", "na_memit"], "edits": 4, "trials": 2, "iterations": 3},
-            tiny | {"methods": ["memit_released"], "edits": "all", "trials": 1, "iterations": 1},
+            tiny | {"methods": ["memit", "na_memit"], "edits": "all", "iterations": 3},
+            tiny | {"methods": ["memit_released"], "edits": 3, "trials": 2, "iterations": 1},
         ],
     }
 
@@ -143,8 +141,8 @@ class Experiment:
         overlay = self.folder.with_name(f"{self.folder.name}.yaml")
         overlay.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.house / "Snakefile")]
-        command += ["--directory", str(self.folder), "--cores", "2", "--nocolor", *arguments]
-        return [*command, "--set-threads", *ONE_THREAD, "--configfile", str(overlay)]
+        command += ["--directory", str(self.folder), "--cores", "2", "--configfile", str(overlay)]
+        return [*command, "--set-threads", *ONE_THREAD, "--nocolor", *arguments]
 
     def start(self, *arguments: str, config: Config | None = None) -> subprocess.Popen:
         """A snakemake call in a process group of its own, as a terminal starts it."""
@@ -176,7 +174,8 @@ class Experiment:
         deadline = time.monotonic() + 120
         while not when() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
         return Outcome(process.returncode, output)
 
@@ -209,7 +208,9 @@ def edited(file: Path, old: str, new: str) -> Iterator[None]:
         file.write_text(text)
 
 
-def without(*names: str, keep: Sequence[str] = ("bash", "sh", "env", "rm", "mkdir", "cat"), folder: Path) -> str:
+def without(
+    *names: str, keep: Sequence[str] = ("bash", "sh", "env", "rm", "mkdir", "cat"), folder: Path
+) -> str:
     """A PATH with a few ordinary commands and none of `names`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in keep:

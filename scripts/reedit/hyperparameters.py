@@ -64,7 +64,7 @@ def read_hyperparameters(value: Mapping[str, Any] | Path, algorithm: str, where:
     missing = sorted(set(required) - set(value))
     if missing:
         raise InputError(f"{where}: lacks {missing}, required for {algorithm}")
-    used = {key: value[key] for key in USED if key in value}
+    used = {key: _number(value[key]) if USED[key] is NUMBER else value[key] for key in USED if key in value}
     for key, found in used.items():
         wrong_bool = isinstance(found, bool) and USED[key] is not bool
         if wrong_bool or not isinstance(found, USED[key]):
@@ -89,6 +89,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a mapping of hyperparameters")
     return value
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 5e-1, as EasyEdit's files write it, as text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _type_name(kind: Any) -> str:

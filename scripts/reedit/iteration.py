@@ -191,7 +191,9 @@ def iterate(
     while not done or not plan.is_over([i.row["delta_p"] for i in done], [i.row["delta_p2"] for i in done]):
         k = len(done) + 1
         iteration = iterate_once(model, edits, moments, plan, k)
-        state.save(k, iteration, model.export_updates(layers))
+        updates = model.export_updates(layers)
+        model.import_updates(updates, layers)  # what is saved, to the last bit: a resumed run goes on alike
+        state.save(k, iteration, updates)
         done.append(iteration)
         row = iteration.row
         logger.info(

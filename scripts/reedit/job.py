@@ -11,6 +11,9 @@ from pathlib import Path
 
 from reedit.errors import InputError
 
+MARK = " ERROR error: "  # in a log, before what went wrong
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # a fault of the place, not of the code
+
 
 def peak_memory_mb() -> float:
     """Peak resident memory of this process so far, in MiB."""
@@ -20,26 +23,56 @@ def peak_memory_mb() -> float:
 
 @contextmanager
 def job(log: str | Path) -> Iterator[logging.Logger]:
-    """Log to the terminal and to `log`; end the process with one line and status 1 on a bad input."""
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    """Log to the terminal and to `log`; end the process with status 1 on an error.
+
+    A bad input, or a disk that is full or may not be written to, is one line; anything else, a bug, its
+    whole traceback.
+    """
     logger = logging.getLogger("reedit")
     logger.setLevel(logging.INFO)
-    name = " ".join(Path(log).with_suffix("").parts[2:])  # results/logs/{rule}/{wildcards}.log
-    for handler, layout in [
-        (logging.StreamHandler(sys.stderr), f"[{name}] %(message)s"),
-        (logging.FileHandler(log, mode="w"), "%(asctime)s %(levelname)s %(message)s"),
-    ]:
-        handler.setFormatter(logging.Formatter(layout))
-        logger.addHandler(handler)
+    logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     start = time.monotonic()
     try:
+        _add_handler(logger, logging.StreamHandler(sys.stderr), f"[{_name(Path(log))}] %(message)s")
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        _add_handler(logger, file, "%(asctime)s %(levelname)s %(message)s")
         yield logger
     except InputError as error:
         logger.error("error: %s", error)
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
-            raise
-        logger.error("error: %s: %s", error.filename or "output", error.strerror)
+    except Exception as error:
+        place = _unwritable(error)
+        logger.error("error: %s", place or f"{type(error).__name__}: {error}", exc_info=place is None)
         sys.exit(1)
     logger.info("done in %.1f s, peak memory %.0f MiB", time.monotonic() - start, peak_memory_mb())
+
+
+def errors_since(folder: Path, start: float) -> list[str]:
+    """What went wrong in the jobs that logged under `folder` since `start`, one line each."""
+    logs = [log for log in sorted(folder.rglob("*.log")) if log.stat().st_mtime >= start]
+    return [
+        f"[{_name(log)}] error: {line.partition(MARK)[2]}"
+        for log in logs
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if MARK in line
+    ]
+
+
+def _name(log: Path) -> str:
+    """The rule and the wildcards of results/logs/{rule}/{wildcards}.log."""
+    return " ".join(log.with_suffix("").parts[2:])
+
+
+def _add_handler(logger: logging.Logger, handler: logging.Handler, layout: str) -> None:
+    handler.setFormatter(logging.Formatter(layout))
+    logger.addHandler(handler)
+
+
+def _unwritable(error: Exception) -> str | None:
+    """One line for a disk that is full or may not be written to, None for any other error."""
+    if isinstance(error, OSError) and error.errno in PLACE:
+        return f"{error.filename or 'output'}: {error.strerror}"
+    if "(os error 28)" in str(error):  # safetensors has an error of its own, without a path
+        return "output: No space left on device"
+    return None

@@ -19,6 +19,8 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     corpora = _distinct(f"{p['corpus']}, {p['corpus_tokens']:,} tokens" for p in runs.values())
     prefixes = _distinct(str(p["prefix_templates"]) for p in runs.values())
     notes.append(f"Second moments: {'; '.join(corpora)}. Prefix templates: {', '.join(prefixes)}.")
+    texts = _distinct(p["texts"] for p in runs.values())
+    notes.append(f"ME-PPL: mean perplexity over the texts of {', '.join(texts)}.")
     protocols = _distinct(p["protocol"] for p in runs.values())
     notes.append(f"Protocol: {', '.join(protocols)} (docs/protocols.md lists what each means).")
     code = _distinct(p["hyperparameters_hash"] for p in runs.values())

@@ -31,7 +31,8 @@ def prepare_model(fetched: Path, folder: Path, source: Mapping[str, Any]) -> str
             revision = f"sha256:{file_sha256(quantised[0])}"
         elif any(fetched.glob("*.safetensors")):
             for file in visible_files(fetched):
-                if file.suffix == ".safetensors" or file.suffix in TEXT:
+                # not the mark of a folder made here: writing ours would write through the link
+                if file.name != REVISION and file.suffix in (".safetensors", *TEXT):
                     os.link(file, temporary / file.name)
             revision = source.get("revision") or f"sha256:{folder_sha256(fetched)}"
         else:

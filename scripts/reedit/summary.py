@@ -47,10 +47,13 @@ def run_rows(
         texts.setdefault(row["k"], []).append(row[column])
     iterations = {row["k"]: row for row in parquet.read(iterations_path, "iterations")}
     result = []
-    for k, values in sorted(cases.items()):
+    for k in sorted(cases.keys() | iterations.keys()):
         if k > 0 and k not in iterations:
             raise InputError(f"{iterations_path}: no row for k = {k}, which {scores_path} has scores of")
-        means = [None if math.isnan(value) else float(value) for value in measure(values, k, protocol)]
+        means: list[float | None] = [None] * len(parquet.MEASURES)  # of a k whose weights were not kept
+        if k in cases:
+            values = measure(cases[k], k, protocol).tolist()
+            means = [None if math.isnan(value) else value for value in values]
         perplexities = {name: iterations[k][name] if k > 0 else None for name in PERPLEXITIES}
         result.append(
             {name: identity[name] for name in IDENTITY}
@@ -204,10 +207,12 @@ def _table_rows(
             raise InputError(f"{'/'.join(key[:3])}/trial{trial}: no score file was given")
         if key not in files:
             files[key] = case_means(scores[key])
-        if k not in files[key]:
-            raise InputError(f"{scores[key]}: no rows for k = {k}")
-        samples.append(files[key][k])
-    bounds = dict(zip(parquet.MEASURES, intervals(samples, k, method.protocol, seed).tolist(), strict=True))
+        if k in files[key]:
+            samples.append(files[key][k])
+    bounds: dict[str, list[float]] = {}
+    if len(samples) == len(trials):  # otherwise weights of this k were not kept, and nothing was scored
+        found = intervals(samples, k, method.protocol, seed).tolist()
+        bounds = dict(zip(parquet.MEASURES, found, strict=True))
     name = "unedited" if k == 0 else method.method
     common = {
         "row": number,

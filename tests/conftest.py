@@ -1,0 +1,51 @@
+"""What several tests share: tiny models, made once a session and never changed, and their facts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from reedit.facts import Fact, load_counterfact
+from reedit.language_model import LanguageModel
+from reedit.moments import collect_moments
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny matrices gain nothing from threads, and threads that wait for each other cost much."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> list[Fact]:
+    path = tmp_path_factory.mktemp("facts") / "facts.json"
+    path.write_text(json.dumps(tiny.tiny_facts()))
+    return list(load_counterfact(path).facts)
+
+
+@pytest.fixture(scope="session")
+def moments_of() -> Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]:
+    """Second moments of a tiny model on the tiny corpus, fp32 as the files have them."""
+
+    def collect(model: LanguageModel, layers: list[int]) -> dict[int, torch.Tensor]:
+        moments, _ = collect_moments(model, tiny.tiny_corpus().splitlines()[:24], layers, 40)
+        return {layer: moment.float() for layer, moment in moments.items()}
+
+    return collect
+
+
+@pytest.fixture(scope="session")
+def llama() -> LanguageModel:
+    """A tiny random Llama in double precision; tests that edit it make their own."""
+    return tiny.tiny_model("llama")
+
+
+@pytest.fixture(scope="session")
+def taught_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that knows every tiny fact, as a folder."""
+    folder = tmp_path_factory.mktemp("models") / "taught"
+    tiny.save_tiny_model(folder, taught=True)
+    return folder

@@ -1,0 +1,162 @@
+"""Named access to the edited parts, whatever the architecture stores them as."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import ARCHITECTURES, LAYERS, WIDTH, save_tiny_model, tiny_model, tiny_network, tiny_tokenizer
+
+from reedit.errors import InputError
+from reedit.language_model import LanguageModel, captured, stopped_after
+
+IDS = torch.tensor([[5, 40, 80, 7, 99, 12]])
+
+
+def noise(model: LanguageModel, layer: int, seed: int) -> torch.Tensor:
+    return 0.1 * torch.randn(model.weight(layer).shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("keys", [64, WIDTH], ids=["oblong", "square"])
+def test_a_weight_maps_keys_to_values_whatever_its_storage(architecture: str, keys: int) -> None:
+    """Also where it is square, so that its shape cannot tell how it is stored."""
+    model = tiny_model(architecture, keys=keys)
+    module = model.mlp_output(2)
+    weight = model.weight(2)
+    assert weight.shape == (WIDTH, keys)
+    key = torch.randn(keys, dtype=torch.float64)
+    bias = getattr(module, "bias", None)
+    value = weight.double() @ key + (0 if bias is None else bias)
+    assert torch.allclose(module(key), value, rtol=1e-6, atol=1e-6)
+    update = noise(model, 2, 0)
+    model.set_weight(2, weight + update)
+    assert torch.allclose(module(key), value + update.double() @ key, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("keys", [64, WIDTH], ids=["oblong", "square"])
+def test_exported_updates_give_a_fresh_model_the_same_logits(architecture: str, keys: int) -> None:
+    model = tiny_model(architecture, keys=keys)
+    unedited = model.model(IDS).logits
+    for layer in (1, 4):
+        for seed in (1, 2):  # cumulative: two changes
+            model.set_weight(layer, model.weight(layer) + noise(model, layer, seed))
+    updates = model.export_updates([1, 4])
+    for name, update in updates.items():
+        assert update.shape == model.model.get_parameter(name).shape
+        assert update.dtype == torch.float32 and update.is_contiguous()
+    fresh = tiny_model(architecture, keys=keys)
+    fresh.import_updates(updates, [1, 4])
+    logits = fresh.model(IDS).logits
+    assert torch.allclose(logits, model.model(IDS).logits, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(logits, unedited, rtol=1e-2, atol=1e-2)
+    by_hand = tiny_network(architecture, keys=keys)  # as a user would, without the library
+    with torch.no_grad():
+        for name, update in updates.items():
+            by_hand.get_parameter(name).add_(update)
+        assert torch.allclose(by_hand(IDS).logits.double(), logits, rtol=1e-3, atol=1e-3)
+
+
+def test_imported_updates_replace_those_before() -> None:
+    model = tiny_model("llama", dtype=torch.float32)
+    logits = model.model(IDS).logits
+    zero = {name: torch.zeros_like(update) for name, update in model.export_updates([1, 2]).items()}
+    for layer in (1, 2):
+        model.set_weight(layer, model.weight(layer) + noise(model, layer, 3))
+    first = model.export_updates([1, 2])
+    model.import_updates(zero, [1, 2])
+    assert torch.equal(model.model(IDS).logits, logits)
+    model.import_updates(first, [1, 2])
+    model.import_updates(first, [1, 2])
+    assert all(torch.allclose(model.export_updates([1, 2])[name], first[name], atol=1e-6) for name in first)
+
+
+def test_small_updates_survive_in_a_model_of_half_precision() -> None:
+    """Edited weights are kept in fp32: many updates below bf16's resolution add up."""
+    model = tiny_model("llama", dtype=torch.bfloat16)
+    before = model.weight(2).clone()
+    step = torch.full_like(before, 1e-5)
+    for _ in range(200):
+        model.set_weight(2, model.weight(2) + step)
+    assert torch.allclose(model.cumulative_update(2), torch.full_like(before, 2e-3), rtol=1e-2, atol=1e-6)
+    stored = model.mlp_output(2).weight
+    assert stored.dtype == torch.bfloat16
+    assert torch.equal(stored, model.weight(2).bfloat16())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("layer", [0, 3, LAYERS - 2])
+def test_the_tail_of_the_model_finishes_what_its_head_began(architecture: str, layer: int) -> None:
+    model = tiny_model(architecture)
+    with captured({}, {"hidden": model.layers[layer]}) as seen:
+        whole = model.backbone(input_ids=IDS, use_cache=False)[0]
+    positions = torch.arange(IDS.shape[1])[None]
+    tail = model.tail(layer)(inputs_embeds=seen["hidden"], position_ids=positions, use_cache=False)[0]
+    assert torch.allclose(tail, whole, rtol=1e-10, atol=1e-10)
+    assert torch.equal(model.backbone(input_ids=IDS, use_cache=False)[0], whole), "the model itself is whole"
+    assert len(model.layers) == LAYERS
+
+
+def test_hooks_are_gone_after_an_exception(llama: LanguageModel) -> None:
+    with (
+        pytest.raises(RuntimeError, match="inside"),
+        captured({"in": llama.mlp_output(1)}, {"out": llama.layers[1]}),
+        stopped_after(llama.layers[2]),
+    ):
+        raise RuntimeError("inside")
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in llama.model.modules())
+
+
+def test_a_stopped_pass_runs_no_later_layer_and_keeps_what_was_captured(llama: LanguageModel) -> None:
+    ran = []
+    handle = llama.layers[3].register_forward_hook(lambda *_: ran.append(3))
+    with captured({"key": llama.mlp_output(2)}, {"out": llama.layers[2]}) as seen, stopped_after(llama.layers[2]):
+        llama.backbone(input_ids=IDS, use_cache=False)
+    handle.remove()
+    assert ran == [] and seen["key"].shape == (1, 6, 64) and seen["out"].shape == (1, 6, WIDTH)
+
+
+@pytest.mark.parametrize("layers", [[-1], [0, LAYERS], [LAYERS + 3]])
+def test_a_layer_that_does_not_exist_is_an_input_error(layers: list[int], llama: LanguageModel) -> None:
+    with pytest.raises(InputError, match=f"the model has layers 0 to {LAYERS - 1}"):
+        llama.check_layers(layers)
+
+
+@pytest.mark.parametrize("layers", [[], [3, 2], [2, 2]])
+def test_layers_must_rise(layers: list[int], llama: LanguageModel) -> None:
+    with pytest.raises(InputError, match="each above the one before"):
+        llama.check_layers(layers)
+    llama.check_layers([0, 2, LAYERS - 1])
+
+
+def test_an_unknown_architecture_is_an_input_error_that_lists_the_known() -> None:
+    network = tiny_network("llama")
+    network.config.model_type = "mamba"
+    with pytest.raises(InputError, match="no layout for the architecture 'mamba'; known: llama"):
+        LanguageModel(network, tiny_tokenizer())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_saved_model_loads_as_it_was(architecture: str, tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "m", 4, architecture)
+    loaded = LanguageModel.load(tmp_path / "m", device="cpu")
+    assert torch.equal(loaded.model(IDS).logits, tiny_network(architecture, 4).eval()(IDS).logits)
+    assert not loaded.model.training and not any(p.requires_grad for p in loaded.model.parameters())
+    text = "Kyoto lies in"
+    assert loaded.tokenizer(text)["input_ids"] == tiny_tokenizer()(text)["input_ids"]
+    half = LanguageModel.load(tmp_path / "m", "bfloat16", "cpu")
+    assert half.model.dtype == torch.bfloat16
+
+
+def test_a_folder_without_a_model_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a model that loads") as caught:
+        LanguageModel.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_in_a_pickle_are_not_read(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(tiny_network().state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match="not a model that loads"):
+        LanguageModel.load(tmp_path)

@@ -1,0 +1,70 @@
+"""Second moments against the naive average of outer products."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from naive import naive_moment
+from tiny import tiny_corpus, tiny_model
+
+from reedit.errors import InputError
+from reedit.language_model import LanguageModel
+from reedit.moments import collect_moments, read_moment, write_moment
+from reedit.tokens import encode
+
+TEXTS = tiny_corpus().splitlines()[:4]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gptj"])
+@pytest.mark.parametrize("tokenizer", ["bytes", "bos"])
+def test_moments_are_the_average_of_outer_products(architecture: str, tokenizer: str) -> None:
+    model = tiny_model(architecture, tokenizer)
+    texts = [TEXTS[0], TEXTS[1][:30], "a"]
+    found, count = collect_moments(model, texts, [1, 3], 12)
+    ids = [encode(model.tokenizer, text)[:12] for text in texts]
+    for layer in (1, 3):
+        expected, expected_count = naive_moment(model.model, layer, ids)
+        assert count == expected_count == sum(map(len, ids))
+        assert (found[layer] - expected).norm() < 1e-6 * expected.norm()
+
+
+@pytest.mark.parametrize("budget", [1, 50, 10**6])
+def test_the_batch_budget_and_the_order_of_texts_change_nothing(budget: int, llama: LanguageModel) -> None:
+    usual, count = collect_moments(llama, TEXTS, [2], 20)
+    other, other_count = collect_moments(llama, TEXTS[::-1], [2], 20, budget=budget)
+    assert count == other_count
+    assert (usual[2] - other[2]).norm() < 1e-6 * usual[2].norm()
+
+
+def test_all_layers_in_one_pass_are_those_of_a_pass_each(llama: LanguageModel) -> None:
+    together, _ = collect_moments(llama, TEXTS, [0, 5, 2], 20)
+    for layer in (0, 2, 5):
+        alone, _ = collect_moments(llama, TEXTS, [layer], 20)
+        assert torch.equal(together[layer], alone[layer])
+
+
+def test_a_moment_is_symmetric_positive_and_has_the_mean_square_as_its_trace(llama: LanguageModel) -> None:
+    moment = collect_moments(llama, tiny_corpus().splitlines(), [2], 40)[0][2]
+    assert torch.equal(moment, moment.T)
+    assert torch.linalg.eigvalsh(moment).min() > 0
+
+
+def test_collecting_leaves_no_hook(llama: LanguageModel) -> None:
+    collect_moments(llama, TEXTS, [2], 20)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in llama.model.modules())
+
+
+def test_a_moment_survives_its_file_in_fp32(tmp_path: Path) -> None:
+    moment = torch.rand(5, 5, dtype=torch.float64)
+    write_moment(moment.T, tmp_path / "2.safetensors", {"count": "7", "corpus": "c"})
+    found, metadata = read_moment(tmp_path / "2.safetensors")
+    assert torch.equal(found, moment.T.float()) and found.dtype == torch.float32
+    assert metadata == {"count": "7", "corpus": "c"}
+
+
+def test_a_file_without_a_moment_is_named(tmp_path: Path) -> None:
+    (tmp_path / "2.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match=r"2\.safetensors: not a second moment"):
+        read_moment(tmp_path / "2.safetensors")
+    with pytest.raises(InputError, match=r"3\.safetensors"):
+        read_moment(tmp_path / "3.safetensors")

@@ -1,0 +1,42 @@
+"""Mutually exclusive, seeded samples of cases."""
+
+import pytest
+
+from reedit.errors import InputError
+from reedit.splits import sample_split
+
+IDS = [10 * i + 3 for i in range(20)]
+
+
+def test_trials_share_no_case_and_each_has_its_size() -> None:
+    rows = sample_split(IDS, 6, 3, 0)
+    assert [(row["trial"], row["position"]) for row in rows] == [(t, p) for t in (1, 2, 3) for p in range(6)]
+    chosen = [row["case_id"] for row in rows]
+    assert len(set(chosen)) == 18 and set(chosen) <= set(IDS)
+
+
+def test_the_seed_alone_decides() -> None:
+    assert sample_split(IDS, 5, 2, 4) == sample_split(IDS, 5, 2, 4)
+    assert sample_split(IDS, 5, 2, 4) != sample_split(IDS, 5, 2, 5)
+
+
+def test_all_takes_every_case_in_file_order() -> None:
+    rows = sample_split(IDS, "all", 1, 0)
+    assert rows == [{"trial": 1, "position": i, "case_id": case} for i, case in enumerate(IDS)]
+
+
+def test_as_many_cases_as_needed_are_enough_and_one_less_is_not() -> None:
+    assert {row["case_id"] for row in sample_split(IDS, 10, 2, 0)} == set(IDS)
+    with pytest.raises(InputError, match=r"19 cases.*at least 20 \(2 exclusive trials of 10 edits\)"):
+        sample_split(IDS[:19], 10, 2, 0)
+
+
+@pytest.mark.parametrize("edits", ["all", 1])
+def test_no_case_at_all_is_an_error(edits: int | str) -> None:
+    with pytest.raises(InputError, match="no eligible case"):
+        sample_split([], edits, 1, 0)
+
+
+def test_all_leaves_nothing_for_a_second_trial() -> None:
+    with pytest.raises(InputError, match="trials: 1"):
+        sample_split(IDS, "all", 2, 0)

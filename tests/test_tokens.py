@@ -1,0 +1,152 @@
+"""Joint tokenisation, subject positions, and the rows of one edit in both protocols."""
+
+from dataclasses import replace
+
+import pytest
+from tiny import tiny_tokenizer
+
+from reedit.edits import make_edit
+from reedit.errors import InputError
+from reedit.facts import Fact, Neighbor
+from reedit.tokens import encode, joint_row, released_row, subject_position
+
+BYTES, BOS, METASPACE = tiny_tokenizer(), tiny_tokenizer("bos"), tiny_tokenizer("metaspace")
+TEMPLATES = ["The old town of. {}", "Because I. {}"]
+FACT = Fact(
+    7, "country", "Kyoto", "Who lives in {} lives in", "Italy", "Japan", (),
+    (Neighbor("Osaka", "Osaka is a city in the country of", "New Zealand"), Neighbor(None, "?", "Japan")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tokenizer", [BYTES, BOS, METASPACE], ids=["bytes", "bos", "metaspace"])
+def test_labels_are_the_tokens_that_follow_the_prompts_own(tokenizer) -> None:
+    row = joint_row(tokenizer, "Kyoto is a city in the country of", "New Zealand", "case 1")
+    whole = tokenizer("Kyoto is a city in the country of New Zealand")["input_ids"]
+    assert (*row.ids, row.labels[-1]) == tuple(whole)
+    assert row.ids[len(row.ids) - len(row.labels) + 1 :] == row.labels[:-1]
+    assert tokenizer.decode(row.labels).strip() == "New Zealand"
+
+
+def test_every_input_begins_with_what_the_tokenizer_adds() -> None:
+    bos = BOS.convert_tokens_to_ids("<s>")
+    edit = make_edit(BOS, FACT, TEMPLATES, FACT.neighbors[:1], True, "corrected")
+    for row in [*(weighted.row for weighted in edit.labelled), edit.kl]:
+        assert row.ids[0] == bos and row.ids.count(bos) == 1
+    assert released_row(BOS, "Kyoto lies in", "New Zealand", "case 1").ids.count(bos) == 1
+    assert bos not in make_edit(BYTES, FACT, [], [], False, "corrected").rewriting[0].row.ids
+
+
+def test_a_target_that_changes_the_prompts_last_token_is_an_error_that_names_the_case() -> None:
+    class Merging:
+        """Makes one token of "the" and what follows it."""
+
+        def __call__(self, text: str) -> dict[str, list[int]]:
+            return {"input_ids": list(text.replace("the piano", "P").encode())}
+
+    with pytest.raises(InputError, match=r"case 12.*the piano"):
+        joint_row(Merging(), "plays the", "piano", "case 12")
+
+
+def test_the_empty_prompt_has_no_tokens_to_begin_with() -> None:
+    with pytest.raises(InputError, match="case 3"):
+        joint_row(BYTES, "", "piano", "case 3")
+
+
+def test_released_labels_are_the_targets_own_tokens_with_a_space() -> None:
+    row = released_row(BYTES, "Kyoto lies in", "New Zealand", "case 1")
+    labels = BYTES(" New Zealand", add_special_tokens=False)["input_ids"]
+    assert row.labels == tuple(labels)
+    assert row.ids == tuple(BYTES("Kyoto lies in" + BYTES.decode(labels[:-1]))["input_ids"])
+
+
+def test_both_protocols_agree_on_byte_level_vocabularies() -> None:
+    for target in ("Italy", "New Zealand", "piano"):
+        for tokenizer in (BYTES, BOS):
+            joint = joint_row(tokenizer, "Kyoto lies in", target, "")
+            assert released_row(tokenizer, "Kyoto lies in", target, "") == joint
+
+
+def test_the_released_space_is_a_token_of_its_own_on_sentencepiece_vocabularies() -> None:
+    """The mechanism of design section 5: a label more, and all labels one place too early."""
+    joint = joint_row(METASPACE, "Kyoto lies in", "Japan", "")
+    released = released_row(METASPACE, "Kyoto lies in", "Japan", "")
+    space = METASPACE.convert_tokens_to_ids("▁")
+    assert released.labels == (space, *joint.labels)
+    assert len(released.ids) - len(released.labels) == len(joint.ids) - len(joint.labels) + (
+        len(released.ids) - len(joint.ids) - 1
+    )
+    assert METASPACE.decode(released.labels).strip() == "Japan"
+
+
+@pytest.mark.parametrize("tokenizer", [BYTES, BOS, METASPACE], ids=["bytes", "bos", "metaspace"])
+def test_the_position_is_that_of_the_subjects_last_token(tokenizer) -> None:
+    text, subject = "On stage Glenn Gould is seen with a", "Glenn Gould"
+    ids = encode(tokenizer, text)
+    position = subject_position(tokenizer, ids, text, text.index(subject) + len(subject), "case 1")
+    assert tokenizer.decode(ids[: position + 1], skip_special_tokens=True).endswith(subject)
+    assert not tokenizer.decode(ids[:position], skip_special_tokens=True).endswith(subject)
+
+
+def test_a_token_across_the_subjects_end_is_an_error_that_names_the_case() -> None:
+    with pytest.raises(InputError, match=r"case 9: a token crosses the end of the subject"):
+        subject_position(BYTES, encode(BYTES, "Kyoto is"), "Kyoto is", len("Kyoto i"), "case 9")
+
+
+def test_an_edit_has_the_bare_prompt_first_and_the_prefixed_ones_in_order() -> None:
+    edit = make_edit(BYTES, FACT, TEMPLATES, [], False, "corrected")
+    texts = [BYTES.decode(weighted.row.ids[: -len(weighted.row.labels) + 1 or None]) for weighted in edit.rewriting]
+    bare = "Who lives in Kyoto lives in"
+    assert texts == [bare, f"The old town of. {bare}", f"Because I. {bare}"]
+    for weighted in edit.rewriting:
+        assert BYTES.decode(weighted.row.ids[: weighted.row.position + 1]).endswith("Who lives in Kyoto")
+        assert BYTES.decode(weighted.row.labels) == " Italy"
+
+
+def test_the_kl_row_ends_with_the_subject() -> None:
+    edit = make_edit(BYTES, FACT, TEMPLATES, [], False, "corrected")
+    assert BYTES.decode(edit.kl.ids) == "Kyoto" and edit.kl.position == len(edit.kl.ids) - 1
+    assert edit.kl.labels == ()
+
+
+@pytest.mark.parametrize(("prefixed", "start"), [(False, ""), (True, "The old town of. ")])
+def test_assistants_are_bare_or_carry_the_first_prefix(prefixed: bool, start: str) -> None:
+    edit = make_edit(BYTES, FACT, TEMPLATES, FACT.neighbors[:1], prefixed, "corrected")
+    (weighted,) = edit.neighbors
+    row = weighted.row
+    assert BYTES.decode((*row.ids, row.labels[-1])) == f"{start}Osaka is a city in the country of New Zealand"
+    assert BYTES.decode(row.ids[: row.position + 1]) == f"{start}Osaka"
+
+
+def test_an_assistant_needs_its_subject() -> None:
+    with pytest.raises(InputError, match="case 7.*no known subject"):
+        make_edit(BYTES, FACT, TEMPLATES, FACT.neighbors[1:], False, "corrected")
+
+
+def weights(protocol: str, assistants: int) -> tuple[list[float], list[float], list[float], list[float]]:
+    neighbors = [FACT.neighbors[0], replace(FACT.neighbors[0], object="Italy")][:assistants]
+    edit = make_edit(BYTES, FACT, TEMPLATES, neighbors, False, protocol)
+    return (
+        [w.loss_weight for w in edit.rewriting],
+        [w.perplexity_weight for w in edit.rewriting],
+        [w.loss_weight for w in edit.neighbors],
+        [w.perplexity_weight for w in edit.neighbors],
+    )
+
+
+def test_corrected_gives_neighbors_weight_one_by_their_own_length_and_no_part_in_perplexity() -> None:
+    new, first, second = (len(BYTES(" " + o)["input_ids"]) for o in ("Italy", "New Zealand", "Italy"))
+    assert first != new, "the test needs objects of different length"
+    loss, perplexity, neighbor, neighbor_perplexity = weights("corrected", 2)
+    assert loss == perplexity == pytest.approx([1 / 3 / new] * 3)
+    assert neighbor == pytest.approx([1 / 2 / first, 1 / 2 / second])
+    assert neighbor_perplexity == [0.0, 0.0]
+
+
+def test_released_takes_one_mean_over_all_rows_by_the_length_of_the_new_target() -> None:
+    new = len(BYTES(" Italy")["input_ids"])
+    for found in weights("released", 2):
+        assert found == pytest.approx([1 / 5 / new] * len(found))
+
+
+def test_without_assistants_the_protocols_weigh_alike() -> None:
+    assert weights("corrected", 0) == weights("released", 0)

@@ -1,0 +1,609 @@
+"""The whole workflow, from fetching to the PDF, on a tiny model: what users get, see and can rely on."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file
+from workflow import (
+    CASES,
+    Experiment,
+    changed,
+    copy_workflow,
+    edited,
+    make_inputs,
+    tiny_config,
+    without,
+)
+
+from reedit.code_digest import code_digest
+
+PLAIN = [f"tiny/facts/{method}/trial1" for method in ("memit", "na_memit")]
+RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
+RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
+ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
+REPORT = {"summarise_runs": 1, "render_table": 2, "draw_figure": 2, "compile_pdf": 1, "all": 1}
+HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
+
+INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
+NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT)])
+CONTRACT = {  # design, section 3
+    "facts": dict(
+        case_id=INT,
+        relation=TEXT,
+        subject=TEXT,
+        prompt=TEXT,
+        target_new=TEXT,
+        target_true=TEXT,
+        paraphrases=pa.list_(TEXT),
+        neighbors=pa.list_(NEIGHBOR),
+    ),
+    "neighbors": dict(
+        case_id=INT,
+        neighbor=INT,
+        subject=TEXT,
+        prompt=TEXT,
+        object=TEXT,
+        predicted=TEXT,
+        kept=pa.bool_(),
+        order=INT,
+    ),
+    "splits": dict(trial=INT, position=INT, case_id=INT),
+    "prefixes": dict(template=TEXT),
+    "targets": dict(
+        k=INT,
+        case_id=INT,
+        steps=INT,
+        ppl_initial=FLOAT,
+        ppl_target=FLOAT,
+        ppl_edited=FLOAT,
+        hidden_norm=FLOAT,
+        delta_norm=FLOAT,
+        residual_before=FLOAT,
+        residual_after=FLOAT,
+    ),
+    "iterations": dict(
+        k=INT,
+        ppl_initial=FLOAT,
+        ppl_target=FLOAT,
+        ppl_edited=FLOAT,
+        delta_p=FLOAT,
+        delta_p2=FLOAT,
+        ppl_initial_median=FLOAT,
+        ppl_target_median=FLOAT,
+        ppl_edited_median=FLOAT,
+        ppl_initial_gmean=FLOAT,
+        ppl_target_gmean=FLOAT,
+        ppl_edited_gmean=FLOAT,
+        update_norm=FLOAT,
+        weight_norm=FLOAT,
+        seconds_optimization=FLOAT,
+        seconds_spread=FLOAT,
+        seconds_total=FLOAT,
+        peak_memory_mb=FLOAT,
+    ),
+    "scores": dict(
+        k=INT,
+        case_id=INT,
+        metric=TEXT,
+        prompt=TEXT,
+        accuracy=FLOAT,
+        success=FLOAT,
+        exact_match=FLOAT,
+        logp_new=FLOAT,
+        logp_true=FLOAT,
+        predicted=TEXT,
+    ),
+    "collapse": dict(k=INT, text=TEXT, ppl_released=FLOAT, ppl=FLOAT),
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with a space in its name, which everything here lives in."""
+    return tmp_path_factory.mktemp("a folder with spaces")
+
+
+@pytest.fixture(scope="module")
+def house(root):
+    return copy_workflow(root / "the workflow")
+
+
+@pytest.fixture(scope="module")
+def inputs(root, taught_folder):
+    return make_inputs(root / "inputs", taught_folder)
+
+
+@pytest.fixture(scope="module")
+def finished(root, house, inputs):
+    """The experiment of `tiny_config`, run from nothing in a working directory away from the workflow."""
+    experiment = Experiment(root / "experiment", house, tiny_config(inputs))
+    experiment.outcome = experiment.run(*([] if HAS_ENGINE else ["tables"]))
+    assert experiment.outcome.status == 0, experiment.outcome.output
+    return experiment
+
+
+@pytest.fixture
+def again(finished, tmp_path):
+    """A copy of the finished experiment that a test may spoil."""
+    return finished.copy(tmp_path / "experiment")
+
+
+def schema(path: Path) -> dict:
+    return {column.name: column.type for column in pq.read_schema(path)}
+
+
+def rows(path: Path) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+def provenance(path: Path) -> dict:
+    return json.loads(pq.read_schema(path).metadata[b"reedit"])
+
+
+def timeless(path: Path) -> tuple[list[dict], dict]:
+    """A table without what measures the machine, and its provenance."""
+    kept = [
+        {name: value for name, value in row.items() if not re.match("seconds_|peak_memory", name)}
+        for row in rows(path)
+    ]
+    return kept, provenance(path)
+
+
+# -- results ------------------------------------------------------------------------------------------------
+
+
+def test_every_table_has_the_columns_and_types_of_the_contract(finished):
+    places = {"facts": ["facts/facts"], "neighbors": ["neighbors/tiny/facts"], "prefixes": ["prefixes/tiny"]}
+    places["splits"] = [f"splits/tiny/facts/{p.stem}" for p in finished.path("splits/tiny/facts").iterdir()]
+    assert len(places["splits"]) == 2
+    for run in RUNS:
+        for name in ("targets", "iterations"):
+            places.setdefault(name, []).append(f"edits/{run}/{name}")
+        for name in ("scores", "collapse"):
+            places.setdefault(name, []).append(f"{name}/{run}")
+    for name, expected in CONTRACT.items():
+        for place in places[name]:
+            assert list(schema(finished.path(f"{place}.parquet")).items()) == list(expected.items()), place
+
+
+def test_rows_are_in_a_deterministic_order_and_k_counts_from_the_unedited_model(finished):
+    facts = rows(finished.path("facts/facts.parquet"))
+    assert [row["case_id"] for row in facts] == [100 + i for i in range(CASES)]
+    neighbors = rows(finished.path("neighbors/tiny/facts.parquet"))
+    listed = [(row["case_id"], i) for row in facts for i in range(len(row["neighbors"]))]
+    assert [(row["case_id"], row["neighbor"]) for row in neighbors] == listed
+    for case_id in {row["case_id"] for row in neighbors}:
+        ranks = [row["order"] for row in neighbors if row["case_id"] == case_id]
+        assert sorted(ranks) == list(range(len(ranks)))
+    cases = {run: [row["case_id"] for row in facts] for run in PLAIN}
+    (split,) = finished.path("splits/tiny/facts").glob("3x2*.parquet")
+    for row in rows(split):
+        cases.setdefault(RELEASED[row["trial"] - 1], []).append(row["case_id"])
+    for run, ks in ITERATIONS.items():
+        for name, expected in [
+            ("iterations", ks[1:]),
+            ("targets", [(k, c) for k in ks[1:] for c in cases[run]]),
+        ]:
+            found = rows(finished.path(f"edits/{run}/{name}.parquet"))
+            assert [
+                row["k"] if name == "iterations" else (row["k"], row["case_id"]) for row in found
+            ] == expected
+        scores = rows(finished.path(f"scores/{run}.parquet"))
+        asked = {k: [(r["case_id"], r["metric"], r["prompt"]) for r in scores if r["k"] == k] for k in ks}
+        assert list(dict.fromkeys(row["k"] for row in scores)) == ks
+        assert all(asked[k] == asked[0] for k in ks)
+        assert list(dict.fromkeys(case for case, _, _ in asked[0])) == cases[run]
+        assert {metric for _, metric, _ in asked[0]} == {"efficacy", "generalization", "specificity"}
+        texts = rows(finished.path(f"collapse/{run}.parquet"))
+        assert [row["k"] for row in texts] == [k for k in ks for _ in range(4)]
+
+
+def test_the_methods_of_an_entry_evaluate_the_same_prompts(finished):
+    asked = [
+        [
+            (row["case_id"], row["metric"], row["prompt"])
+            for row in rows(finished.path(f"scores/{run}.parquet"))
+        ]
+        for run in PLAIN
+    ]
+    assert asked[0] == asked[1]
+
+
+def test_assistance_changes_the_targets(finished):
+    plain, assisted = (rows(finished.path(f"edits/{run}/targets.parquet")) for run in PLAIN)
+    assert [row["ppl_initial"] for row in plain[:CASES]] == [row["ppl_initial"] for row in assisted[:CASES]]
+    assert all(a["ppl_target"] != b["ppl_target"] for a, b in zip(plain, assisted, strict=True))
+
+
+def test_trials_are_mutually_exclusive(finished):
+    (split,) = finished.path("splits/tiny/facts").glob("3x2*.parquet")
+    found = rows(split)
+    assert [(row["trial"], row["position"]) for row in found] == [(t, p) for t in (1, 2) for p in range(3)]
+    assert len({row["case_id"] for row in found}) == 6
+
+
+def test_weights_are_cumulative_updates_under_the_parameters_own_names(finished):
+    model = load_file(finished.path("models/tiny") / "model.safetensors")
+    names = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (1, 2, 3)]
+    for run, last in RUNS.items():
+        folder = finished.path(f"edits/{run}/weights")
+        files = {p.name for p in folder.iterdir() if p.name[0] != "."}
+        assert files == {f"k{k}.safetensors" for k in range(1, last + 1)}
+        sums = {}
+        for k in range(1, last + 1):
+            updates = load_file(folder / f"k{k}.safetensors")
+            assert sorted(updates) == names
+            for name, update in updates.items():
+                assert str(update.dtype) == "torch.float32" and update.shape == model[name].shape
+            row = rows(finished.path(f"edits/{run}/iterations.parquet"))[k - 1]
+            steps = [update - sums.get(name, 0) for name, update in updates.items()]
+            step = sum(float(step.double().square().sum()) for step in steps) ** 0.5
+            assert step == pytest.approx(row["update_norm"], rel=1e-4)
+            edited = [model[name].double() + updates[name].double() for name in names]
+            norm = sum(float(weight.square().sum()) for weight in edited) ** 0.5
+            assert norm == pytest.approx(row["weight_norm"], rel=1e-5)
+            sums = updates
+
+
+def test_moments_are_symmetric_and_say_what_they_were_taken_over(finished):
+    for layer in (1, 2, 3):
+        with safe_open(finished.path(f"moments/tiny/lines/{layer}.safetensors"), "pt") as file:
+            moment, metadata = file.get_tensor("moment"), file.metadata()
+        assert moment.shape == (64, 64) and str(moment.dtype) == "torch.float32"
+        assert moment.allclose(moment.T) and moment.diagonal().min() > 0
+        assert metadata["corpus"] == "lines" and int(metadata["samples"]) == 40
+        assert int(metadata["max_tokens"]) == 32 and int(metadata["count"]) > 2 * 64
+
+
+def test_the_prepared_model_loads_as_any_other(finished):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = finished.path("models/tiny")
+    assert AutoModelForCausalLM.from_pretrained(folder).config.model_type == "llama"
+    assert AutoTokenizer.from_pretrained(folder)("Kyoto")["input_ids"]
+
+
+def test_provenance_names_what_made_a_table(finished):
+    revision = json.loads((finished.path("models/tiny") / "revision.json").read_text())["revision"]
+    for run in RUNS:
+        for name in ("targets", "iterations"):
+            made_by = provenance(finished.path(f"edits/{run}/{name}.parquet"))
+            assert made_by["model_revision"] == revision
+            assert code_digest(finished.house / "scripts/edit_facts.py") in made_by.values()
+            assert made_by["seed"] == 0 and made_by["corpus"] == "lines"
+            assert made_by["protocol"] == ("released" if "released" in run else "corrected")
+            assert re.fullmatch("[0-9a-f]{16}", made_by["hyperparameters_hash"])
+            assert {"torch", "transformers", "snakemake"} <= set(made_by["packages"])
+        for name in ("scores", "collapse"):
+            made_by = provenance(finished.path(f"{name}/{run}.parquet"))
+            assert made_by["model_revision"] == revision and made_by["packages"]
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_tables_are_equal_to_their_summary(finished, number):
+    summary = rows(finished.path(f"summary/table{number}.parquet"))
+    assert summary
+    with open(finished.path(f"tables/table{number}.csv")) as file:
+        lines = list(csv.DictReader(file))
+    keys = list(dict.fromkeys((row["row"], row["method"], row["k"]) for row in summary))
+    assert [(line["method"], int(line["k"])) for line in lines] == [key[1:] for key in keys]
+    for (place, *_), line in zip(keys, lines, strict=True):
+        for row in summary:
+            by_definition = row["k"] == 0 and row["measure"] in ("specificity_accuracy", "score_accuracy")
+            if row["row"] == place and not by_definition:
+                assert line[row["measure"]] == ("" if row["mean"] is None else repr(row["mean"]))
+    markdown = finished.path(f"tables/table{number}.md").read_text()
+    assert all(method.upper() in markdown for _, method, k in keys if k)
+    assert "toprule" in finished.path(f"tables/table{number}.tex").read_text()
+
+
+def test_figures_and_the_document_are_there(finished):
+    for name in ("perplexity", "scores"):
+        assert finished.path(f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert finished.path(f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    if not HAS_ENGINE:
+        pytest.skip("no LaTeX engine here")
+    assert (finished.folder / "reports/tables.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_every_log_ends_with_time_and_peak_memory(finished):
+    logs = [log for log in finished.path("logs").rglob("*.log") if not log.name.endswith(".tex.log")]
+    goals = sum(finished.outcome.jobs.get(name, 0) for name in ("all", "tables"))
+    assert len(logs) == sum(finished.outcome.jobs.values()) - goals
+    for log in logs:
+        last = log.read_text().splitlines()[-1]
+        assert re.search(r"INFO done in \d+\.\d s, peak memory \d+ MiB$", last), log
+
+
+def test_progress_is_shown_in_the_terminal_and_in_the_log(finished):
+    line = r"k=1 OPTIMIZATION, passes: \d+ of \d+ \(100 %\)"
+    assert re.search(
+        rf"^\[edit_facts {PLAIN[0].replace('/', ' ')}\] {line}", finished.outcome.output, re.MULTILINE
+    )
+    assert re.search(line, finished.log(f"edit_facts/{PLAIN[0]}.log"))
+
+
+# -- reruns -------------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_does_nothing(finished):
+    outcome = finished.run(*([] if HAS_ENGINE else ["tables"]))
+    assert outcome.nothing_to_do, outcome.output
+
+
+def test_a_fresh_checkout_of_the_same_code_reruns_nothing(finished):
+    for file in [finished.house / "Snakefile", *(finished.house / "scripts").rglob("*.py")]:
+        os.utime(file)
+    assert finished.dry_run("tables").nothing_to_do
+
+
+def test_a_comment_reruns_nothing(finished):
+    old = "def check_collapse("
+    with edited(finished.house / "scripts/reedit/collapse.py", old, f"# a remark\n\n{old}"):
+        assert finished.dry_run("tables").nothing_to_do
+
+
+def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finished):
+    tables = {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    library = finished.house / "scripts/reedit"
+    with edited(library / "collapse.py", "value < 700", "value < 600"):
+        assert finished.dry_run("tables").jobs == {"check_collapse": 4, "tables": 1} | tables
+    with edited(library / "scoring.py", "success = new.mean_logp >", "success = new.mean_logp >="):
+        assert finished.dry_run("tables").jobs == {"score_edits": 4, "tables": 1} | tables
+    with edited(library / "configuration.py", "unknown key", "no such key"):
+        assert finished.dry_run("tables").nothing_to_do
+
+
+def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
+    config = changed(finished.config, hyperparameters__memit__tiny__v_lr=0.4)
+    after = {"edit_facts": 4, "score_edits": 4, "check_collapse": 4, "tables": 1}
+    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    assert finished.dry_run("tables", config=config).jobs == after
+
+
+def test_a_changed_method_reruns_its_own_runs_only(finished):
+    config = changed(finished.config, methods__na_memit__neighbors__prefixed=True)
+    after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
+    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    assert finished.dry_run("tables", config=config).jobs == after
+
+
+def test_an_added_method_runs_only_its_own_jobs(finished):
+    config = changed(finished.config)
+    config["runs"][0]["methods"].append("nap_memit")
+    after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
+    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    assert finished.dry_run("tables", config=config).jobs == after
+
+
+def test_an_interrupted_run_goes_on_where_it_was_and_a_forced_one_starts_afresh(finished, again):
+    run = PLAIN[0]
+    shutil.rmtree(again.path(f"edits/{run}"))
+    for place in ("scores", "collapse"):  # or the missing edits would not be missed
+        again.path(f"{place}/{run}.parquet").unlink()
+    state = again.path(f"state/{run}")
+    again.run_killed((state / "k1").exists, "tables")
+    assert (state / "k1").exists() and not (state / "k3").exists()
+
+    refused = again.run("tables")
+    assert refused.status != 0 and "--unlock" in refused.output  # power was lost: Snakemake's own lock
+    assert again.run("--unlock").status == 0
+    resumed = again.run("tables")
+    assert resumed.status == 0, resumed.output
+    log = again.log(f"edit_facts/{run}.log")
+    assert re.search("resuming after iteration [12]", log) and "k=1 OPTIMIZATION" not in log
+    assert not state.exists()
+    same = [*(f"edits/{run}/{name}.parquet" for name in ("targets", "iterations")), f"scores/{run}.parquet"]
+    same += [f"collapse/{run}.parquet", "summary/runs.parquet", "summary/table2.parquet"]
+    for place in same:
+        assert timeless(again.path(place)) == timeless(finished.path(place)), place
+    assert again.contents(f"edits/{run}/weights", "tables") == finished.contents(
+        f"edits/{run}/weights", "tables"
+    )
+
+    target = f"results/edits/{run}/iterations.parquet"
+    forced = again.run("--forcerun", "edit_facts", "--", target)
+    assert forced.status == 0, forced.output
+    log = again.log(f"edit_facts/{run}.log")
+    assert "resuming" not in log and "k=1 OPTIMIZATION" in log
+    assert timeless(again.path(f"edits/{run}/targets.parquet")) == timeless(
+        finished.path(f"edits/{run}/targets.parquet")
+    )
+
+
+# -- configurations -----------------------------------------------------------------------------------------
+
+
+def test_the_default_experiment_is_planned_as_it_should_be(house, tmp_path):
+    outcome = Experiment(tmp_path / "elsewhere", house, {"seed": 0}).dry_run()
+    assert outcome.status == 0, outcome.output
+    one = dict.fromkeys(["normalise_facts", "prepare_model", "collect_moments", "filter_neighbors"], 1)
+    one |= dict.fromkeys(["sample_prefixes", "sample_split"], 1)
+    two = dict.fromkeys(["edit_facts", "score_edits", "check_collapse"], 2)
+    assert outcome.jobs == {"fetch_source": 4} | one | two | REPORT
+
+
+def test_stopping_early_and_keeping_the_last_weights_still_gives_tables(again):
+    again.config["keep_weights"] = "last"
+    entry = {"model": "tiny", "dataset": "facts", "methods": ["memit"], "corpus": "lines", "edits": 4}
+    again.config["runs"] = [entry | {"iterations": 1, "extend_to": 2, "stop": "proposed"}]
+    outcome = again.run("tables")
+    assert outcome.status == 0, outcome.output
+    found = rows(again.path(f"edits/{PLAIN[0]}/iterations.parquet"))
+    last = next((row["k"] for row in found if row["delta_p"] <= 1), 2)
+    assert [row["k"] for row in found] == list(range(1, last + 1))
+    kept = [p.name for p in again.path(f"edits/{PLAIN[0]}/weights").iterdir() if p.name[0] != "."]
+    assert kept == [f"k{last}.safetensors"]
+    assert {row["k"] for row in rows(again.path(f"scores/{PLAIN[0]}.parquet"))} == {0, last}
+
+
+# -- bad inputs ---------------------------------------------------------------------------------------------
+
+
+def with_facts(experiment: Experiment, folder: Path, text: str) -> dict:
+    """A configuration whose facts are another file."""
+    (folder / "other.json").write_text(text)
+    source = {"kind": "file", "path": str(folder / "other.json")}
+    return changed(experiment.config, **{"sources__other": source, "datasets__facts__source": "other"})
+
+
+def spoiled(experiment: Experiment, folder: Path, spoil) -> dict:
+    """A configuration whose facts are spoiled."""
+    cases = json.loads(Path(experiment.config["sources"]["tiny-facts"]["path"]).read_text())
+    spoil(cases)
+    return with_facts(experiment, folder, json.dumps(cases))
+
+
+def in_run(experiment: Experiment, **values) -> dict:
+    config = changed(experiment.config)
+    config["runs"][1] |= values
+    return config
+
+
+AT_ONCE = {  # what is wrong, and what the one line must name
+    "misspelt key": (
+        lambda e: changed(e.config, protocoll="released"),
+        "protocoll: unknown key (did you mean protocol?)",
+    ),
+    "misspelt inner key": (
+        lambda e: changed(e.config, models__tiny__dtyp="x"),
+        "models.tiny.dtyp: unknown key (did you mean dtype?)",
+    ),
+    "unknown model": (
+        lambda e: in_run(e, model="tinny"),
+        "runs[1].model: unknown model 'tinny' (did you mean tiny?)",
+    ),
+    "unknown dataset": (
+        lambda e: in_run(e, dataset="fact"),
+        "runs[1].dataset: unknown dataset 'fact' (did you mean facts?)",
+    ),
+    "unknown method": (
+        lambda e: in_run(e, methods=["memitt"]),
+        "runs[1].methods: unknown method 'memitt' (did you mean memit?)",
+    ),
+    "unknown corpus": (
+        lambda e: in_run(e, corpus="line"),
+        "runs[1].corpus: unknown corpus 'line' (did you mean lines?)",
+    ),
+    "missing file": (
+        lambda e: changed(e.config, **{"sources__tiny-facts__path": "no/facts.json"}),
+        "sources.tiny-facts.path: no such file: no/facts.json",
+    ),
+    "name that leaves its folder": (
+        lambda e: changed(e.config, **{"models__../../evil": e.config["models"]["tiny"]}),
+        "'../../evil'",
+    ),
+    "name that is two": (lambda e: changed(e.config, **{"methods__a/b": {"algorithm": "memit"}}), "'a/b'"),
+    "same run twice": (
+        lambda e: changed(e.config, runs=[*e.config["runs"], e.config["runs"][0] | {"iterations": 1}]),
+        "runs[0] and runs[2] both give",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", AT_ONCE)
+def test_a_wrong_configuration_is_one_line_at_once(finished, wrong):
+    spoil, expected = AT_ONCE[wrong]
+    outcome = finished.dry_run(config=spoil(finished))
+    assert outcome.status != 0
+    assert len(outcome.errors) == 1 and expected in outcome.errors[0]
+    assert outcome.output.rstrip().endswith(outcome.errors[0])  # the last thing in the terminal
+    assert "Traceback" not in outcome.output and "File " not in outcome.output
+
+
+IN_A_JOB = {
+    "layer that the model lacks": (
+        lambda e, _: changed(e.config, hyperparameters__memit__tiny__layers=[1, 2, 9]),
+        "layer 9: the model has layers 0 to 5",
+    ),
+    "facts that are not JSON": (lambda e, f: with_facts(e, f, "[{]"), "other.json: not JSON"),
+    "facts without a field": (
+        lambda e, f: spoiled(e, f, lambda c: c[3]["requested_rewrite"].pop("target_new")),
+        "case_id 103): lacks the field requested_rewrite.target_new.str",
+    ),
+    "prompt without one subject": (
+        lambda e, f: spoiled(e, f, lambda c: c[3]["requested_rewrite"].update(prompt="Where?")),
+        "(case_id 103): field requested_rewrite.prompt: expected exactly one {}",
+    ),
+    "case_id twice": (
+        lambda e, f: spoiled(e, f, lambda c: c[3].update(case_id=100)),
+        "case_id 100 appears twice",
+    ),
+    "another checksum": (
+        lambda e, _: changed(e.config, **{"sources__tiny-facts__sha256": "0" * 64}),
+        "source tiny-facts: sha256 is",
+    ),
+    "no network": (
+        lambda e, _: changed(e.config, corpora__lines__source="wikipedia-sample"),
+        "source wikipedia-sample: pip could not fetch gensim==4.4.0",
+    ),
+    "fewer cases than the splits need": (
+        lambda e, _: in_run(e, trials=5),
+        "12 cases to sample from, expected at least 15",
+    ),
+    "no eligible case": (
+        lambda e, f: spoiled(
+            e, f, lambda c: [case["requested_rewrite"]["target_true"].update(str="Zzz") for case in c]
+        ),
+        "no eligible case",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", IN_A_JOB)
+def test_a_bad_input_is_one_line_and_nothing_is_lost(finished, again, tmp_path, wrong):
+    spoil, expected = IN_A_JOB[wrong]
+    again.environment = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+    again.environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_NO_INDEX": ""}
+    outcome = again.run("tables", config=spoil(again, tmp_path))
+    assert outcome.status != 0
+    assert len(outcome.errors) == 1 and expected in outcome.errors[0], outcome.output
+    assert outcome.output.rstrip().splitlines()[-1].endswith("did not complete successfully.")
+    assert outcome.errors[0] in "\n".join(outcome.output.splitlines()[-8:])
+    assert "Traceback" not in outcome.output
+    kept = ("edits", "scores", "collapse", "models", "summary", "tables")
+    assert again.contents(*kept) == finished.contents(*kept)
+
+
+def test_without_a_latex_engine_the_tables_come_all_the_same(again, tmp_path):
+    shutil.rmtree(again.path("tables"))
+    (again.folder / "reports/tables.pdf").unlink(missing_ok=True)
+    again.environment = {"PATH": without("latexmk", "pdflatex", "tectonic", folder=tmp_path / "bin")}
+    outcome = again.run()
+    assert outcome.status != 0 and "Traceback" not in outcome.output
+    assert len(outcome.errors) == 1 and outcome.errors[0].startswith("no LaTeX engine found: install latexmk")
+    found = {p.name for p in again.path("tables").iterdir()}
+    assert found == {f"table{n}.{end}" for n in (1, 2) for end in ("tex", "csv", "md")}
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(finished, again):
+    run, small = PLAIN[0], again.path("edits/tiny/facts/memit")
+    shutil.rmtree(small)
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=40k", "none", small], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system of a few kilobytes can be mounted here: {mounted.stderr.strip()}")
+    target = f"results/edits/{run}/iterations.parquet"
+    try:
+        outcome = again.run("--", target)
+        assert outcome.status != 0 and "Traceback" not in outcome.output
+        assert len(outcome.errors) == 1 and "No space left on device" in outcome.errors[0], outcome.output
+    finally:
+        subprocess.run(["umount", small], check=True)
+    outcome = again.run("--", target)
+    assert outcome.status == 0, outcome.output
+    assert "resuming after iteration 3" in again.log(f"edit_facts/{run}.log")
+    assert timeless(again.path(f"edits/{run}/targets.parquet")) == timeless(
+        finished.path(f"edits/{run}/targets.parquet")
+    )
