@@ -50,7 +50,7 @@ def test_exported_updates_give_a_fresh_model_the_same_logits(architecture: str, 
     logits = fresh.model(IDS).logits
     assert torch.allclose(logits, model.model(IDS).logits, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(logits, unedited, rtol=1e-2, atol=1e-2)
-    by_hand = tiny_network(architecture, keys=keys)  # as a user would, without the library
+    by_hand = tiny_network(architecture, keys=keys).eval()  # as a user would, without the library
     with torch.no_grad():
         for name, update in updates.items():
             by_hand.get_parameter(name).add_(update)

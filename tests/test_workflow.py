@@ -388,7 +388,9 @@ def test_an_added_method_runs_only_its_own_jobs(finished):
 def test_an_interrupted_run_goes_on_where_it_was_and_a_forced_one_starts_afresh(finished, again):
     run = PLAIN[0]
     shutil.rmtree(again.path(f"edits/{run}"))
-    for place in ("scores", "collapse"):  # or the missing edits would not be missed
+    for place in ("summary", "tables", "figures"):  # or the missing edits would not be missed
+        shutil.rmtree(again.path(place))
+    for place in ("scores", "collapse"):
         again.path(f"{place}/{run}.parquet").unlink()
     state = again.path(f"state/{run}")
     again.run_killed((state / "k1").exists, "tables")

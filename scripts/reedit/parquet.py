@@ -192,10 +192,14 @@ def write(
     """
     declared = SCHEMAS[schema]
     expected = set(declared.names)
+    integers = [field.name for field in declared if pa.types.is_integer(field.type)]
     for number, row in enumerate(rows):
         if set(row) != expected:
             wrong = sorted(set(row) ^ expected)
             raise InputError(f"{path}: row {number}: missing or unknown columns {wrong} for {schema}")
+        fractions = [name for name in integers if isinstance(row[name], float)]
+        if fractions:  # pyarrow would cut them down without a word
+            raise InputError(f"{path}: a value does not fit the schema {schema}: row {number}: {fractions}")
     try:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=declared)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:

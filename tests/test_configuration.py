@@ -1,0 +1,143 @@
+"""The configuration at the door: one line for the first thing that is wrong with it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from configurations import HASH, REPOSITORY, SCHEMA, configuration
+from jsonschema import Draft202012Validator
+
+from reedit.configuration import check_configuration, nearest
+from reedit.errors import InputError
+
+
+def refused(change: Callable[[dict[str, Any]], Any]) -> str:
+    config = configuration()
+    change(config)
+    with pytest.raises(InputError) as caught:
+        check_configuration(config, SCHEMA)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    return str(caught.value)
+
+
+def at(*keys: Any, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(config: Any) -> None:
+        for key in keys[:-1]:
+            config = config[key]
+        config[keys[-1]] = value
+
+    return change
+
+
+def test_the_shipped_configuration_and_the_tests_own_pass() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    check_configuration(configuration(), SCHEMA)
+    check_configuration(yaml.safe_load((REPOSITORY / "config.yaml").read_text()), SCHEMA)
+
+
+def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
+    def unclosed(node: Any, path: str) -> list[str]:
+        if isinstance(node, list):
+            return [p for i, item in enumerate(node) for p in unclosed(item, f"{path}[{i}]")]
+        if not isinstance(node, dict):
+            return []
+        found = [p for key, value in node.items() for p in unclosed(value, f"{path}.{key}")]
+        # `source` is closed by the kind it is of, in its allOf
+        is_object = "properties" in node and not path.endswith((".if", ".source"))
+        return found + ([path] if is_object and "additionalProperties" not in node else [])
+
+    assert unclosed(SCHEMA, "") == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "expected"),
+    [
+        (("modles",), {}, "config: modles: unknown key (did you mean models?)"),
+        (("models", "small", "dtpye"), 1, "config: models.small.dtpye: unknown key (did you mean dtype?)"),
+        (("runs", 0, "edit"), 5, "config: runs[0].edit: unknown key (did you mean edits?)"),
+        (("methods", "memit", "neighbor"), {}, "methods.memit.neighbor: unknown key (did you mean neighbors?)"),
+        (("corpora", "lines", "max_token"), 5, "corpora.lines.max_token: unknown key (did you mean max_tokens?)"),
+        (("sources", "facts", "sha"), HASH, "sources.facts.sha: unknown key"),
+        (("hyperparameters", "memt"), {}, "hyperparameters.memt: unknown key (did you mean memit?)"),
+        (("models", "small", "dtype"), "float23", "models.small.dtype: found 'float23', expected one of"),
+        (("methods", "memit", "algorithm"), "memit2", "methods.memit.algorithm: found 'memit2'"),
+        (("protocol",), "correct", "protocol: found 'correct', expected one of corrected, released"),
+        (("runs", 0, "stop"), "propose", "runs[0].stop: found 'propose', expected one of none, proposed"),
+        (("runs", 0, "edits"), "some", "runs[0].edits: found 'some', expected all, or a whole number of at least 1"),
+        (("runs", 0, "edits"), 0, "runs[0].edits: found 0, expected all, or a whole number of at least 1"),
+        (("runs", 0, "iterations"), 0, "runs[0].iterations: found 0, expected at least 1"),
+        (("runs", 0, "iterations"), "2", "runs[0].iterations: found '2', expected integer"),
+        (("runs",), [], "runs: found [], expected at least 1 entry"),
+        (("models", "small", "prefixes", "count"), 7, "models.small.prefixes.count: found 7, expected a multiple of 5"),
+        (("sources", "facts", "sha256"), "abc", "sources.facts.sha256: found 'abc', expected text of the form"),
+        (("sources", "facts", "url"), "http://example.org/f", "sources.facts.url: found 'http://example.org/f'"),
+        (("sources", "facts", "kind"), "ftp", "sources.facts.kind: found 'ftp', expected one of file, folder"),
+        (("seed",), -1, "seed: found -1, expected at least 0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_or_value_is_one_line_with_its_path(keys: tuple, value: Any, expected: str) -> None:
+    assert expected in refused(at(*keys, value=value))
+
+
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("protocol", ("protocol",)),
+        ("models.small.source", ("models", "small", "source")),
+        ("runs[0].edits", ("runs", 0, "edits")),
+        ("sources.facts.sha256", ("sources", "facts", "sha256")),
+        ("sources.weights.member", ("sources", "weights", "member")),
+        ("sources.weights.kind", ("sources", "weights", "kind")),
+        ("methods.na_memit.neighbors.count", ("methods", "na_memit", "neighbors", "count")),
+    ],
+)
+def test_a_missing_key_is_named(path: str, keys: tuple) -> None:
+    def drop(config: Any) -> None:
+        for key in keys[:-1]:
+            config = config[key]
+        del config[keys[-1]]
+
+    assert f"config: {path}: missing" in refused(drop)
+
+
+@pytest.mark.parametrize("section", ["sources", "models", "datasets", "corpora", "methods"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "..", ".", "/abs", "a b", ".hidden", "a\nb", "ä", "x" * 81])
+def test_a_name_cannot_leave_its_folder(section: str, name: str) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config[section][name] = next(iter(config[section].values()))
+
+    assert f"config: {section}" in refused(change)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "expected"),
+    [
+        (("runs", 0, "model"), "smal", "config: runs[0].model: unknown model 'smal' (did you mean small?)"),
+        (("runs", 0, "dataset"), "main", "config: runs[0].dataset: unknown dataset 'main'"),
+        (("runs", 0, "corpus"), "line", "config: runs[0].corpus: unknown corpus 'line' (did you mean lines?)"),
+        (("runs", 0, "methods"), ["memit", "memitt"], "config: runs[0].methods: unknown method 'memitt' (did you mean"),
+        (("models", "small", "source"), "weight", "config: models.small.source: unknown source 'weight' (did"),
+        (("datasets", "mine", "source"), "x", "config: datasets.mine.source: unknown source 'x' (known: "),
+        (("corpora", "lines", "source"), "x", "config: corpora.lines.source: unknown source 'x'"),
+        (("collapse", "source"), "text", "config: collapse.source: unknown source 'text' (did you mean texts?)"),
+        (("models", "small", "prefixes"), {"source": "x"}, "config: models.small.prefixes.source: unknown source 'x'"),
+        (("methods", "memit", "prefixes"), {"source": "x"}, "config: methods.memit.prefixes.source: unknown source"),
+        (("runs", 0, "extend_to"), 1, "config: runs[0].extend_to: found 1, expected at least iterations"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_not_defined_is_one_line(keys: tuple, value: Any, expected: str) -> None:
+    assert expected in refused(at(*keys, value=value))
+
+
+def test_all_edits_leave_room_for_one_trial_only() -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["runs"][0] |= {"edits": "all", "trials": 2}
+
+    assert "runs[0].trials: found 2, expected 1 with edits: all" in refused(change)
+
+
+def test_the_nearest_name_is_offered_or_the_known_ones() -> None:
+    assert nearest("memti", ["memit", "rome"]) == " (did you mean memit?)"
+    assert nearest("zzz", ["memit", "rome"]) == " (known: memit, rome)"
+    assert nearest("zzz", []) == " (known: none)"

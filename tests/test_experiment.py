@@ -1,0 +1,191 @@
+"""The typed view of the configuration: which runs it gives, and with which settings."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from configurations import SCHEMA, configuration, entry
+
+from reedit.errors import InputError
+from reedit.experiment import Experiment, digest
+
+
+def experiment(house: Path = Path(), **changes: Any) -> Experiment:
+    return Experiment(configuration() | changes, SCHEMA, house)
+
+
+def test_a_run_is_model_dataset_method_and_trial() -> None:
+    made = experiment(runs=[entry(methods=["memit", "na_memit"], trials=2)])
+    assert list(made.runs) == [
+        f"small/mine/{method}/trial{trial}" for method in ("memit", "na_memit") for trial in (1, 2)
+    ]
+
+
+def test_entries_default_to_one_trial_no_rule_and_every_case() -> None:
+    (made,) = experiment().entries
+    assert (made.trials, made.stop, made.extend_to, made.eligible) == (1, "none", None, False)
+    assert (made.protocol, made.keep_weights) == ("corrected", "all")
+
+
+def test_two_entries_that_give_one_path_with_different_settings_are_refused_naming_both() -> None:
+    runs = [entry(dataset="mine_eligible"), entry(), entry(iterations=3)]
+    with pytest.raises(InputError, match=r"runs\[1\] and runs\[2\] both give results/edits/small/mine/memit/trial1"):
+        experiment(runs=runs)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"edits": 9}, {"trials": 2}, {"stop": "proposed"}, {"eligible": True}, {"extend_to": 4},
+        {"protocol": "released"}, {"methods": ["memit", "na_memit"]}, {"keep_weights": "last"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_setting_of_an_entry_counts_as_a_difference(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"runs\[0\] and runs\[1\]"):
+        experiment(runs=[entry(), entry(**change)])
+
+
+def test_the_same_run_twice_is_one_run() -> None:
+    made = experiment(runs=[entry(), entry(methods=["memit_released", "memit"])])
+    assert sorted(made.runs) == ["small/mine/memit/trial1", "small/mine/memit_released/trial1"]
+
+
+def test_definition_names_tell_runs_apart() -> None:
+    made = experiment(runs=[entry(), entry(dataset="mine_eligible", iterations=5)])
+    assert [run.entry.iterations for run in made.runs.values()] == [2, 5]
+
+
+def test_the_protocol_is_the_methods_then_the_entrys_then_the_general_one() -> None:
+    runs = [entry(methods=["memit", "memit_released"]), entry(dataset="mine_eligible", protocol="released")]
+    protocols = {path: run.protocol for path, run in experiment(runs=runs).runs.items()}
+    assert protocols == {
+        "small/mine/memit/trial1": "corrected",
+        "small/mine/memit_released/trial1": "released",
+        "small/mine_eligible/memit/trial1": "released",
+    }
+    methods = configuration()["methods"] | {"memit": {"algorithm": "memit", "protocol": "corrected"}}
+    made = experiment(protocol="released", methods=methods, runs=[entry(methods=["memit", "na_memit"])])
+    assert [run.protocol for run in made.runs.values()] == ["corrected", "released"]
+    for run in made.runs.values():
+        assert made.edit_settings(run)["protocol"] == made.score_settings(run)["protocol"] == run.protocol
+
+
+def test_a_dataset_overrides_whether_only_eligible_cases_count() -> None:
+    datasets = configuration()["datasets"] | {"all": {"format": "counterfact", "source": "facts", "eligible": False}}
+    runs = [entry(dataset="mine_eligible"), entry(dataset="all", eligible=True), entry(eligible=True)]
+    assert [e.eligible for e in experiment(datasets=datasets, runs=runs).entries] == [True, False, True]
+
+
+def test_a_prefix_source_ignores_count_tokens_and_seed() -> None:
+    config = configuration()
+    config["models"]["small"]["prefixes"]["source"] = "own-prefixes"  # as an overlay merges it
+    made = Experiment(config, SCHEMA, Path())
+    assert made.prefixes("small") == {"source": "own-prefixes"}
+    assert "own-prefixes" in made.used_sources
+
+
+def test_prefixes_have_defaults_and_a_method_may_have_its_own() -> None:
+    methods = configuration()["methods"]
+    methods["memit"]["prefixes"] = {"count": 20}
+    methods["na_memit"]["prefixes"] = {"source": "own-prefixes"}
+    made = experiment(methods=methods, runs=[entry(methods=["memit", "na_memit", "na2_memit"])])
+    assert made.prefixes("small") == {"count": 5, "tokens": 10, "seed": 0}
+    assert made.prefixes("other") == {"count": 10, "tokens": 10, "seed": 0}
+    assert made.prefixes("small/memit") == {"count": 20, "tokens": 10, "seed": 0}
+    assert made.prefixes("small/na_memit") == {"source": "own-prefixes"}
+    assert [run.prefixes for run in made.runs.values()] == ["small/memit", "small/na_memit", "small"]
+    assert "own-prefixes" in made.used_sources
+    assert made.owner_model("small/memit") == made.owner_model("small") == "small"
+
+
+def test_only_the_sources_of_the_runs_are_used() -> None:
+    assert sorted(experiment().used_sources) == ["facts", "lines", "texts", "weights"]
+
+
+def test_hyperparameters_may_be_the_path_of_an_easyedit_file(tmp_path: Path) -> None:
+    values = configuration()["hyperparameters"]["memit"]["small"] | {"layers": [7], "alg_name": "MEMIT"}
+    (tmp_path / "memit.yaml").write_text(yaml.safe_dump(values))
+    made = experiment(tmp_path, hyperparameters={"memit": {"small": "memit.yaml"}})
+    (run,) = made.runs.values()
+    assert made.hyperparameters(run)["layers"] == [7]
+    assert made.edit_settings(run)["hyperparameters"] == made.hyperparameters(run)
+    with pytest.raises(InputError, match=r"nowhere\.yaml: no such file"):
+        experiment(tmp_path, hyperparameters={"memit": {"small": "nowhere.yaml"}})
+
+
+def test_missing_hyperparameters_of_a_used_model_are_named() -> None:
+    known = {"memit": {"smal": configuration()["hyperparameters"]["memit"]["small"]}}
+    with pytest.raises(InputError, match=r"hyperparameters\.memit\.small: missing, needed by runs\[0\] \(did you mean smal"):
+        experiment(hyperparameters=known)
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [("file", "folder"), ("folder", "file")])
+def test_a_local_source_must_be_there_and_of_its_kind(kind: str, wrong: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    sources = configuration()["sources"]
+    for path, passes in [(kind, True), (wrong, False), ("nowhere", False)]:
+        sources["facts"] = {"kind": kind, "path": path}
+        for given in (path, str(tmp_path / path)):  # relative to the house, or absolute
+            sources["facts"]["path"] = given
+            if passes:
+                found = experiment(tmp_path, sources=sources).local_path("facts")
+                assert found is not None and Path(found) == tmp_path / path
+            else:
+                with pytest.raises(InputError, match=rf"sources\.facts\.path: no such {kind}: {given}"):
+                    experiment(tmp_path, sources=sources)
+
+
+def test_a_source_that_no_run_uses_need_not_be_there(tmp_path: Path) -> None:
+    sources = configuration()["sources"] | {"unused": {"kind": "file", "path": "nowhere"}}
+    assert experiment(tmp_path, sources=sources).local_path("weights") is None
+
+
+def test_layers_of_a_corpus_are_those_of_all_its_runs() -> None:
+    made = experiment(runs=[entry(methods=["memit", "na_memit"]), entry(model="other")])
+    assert made.layers("small", "lines") == [4, 5]
+    assert made.layers("other", "lines") == [2, 3]
+
+
+def test_a_split_is_named_by_all_that_samples_it() -> None:
+    plain, filtered, both = experiment(
+        runs=[
+            entry(),
+            entry(dataset="mine_eligible"),
+            entry(model="other", eligible=True, methods=["na_memit", "na2_memit"], trials=3),
+        ]
+    ).entries
+    assert (plain.sample, filtered.sample) == ("8x1", "8x1-eligible")
+    assert both.sample == "8x3-eligible-1random-2first"
+    assert both.assisting == [[1, "random"], [2, "first"]]
+    assert (plain.filtered, filtered.filtered, both.filtered) == (False, True, True)
+
+
+def test_neighbors_keep_the_files_order_only_where_every_method_takes_the_first() -> None:
+    made = experiment(runs=[entry(methods=["memit", "na2_memit"]), entry(model="other", methods=["na_memit", "na2_memit"])])
+    assert made.neighbors_in_file_order("small", "mine")
+    assert not made.neighbors_in_file_order("other", "mine")
+    assert not experiment().neighbors_in_file_order("small", "mine")
+
+
+def test_every_method_of_an_entry_is_scored_on_the_same_neighbors() -> None:
+    made = experiment(runs=[entry(methods=["memit", "na_memit"], eligible=True)])
+    settings = [made.score_settings(run) for run in made.runs.values()]
+    assert settings[0]["assisting"] == settings[1]["assisting"] == [[1, "random"]]
+    assert settings[0] == settings[1]
+
+
+def test_edit_settings_name_all_that_an_edit_depends_on() -> None:
+    made = experiment(runs=[entry(methods=["na_memit"], trials=2, extend_to=4)])
+    first, second = (made.edit_settings(run) for run in made.runs.values())
+    assert first | {"trial": 2} == second
+    assert (first["assisting"], first["choice"], first["prefixed"]) == (1, "random", False)
+    assert (first["iterations"], first["extend_to"], first["stop"], first["seed"]) == (2, 4, "none", 3)
+
+
+def test_a_digest_knows_values_and_not_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+    assert digest([1, 2]) != digest([2, 1])

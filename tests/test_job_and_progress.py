@@ -1,0 +1,101 @@
+"""What every job has around it: its log, one line for what went wrong, and signs of progress."""
+
+import errno
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reedit.errors import InputError
+from reedit.job import job, peak_memory_mb
+from reedit.progress import progress
+from reedit.provenance import PACKAGES, provenance
+
+
+@pytest.fixture(autouse=True)
+def own_handlers() -> Iterator[None]:
+    """Jobs add handlers for the life of their process; a test's process lives on."""
+    logger = logging.getLogger("reedit")
+    before, level, raising = list(logger.handlers), logger.level, logging.raiseExceptions
+    yield
+    for handler in set(logger.handlers) - set(before):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(level)
+    logging.raiseExceptions = raising
+
+
+def log_of(folder: Path) -> Path:
+    return folder / "logs" / "edit_facts" / "m.log"
+
+
+def test_a_job_logs_to_its_file_and_the_terminal_and_says_how_long_it_took(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with job(log_of(tmp_path)) as logger:
+        logger.info("at work")
+    for text in (log_of(tmp_path).read_text(), capsys.readouterr().err):
+        assert "at work" in text and "done in" in text and "peak memory" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InputError("facts.json: case 3 lacks a subject"), "error: facts.json: case 3 lacks a subject"),
+        (OSError(errno.ENOSPC, "No space left on device", "out.parquet"), "error: out.parquet: No space left on device"),
+        (OSError(errno.EACCES, "Permission denied", "out"), "error: out: Permission denied"),
+    ],
+    ids=["bad input", "full disk", "no permission"],
+)
+def test_an_expected_failure_is_one_line_and_status_one(
+    error: Exception, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught, job(log_of(tmp_path)):
+        raise error
+    assert caught.value.code == 1
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1 and printed[0].endswith(line)
+    assert line in log_of(tmp_path).read_text() and "Traceback" not in log_of(tmp_path).read_text()
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises((SystemExit, ZeroDivisionError)) as caught, job(log_of(tmp_path)):
+        1 / 0  # noqa: B018
+    shown = capsys.readouterr().err
+    assert isinstance(caught.value, ZeroDivisionError) or "Traceback" in shown
+    assert not isinstance(caught.value, SystemExit) or caught.value.code == 1
+
+
+def test_an_interruption_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), job(log_of(tmp_path)):
+        raise KeyboardInterrupt
+
+
+def test_memory_is_in_mebibytes() -> None:
+    assert 50 < peak_memory_mb() < 1e6
+
+
+def test_progress_speaks_at_intervals_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 1.0, 6.0, 7.0, 11.5, 12.0])
+    with caplog.at_level(logging.INFO, "reedit"):
+        report = progress("rows", 100, every=5.0, clock=lambda: next(times))
+        for done in (10, 50, 60, 75, 100):
+            report(done)
+    assert [record.getMessage() for record in caplog.records] == [
+        "rows: 50 of 100 (50 %), 6 s left",
+        "rows: 75 of 100 (75 %), 4 s left",
+        "rows: 100 of 100 (100 %), in 12.0 s",
+    ]
+
+
+def test_progress_of_nothing_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "reedit"):
+        progress("rows", 0)(0)
+    assert "rows: 0 of 0" in caplog.text
+
+
+def test_provenance_merges_its_parts_and_adds_the_versions() -> None:
+    made = provenance({"a": 1, "b": 1}, {"b": 2})
+    assert (made["a"], made["b"]) == (1, 2)
+    assert set(made["packages"]) == set(PACKAGES) and all(made["packages"].values())
