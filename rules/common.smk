@@ -1,5 +1,6 @@
 """The checked experiment that all rules ask, and what they share."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -8,7 +9,9 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 HOUSE = Path(workflow.basedir)
-sys.path.append(str(HOUSE / "scripts"))
+# this checkout's library, whichever one the environment was made for; jobs inherit it
+sys.path.insert(0, str(HOUSE / "scripts"))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HOUSE / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])])
 
 from reedit.code_digest import code_digest
 from reedit.configuration import nearest

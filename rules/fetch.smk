@@ -1,6 +1,6 @@
 rule fetch_source:
     input:
-        lambda wildcards: experiment.local_path(wildcards.source) or [],
+        lambda wildcards: experiment.local_files(wildcards.source),
     output:
         directory("results/sources/{source}"),
     log:
@@ -9,12 +9,5 @@ rule fetch_source:
         "../envs/edit.yaml"
     params:
         settings=lambda wildcards: config["sources"][wildcards.source],
-    conda:
-        "../envs/edit.yaml"
-    params:
-        settings=lambda wildcards: {
-            "source": config["sources"][wildcards.source],
-            "base": str(experiment.base),
-        },
     script:
         "../scripts/fetch_source.py"

@@ -1,4 +1,4 @@
-TEMPLATES = HOUSE / "reports/templates"
+TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
 TABLES = ["1", "2"]
 FIGURES = ["perplexity", "scores"]
 

@@ -3,12 +3,23 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit import parquet
+from reedit.collapse import check_collapse, read_texts
 from reedit.job import job
-from reedit.runs import collapse_run
+from reedit.language_model import LanguageModel
+from reedit.preparation import model_revision
+from reedit.provenance import provenance
+from reedit.sources import payload
+from reedit.trials import kept_states
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
-    collapse_run(paths, snakemake.params.settings)
+    settings, folder = snakemake.params.settings, Path(snakemake.input.model)
+    texts = read_texts(payload(Path(snakemake.input.texts)))
+    model = LanguageModel.load(folder, settings["dtype"])
+    states = kept_states(model, Path(snakemake.input.weights), settings["layers"])
+    rows = [row for k in states for row in check_collapse(model, texts, k)]
+    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
+    parquet.write(rows, snakemake.output.collapse, "collapse", made_by)

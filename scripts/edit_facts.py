@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit.edit_run import edit_run
 from reedit.job import job
-from reedit.runs import edit_run
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
     paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
-    edit_run(paths, Path(snakemake.params.state["folder"]), snakemake.params.settings)
+    edit_run(paths, Path(snakemake.params.state["folder"]), snakemake.params.settings | snakemake.params.code)

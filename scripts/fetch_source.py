@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     source = dict(snakemake.params.settings)
     if "path" in source:
-        source["path"] = snakemake.input[0]
+        source["path"] = snakemake.input[0]  # as found: from the working directory, or beside the Snakefile
     fetch(snakemake.wildcards.source, source, Path(snakemake.output[0]))

@@ -20,5 +20,5 @@ with job(snakemake.log[0]):
     model = LanguageModel.load(folder, settings["dtype"])
     in_file_order = fixed or settings["in_file_order"]
     rows = filter_neighbors(model, read_facts(Path(snakemake.input.facts)), in_file_order, settings["seed"])
-    made_by = provenance(settings, {"model_revision": model_revision(folder)})
+    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
     parquet.write(rows, snakemake.output[0], "neighbors", made_by)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from reedit import parquet
+from reedit.files import atomic
 from reedit.job import job
 from reedit.notes import provenance_notes
 from reedit.tables import table_csv, table_md, table_tex
@@ -19,5 +20,5 @@ with job(snakemake.log[0]):
         (table_csv(rows), snakemake.output.csv),
         (table_md(rows, number, notes), snakemake.output.md),
     ]:
-        with parquet.atomic(path) as temporary:
+        with atomic(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -20,4 +20,4 @@ with job(snakemake.log[0]):
     else:
         templates = sample_prefixes(LanguageModel.load(snakemake.input.model, dtype), **settings)
     rows = [{"template": template} for template in templates]
-    parquet.write(rows, snakemake.output[0], "prefixes", provenance(settings))
+    parquet.write(rows, snakemake.output[0], "prefixes", provenance(settings, snakemake.params.code))

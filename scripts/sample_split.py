@@ -22,4 +22,9 @@ with job(snakemake.log[0]) as log:
         candidates = [c for c in candidates if is_eligible(cases.get(c, []), settings["assisting"])]
         log.info("%d of %d cases eligible", len(candidates), every)
     rows = sample_split(candidates, settings["edits"], settings["trials"], settings["seed"])
-    parquet.write(rows, snakemake.output[0], "split", provenance(settings, {"candidates": len(candidates)}))
+    parquet.write(
+        rows,
+        snakemake.output[0],
+        "split",
+        provenance(settings, snakemake.params.code, {"candidates": len(candidates)}),
+    )

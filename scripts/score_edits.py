@@ -3,12 +3,31 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit import parquet
 from reedit.job import job
-from reedit.runs import score_run
+from reedit.language_model import LanguageModel
+from reedit.neighbors import evaluated_neighbors
+from reedit.preparation import model_revision
+from reedit.provenance import provenance
+from reedit.scoring import make_probes, score
+from reedit.trials import kept_states, trial_facts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
-    score_run(paths, snakemake.params.settings)
+    settings = snakemake.params.settings
+    paths = {name: Path(path) for name, path in snakemake.input.items()}
+    facts, filtered = trial_facts(paths, settings["trial"])
+    neighbors = {
+        fact.case_id: evaluated_neighbors(
+            fact, filtered.get(fact.case_id, []), settings["eligible"], settings["assisting"]
+        )
+        for fact in facts
+    }
+    model = LanguageModel.load(paths["model"], settings["dtype"])
+    probes = make_probes(model, facts, neighbors, own_answer=settings["protocol"] == "corrected")
+    states = kept_states(model, paths["weights"], settings["layers"])
+    rows = [row for k in states for row in score(model, probes, k)]
+    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(paths["model"])})
+    parquet.write(rows, snakemake.output.scores, "scores", made_by)

@@ -23,4 +23,7 @@ with job(snakemake.log[0]) as log:
     log.info("%d runs, %d models judged", len(scores), len(rows))
     parquet.write(rows, outputs.runs, "runs", {"runs": made_by})
     for make, path in [(iterative_rows, outputs.table1), (assisted_rows, outputs.table2)]:
-        parquet.write(make(rows, scores, settings["seed"]), path, "table", {"runs": made_by})
+        table = make(rows, scores, settings["seed"])
+        shown = {"{model}/{dataset}/{method}".format(**row) for row in table}
+        own = {run: found for run, found in made_by.items() if run.rpartition("/")[0] in shown}
+        parquet.write(table, path, "table", {"runs": own})

@@ -11,7 +11,9 @@ SCRIPT = '"""A script."""\nfrom reedit.near import work\n\nwork()\n'
 FILES = {
     "script.py": SCRIPT,
     "reedit/__init__.py": "",
-    "reedit/near.py": '"""Near."""\nfrom reedit import far\n\n\ndef work():\n    """Work."""\n    return far.value()\n',
+    "reedit/near.py": (
+        '"""Near."""\nfrom reedit import far\n\n\ndef work():\n    """Work."""\n    return far.value()\n'
+    ),
     "reedit/far.py": "import json\n\n\ndef value():\n    import reedit.inner\n    return 1\n",
     "reedit/inner.py": "X = 1\n",
     "reedit/unrelated.py": "Y = 1\n",

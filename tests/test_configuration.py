@@ -56,26 +56,54 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
         (("modles",), {}, "config: modles: unknown key (did you mean models?)"),
         (("models", "small", "dtpye"), 1, "config: models.small.dtpye: unknown key (did you mean dtype?)"),
         (("runs", 0, "edit"), 5, "config: runs[0].edit: unknown key (did you mean edits?)"),
-        (("methods", "memit", "neighbor"), {}, "methods.memit.neighbor: unknown key (did you mean neighbors?)"),
-        (("corpora", "lines", "max_token"), 5, "corpora.lines.max_token: unknown key (did you mean max_tokens?)"),
+        (
+            ("methods", "memit", "neighbor"),
+            {},
+            "methods.memit.neighbor: unknown key (did you mean neighbors?)",
+        ),
+        (
+            ("corpora", "lines", "max_token"),
+            5,
+            "corpora.lines.max_token: unknown key (did you mean max_tokens?)",
+        ),
         (("sources", "facts", "sha"), HASH, "sources.facts.sha: unknown key"),
         (("hyperparameters", "memt"), {}, "hyperparameters.memt: unknown key (did you mean memit?)"),
         (("models", "small", "dtype"), "float23", "models.small.dtype: found 'float23', expected one of"),
         (("methods", "memit", "algorithm"), "memit2", "methods.memit.algorithm: found 'memit2'"),
         (("protocol",), "correct", "protocol: found 'correct', expected one of corrected, released"),
         (("runs", 0, "stop"), "propose", "runs[0].stop: found 'propose', expected one of none, proposed"),
-        (("runs", 0, "edits"), "some", "runs[0].edits: found 'some', expected all, or a whole number of at least 1"),
+        (
+            ("runs", 0, "edits"),
+            "some",
+            "runs[0].edits: found 'some', expected all, or a whole number of at least 1",
+        ),
         (("runs", 0, "edits"), 0, "runs[0].edits: found 0, expected all, or a whole number of at least 1"),
         (("runs", 0, "iterations"), 0, "runs[0].iterations: found 0, expected at least 1"),
         (("runs", 0, "iterations"), "2", "runs[0].iterations: found '2', expected integer"),
         (("runs",), [], "runs: found [], expected at least 1 entry"),
-        (("models", "small", "prefixes", "count"), 7, "models.small.prefixes.count: found 7, expected a multiple of 5"),
-        (("sources", "facts", "sha256"), "abc", "sources.facts.sha256: found 'abc', expected text of the form"),
-        (("sources", "facts", "url"), "http://example.org/f", "sources.facts.url: found 'http://example.org/f'"),
-        (("sources", "facts", "kind"), "ftp", "sources.facts.kind: found 'ftp', expected one of file, folder"),
+        (
+            ("models", "small", "prefixes", "count"),
+            7,
+            "models.small.prefixes.count: found 7, expected a multiple of 5",
+        ),
+        (
+            ("sources", "facts", "sha256"),
+            "abc",
+            "sources.facts.sha256: found 'abc', expected text of the form",
+        ),
+        (
+            ("sources", "facts", "url"),
+            "http://example.org/f",
+            "sources.facts.url: found 'http://example.org/f'",
+        ),
+        (
+            ("sources", "facts", "kind"),
+            "ftp",
+            "sources.facts.kind: found 'ftp', expected one of file, folder",
+        ),
         (("seed",), -1, "seed: found -1, expected at least 0"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_key_or_value_is_one_line_with_its_path(keys: tuple, value: Any, expected: str) -> None:
     assert expected in refused(at(*keys, value=value))
 
@@ -102,7 +130,9 @@ def test_a_missing_key_is_named(path: str, keys: tuple) -> None:
 
 
 @pytest.mark.parametrize("section", ["sources", "models", "datasets", "corpora", "methods"])
-@pytest.mark.parametrize("name", ["../x", "a/b", "", "..", ".", "/abs", "a b", ".hidden", "a\nb", "ä", "x" * 81])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "", "..", ".", "/abs", "a b", ".hidden", "a\nb", "ä", "x" * 81]
+)
 def test_a_name_cannot_leave_its_folder(section: str, name: str) -> None:
     def change(config: dict[str, Any]) -> None:
         config[section][name] = next(iter(config[section].values()))
@@ -115,17 +145,41 @@ def test_a_name_cannot_leave_its_folder(section: str, name: str) -> None:
     [
         (("runs", 0, "model"), "smal", "config: runs[0].model: unknown model 'smal' (did you mean small?)"),
         (("runs", 0, "dataset"), "main", "config: runs[0].dataset: unknown dataset 'main'"),
-        (("runs", 0, "corpus"), "line", "config: runs[0].corpus: unknown corpus 'line' (did you mean lines?)"),
-        (("runs", 0, "methods"), ["memit", "memitt"], "config: runs[0].methods: unknown method 'memitt' (did you mean"),
-        (("models", "small", "source"), "weight", "config: models.small.source: unknown source 'weight' (did"),
+        (
+            ("runs", 0, "corpus"),
+            "line",
+            "config: runs[0].corpus: unknown corpus 'line' (did you mean lines?)",
+        ),
+        (
+            ("runs", 0, "methods"),
+            ["memit", "memitt"],
+            "config: runs[0].methods: unknown method 'memitt' (did you mean",
+        ),
+        (
+            ("models", "small", "source"),
+            "weight",
+            "config: models.small.source: unknown source 'weight' (did",
+        ),
         (("datasets", "mine", "source"), "x", "config: datasets.mine.source: unknown source 'x' (known: "),
         (("corpora", "lines", "source"), "x", "config: corpora.lines.source: unknown source 'x'"),
-        (("collapse", "source"), "text", "config: collapse.source: unknown source 'text' (did you mean texts?)"),
-        (("models", "small", "prefixes"), {"source": "x"}, "config: models.small.prefixes.source: unknown source 'x'"),
-        (("methods", "memit", "prefixes"), {"source": "x"}, "config: methods.memit.prefixes.source: unknown source"),
+        (
+            ("collapse", "source"),
+            "text",
+            "config: collapse.source: unknown source 'text' (did you mean texts?)",
+        ),
+        (
+            ("models", "small", "prefixes"),
+            {"source": "x"},
+            "config: models.small.prefixes.source: unknown source 'x'",
+        ),
+        (
+            ("methods", "memit", "prefixes"),
+            {"source": "x"},
+            "config: methods.memit.prefixes.source: unknown source",
+        ),
         (("runs", 0, "extend_to"), 1, "config: runs[0].extend_to: found 1, expected at least iterations"),
     ],
-)  # fmt: skip
+)
 def test_a_name_that_is_not_defined_is_one_line(keys: tuple, value: Any, expected: str) -> None:
     assert expected in refused(at(*keys, value=value))
 

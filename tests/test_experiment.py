@@ -8,7 +8,8 @@ import yaml
 from configurations import SCHEMA, configuration, entry
 
 from reedit.errors import InputError
-from reedit.experiment import Experiment, digest
+from reedit.experiment import Experiment
+from reedit.provenance import digest
 
 
 def experiment(house: Path = Path(), **changes: Any) -> Experiment:
@@ -30,7 +31,9 @@ def test_entries_default_to_one_trial_no_rule_and_every_case() -> None:
 
 def test_two_entries_that_give_one_path_with_different_settings_are_refused_naming_both() -> None:
     runs = [entry(dataset="mine_eligible"), entry(), entry(iterations=3)]
-    with pytest.raises(InputError, match=r"runs\[1\] and runs\[2\] both give results/edits/small/mine/memit/trial1"):
+    with pytest.raises(
+        InputError, match=r"runs\[1\] and runs\[2\] both give results/edits/small/mine/memit/trial1"
+    ):
         experiment(runs=runs)
 
 
@@ -73,7 +76,9 @@ def test_the_protocol_is_the_methods_then_the_entrys_then_the_general_one() -> N
 
 
 def test_a_dataset_overrides_whether_only_eligible_cases_count() -> None:
-    datasets = configuration()["datasets"] | {"all": {"format": "counterfact", "source": "facts", "eligible": False}}
+    datasets = configuration()["datasets"] | {
+        "all": {"format": "counterfact", "source": "facts", "eligible": False}
+    }
     runs = [entry(dataset="mine_eligible"), entry(dataset="all", eligible=True), entry(eligible=True)]
     assert [e.eligible for e in experiment(datasets=datasets, runs=runs).entries] == [True, False, True]
 
@@ -117,30 +122,31 @@ def test_hyperparameters_may_be_the_path_of_an_easyedit_file(tmp_path: Path) -> 
 
 def test_missing_hyperparameters_of_a_used_model_are_named() -> None:
     known = {"memit": {"smal": configuration()["hyperparameters"]["memit"]["small"]}}
-    with pytest.raises(InputError, match=r"hyperparameters\.memit\.small: missing, needed by runs\[0\] \(did you mean smal"):
+    with pytest.raises(
+        InputError, match=r"hyperparameters\.memit\.small: missing, needed by runs\[0\] \(did you mean smal"
+    ):
         experiment(hyperparameters=known)
 
 
 @pytest.mark.parametrize(("kind", "wrong"), [("file", "folder"), ("folder", "file")])
 def test_a_local_source_must_be_there_and_of_its_kind(kind: str, wrong: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "file").touch()
+    (tmp_path / "file").write_text("two words")
     sources = configuration()["sources"]
     for path, passes in [(kind, True), (wrong, False), ("nowhere", False)]:
-        sources["facts"] = {"kind": kind, "path": path}
+        sources["lines"] = {"kind": kind, "path": path}
         for given in (path, str(tmp_path / path)):  # relative to the house, or absolute
-            sources["facts"]["path"] = given
+            sources["lines"]["path"] = given
             if passes:
-                found = experiment(tmp_path, sources=sources).local_path("facts")
-                assert found is not None and Path(found) == tmp_path / path
+                assert experiment(tmp_path, sources=sources).local_files("lines") == [str(tmp_path / path)]
             else:
-                with pytest.raises(InputError, match=rf"sources\.facts\.path: no such {kind}: {given}"):
+                with pytest.raises(InputError, match=rf"sources\.lines\.path: no such {kind}: {given}"):
                     experiment(tmp_path, sources=sources)
 
 
 def test_a_source_that_no_run_uses_need_not_be_there(tmp_path: Path) -> None:
     sources = configuration()["sources"] | {"unused": {"kind": "file", "path": "nowhere"}}
-    assert experiment(tmp_path, sources=sources).local_path("weights") is None
+    assert experiment(tmp_path, sources=sources).local_files("weights") == []
 
 
 def test_layers_of_a_corpus_are_those_of_all_its_runs() -> None:
@@ -164,7 +170,9 @@ def test_a_split_is_named_by_all_that_samples_it() -> None:
 
 
 def test_neighbors_keep_the_files_order_only_where_every_method_takes_the_first() -> None:
-    made = experiment(runs=[entry(methods=["memit", "na2_memit"]), entry(model="other", methods=["na_memit", "na2_memit"])])
+    made = experiment(
+        runs=[entry(methods=["memit", "na2_memit"]), entry(model="other", methods=["na_memit", "na2_memit"])]
+    )
     assert made.neighbors_in_file_order("small", "mine")
     assert not made.neighbors_in_file_order("other", "mine")
     assert not experiment().neighbors_in_file_order("small", "mine")

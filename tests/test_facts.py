@@ -44,7 +44,9 @@ def test_the_published_form_is_read_as_it_stands(tmp_path: Path) -> None:
     for fact, case in zip(dataset.facts, cases, strict=True):
         rewrite = case["requested_rewrite"]
         assert (fact.subject, fact.prompt) == (rewrite["subject"], rewrite["prompt"])
-        assert (fact.target_new, fact.target_true) == tuple(rewrite[f"target_{x}"]["str"] for x in ("new", "true"))
+        assert (fact.target_new, fact.target_true) == tuple(
+            rewrite[f"target_{x}"]["str"] for x in ("new", "true")
+        )
         assert list(fact.paraphrases) == case["paraphrase_prompts"]
         samples = case["neighborhood_samples"]
         assert [n.subject for n in fact.neighbors] == [sample["subject"] for sample in samples]
@@ -160,19 +162,43 @@ PUBLISHED_FAULTS = {
     "rewrite is a list": (put("requested_rewrite", value=[]), "lacks the field requested_rewrite.prompt"),
     "no subject": (drop("requested_rewrite", "subject"), "lacks the field requested_rewrite.subject"),
     "empty subject": (put("requested_rewrite", "subject", value=" "), "requested_rewrite.subject is empty"),
-    "no target": (drop("requested_rewrite", "target_new", "str"), "lacks the field requested_rewrite.target_new.str"),
-    "target is a number": (put("requested_rewrite", "target_true", "str", value=3), "target_true.str: expected str"),
-    "no relation": (drop("requested_rewrite", "relation_id"), "lacks the field requested_rewrite.relation_id"),
-    "no place for the subject": (put("requested_rewrite", "prompt", value="Kyoto is"), "exactly one {}.*'Kyoto is'"),
+    "no target": (
+        drop("requested_rewrite", "target_new", "str"),
+        "lacks the field requested_rewrite.target_new.str",
+    ),
+    "target is a number": (
+        put("requested_rewrite", "target_true", "str", value=3),
+        "target_true.str: expected str",
+    ),
+    "no relation": (
+        drop("requested_rewrite", "relation_id"),
+        "lacks the field requested_rewrite.relation_id",
+    ),
+    "no place for the subject": (
+        put("requested_rewrite", "prompt", value="Kyoto is"),
+        "exactly one {}.*'Kyoto is'",
+    ),
     "two places": (put("requested_rewrite", "prompt", value="{} is {}"), "exactly one {}"),
     "no paraphrases": (drop("paraphrase_prompts"), "lacks the field paraphrase_prompts"),
-    "paraphrases are text": (put("paraphrase_prompts", value="a"), "paraphrase_prompts: expected list, found str"),
-    "an empty paraphrase": (put("paraphrase_prompts", value=["a", ""]), "paraphrase_prompts: expected a list of non"),
+    "paraphrases are text": (
+        put("paraphrase_prompts", value="a"),
+        "paraphrase_prompts: expected list, found str",
+    ),
+    "an empty paraphrase": (
+        put("paraphrase_prompts", value=["a", ""]),
+        "paraphrase_prompts: expected a list of non",
+    ),
     "no neighbors": (drop("neighborhood_prompts"), "lacks the field neighborhood_prompts"),
-    "a neighbor is a number": (put("neighborhood_prompts", 0, value=1), "neighborhood_prompts: expected a list of non"),
-    "too few samples": (put("neighborhood_samples", value=[]), "neighborhood_samples: expected one sample a prompt"),
+    "a neighbor is a number": (
+        put("neighborhood_prompts", 0, value=1),
+        "neighborhood_prompts: expected a list of non",
+    ),
+    "too few samples": (
+        put("neighborhood_samples", value=[]),
+        "neighborhood_samples: expected one sample a prompt",
+    ),
     "a sample is text": (put("neighborhood_samples", 0, value="x"), "neighborhood_samples: expected objects"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", PUBLISHED_FAULTS)
@@ -189,17 +215,27 @@ def test_a_fault_names_the_file_the_case_and_the_field(fault: str, tmp_path: Pat
 
 RELEASED_FAULTS = {
     "no subject": (drop("subject"), "lacks the field subject"),
-    "the subject is not in the prompt": (put("prompt", value="A car by"), "field prompt: expected the subject"),
-    "the subject is there twice": (put("prompt", value="Porsche 911 Porsche 911 by"), "field prompt: expected the"),
+    "the subject is not in the prompt": (
+        put("prompt", value="A car by"),
+        "field prompt: expected the subject",
+    ),
+    "the subject is there twice": (
+        put("prompt", value="Porsche 911 Porsche 911 by"),
+        "field prompt: expected the",
+    ),
     "no ground truth in some case": (drop("ground_truth"), "lacks the field ground_truth"),
     "no locality": (drop("locality"), "lacks the field locality.neighborhood.prompt"),
     "too few ground truths": (
-        put("locality", "neighborhood", "ground_truth", value=[]), "locality.neighborhood: expected one ground_truth",
+        put("locality", "neighborhood", "ground_truth", value=[]),
+        "locality.neighborhood: expected one ground_truth",
     ),
     "no samples": (drop("neighborhood_samples"), "lacks the field neighborhood_samples"),
-    "a sample without subject": (drop("neighborhood_samples", 0, "subject"), "neighborhood_samples: lacks the field"),
+    "a sample without subject": (
+        drop("neighborhood_samples", 0, "subject"),
+        "neighborhood_samples: lacks the field",
+    ),
     "no paraphrases": (drop("rephrase_prompt"), "lacks the field rephrase_prompt"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", RELEASED_FAULTS)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ def plan(iterations: int, stop: str = "none", extend_to: int | None = None) -> P
     return Plan(ALGORITHMS["memit"], SETTINGS, iterations, stop, extend_to)
 
 
-def edits_of(model: LanguageModel, facts: list[Fact], count: int = 0, protocol: str = "corrected") -> list[Edit]:
+def edits_of(
+    model: LanguageModel, facts: list[Fact], count: int = 0, protocol: str = "corrected"
+) -> list[Edit]:
     return [
         make_edit(model.tokenizer, fact, TEMPLATES, fact.neighbors[:count], False, protocol) for fact in facts
     ]
@@ -63,7 +66,8 @@ def test_three_iterations_are_those_of_the_oracle(
     model, facts = tiny_model(architecture), tiny_dataset[::9]
     moments = moments_of(model, LAYERS)
     plain = [
-        naive_edit(model.tokenizer, fact, TEMPLATES, fact.neighbors[:count], False, protocol) for fact in facts
+        naive_edit(model.tokenizer, fact, TEMPLATES, fact.neighbors[:count], False, protocol)
+        for fact in facts
     ]
     expected = naive_iterate(model.model, plain, moments, SETTINGS, 3)
     state = State(tmp_path / "state", "f")
@@ -122,7 +126,7 @@ def test_the_next_iteration_begins_where_the_last_one_ended(
     model = tiny_model("llama")
     edits, moments = edits_of(model, tiny_dataset[:3], 1, "released"), moments_of(model, LAYERS)
     found = iterate(model, edits, moments, plan(3), State(tmp_path / "state", "f"))
-    for one, following in zip(found, found[1:], strict=False):
+    for one, following in pairwise(found):
         for a, b in zip(one.targets, following.targets, strict=True):
             assert a["ppl_edited"] == pytest.approx(b["ppl_initial"], rel=1e-5)
 

@@ -43,7 +43,10 @@ def test_a_job_logs_to_its_file_and_the_terminal_and_says_how_long_it_took(
     ("error", "line"),
     [
         (InputError("facts.json: case 3 lacks a subject"), "error: facts.json: case 3 lacks a subject"),
-        (OSError(errno.ENOSPC, "No space left on device", "out.parquet"), "error: out.parquet: No space left on device"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out.parquet"),
+            "error: out.parquet: No space left on device",
+        ),
         (OSError(errno.EACCES, "Permission denied", "out"), "error: out: Permission denied"),
     ],
     ids=["bad input", "full disk", "no permission"],

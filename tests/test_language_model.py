@@ -110,7 +110,10 @@ def test_hooks_are_gone_after_an_exception(llama: LanguageModel) -> None:
 def test_a_stopped_pass_runs_no_later_layer_and_keeps_what_was_captured(llama: LanguageModel) -> None:
     ran = []
     handle = llama.layers[3].register_forward_hook(lambda *_: ran.append(3))
-    with captured({"key": llama.mlp_output(2)}, {"out": llama.layers[2]}) as seen, stopped_after(llama.layers[2]):
+    with (
+        captured({"key": llama.mlp_output(2)}, {"out": llama.layers[2]}) as seen,
+        stopped_after(llama.layers[2]),
+    ):
         llama.backbone(input_ids=IDS, use_cache=False)
     handle.remove()
     assert ran == [] and seen["key"].shape == (1, 6, 64) and seen["out"].shape == (1, 6, WIDTH)

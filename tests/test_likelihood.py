@@ -10,7 +10,14 @@ from reedit.language_model import LanguageModel
 from reedit.likelihood import covering_inputs, greedy_continuations, likelihoods
 from reedit.tokens import LabelledRow, joint_row
 
-PROMPTS = ["Kyoto lies in", "Kyoto lies in the", "The old town of Rome lies in", "Kyoto", "Who", "Kyoto lies in"]
+PROMPTS = [
+    "Kyoto lies in",
+    "Kyoto lies in the",
+    "The old town of Rome lies in",
+    "Kyoto",
+    "Who",
+    "Kyoto lies in",
+]
 TARGETS = ["Japan", "New Zealand", "piano", "Italy", "violin", "Japan"]
 
 

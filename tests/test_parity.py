@@ -1,7 +1,7 @@
 """Parity with the published implementation on SmolLM2-135M, in fp32 and the released protocol.
 
-The numbers of golden/ were computed with the published code. The model and the corpus are fetched once, as the
-workflow does it, into .cache/tests, where they stay under the sha256 of what was fetched.
+The numbers of golden/ were computed with the published code. The model and the corpus are fetched once, as
+the workflow does it, into .cache/tests, where they stay under the sha256 of what was fetched.
 """
 
 import json
@@ -159,7 +159,9 @@ def test_scores_of_the_unedited_model_are_the_published_ones(golden: Golden) -> 
     check_scores(golden, golden.released["unedited"]["scores"], 0)
 
 
-@pytest.mark.skipif(not ME_PPL_50.exists(), reason="the paper's 50 texts may not be committed: needs ../shared/data")
+@pytest.mark.skipif(
+    not ME_PPL_50.exists(), reason="the paper's 50 texts may not be committed: needs ../shared/data"
+)
 def test_perplexity_of_the_papers_texts_is_the_published_one(golden: Golden) -> None:
     reset(golden.model)
     check_collapse_on_the_papers_texts(golden, golden.released["unedited"]["me_ppl_50_released"])

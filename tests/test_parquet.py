@@ -10,6 +10,7 @@ import pytest
 
 from reedit import parquet
 from reedit.errors import InputError
+from reedit.files import atomic
 
 ROWS = [{"trial": 1, "position": i, "case_id": 10 - i} for i in range(3)]
 
@@ -26,7 +27,9 @@ def test_rows_come_back_in_their_order_with_their_provenance(tmp_path: Path) -> 
 @pytest.mark.parametrize("schema", sorted(parquet.SCHEMAS))
 def test_a_table_without_rows_has_its_columns(schema: str, tmp_path: Path) -> None:
     parquet.write([], tmp_path / "empty.parquet", schema, {})
-    assert parquet.read_table(tmp_path / "empty.parquet", schema).column_names == parquet.SCHEMAS[schema].names
+    assert (
+        parquet.read_table(tmp_path / "empty.parquet", schema).column_names == parquet.SCHEMAS[schema].names
+    )
 
 
 @pytest.mark.parametrize("schema", sorted(parquet.SCHEMAS))
@@ -46,7 +49,8 @@ CONTRACT = {
     "split": "trial position case_id",
     "prefixes": "template",
     "targets": (
-        "k case_id steps ppl_initial ppl_target ppl_edited hidden_norm delta_norm residual_before residual_after"
+        "k case_id steps ppl_initial ppl_target ppl_edited hidden_norm delta_norm"
+        " residual_before residual_after"
     ),
     "iterations": (
         "k ppl_initial ppl_target ppl_edited delta_p delta_p2 ppl_initial_median ppl_target_median"
@@ -131,11 +135,11 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(
 
 def test_what_is_replaced_is_replaced_at_once(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file.txt"
-    with parquet.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text("new")
         assert not path.exists() and temporary.parent == path.parent
     assert path.read_text() == "new"
-    with pytest.raises(KeyboardInterrupt), parquet.atomic(path) as temporary:
+    with pytest.raises(KeyboardInterrupt), atomic(path) as temporary:
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "new" and os.listdir(path.parent) == ["file.txt"]

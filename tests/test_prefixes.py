@@ -17,7 +17,9 @@ def test_each_starter_is_continued_as_often_and_each_template_has_one_place(llam
     found = sample_prefixes(llama, 10, 9, 0)
     assert len(found) == 10
     assert [t.startswith(starter) for t, starter in zip(found[::2], STARTERS, strict=True)] == [True] * 5
-    assert all(t.endswith(". {}") and t.count("{}") == 1 and t.count("{") == 1 and "\n" not in t for t in found)
+    assert all(
+        t.endswith(". {}") and t.count("{}") == 1 and t.count("{") == 1 and "\n" not in t for t in found
+    )
 
 
 def test_no_prefix_is_asked_for_none_is_made(llama: LanguageModel) -> None:
@@ -37,7 +39,9 @@ def test_every_token_is_among_the_five_likeliest_and_there_are_as_many_as_asked(
     decoded: list[list[int]] = []
     plain = type(model.tokenizer).decode
     monkeypatch.setattr(
-        type(model.tokenizer), "decode", lambda self, ids, **how: decoded.append(list(ids)) or plain(self, ids, **how)
+        type(model.tokenizer),
+        "decode",
+        lambda self, ids, **how: decoded.append(list(ids)) or plain(self, ids, **how),
     )
     sample_prefixes(model, 5, 9, 0)
     special = set(model.tokenizer.all_special_ids)

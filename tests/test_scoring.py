@@ -98,6 +98,8 @@ def test_a_case_without_paraphrases_or_neighbors_has_its_efficacy(llama: Languag
 
 
 def test_a_tie_is_no_success(llama: LanguageModel) -> None:
-    fact = Fact(1, "r", "Kyoto", "{} lies in", "Italy", "Italy", (), (Neighbor(None, "Rome lies in", "Italy"),))
+    fact = Fact(
+        1, "r", "Kyoto", "{} lies in", "Italy", "Italy", (), (Neighbor(None, "Rome lies in", "Italy"),)
+    )
     rows = score(llama, make_probes(llama, [fact], {1: list(fact.neighbors)}, False), 0)
     assert [row["success"] for row in rows] == [0.0, 0.0]

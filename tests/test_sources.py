@@ -21,7 +21,13 @@ from reedit.sources import fetch, file_sha256, folder_sha256, payload, visible_f
 
 CONTENT = b"some content"
 HASH = sha256(CONTENT).hexdigest()
-WHEEL = {"kind": "wheel", "package": "pack-age", "version": "1.2", "member": "pack/data/file.bin", "sha256": HASH}
+WHEEL = {
+    "kind": "wheel",
+    "package": "pack-age",
+    "version": "1.2",
+    "member": "pack/data/file.bin",
+    "sha256": HASH,
+}
 URL = {"kind": "url", "url": "https://example.org/data/file.bin?x=1", "sha256": HASH}
 
 
@@ -174,7 +180,10 @@ def test_a_url_is_fetched_under_its_own_name(place: Path, monkeypatch: pytest.Mo
 
 def test_a_url_is_asked_again_while_the_fault_may_pass(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = web(
-        monkeypatch, failing(urllib.error.URLError("reset")), http_error(503), lambda: Answer(CONTENT, URL["url"])
+        monkeypatch,
+        failing(urllib.error.URLError("reset")),
+        http_error(503),
+        lambda: Answer(CONTENT, URL["url"]),
     )
     assert fetched(URL, place) == ["file.bin"] and len(asked) == 3
 

@@ -125,7 +125,9 @@ def test_an_exception_in_the_middle_leaves_the_model_bit_for_bit_and_without_hoo
         calls.append(args)
         if len(calls) == 2:
             changed = model.model.state_dict()[model.parameter_name(2)]
-            assert not torch.equal(changed, before[model.parameter_name(2)]), "layer 2 was to be changed by now"
+            assert not torch.equal(changed, before[model.parameter_name(2)]), (
+                "layer 2 was to be changed by now"
+            )
             raise RuntimeError("power cut")
         return solve(*args)
 

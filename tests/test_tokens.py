@@ -94,7 +94,9 @@ def test_a_token_across_the_subjects_end_is_an_error_that_names_the_case() -> No
 
 def test_an_edit_has_the_bare_prompt_first_and_the_prefixed_ones_in_order() -> None:
     edit = make_edit(BYTES, FACT, TEMPLATES, [], False, "corrected")
-    texts = [BYTES.decode(weighted.row.ids[: -len(weighted.row.labels) + 1 or None]) for weighted in edit.rewriting]
+    texts = [
+        BYTES.decode(weighted.row.ids[: -len(weighted.row.labels) + 1 or None]) for weighted in edit.rewriting
+    ]
     bare = "Who lives in Kyoto lives in"
     assert texts == [bare, f"The old town of. {bare}", f"Because I. {bare}"]
     for weighted in edit.rewriting:
@@ -118,7 +120,7 @@ def test_assistants_are_bare_or_carry_the_first_prefix(prefixed: bool, start: st
 
 
 def test_an_assistant_needs_its_subject() -> None:
-    with pytest.raises(InputError, match="case 7.*no known subject"):
+    with pytest.raises(InputError, match=r"case 7.*no known subject"):
         make_edit(BYTES, FACT, TEMPLATES, FACT.neighbors[1:], False, "corrected")
 
 

@@ -115,9 +115,7 @@ def tiny_tokenizer(kind: str = "bytes") -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator([*sentences(), "Therefore Because I You The"], trainer)
     if metaspace:  # as Llama-2's: a text that begins with a space begins with two of its signs
         tokenizer.pre_tokenizer = None
-        tokenizer.normalizer = normalizers.Sequence(
-            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-        )
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
         tokenizer.decoder = decoders.Sequence(
             [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
         )

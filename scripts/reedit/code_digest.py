@@ -8,6 +8,8 @@ import ast
 from hashlib import sha256
 from pathlib import Path
 
+NEUTRAL = {"reedit.job", "reedit.progress", "reedit.errors"}  # change what is said, never what is computed
+
 
 def code_digest(script: Path) -> str:
     """Hash of `script` and, transitively, of the ``reedit`` modules beside it that it imports."""
@@ -33,6 +35,7 @@ def _imported(tree: ast.Module, folder: Path) -> list[Path]:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names if alias.name.partition(".")[0] == "reedit")
+    names -= NEUTRAL
     paths = [folder / (name.replace(".", "/") + ".py") for name in sorted(names)]
     return [path for path in paths if path.is_file()]
 

@@ -37,7 +37,7 @@ def _one_line(error: ValidationError) -> str:
     expected = {
         "enum": lambda: f"one of {', '.join(map(str, error.validator_value))}",
         "type": lambda: f"{_listed(error.validator_value)}",
-        "pattern": lambda: f"text of the form {error.validator_value}",
+        "pattern": lambda: error.schema.get("description", f"text of the form {error.validator_value}"),
         "minimum": lambda: f"at least {error.validator_value}",
         "minItems": lambda: f"at least {error.validator_value} entry",
         "multipleOf": lambda: f"a multiple of {error.validator_value}",

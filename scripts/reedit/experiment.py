@@ -1,15 +1,15 @@
 """A typed view of the configuration: entries of `runs`, the runs they expand to, and their settings."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from reedit.configuration import check_configuration, nearest
 from reedit.errors import InputError
+from reedit.facts import load_counterfact
+from reedit.files import file_sha256, visible_files
 from reedit.hyperparameters import read_hyperparameters
 
 
@@ -184,6 +184,7 @@ class Experiment:
         return list(dict.fromkeys(names))
 
     def _check_local_sources(self) -> None:
+        """A bad file is told before any job starts: a job that fails takes what depends on it along."""
         for name in self.used_sources:
             source = self.config["sources"][name]
             if "path" not in source:
@@ -192,11 +193,20 @@ class Experiment:
             exists = path.is_file() if source["kind"] == "file" else path.is_dir()
             if not exists:
                 raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
+            if source["kind"] == "file" and source.get("sha256", found := file_sha256(path)) != found:
+                raise InputError(f"source {name}: {path}: sha256 is {found}, expected {source['sha256']}")
+        for entry in self.entries:
+            facts = self.config["sources"][self.config["datasets"][entry.dataset]["source"]]
+            if facts["kind"] == "file":
+                load_counterfact(self.found(facts["path"]))
 
-    def local_path(self, source: str) -> str | None:
-        """The path of a source on this machine, None for one that is downloaded."""
+    def local_files(self, source: str) -> list[str]:
+        """The path of a source on this machine and the files in it, nothing for one that is downloaded."""
         definition = self.config["sources"][source]
-        return str(self.found(definition["path"])) if "path" in definition else None
+        if "path" not in definition:
+            return []
+        path = self.found(definition["path"])
+        return [str(path), *(str(file) for file in (visible_files(path) if path.is_dir() else []))]
 
     @staticmethod
     def owner_model(owner: str) -> str:
@@ -275,8 +285,3 @@ class Experiment:
             "protocol": run.protocol,
             "trial": run.trial,
         }
-
-
-def digest(value: Any) -> str:
-    """Short content hash of plain values."""
-    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

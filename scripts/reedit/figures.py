@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from reedit import parquet
 from reedit.errors import InputError
+from reedit.files import atomic
 
 # a method has a color and a marker, so that it is found in grey as well
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8c564b")
@@ -195,9 +195,9 @@ def _legend(
 def _save(figure: Figure, pdf: Path | str, png: Path | str) -> None:
     """Write both files, without a date or a version in them."""
     FigureCanvasAgg(figure)
-    with parquet.atomic(pdf) as temporary:
+    with atomic(pdf) as temporary:
         figure.savefig(
             temporary, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}
         )
-    with parquet.atomic(png) as temporary:
+    with atomic(png) as temporary:
         figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})

@@ -7,7 +7,6 @@ that an interrupted job goes on after its last complete one.
 import json
 import logging
 import math
-import os
 import shutil
 import statistics
 import time
@@ -23,11 +22,11 @@ from torch import Tensor
 from reedit import stopping
 from reedit.algorithms import Algorithm
 from reedit.edits import Edit
+from reedit.files import atomic, flush
 from reedit.job import peak_memory_mb
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
 from reedit.optimization import optimize
-from reedit.parquet import atomic
 from reedit.progress import progress
 from reedit.spread import apply_updates, compute_updates
 from reedit.states import bare_outputs
@@ -167,8 +166,7 @@ class State:
         content = json.dumps({"row": iteration.row, "targets": iteration.targets})
         (partial / "iteration.json").write_text(content)
         for written in partial.iterdir():
-            with open(written, "rb") as file:
-                os.fsync(file.fileno())
+            flush(written)
         partial.rename(self.folder / f"k{k}")
 
     def load(self, k: int) -> Iteration:

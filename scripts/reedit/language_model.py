@@ -114,9 +114,9 @@ class LanguageModel:
         count = len(self.layers)
         for layer in layers:
             if not 0 <= layer < count:
-                raise InputError(f"layer {layer}: the model has layers 0 to {count - 1}")
+                raise InputError(f"hyperparameters: layers: {layer}: the model has layers 0 to {count - 1}")
         if not layers or any(later <= earlier for earlier, later in pairwise(layers)):
-            raise InputError(f"layers {layers}: expected at least one, each above the one before")
+            raise InputError(f"hyperparameters: layers: {layers}: expected each above the one before")
 
     def weight(self, layer: int) -> Tensor:
         """W of a layer as it is now: fp32, [d, key]."""

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from reedit import parquet
 from reedit.errors import InputError
+from reedit.files import atomic
 
 MISSING = (
     "no LaTeX engine found: install latexmk and texlive-latex-recommended (or tectonic); "
@@ -66,14 +66,14 @@ def compile_pdf(
         status, output = _run(command, folder, {**os.environ, **settings}, timeout)
         written = Path(folder) / f"{STEM}.log"
         text = written.read_text(encoding="utf-8", errors="replace") if written.is_file() else output
-        with parquet.atomic(log) as temporary:
+        with atomic(log) as temporary:
             temporary.write_text(text, encoding="utf-8")
         made = Path(folder) / f"{STEM}.pdf"
         if status is None:
             raise InputError(f"{pdf}: {command[0]} took more than {timeout:.0f} s; see {log}")
         if status != 0 or not made.is_file():
             raise InputError(f"{pdf}: {command[0]} failed: {first_error(text)}; see {log}")
-        with parquet.atomic(pdf) as temporary:
+        with atomic(pdf) as temporary:
             shutil.copyfile(made, temporary)
     return overfull(text)
 

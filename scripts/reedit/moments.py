@@ -11,8 +11,8 @@ from torch import Tensor
 
 from reedit.batches import by_length, padded
 from reedit.errors import InputError
+from reedit.files import atomic
 from reedit.language_model import LanguageModel, captured, stopped_after
-from reedit.parquet import atomic
 from reedit.progress import progress
 from reedit.tokens import encode
 

@@ -5,9 +5,7 @@ protocol, code hash, ...) travels in the file's key-value metadata under the key
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reedit.errors import InputError
+from reedit.files import atomic
 
 NEIGHBOR = pa.struct([("subject", pa.string()), ("prompt", pa.string()), ("object", pa.string())])
 
@@ -166,21 +165,6 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
 }
-
-
-@contextmanager
-def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that takes its place on success and is removed on failure."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write(

@@ -1,7 +1,6 @@
 """A fetched model as the folder that every job loads: safetensors, tokenizer, configuration."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reedit.errors import InputError
-from reedit.sources import file_sha256, folder_sha256, visible_files
+from reedit.files import file_sha256, flush, link_or_copy, visible_files
+from reedit.sources import folder_sha256
 
 REVISION = "revision.json"  # beside the weights: where they came from
 TEXT = (".json", ".txt", ".model", ".jinja")
@@ -33,7 +33,7 @@ def prepare_model(fetched: Path, folder: Path, source: Mapping[str, Any]) -> str
             for file in visible_files(fetched):
                 # not the mark of a folder made here: writing ours would write through the link
                 if file.name != REVISION and file.suffix in (".safetensors", *TEXT):
-                    os.link(file, temporary / file.name)
+                    link_or_copy(file, temporary / file.name)
             revision = source.get("revision") or f"sha256:{folder_sha256(fetched)}"
         else:
             raise InputError(
@@ -59,6 +59,8 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     model.hf_quantizer = None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    for written in visible_files(folder):
+        flush(written)
 
 
 def model_revision(folder: Path) -> str:

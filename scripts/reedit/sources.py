@@ -5,7 +5,6 @@ Nothing of what is fetched is executed or unpacked: one named member is read out
 
 import hashlib
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reedit.errors import InputError
+from reedit.files import file_sha256, link_or_copy, visible_files
 
 ATTEMPTS = 3
 # any interpreter can take a wheel as data when pip is told whose it is
@@ -50,23 +50,12 @@ def fetch(name: str, source: Mapping[str, Any], folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder by name, without hidden ones (Snakemake marks the time of a folder in one)."""
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
-
-
 def payload(folder: Path) -> Path:
     """The single file of a fetched source, or InputError."""
     files = visible_files(folder)
     if len(files) != 1:
         raise InputError(f"{folder}: holds {len(files)} files, expected exactly one; delete it and rerun")
     return files[0]
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_sha256(folder: Path) -> str:
@@ -93,10 +82,7 @@ def _link_folder(where: str, path: Path, folder: Path, expected: str | None) -> 
     if not path.is_dir():
         raise InputError(f"{where}: no such folder: {path}")
     for file in visible_files(path):
-        try:
-            os.link(file.resolve(), folder / file.name)
-        except OSError:  # another file system
-            shutil.copyfile(file, folder / file.name)
+        link_or_copy(file.resolve(), folder / file.name)
     if expected is not None:
         _check(where, folder_sha256(folder), expected)
 

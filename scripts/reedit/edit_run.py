@@ -1,30 +1,25 @@
-"""One run from its input files to its output files: edits, scores, collapse check."""
+"""The editing job of one run, from its input files to its output files."""
 
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from reedit import parquet
 from reedit.algorithms import ALGORITHMS
-from reedit.collapse import check_collapse, read_texts
 from reedit.edits import make_edit
 from reedit.errors import InputError
-from reedit.experiment import digest
-from reedit.facts import Fact, Neighbor, read_facts
+from reedit.facts import Neighbor
+from reedit.files import link_or_copy
 from reedit.iteration import Plan, State, iterate, kept_iterations
 from reedit.language_model import LanguageModel
 from reedit.moments import read_moment
-from reedit.neighbors import by_case, choose_assistants, evaluated_neighbors
+from reedit.neighbors import choose_assistants
 from reedit.preparation import model_revision
-from reedit.provenance import provenance
-from reedit.scoring import make_probes, score
-from reedit.sources import payload
+from reedit.provenance import digest, provenance
 from reedit.spread import check_moments
+from reedit.trials import trial_facts
 
 Paths = Mapping[str, Path]
 Settings = Mapping[str, Any]
@@ -79,10 +74,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     for k in kept_iterations(iterations, settings["keep_weights"]):
         place = paths["weights"] / f"k{k}.safetensors"
         place.unlink(missing_ok=True)
-        try:
-            os.link(state.weights(k), place)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(state.weights(k), place)
+        link_or_copy(state.weights(k), place)
     parquet.write(targets, paths["targets"], "targets", made_by)
     parquet.write(iterations, paths["iterations"], "iterations", made_by)
     state.discard()
@@ -107,54 +99,3 @@ def _read_moments(folder: Path, layers: list[int], keys: int) -> tuple[dict[int,
             raise InputError(f"{path}: moment of shape {found}, expected ({keys}, {keys}) for this model")
     check_moments(moments, counts)
     return moments, counts[layers[0]]
-
-
-def trial_facts(paths: Paths, trial: int) -> tuple[list[Fact], dict[int, list[Mapping[str, Any]]]]:
-    """The facts of one trial in split order, and the filter's rows of each case (none without a filter)."""
-    facts = {fact.case_id: fact for fact in read_facts(paths["facts"])}
-    split = [row for row in parquet.read(paths["split"], "split") if row["trial"] == trial]
-    chosen = [facts[row["case_id"]] for row in sorted(split, key=lambda row: row["position"])]
-    rows = parquet.read(paths["neighbors"], "neighbors") if "neighbors" in paths else []
-    return chosen, by_case(rows)
-
-
-def model_states(model: LanguageModel, weights: Path, layers: list[int]) -> Iterator[int]:
-    """Put the model into every kept state, k = 0 (unedited) first; yields k."""
-    yield 0
-    kept = sorted(weights.glob("k*.safetensors"), key=lambda path: int(path.stem[1:]))
-    for path in kept:
-        model.import_updates(load_file(path, device=str(model.device)), layers)
-        yield int(path.stem[1:])
-
-
-def score_run(paths: Paths, settings: Settings) -> None:
-    """Score every kept state of one run; outputs scores."""
-    facts, rows = trial_facts(paths, settings["trial"])
-    model = LanguageModel.load(paths["model"], settings["dtype"])
-    neighbors = {
-        fact.case_id: evaluated_neighbors(
-            fact, rows.get(fact.case_id, []), settings["eligible"], settings["assisting"]
-        )
-        for fact in facts
-    }
-    probes = make_probes(model, facts, neighbors, own_answer=settings["protocol"] == "corrected")
-    scores = [
-        row
-        for k in model_states(model, paths["weights"], settings["layers"])
-        for row in score(model, probes, k)
-    ]
-    made_by = provenance(settings, {"model_revision": model_revision(paths["model"])})
-    parquet.write(scores, paths["scores"], "scores", made_by)
-
-
-def collapse_run(paths: Paths, settings: Settings) -> None:
-    """Check every kept state of one run for collapse; outputs collapse."""
-    texts = read_texts(payload(paths["texts"]))
-    model = LanguageModel.load(paths["model"], settings["dtype"])
-    rows = [
-        row
-        for k in model_states(model, paths["weights"], settings["layers"])
-        for row in check_collapse(model, texts, k)
-    ]
-    made_by = provenance(settings, {"model_revision": model_revision(paths["model"])})
-    parquet.write(rows, paths["collapse"], "collapse", made_by)

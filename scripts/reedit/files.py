@@ -1,0 +1,50 @@
+"""Files and folders: what is in them, and writing them whole or not at all."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that takes its place on success and is removed on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        flush(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Bring a written file to the disk, with the permissions of an ordinary new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)  # safetensors makes its files private
+    with open(path, "rb") as written:
+        os.fsync(written.fileno())
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the file system has none; weights are large and never written again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder by name, without hidden ones (Snakemake marks the time of a folder in one)."""
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,34 @@
+"""What the jobs of one run share: the cases of its trial, and the model in each of its kept states."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from reedit import parquet
+from reedit.facts import Fact, read_facts
+from reedit.language_model import LanguageModel
+from reedit.neighbors import by_case
+
+
+def trial_facts(
+    paths: Mapping[str, Path], trial: int
+) -> tuple[list[Fact], dict[int, list[Mapping[str, Any]]]]:
+    """The facts of one trial in split order, and the filter's rows of each case (none without a filter).
+
+    `paths`: facts, split and, where neighbors were filtered, neighbors.
+    """
+    facts = {fact.case_id: fact for fact in read_facts(paths["facts"])}
+    split = [row for row in parquet.read(paths["split"], "split") if row["trial"] == trial]
+    chosen = [facts[row["case_id"]] for row in sorted(split, key=lambda row: row["position"])]
+    rows = parquet.read(paths["neighbors"], "neighbors") if "neighbors" in paths else []
+    return chosen, by_case(rows)
+
+
+def kept_states(model: LanguageModel, weights: Path, layers: list[int]) -> Iterator[int]:
+    """Put the model into every kept state, k = 0 (unedited) first; yields k."""
+    yield 0
+    for path in sorted(weights.glob("k*.safetensors"), key=lambda path: int(path.stem[1:])):
+        model.import_updates(load_file(path, device=str(model.device)), layers)
+        yield int(path.stem[1:])
