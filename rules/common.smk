@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 HOUSE = Path(workflow.basedir)
 # this checkout's library, whichever one the environment was made for; jobs inherit it
 sys.path.insert(0, str(HOUSE / "scripts"))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(HOUSE / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])])
+os.environ.update(PYTHONPATH=os.pathsep.join([str(HOUSE / "scripts"), os.getenv("PYTHONPATH") or ""]))
 
 from reedit.code_digest import code_digest
 from reedit.configuration import nearest

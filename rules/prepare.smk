@@ -67,6 +67,11 @@ rule sample_split:
             if experiment.split_entry(**wildcards).eligible
             else []
         ),
+        model=lambda wildcards: (
+            f"results/models/{wildcards.model}"
+            if experiment.split_entry(**wildcards).misaligned == "drop"
+            else []
+        ),
     output:
         "results/splits/{model}/{dataset}/{sample}.parquet",
     log:
@@ -79,6 +84,8 @@ rule sample_split:
             "trials": experiment.split_entry(**wildcards).trials,
             "eligible": experiment.split_entry(**wildcards).eligible,
             "assisting": experiment.split_entry(**wildcards).assisting,
+            "misaligned": experiment.split_entry(**wildcards).misaligned,
+            "protocol": experiment.split_entry(**wildcards).protocol,
             "seed": config["seed"],
         },
         code=code("sample_split"),

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit import parquet
+from reedit.edits import misalignment
 from reedit.facts import read_facts
 from reedit.job import job
+from reedit.language_model import load_tokenizer
 from reedit.neighbors import by_case, is_eligible
 from reedit.provenance import provenance
 from reedit.splits import sample_split
@@ -15,16 +17,20 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]) as log:
     settings = snakemake.params.settings
-    candidates = [fact.case_id for fact in read_facts(Path(snakemake.input.facts))]
+    facts = read_facts(Path(snakemake.input.facts))
+    counts = {"cases": len(facts)}
+    if settings["misaligned"] == "drop":
+        tokenizer = load_tokenizer(snakemake.input.model)
+        reasons = {fact.case_id: misalignment(tokenizer, fact, settings["protocol"]) for fact in facts}
+        log.info("dropped: %s", "; ".join(filter(None, reasons.values())) or "no case")
+        facts = [fact for fact in facts if not reasons[fact.case_id]]
+        counts["aligned"] = len(facts)
     if settings["eligible"]:
         cases = by_case(parquet.read(snakemake.input.neighbors, "neighbors"))
-        every = len(candidates)
-        candidates = [c for c in candidates if is_eligible(cases.get(c, []), settings["assisting"])]
-        log.info("%d of %d cases eligible", len(candidates), every)
-    rows = sample_split(candidates, settings["edits"], settings["trials"], settings["seed"])
-    parquet.write(
-        rows,
-        snakemake.output[0],
-        "split",
-        provenance(settings, snakemake.params.code, {"candidates": len(candidates)}),
-    )
+        facts = [fact for fact in facts if is_eligible(cases.get(fact.case_id, []), settings["assisting"])]
+        counts["eligible"] = len(facts)
+    log.info("candidates: %s", counts)
+    chosen = [fact.case_id for fact in facts]
+    rows = sample_split(chosen, settings["edits"], settings["trials"], settings["seed"])
+    made_by = provenance(settings, snakemake.params.code, counts)
+    parquet.write(rows, snakemake.output[0], "split", made_by)

@@ -19,9 +19,10 @@ TEXTS = tiny_corpus().splitlines()[:4]
 @pytest.mark.parametrize("tokenizer", ["bytes", "bos"])
 def test_moments_are_the_average_of_outer_products(architecture: str, tokenizer: str) -> None:
     model = tiny_model(architecture, tokenizer)
-    texts = [TEXTS[0], TEXTS[1][:30], "a"]
+    texts = [TEXTS[0], TEXTS[1][:20], TEXTS[2][:14], "a"]
     found, count = collect_moments(model, texts, [1, 3], 12)
     ids = [encode(model.tokenizer, text)[:12] for text in texts]
+    assert len({len(row) for row in ids if len(row) > 6}) > 1, "rows were meant to be padded"
     for layer in (1, 3):
         expected, expected_count = naive_moment(model.model, layer, ids)
         assert count == expected_count == sum(map(len, ids))

@@ -15,6 +15,12 @@ def test_trials_share_no_case_and_each_has_its_size() -> None:
     assert len(set(chosen)) == 18 and set(chosen) <= set(IDS)
 
 
+def test_trials_and_positions_do_not_follow_the_file() -> None:
+    chosen = [row["case_id"] for row in sample_split(IDS, 10, 2, 0)]
+    assert max(chosen[:10]) > min(chosen[10:])
+    assert chosen[:10] != sorted(chosen[:10])
+
+
 def test_the_seed_alone_decides() -> None:
     assert sample_split(IDS, 5, 2, 4) == sample_split(IDS, 5, 2, 4)
     assert sample_split(IDS, 5, 2, 4) != sample_split(IDS, 5, 2, 5)

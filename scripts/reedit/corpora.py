@@ -2,6 +2,7 @@
 
 import bz2
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ import mwparserfromhell
 
 from reedit.errors import InputError
 
+QUOTES = re.compile("'{2,}")  # bold and italics; the parser's own way with them is slow and may fail
 WIKITEXT_PER_TOKEN = 12  # characters of wikitext that surely hold one token of plain text
 
 
@@ -43,7 +45,8 @@ def _articles(path: Path, max_tokens: int) -> Iterator[str]:
             text = page.findtext("{*}revision/{*}text") or ""
             if page.find("{*}redirect") is None and (namespace is None or namespace.text == "0"):
                 cut = text[: 4000 + WIKITEXT_PER_TOKEN * max_tokens]  # infoboxes come first
-                plain = mwparserfromhell.parse(cut, skip_style_tags=True).strip_code().strip()
+                plain = mwparserfromhell.parse(cut, skip_style_tags=True).strip_code()
+                plain = QUOTES.sub("", plain).strip()
                 if plain:
                     yield plain
             page.clear()

@@ -39,6 +39,10 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     model.check_layers(layers)
     edits = []
     for fact in facts:
+        if settings["assisting"] and fact.case_id not in rows:
+            raise InputError(
+                f"case {fact.case_id}: has no neighbor, expected {settings['assisting']} to assist"
+            )
         chosen = choose_assistants(rows.get(fact.case_id, []), settings["assisting"], settings["choice"])
         assistants = [Neighbor(row["subject"], row["prompt"], row["object"]) for row in chosen]
         edits.append(

@@ -66,6 +66,10 @@ def make_edit(
         if neighbor.subject is None:
             raise InputError(f"{where}: neighbor {neighbor.prompt!r} has no known subject and cannot assist")
         stop = neighbor.prompt.index(neighbor.subject) + len(neighbor.subject)
+        if prefixed and not templates:
+            raise InputError(
+                f"{where}: prefixed neighbors need a prefix template, expected prefixes.count > 0"
+            )
         template = templates[0] if prefixed else "{}"
         neighbors.append(row(neighbor.prompt, stop, template, neighbor.object))
     essence = f"{fact.subject} is a"
@@ -73,6 +77,15 @@ def make_edit(
     position = subject_position(tokenizer, ids, essence, len(fact.subject), where)
     kl = LabelledRow(tuple(ids[: position + 1]), (), position)
     return Edit(fact.case_id, *_weighted(rewriting, neighbors, protocol), kl)
+
+
+def misalignment(tokenizer: PreTrainedTokenizerBase, fact: Fact, protocol: str) -> str | None:
+    """Why a case cannot be edited with this tokenizer, None if it can."""
+    try:
+        make_edit(tokenizer, fact, [], [], False, protocol)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _weighted(

@@ -43,6 +43,7 @@ class Entry:
     eligible: bool
     protocol: str
     keep_weights: str
+    misaligned: str
 
     @property
     def assisting(self) -> list[list[Any]]:
@@ -60,7 +61,7 @@ class Entry:
         name = f"{self.edits}x{self.trials}"
         if self.eligible:
             name += "".join(["-eligible", *(f"-{count}{choice}" for count, choice in self.assisting)])
-        return name
+        return name + "-aligned" * (self.misaligned == "drop")
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class Experiment:
             eligible=dataset.get("eligible", run.get("eligible", False)),
             protocol=run.get("protocol", self.config["protocol"]),
             keep_weights=run.get("keep_weights", self.config["keep_weights"]),
+            misaligned=run.get("misaligned", "error"),
         )
 
     def _distinct_runs(self) -> list[Run]:

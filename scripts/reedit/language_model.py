@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
@@ -37,6 +38,11 @@ LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     "gpt2": Layout("transformer", "h", "mlp.c_proj", positions="wpe"),
     "gptj": Layout("transformer", "h", "mlp.fc_out"),
 }
+
+
+def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a prepared model folder."""
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 class _NoPositions(nn.Module):
@@ -72,16 +78,22 @@ class LanguageModel:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         transformers_logging.disable_progress_bar()  # the job's own log says what is going on
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
+            tokenizer = load_tokenizer(folder)
+            model, loading = AutoModelForCausalLM.from_pretrained(
                 folder,
+                output_loading_info=True,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
                 trust_remote_code=False,
                 attn_implementation="eager" if device == "cpu" else "sdpa",
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: not a model that loads: {str(error).splitlines()[0]}") from error
+        if loading["missing_keys"] or loading["mismatched_keys"]:  # would be filled with random numbers
+            missing = sorted(map(str, [*loading["missing_keys"], *loading["mismatched_keys"]]))
+            raise InputError(
+                f"{folder}: {len(missing)} tensors are missing or of another shape: {missing[0]}"
+            )
         return cls(model.to(device), tokenizer)
 
     @property

@@ -264,7 +264,7 @@ def _optimize_batch(
             if not last:
                 decay.sum().backward()
             loss += decay.detach()
-        ppl = log_ppl.exp().tolist()
+        ppl = log_ppl.double().exp().tolist()
         finished = active & ((loss < STOP_LOSS) | last)
         for i in active.nonzero()[:, 0].tolist():
             ppl_target[i] = ppl[i]

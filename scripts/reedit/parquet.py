@@ -186,7 +186,7 @@ def write(
             raise InputError(f"{path}: a value does not fit the schema {schema}: row {number}: {fractions}")
     try:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=declared)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
         raise InputError(f"{path}: a value does not fit the schema {schema}: {error}") from error
     metadata = {b"reedit": json.dumps(provenance, sort_keys=True, ensure_ascii=False).encode()}
     with atomic(path) as temporary:

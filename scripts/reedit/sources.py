@@ -4,6 +4,7 @@ Nothing of what is fetched is executed or unpacked: one named member is read out
 """
 
 import hashlib
+import http.client
 import logging
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -100,12 +102,13 @@ def _fetch_wheel(where: str, source: Mapping[str, Any], folder: Path) -> None:
         raise InputError(f"{where}: pip could not fetch {requirement} ({errors[-1]}); is there a network?")
     member = source["member"]
     target = folder / PurePosixPath(member).name
-    with zipfile.ZipFile(found[0]) as archive:
-        try:
-            with archive.open(member) as packed, open(target, "wb") as file:
-                shutil.copyfileobj(packed, file)
-        except KeyError as error:
-            raise InputError(f"{where}: {found[0].name} has no member {member}") from error
+    try:
+        with zipfile.ZipFile(found[0]) as archive, archive.open(member) as packed, open(target, "wb") as file:
+            shutil.copyfileobj(packed, file)
+    except KeyError as error:
+        raise InputError(f"{where}: {found[0].name} has no member {member}") from error
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{where}: {found[0].name} is damaged ({error}); rerun to fetch it again") from error
     shutil.rmtree(wheels)
     _check(f"{where}: {member}", file_sha256(target), source["sha256"])
 
@@ -120,7 +123,7 @@ def _fetch_url(where: str, source: Mapping[str, Any], folder: Path) -> None:
                     raise InputError(f"{where}: {url} leads to a place without https")
                 shutil.copyfileobj(answer, file)
             break
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        except (OSError, http.client.HTTPException) as error:  # URLError is an OSError, too
             reason = getattr(error, "reason", error)
             code = getattr(error, "code", None)
             if attempt == ATTEMPTS or (code is not None and code < 500):
