@@ -184,16 +184,18 @@ def optimize(
     edits: Sequence[Edit],
     layer: int,
     hyperparameters: dict[str, Any],
-    budget: int = 2048,
+    budget: int | None = None,
     edits_at_once: int = 64,
     report: Callable[[int], None] | None = None,
 ) -> Optimized:
     """Find delta for every edit (design, section 4, OPTIMIZATION (MEMIT)).
 
     `layer` is l_c; hyperparameters used: v_lr, v_num_grad_steps, clamp_norm_factor, v_weight_decay,
-    kl_factor. `edits_at_once` bounds memory, `budget` the positions of one forward pass; `report` is called
+    kl_factor. `edits_at_once` bounds memory, `budget` the positions of one forward pass (default by device); `report` is called
     with the passes done so far, of v_num_grad_steps for every edit (an edit that stops has done all).
     """
+    if budget is None:  # small batches have less padding, and 512 positions fill two cores' matrix units
+        budget = 512 if model.device.type == "cpu" else 16384
     # similar edits together, so that a batch ends together and padding is small
     order = sorted(range(len(edits)), key=lambda i: len(edits[i].rewriting[0].row.ids))
     parts: list[tuple[list[int], Optimized]] = []
