@@ -26,10 +26,7 @@ rule normalise_facts:
     conda:
         "../envs/edit.yaml"
     params:
-        settings=lambda wildcards: {
-            "dataset": wildcards.dataset,
-            "format": config["datasets"][wildcards.dataset]["format"],
-        },
+        settings=lambda wildcards: experiment.facts_settings(wildcards.dataset),
         code=code("normalise_facts"),
     script:
         "../scripts/normalise_facts.py"

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]) as log:
-    dataset = load_counterfact(payload(Path(snakemake.input.source)))
+    settings = snakemake.params.settings
+    dataset = load_counterfact(payload(Path(snakemake.input.source)), settings["recover_subjects"])
     log.info("%d facts; %d neighbors dropped, their subject unknown", len(dataset.facts), dataset.dropped)
     known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
     write_facts(
         dataset.facts,
         Path(snakemake.output[0]),
-        provenance(snakemake.params.settings, snakemake.params.code, known),
+        provenance(settings, snakemake.params.code, known),
     )

@@ -83,13 +83,14 @@ class Dataset:
     dropped: int  # neighbors whose subject could not be told from their text
 
 
-def load_counterfact(path: Path) -> Dataset:
+def load_counterfact(path: Path, recover: bool = False) -> Dataset:
     """Read a CounterFact file.
 
     Reads the published form (neighborhood_prompts, with or without neighborhood_samples) and the released
     eligible form (ground_truth, rephrase_prompt, locality, one assisting sample). In the published form a
-    neighbor whose subject cannot be told is dropped and counted. Raises InputError with the file, the
-    case and the field.
+    neighbor whose subject cannot be told is dropped and counted; `recover` prefers the subject that the
+    relation's templates tell to the one of neighborhood_samples, which the released data often gets wrong
+    (design, section 5). Raises InputError with the file, the case and the field.
     """
     cases = [_Case(f"{path}: case {index}", value) for index, value in enumerate(read_json_list(path))]
     if not cases:
@@ -99,7 +100,7 @@ def load_counterfact(path: Path) -> Dataset:
         facts = [_released_fact(case) for case in cases]
     else:
         given = all(case.has("neighborhood_samples") for case in cases)
-        templates = {} if given else _templates(cases)
+        templates = _templates(cases) if recover or not given else {}
         facts = [_published_fact(case, templates) for case in cases]
     seen: set[int] = set()
     for fact in facts:
@@ -135,10 +136,12 @@ def _published_fact(case: _Case, templates: Mapping[str, Sequence[str]]) -> Fact
     relation = case.text("requested_rewrite.relation_id")
     true = case.text("requested_rewrite.target_true.str")
     texts = case.texts("neighborhood_prompts")
-    if templates:
-        subjects = [_recovered_subject(text, templates[relation]) for text in texts]
-    else:
-        subjects = [_sample_subject(case, text, i) for i, text in enumerate(texts)]
+    subjects = [_recovered_subject(text, templates.get(relation, [])) for text in texts]
+    if case.has("neighborhood_samples"):
+        subjects = [
+            found or _sample_subject(case, text, i)
+            for i, (text, found) in enumerate(zip(texts, subjects, strict=True))
+        ]
     return Fact(
         case_id=case.get("case_id", int),
         relation=relation,

@@ -191,8 +191,9 @@ def optimize(
     """Find delta for every edit (design, section 4, OPTIMIZATION (MEMIT)).
 
     `layer` is l_c; hyperparameters used: v_lr, v_num_grad_steps, clamp_norm_factor, v_weight_decay,
-    kl_factor. `edits_at_once` bounds memory, `budget` the positions of one forward pass (default by device); `report` is called
-    with the passes done so far, of v_num_grad_steps for every edit (an edit that stops has done all).
+    kl_factor. `edits_at_once` bounds memory, `budget` the positions of one forward pass (default by
+    device); `report` is called with the passes done so far, of v_num_grad_steps for every edit (an edit
+    that stops has done all).
     """
     if budget is None:  # small batches have less padding, and 512 positions fill two cores' matrix units
         budget = 512 if model.device.type == "cpu" else 16384
