@@ -40,7 +40,7 @@ rule render_table:
         tex="results/tables/table{n}.tex",
         csv=report(
             "results/tables/table{n}.csv",
-            caption="../reports/captions/table{n}.rst",
+            caption="../reports/captions/table.rst",
             category="Tables",
             labels={"table": "{n}"},
         ),
@@ -62,7 +62,7 @@ rule draw_figure:
         pdf="results/figures/{figure}.pdf",
         png=report(
             "results/figures/{figure}.png",
-            caption="../reports/captions/{figure}.rst",
+            caption="../reports/captions/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
