@@ -522,11 +522,7 @@ def test_a_wrong_configuration_is_one_line_at_once(finished, wrong):
     assert "Traceback" not in outcome.output and "File " not in outcome.output
 
 
-IN_A_JOB = {
-    "layer that the model lacks": (
-        lambda e, _: changed(e.config, hyperparameters__memit__tiny__layers=[1, 2, 9]),
-        "layer 9: the model has layers 0 to 5",
-    ),
+BEFORE_ANY_JOB = {
     "facts that are not JSON": (lambda e, f: with_facts(e, f, "[{]"), "other.json: not JSON"),
     "facts without a field": (
         lambda e, f: spoiled(e, f, lambda c: c[3]["requested_rewrite"].pop("target_new")),
@@ -542,7 +538,27 @@ IN_A_JOB = {
     ),
     "another checksum": (
         lambda e, _: changed(e.config, **{"sources__tiny-facts__sha256": "0" * 64}),
-        "source tiny-facts: sha256 is",
+        "json: sha256 is",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", BEFORE_ANY_JOB)
+def test_a_bad_local_file_is_one_line_before_any_job(finished, again, tmp_path, wrong):
+    spoil, expected = BEFORE_ANY_JOB[wrong]
+    outcome = again.run("tables", config=spoil(again, tmp_path))
+    assert outcome.status != 0
+    assert len(outcome.errors) == 1 and expected in outcome.errors[0], outcome.output
+    assert outcome.output.rstrip().endswith(outcome.errors[0])  # the last thing in the terminal
+    assert "Traceback" not in outcome.output and not outcome.jobs
+    kept = ("sources", "facts", "edits", "scores", "collapse", "models", "summary", "tables")
+    assert again.contents(*kept) == finished.contents(*kept) != {}
+
+
+IN_A_JOB = {
+    "layer that the model lacks": (
+        lambda e, _: changed(e.config, hyperparameters__memit__tiny__layers=[1, 2, 9]),
+        "hyperparameters: layers: 9: the model has layers 0 to 5",
     ),
     "no network": (
         lambda e, _: changed(e.config, corpora__lines__source="wikipedia-sample"),

@@ -196,11 +196,16 @@ class Experiment:
             if not exists:
                 raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
             if source["kind"] == "file" and source.get("sha256", found := file_sha256(path)) != found:
-                raise InputError(f"source {name}: {path}: sha256 is {found}, expected {source['sha256']}")
+                raise InputError(
+                    f"config: sources.{name}: {path}: sha256 is {found}, expected {source['sha256']}"
+                )
         for entry in self.entries:
             facts = self.config["sources"][self.config["datasets"][entry.dataset]["source"]]
             if facts["kind"] == "file":
-                load_counterfact(self.found(facts["path"]))
+                try:
+                    load_counterfact(self.found(facts["path"]))
+                except InputError as error:
+                    raise InputError(f"config: datasets.{entry.dataset}: {error}") from error
 
     def local_files(self, source: str) -> list[str]:
         """The path of a source on this machine and the files in it, nothing for one that is downloaded."""
