@@ -195,10 +195,9 @@ class Experiment:
             exists = path.is_file() if source["kind"] == "file" else path.is_dir()
             if not exists:
                 raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
-            if source["kind"] == "file" and source.get("sha256", found := file_sha256(path)) != found:
-                raise InputError(
-                    f"config: sources.{name}: {path}: sha256 is {found}, expected {source['sha256']}"
-                )
+            expected = source.get("sha256") if source["kind"] == "file" else None
+            if expected and (found := file_sha256(path)) != expected:
+                raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
         for entry in self.entries:
             facts = self.config["sources"][self.config["datasets"][entry.dataset]["source"]]
             if facts["kind"] == "file":
