@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 HOUSE = Path(workflow.basedir)
 # this checkout's library, whichever one the environment was made for; jobs inherit it
 sys.path.insert(0, str(HOUSE / "scripts"))
-os.environ.update(PYTHONPATH=os.pathsep.join([str(HOUSE / "scripts"), os.getenv("PYTHONPATH") or ""]))
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
 
 from reedit.code_digest import code_digest
 from reedit.configuration import nearest
@@ -52,10 +52,10 @@ def code(rule_name):
     return {"code": code_digest(HOUSE / f"scripts/{rule_name}.py")}
 
 
-def fetched(section, key="source"):
+def fetched(section):
     """The fetched folder of the source that a definition of `section` names, as an input function."""
     kind = section[:-1] if section != "corpora" else "corpus"
-    return lambda wildcards: f"results/sources/{config[section][wildcards[kind]][key]}"
+    return lambda wildcards: f"results/sources/{config[section][wildcards[kind]]['source']}"
 
 
 def run_of(wildcards):

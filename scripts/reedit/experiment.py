@@ -198,13 +198,13 @@ class Experiment:
             expected = source.get("sha256") if source["kind"] == "file" else None
             if expected and (found := file_sha256(path)) != expected:
                 raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
-        for entry in self.entries:
-            facts = self.config["sources"][self.config["datasets"][entry.dataset]["source"]]
+        for dataset in dict.fromkeys(entry.dataset for entry in self.entries):
+            facts = self.config["sources"][self.config["datasets"][dataset]["source"]]
             if facts["kind"] == "file":
                 try:
                     load_counterfact(self.found(facts["path"]))
                 except InputError as error:
-                    raise InputError(f"config: datasets.{entry.dataset}: {error}") from error
+                    raise InputError(f"config: datasets.{dataset}: {error}") from error
 
     def local_files(self, source: str) -> list[str]:
         """The path of a source on this machine and the files in it, nothing for one that is downloaded."""
