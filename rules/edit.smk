@@ -7,13 +7,19 @@ rule edit_facts:
                 else {}
             )
         ),
+        unpack(
+            lambda wildcards: (
+                {"moments": f"results/moments/{wildcards.model}/{run_of(wildcards).entry.corpus}"}
+                if experiment.needs_moments(run_of(wildcards))
+                else {}
+            )
+        ),
         model="results/models/{model}",
         facts="results/facts/{dataset}.parquet",
         split=lambda wildcards: (
             f"results/splits/{wildcards.model}/{wildcards.dataset}/{run_of(wildcards).entry.sample}.parquet"
         ),
         prefixes=lambda wildcards: f"results/prefixes/{run_of(wildcards).prefixes}.parquet",
-        moments=lambda wildcards: (f"results/moments/{wildcards.model}/{run_of(wildcards).entry.corpus}"),
     output:
         targets="results/edits/{model}/{dataset}/{method}/trial{trial}/targets.parquet",
         iterations="results/edits/{model}/{dataset}/{method}/trial{trial}/iterations.parquet",

@@ -49,3 +49,14 @@ def taught_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "taught"
     tiny.save_tiny_model(folder, taught=True)
     return folder
+
+
+@pytest.fixture
+def in_fp64(monkeypatch: pytest.MonkeyPatch) -> Callable[[LanguageModel], LanguageModel]:
+    """Makes a model fp64 throughout: the architectures' norms and softmax go through fp32 otherwise."""
+
+    def widen(model: LanguageModel) -> LanguageModel:
+        monkeypatch.setattr(torch, "float32", torch.float64)  # what their code asks for
+        return LanguageModel(model.model.double(), model.tokenizer)
+
+    return widen

@@ -1,22 +1,42 @@
-"""The design's section 4 carried out naively: the oracle for the fast implementation.
+"""The design's sections 4 and 5 carried out naively: the oracle for the fast implementation.
 
-One edit at a time, one row at a time, full forward passes through the whole model, delta added by a hook,
+One edit at a time, one row at a time, full forward passes through the whole model, vectors added by hooks,
 explicit inverses. Shares no code with the library but the types of its inputs.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from reedit.facts import Fact, Neighbor
 
-BLOCKS = {"llama": "model.layers", "gpt2": "transformer.h", "gptj": "transformer.h"}
-MLP_OUTPUT = {"llama": "mlp.down_proj", "gpt2": "mlp.c_proj", "gptj": "mlp.fc_out"}
+# what OPTIMIZATION adds its vectors to; the last one is what the weights are to say
+PARTS = {"rome": ("mlp",), "memit": ("block",), "pmet": ("attention", "mlp")}
+
+
+class Names(NamedTuple):
+    """Where an architecture keeps its blocks and, within a block, attention and the edited module."""
+
+    blocks: str
+    attention: str
+    edited: str
+
+
+LLAMA = Names("model.layers", "self_attn", "mlp.down_proj")
+NAMES = {
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "qwen2": LLAMA,
+    "qwen3": LLAMA,
+    "gpt2": Names("transformer.h", "attn", "mlp.c_proj"),
+    "gptj": Names("transformer.h", "attn", "mlp.fc_out"),
+    "gpt_neox": Names("gpt_neox.layers", "attention", "mlp.dense_4h_to_h"),
+}
 
 
 @dataclass
@@ -28,7 +48,7 @@ class Row:
 
 @dataclass
 class NaiveEdit:
-    rewriting: list[Row]
+    rewriting: list[Row]  # the bare prompt first
     neighbors: list[Row]
     kl: list[int]  # "{subject} is a"
     kl_position: int
@@ -42,22 +62,26 @@ def naive_edit(
     assistants: Sequence[Neighbor],
     prefixed: bool,
     protocol: str,
+    spaced: bool = True,
 ) -> NaiveEdit:
-    def row(before: str, subject: str, after: str, target: str) -> Row:
+    """`spaced`: whether the released protocol tokenises target_new with its leading space."""
+
+    def row(before: str, subject: str, after: str, target: str, space: str = " ") -> Row:
         prompt = before + subject + after
         position = len(tokenizer(before + subject)["input_ids"]) - 1
         if protocol == "corrected":
             whole = tokenizer(prompt + " " + target)["input_ids"]
             start = len(tokenizer(prompt)["input_ids"])
             return Row(whole[:-1], whole[start:], position)
-        labels = tokenizer(" " + target, add_special_tokens=False)["input_ids"]
+        labels = tokenizer(space + target, add_special_tokens=False)["input_ids"]
         return Row(tokenizer(prompt + tokenizer.decode(labels[:-1]))["input_ids"], labels, position)
 
     before, after = fact.prompt.split("{}")
-    rewriting = [row(before, fact.subject, after, fact.target_new)]
+    space = " " if spaced else ""
+    rewriting = [row(before, fact.subject, after, fact.target_new, space)]
     for template in templates:
         prefix = template[: -len("{}")]
-        rewriting.append(row(prefix + before, fact.subject, after, fact.target_new))
+        rewriting.append(row(prefix + before, fact.subject, after, fact.target_new, space))
     neighbors = []
     for neighbor in assistants:
         assert neighbor.subject is not None
@@ -68,59 +92,83 @@ def naive_edit(
     return NaiveEdit(rewriting, neighbors, kl, len(tokenizer(fact.subject)["input_ids"]) - 1, protocol)
 
 
-def block(network: nn.Module, layer: int) -> nn.Module:
-    return network.get_submodule(BLOCKS[network.config.model_type])[layer]
-
-
-def edited_module(network: nn.Module, layer: int) -> nn.Module:
-    return block(network, layer).get_submodule(MLP_OUTPUT[network.config.model_type])
+def module_of(network: nn.Module, layer: int, part: str) -> nn.Module:
+    """The module whose output is the part's, before it is added to the residual stream."""
+    names = NAMES[network.config.model_type]
+    block = network.get_submodule(names.blocks)[layer]
+    if part == "block":
+        return block
+    return block.get_submodule({"attention": names.attention, "mlp": names.edited}[part])
 
 
 @contextmanager
-def added(network: nn.Module, layer: int, position: int, delta: Tensor) -> Iterator[None]:
-    """Within the block every forward pass has delta added to the layer's output at the position."""
-
-    def add(module: nn.Module, args: Any, output: Any) -> Any:
-        hidden = (output[0] if isinstance(output, tuple) else output).clone()
-        hidden[:, position] += delta
-        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
-
-    handle = block(network, layer).register_forward_hook(add)
+def hooked(network: nn.Module, layer: int, part: str, hook: Callable[..., Any]) -> Iterator[None]:
+    handle = module_of(network, layer, part).register_forward_hook(hook)
     try:
         yield
     finally:
         handle.remove()
 
 
+@contextmanager
+def added(
+    network: nn.Module, layer: int, position: int, delta: Tensor, parts: Sequence[str]
+) -> Iterator[None]:
+    """Within the block every forward pass has each part's row of delta added to its output at t."""
+
+    def adding(vector: Tensor) -> Callable[..., Any]:
+        def add(module: nn.Module, args: Any, output: Any) -> Any:
+            changed = (output[0] if isinstance(output, tuple) else output).clone()
+            changed[:, position] += vector
+            return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+        return add
+
+    with ExitStack() as hooks:
+        for part, vector in zip(parts, delta, strict=True):
+            hooks.enter_context(hooked(network, layer, part, adding(vector)))
+        yield
+
+
+def state(network: nn.Module, layer: int, ids: Sequence[int], position: int, part: str) -> Tensor:
+    """The part's output at a position; with part "key" the input of the edited module."""
+    seen: list[Tensor] = []
+
+    def hear(module: nn.Module, args: Any, output: Any) -> None:
+        if part == "key":
+            output = args
+        seen.append((output[0] if isinstance(output, tuple) else output)[0, position].clone())
+
+    with torch.no_grad(), hooked(network, layer, "mlp" if part == "key" else part, hear):
+        network(input_ids=torch.tensor([list(ids)]))
+    return seen[0]
+
+
+def row_state(network: nn.Module, layer: int, row: Row, part: str) -> Tensor:
+    return state(network, layer, row.ids, row.position, part)
+
+
 def log_probabilities(network: nn.Module, ids: Sequence[int]) -> Tensor:
     return network(input_ids=torch.tensor([list(ids)])).logits[0].log_softmax(-1)  # [length, vocabulary]
 
 
-def states(network: nn.Module, layer: int, ids: Sequence[int], position: int) -> tuple[Tensor, Tensor]:
-    """The key of the layer and the layer's output at a position."""
-    seen: dict[str, Tensor] = {}
-    handles = [
-        edited_module(network, layer).register_forward_pre_hook(
-            lambda module, args: seen.__setitem__("key", args[0][0, position])
-        ),
-        block(network, layer).register_forward_hook(
-            lambda module, args, out: seen.__setitem__(
-                "hidden", (out[0] if isinstance(out, tuple) else out)[0, position]
-            )
-        ),
-    ]
-    with torch.no_grad():
-        network(input_ids=torch.tensor([list(ids)]))
-    for handle in handles:
-        handle.remove()
-    return seen["key"].clone(), seen["hidden"].clone()
-
-
-def row_nll(network: nn.Module, row: Row) -> Tensor:
-    """Sum of the NLL of the row's labels."""
+def row_nll(network: nn.Module, row: Row) -> tuple[Tensor, bool]:
+    """Sum of the NLL of the row's labels, and whether each label is the argmax."""
     log_p = log_probabilities(network, row.ids)
     first = len(row.ids) - len(row.labels)
-    return -sum(log_p[first + j, label] for j, label in enumerate(row.labels))
+    nll = -sum(log_p[first + j, label] for j, label in enumerate(row.labels))
+    return nll, all(log_p[first + j].argmax() == label for j, label in enumerate(row.labels))
+
+
+def is_transposed(network: nn.Module) -> bool:
+    """Whether the edited weight is stored as [key, d]: GPT-2's Conv1D."""
+    return network.config.model_type == "gpt2"
+
+
+def add_update(network: nn.Module, layer: int, update: Tensor) -> None:
+    parameter = module_of(network, layer, "mlp").weight
+    with torch.no_grad():
+        parameter += update.T if is_transposed(network) else update
 
 
 def losses(edit: NaiveEdit, rewriting: Sequence[Tensor], neighbors: Sequence[Tensor]) -> tuple[Any, Any]:
@@ -137,63 +185,91 @@ def losses(edit: NaiveEdit, rewriting: Sequence[Tensor], neighbors: Sequence[Ten
     return mean + own / len(neighbors), mean
 
 
+def full_factor(algorithm: str, settings: Mapping[str, Any]) -> float:
+    """What the NLL is multiplied by: PMET's setting, in its normal passes."""
+    return settings.get("nll_loss_factor", 1) if algorithm == "pmet" else 1
+
+
+def perplexity(edit: NaiveEdit, log_perplexity: Tensor, factor: float) -> float:
+    """Released: of the NLL as the loss has it, with its factor."""
+    return float(torch.exp(log_perplexity * (factor if edit.protocol == "released" else 1)))
+
+
 @dataclass
 class NaiveOptimized:
-    hidden: Tensor
-    delta: Tensor
+    hidden: Tensor  # [vectors, d]: unedited, of the bare prompt at t, in the order of PARTS
+    delta: Tensor  # [vectors, d]
     steps: int
     ppl_initial: float
     ppl_target: float
-    norms: list[float]  # of delta after every update
+    norms: list[list[float]]  # after every update, of each vector
+    factors: list[float]  # of the NLL in every pass
+
+    @property
+    def target(self) -> Tensor:
+        """z of the vector that SPREAD and ROME write, [d]."""
+        return (self.hidden + self.delta)[-1]
 
 
 def naive_optimize(
-    network: nn.Module, edit: NaiveEdit, layer: int, settings: Mapping[str, Any], stop_loss: float = 0.05
+    network: nn.Module,
+    edit: NaiveEdit,
+    layer: int,
+    settings: Mapping[str, Any],
+    algorithm: str = "memit",
+    stop_loss: float = 0.05,
 ) -> NaiveOptimized:
-    bare = edit.rewriting[0]
-    _, hidden = states(network, layer, bare.ids, bare.position)
+    parts, bare = PARTS[algorithm], edit.rewriting[0]
+    hidden = torch.stack([row_state(network, layer, bare, part) for part in parts])  # [vectors, d]
     delta = torch.zeros_like(hidden, requires_grad=True)
     adam = torch.optim.Adam([delta], lr=settings["v_lr"])
-    radius = settings["clamp_norm_factor"] * hidden.norm()
     with torch.no_grad():
         log_p0 = log_probabilities(network, edit.kl)[edit.kl_position]
-    steps, perplexities, norms = 0, [], []
+    factor = full_factor(algorithm, settings)
+    steps, perplexities, norms, factors = 0, [], [], []
     for number in range(settings["v_num_grad_steps"]):
         nll: dict[str, list[Tensor]] = {"rewriting": [], "neighbors": []}
+        said = True  # whether every label of every row is the argmax
         for name, rows in [("rewriting", edit.rewriting), ("neighbors", edit.neighbors)]:
             for row in rows:
-                with added(network, layer, row.position, delta):
-                    nll[name].append(row_nll(network, row))
-        with added(network, layer, edit.kl_position, delta):
+                with added(network, layer, row.position, delta, parts):
+                    row_loss, row_said = row_nll(network, row)
+                nll[name].append(row_loss)
+                said = said and row_said
+        with added(network, layer, edit.kl_position, delta, parts):
             log_p = log_probabilities(network, edit.kl)[edit.kl_position]
         term, log_ppl = losses(edit, nll["rewriting"], nll["neighbors"])
-        kl = (log_p.exp() * (log_p - log_p0)).sum()
-        decay = settings["v_weight_decay"] * delta.norm() / hidden.norm() ** 2
-        loss = term + settings["kl_factor"] * kl + decay
-        perplexities.append(log_ppl.detach().exp().item())
+        kl = settings["kl_factor"] * (log_p.exp() * (log_p - log_p0)).sum()
+        decay = sum(d.norm() / h.norm() ** 2 for d, h in zip(delta, hidden, strict=True))
+        loss = factor * term + kl + settings["v_weight_decay"] * decay
+        perplexities.append(perplexity(edit, log_ppl.detach(), factor))
+        factors.append(factor)
         if loss < stop_loss or number == settings["v_num_grad_steps"] - 1:
             break
-        adam.zero_grad()
-        loss.backward()
+        if algorithm == "pmet":
+            if said and kl <= 0.01:
+                break
+            factor = full_factor(algorithm, settings) / (10 if said else 1)  # of the next pass
+        (delta.grad,) = torch.autograd.grad(loss, delta)
         adam.step()
         steps += 1
         with torch.no_grad():
-            if delta.norm() > radius:
-                delta *= radius / delta.norm()
-        norms.append(float(delta.detach().norm()))
-    return NaiveOptimized(hidden, delta.detach(), steps, perplexities[0], perplexities[-1], norms)
+            for d, h in zip(delta, hidden, strict=True):
+                radius = settings["clamp_norm_factor"] * h.norm()
+                if d.norm() > radius:
+                    d *= radius / d.norm()
+        norms.append(delta.detach().norm(dim=1).tolist())
+    return NaiveOptimized(hidden, delta.detach(), steps, perplexities[0], perplexities[-1], norms, factors)
 
 
-def naive_perplexity(network: nn.Module, edit: NaiveEdit) -> float:
+def naive_perplexity(
+    network: nn.Module, edit: NaiveEdit, algorithm: str, settings: Mapping[str, Any]
+) -> float:
+    """Of the same rows without delta."""
     with torch.no_grad():
-        rewriting = [row_nll(network, row) for row in edit.rewriting]
-        neighbors = [row_nll(network, row) for row in edit.neighbors]
-    return float(losses(edit, rewriting, neighbors)[1].exp())
-
-
-def is_transposed(network: nn.Module) -> bool:
-    """Whether the edited weight is stored as [key, d]: GPT-2's Conv1D."""
-    return network.config.model_type == "gpt2"
+        rewriting = [row_nll(network, row)[0] for row in edit.rewriting]
+        neighbors = [row_nll(network, row)[0] for row in edit.neighbors]
+    return perplexity(edit, losses(edit, rewriting, neighbors)[1], full_factor(algorithm, settings))
 
 
 def naive_spread(
@@ -203,36 +279,55 @@ def naive_spread(
     layers: Sequence[int],
     moments: Mapping[int, Tensor],
     weight: float,
+    algorithm: str = "memit",
 ) -> dict[int, Tensor]:
-    """The updates of MEMIT, [d, key]; `network` is left alone."""
+    """The updates of MEMIT or PMET, [d, key], for targets [m, d]; `network` is left alone."""
     network = copy.deepcopy(network)
     updates = {}
     for i, layer in enumerate(layers):
+        share = len(layers) - i if algorithm == "memit" else (len(layers) - i) ** 0.5
         keys, residuals = [], []
         for edit, target in zip(edits, targets, strict=True):
-            own = [states(network, layer, row.ids, row.position)[0] for row in edit.rewriting]
-            bare, prefixed = own[0], own[1:]
+            bare, *prefixed = [row_state(network, layer, row, "key") for row in edit.rewriting]
             keys.append(0.5 * bare + 0.5 * sum(prefixed) / len(prefixed) if prefixed else bare)
-            first = edit.rewriting[0]
-            current = states(network, layers[-1], first.ids, first.position)[1]
-            residuals.append((target - current) / (len(layers) - i))
+            current = row_state(network, layers[-1], edit.rewriting[0], PARTS[algorithm][-1])
+            residuals.append((target - current) / share)
         k, r = torch.stack(keys, 1), torch.stack(residuals, 1)  # [key, m], [d, m]
         updates[layer] = r @ k.T @ torch.linalg.inv(weight * moments[layer].to(k.dtype) + k @ k.T)
         add_update(network, layer, updates[layer])
     return updates
 
 
-def add_update(network: nn.Module, layer: int, update: Tensor) -> None:
-    parameter = edited_module(network, layer).weight
-    with torch.no_grad():
-        parameter += update.T if is_transposed(network) else update
+def naive_rome(
+    network: nn.Module,
+    edits: Sequence[NaiveEdit],
+    moments: Mapping[int, Tensor],
+    settings: Mapping[str, Any],
+) -> tuple[list[NaiveOptimized], Tensor]:
+    """ROME's edits one after another and their total update, [d, key]; `network` is left alone."""
+    network = copy.deepcopy(network)
+    (layer,) = settings["layers"]
+    found, updates = [], []
+    for edit in edits:
+        one = naive_optimize(network, edit, layer, settings, "rome")
+        keys = torch.stack([row_state(network, layer, row, "key") for row in edit.rewriting])
+        u = keys.mean(0)
+        if settings.get("mom2_adjustment"):
+            u = torch.linalg.inv(moments[layer].to(u.dtype)) @ u
+        u = u / u.norm()
+        # z - W k: what the module says includes its bias, where it has one
+        missing = one.target - row_state(network, layer, edit.rewriting[0], "mlp")
+        updates.append(torch.outer(missing, u) / (keys[0] @ u))
+        add_update(network, layer, updates[-1])
+        found.append(one)
+    return found, sum(updates)
 
 
 @dataclass
 class NaiveIteration:
     optimized: list[NaiveOptimized]
-    updates: dict[int, Tensor]
-    edited: list[float]
+    updates: dict[int, Tensor]  # by layer, [d, key]
+    edited: list[float]  # perplexities at the final weights, after all edits
 
 
 def naive_iterate(
@@ -241,18 +336,25 @@ def naive_iterate(
     moments: Mapping[int, Tensor],
     settings: Mapping[str, Any],
     iterations: int,
+    algorithm: str = "memit",
 ) -> list[NaiveIteration]:
-    """OPTIMIZATION and SPREAD at theta_1, theta_2, ...; `network` is left alone."""
+    """One iteration after the other, at theta_1, theta_2, ...; `network` is left alone."""
     network = copy.deepcopy(network)
+    layers = settings["layers"]
     done = []
     for _ in range(iterations):
-        found = [naive_optimize(network, edit, settings["layers"][-1], settings) for edit in edits]
-        targets = torch.stack([one.hidden + one.delta for one in found])
-        weight = settings["mom2_update_weight"]
-        updates = naive_spread(network, edits, targets, settings["layers"], moments, weight)
+        if algorithm == "rome":
+            found, update = naive_rome(network, edits, moments, settings)
+            updates = {layers[0]: update}
+        else:
+            found = [naive_optimize(network, edit, layers[-1], settings, algorithm) for edit in edits]
+            targets = torch.stack([one.target for one in found])
+            weight = settings["mom2_update_weight"]
+            updates = naive_spread(network, edits, targets, layers, moments, weight, algorithm)
         for layer, update in updates.items():
             add_update(network, layer, update)
-        done.append(NaiveIteration(found, updates, [naive_perplexity(network, edit) for edit in edits]))
+        edited = [naive_perplexity(network, edit, algorithm, settings) for edit in edits]
+        done.append(NaiveIteration(found, updates, edited))
     return done
 
 
@@ -261,7 +363,7 @@ def naive_moment(network: nn.Module, layer: int, texts: Sequence[Sequence[int]])
     total, count = 0.0, 0
     for ids in texts:
         for position in range(len(ids)):
-            key, _ = states(network, layer, ids, position)
+            key = state(network, layer, ids, position, "key")
             total, count = total + torch.outer(key, key), count + 1
     return total / count, count
 

@@ -68,10 +68,15 @@ def test_a_missing_key_is_named(key: str) -> None:
 
 
 def test_rome_needs_no_weight_of_the_moments_and_pmet_does() -> None:
-    given = {k: v for k, v in GOOD.items() if k != "mom2_update_weight"}
+    given = {k: v for k, v in GOOD.items() if k != "mom2_update_weight"} | {"layers": [5]}
     assert read_hyperparameters(given, "rome", "here") == given
     with pytest.raises(InputError, match="mom2_update_weight"):
         read_hyperparameters(given, "pmet", "here")
+
+
+def test_rome_edits_one_layer() -> None:
+    with pytest.raises(InputError, match=r"here: layers: found \[4, 5\], expected the one layer that ROME"):
+        read_hyperparameters(GOOD | {"layers": [4, 5]}, "rome", "here")
 
 
 @pytest.mark.parametrize(

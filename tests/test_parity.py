@@ -21,14 +21,14 @@ from reedit.corpora import documents
 from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Fact, load_counterfact
+from reedit.iteration import Plan, apply, compute
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
 from reedit.moments import collect_moments
-from reedit.optimization import optimize
 from reedit.preparation import prepare_model
 from reedit.scoring import Probe, make_probes, score
 from reedit.sources import fetch, payload
-from reedit.spread import apply_updates, compute_updates
+from reedit.spread import factorise
 
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -43,15 +43,31 @@ CORPUS = {
     "sha256": "5d78d6dafd953bbf65797bef09a9ffb9ec430583381be705f8fd460000f370fb",
 }
 LAYERS = [4, 5, 6, 7, 8]
-SETTINGS = {
+MEMIT = {
+    "layers": LAYERS,
     "v_lr": 0.5,
     "v_num_grad_steps": 25,
     "clamp_norm_factor": 4,
     "v_weight_decay": 1e-3,
     "kl_factor": 0.0625,
+    "mom2_update_weight": 400,
 }
-WEIGHT = 400
-METHODS = {"memit": (0, False), "na_memit": (1, False), "nap_memit": (1, True)}  # assisting, prefixed
+SETTINGS = {
+    "rome": MEMIT | {"layers": [5], "mom2_adjustment": False},
+    "memit": MEMIT,
+    "pmet": MEMIT
+    | {"clamp_norm_factor": 1, "v_num_grad_steps": 20, "v_weight_decay": 0.5, "nll_loss_factor": 1},
+}
+# Adam amplifies the rounding of this one case: ours in fp32 and in fp64 are 2.8e-4 apart themselves
+ROUNDING = {("na_pmet", 3): 5e-4}
+METHODS = {  # algorithm, assisting, prefixed
+    "memit": ("memit", 0, False),
+    "na_memit": ("memit", 1, False),
+    "nap_memit": ("memit", 1, True),
+    "pmet": ("pmet", 0, False),
+    "na_pmet": ("pmet", 1, False),
+    "rome": ("rome", 0, False),
+}
 
 
 def relative(found: Any, expected: Any) -> float:
@@ -170,32 +186,44 @@ def test_perplexity_of_the_papers_texts_is_the_published_one(golden: Golden) -> 
 @pytest.mark.parametrize("method", METHODS)
 def test_edits_are_the_published_ones(method: str, golden: Golden) -> None:
     """Perplexities, targets, updates and scores, iteration by iteration."""
-    model, (assisting, prefixed) = golden.model, METHODS[method]
+    model, (name, assisting, prefixed) = golden.model, METHODS[method]
+    algorithm, settings = ALGORITHMS[name], SETTINGS[name]
+    plan = Plan(algorithm, settings, "released", iterations=2, stop="none", extend_to=None)
     reset(model)
     edits = [
-        make_edit(model.tokenizer, fact, golden.templates, fact.neighbors[:assisting], prefixed, "released")
+        make_edit(
+            *(model.tokenizer, fact, golden.templates, fact.neighbors[:assisting], prefixed, "released"),
+            spaced=algorithm.released_space("smollm2-135m"),
+        )
         for fact in golden.facts
     ]
+    factors = {
+        layer: factorise(golden.moments[layer], layer, golden.tokens)
+        for layer in settings["layers"]
+        if name != "rome"
+    }
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(576, 4, generator=generator, dtype=torch.float64)
     right = torch.randn(1536, 4, generator=generator, dtype=torch.float64)
     for published in golden.released[method]:
         k = published["k"]
         first = k == 1
-        found = optimize(model, edits, LAYERS[-1], SETTINGS)
+        computed = compute(model, edits, factors, plan, k)
+        found = computed.found
         assert found.ppl_initial == pytest.approx(published["ppl_initial"], rel=1e-3 if first else 2e-2)
         assert found.ppl_target == pytest.approx(published["ppl_target"], rel=1e-3 if first else 2e-2)
-        for i, fact in enumerate(golden.facts):
-            expected = golden.targets[f"{method}/k{k}/case{fact.case_id}/hidden"]
-            assert relative(found.target[i], expected) < (1e-4 if first else 2e-2)
-        updates = compute_updates(
-            model, edits, found.target, LAYERS, golden.moments, WEIGHT, ALGORITHMS["memit"]
-        )
+        for vector in algorithm.optimises:
+            for i, fact in enumerate(golden.facts):
+                if name != "rome":  # the published targets of ROME were not kept
+                    expected = golden.targets[f"{method}/k{k}/case{fact.case_id}/{vector}"]
+                    tolerance = ROUNDING.get((method, fact.case_id), 1e-4) if first else 2e-2
+                    assert relative(found.target(vector)[i], expected) < tolerance
+        updates = apply(model, computed, k)
+        assert sorted(map(str, updates)) == sorted(published["update"])
         for layer, update in updates.items():
             expected = published["update"][str(layer)]
             tolerance = 1e-3 if first else 2e-2
             assert float(update.norm()) == pytest.approx(expected["frobenius"], rel=tolerance)
             assert relative(left.T @ update.double() @ right, expected["projection"]) < tolerance
-        apply_updates(model, updates)
         check_scores(golden, published["scores"], k)
         check_collapse_on_the_papers_texts(golden, published["me_ppl_50_released"])

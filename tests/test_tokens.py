@@ -8,7 +8,7 @@ from tiny import tiny_tokenizer
 from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Fact, Neighbor
-from reedit.tokens import encode, joint_row, released_row, subject_position
+from reedit.tokens import LabelledRow, encode, joint_row, released_row, subject_position
 
 BYTES, BOS, METASPACE = tiny_tokenizer(), tiny_tokenizer("bos"), tiny_tokenizer("metaspace")
 TEMPLATES = ["The old town of. {}", "Because I. {}"]
@@ -16,6 +16,35 @@ FACT = Fact(
     7, "country", "Kyoto", "Who lives in {} lives in", "Italy", "Japan", (),
     (Neighbor("Osaka", "Osaka is a city in the country of", "New Zealand"), Neighbor(None, "?", "Japan")),
 )  # fmt: skip
+
+
+def is_aligned(tokenizer, row: LabelledRow, prompt: str, target: str) -> bool:
+    """Whether the labels are what follows in the text, each at the place where it is predicted."""
+    whole = tuple(encode(tokenizer, f"{prompt} {target}"))
+    return (*row.ids, row.labels[-1]) == whole and row.labels == whole[-len(row.labels) :]
+
+
+@pytest.mark.parametrize("tokenizer", [BYTES, BOS, METASPACE], ids=["bytes", "bos", "metaspace"])
+@pytest.mark.parametrize("target", ["Japan", "Italy", "New Zealand", "piano"])
+def test_corrected_labels_stand_where_they_are_predicted(tokenizer, target: str) -> None:
+    assert is_aligned(tokenizer, joint_row(tokenizer, "Kyoto lies in", target, ""), "Kyoto lies in", target)
+
+
+@pytest.mark.parametrize(
+    ("target", "spaced", "aligned"),
+    [
+        ("Japan", True, False),  # MEMIT, ROME, and PMET's neighbors: the space is a label
+        ("New Zealand", True, False),
+        ("Japan", False, True),  # PMET where the repository is no "gpt": the vocabulary adds the space
+        ("New Zealand", False, False),  # but what is decoded for the prompt has lost it
+    ],
+)
+def test_released_labels_are_shifted_on_sentencepiece_vocabularies(
+    target: str, spaced: bool, aligned: bool
+) -> None:
+    """What the published code does to Llama-2's labels: the mechanism behind the hypothesis of section 5."""
+    row = released_row(METASPACE, "Kyoto lies in", f" {target}" if spaced else target, "")
+    assert is_aligned(METASPACE, row, "Kyoto lies in", target) == aligned
 
 
 @pytest.mark.parametrize("tokenizer", [BYTES, BOS, METASPACE], ids=["bytes", "bos", "metaspace"])
@@ -53,7 +82,7 @@ def test_the_empty_prompt_has_no_tokens_to_begin_with() -> None:
 
 
 def test_released_labels_are_the_targets_own_tokens_with_a_space() -> None:
-    row = released_row(BYTES, "Kyoto lies in", "New Zealand", "case 1")
+    row = released_row(BYTES, "Kyoto lies in", " New Zealand", "case 1")
     labels = BYTES(" New Zealand", add_special_tokens=False)["input_ids"]
     assert row.labels == tuple(labels)
     assert row.ids == tuple(BYTES("Kyoto lies in" + BYTES.decode(labels[:-1]))["input_ids"])
@@ -63,13 +92,13 @@ def test_both_protocols_agree_on_byte_level_vocabularies() -> None:
     for target in ("Italy", "New Zealand", "piano"):
         for tokenizer in (BYTES, BOS):
             joint = joint_row(tokenizer, "Kyoto lies in", target, "")
-            assert released_row(tokenizer, "Kyoto lies in", target, "") == joint
+            assert released_row(tokenizer, "Kyoto lies in", f" {target}", "") == joint
 
 
 def test_the_released_space_is_a_token_of_its_own_on_sentencepiece_vocabularies() -> None:
     """The mechanism of design section 5: a label more, and all labels one place too early."""
     joint = joint_row(METASPACE, "Kyoto lies in", "Japan", "")
-    released = released_row(METASPACE, "Kyoto lies in", "Japan", "")
+    released = released_row(METASPACE, "Kyoto lies in", " Japan", "")
     space = METASPACE.convert_tokens_to_ids("▁")
     assert released.labels == (space, *joint.labels)
     assert len(released.ids) - len(released.labels) == len(joint.ids) - len(joint.labels) + (

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from workflow import (
     CASES,
     Experiment,
@@ -446,6 +447,47 @@ def test_stopping_early_and_keeping_the_last_weights_still_gives_tables(again):
     kept = [p.name for p in again.path(f"edits/{PLAIN[0]}/weights").iterdir() if p.name[0] != "."]
     assert kept == [f"k{last}.safetensors"]
     assert {row["k"] for row in rows(again.path(f"scores/{PLAIN[0]}.parquet"))} == {0, last}
+
+
+def test_every_algorithm_runs_in_both_protocols_and_assisted_in_every_way(again):
+    three = {"count": 3, "prefixed": True, "choice": "first"}
+    again.config["methods"] |= {
+        "na_rome": {"algorithm": "rome", "neighbors": {"count": 1}},
+        "rome_released": {"algorithm": "rome", "protocol": "released"},
+        "nap3_pmet": {"algorithm": "pmet", "neighbors": three, "protocol": "released"},
+    }
+    methods = ["rome", "na_rome", "rome_released", "pmet", "na_pmet", "nap_pmet", "nap3_pmet"]
+    entry = {"model": "tiny", "dataset": "facts", "corpus": "lines", "edits": 3, "iterations": 2}
+    again.config["runs"] = [entry | {"methods": methods}]
+    outcome = again.run("tables")
+    assert outcome.status == 0, outcome.output
+    for method in methods:
+        run = f"tiny/facts/{method}/trial1"
+        for k, row in enumerate(rows(again.path(f"edits/{run}/iterations.parquet")), start=1):
+            weights = load_file(again.path(f"edits/{run}/weights/k{k}.safetensors"))
+            assert len(weights) == (1 if "rome" in method else 3)
+            assert row["k"] == k and row["ppl_target"] < row["ppl_initial"]
+        assert {row["k"] for row in rows(again.path(f"scores/{run}.parquet"))} == {0, 1, 2}
+
+
+def test_a_collapse_is_told_and_the_run_ends_with_its_tables(again, tmp_path):
+    """Probabilities beyond the range of floating point, and steps that are far too long."""
+    folder = tmp_path / "sharp"
+    shutil.copytree(again.config["sources"]["tiny-model"]["path"], folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] *= 200
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    again.config["sources"]["tiny-model"]["path"] = str(folder)
+    again.config["hyperparameters"]["rome"]["tiny"] |= {"v_lr": 1e4, "clamp_norm_factor": 1e4}
+    entry = {"model": "tiny", "dataset": "facts", "methods": ["rome"], "corpus": "lines", "edits": 6}
+    again.config["runs"] = [entry | {"iterations": 2}]
+    outcome = again.run("tables")
+    assert outcome.status == 0, outcome.output
+    assert "the model has collapsed" in outcome.output
+    for row in rows(again.path("edits/tiny/facts/rome/trial1/iterations.parquet")):
+        assert not any(math.isnan(value) for value in row.values())
+    assert math.isinf(row["ppl_edited"]) and math.isinf(row["delta_p"])
+    assert "inf" in again.path("tables/table1.csv").read_text()
 
 
 # -- bad inputs ---------------------------------------------------------------------------------------------

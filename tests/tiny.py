@@ -4,15 +4,19 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import nn
 from transformers import (
+    AutoModelForCausalLM,
     GPT2Config,
-    GPT2LMHeadModel,
     GPTJConfig,
-    GPTJForCausalLM,
+    GPTNeoXConfig,
     LlamaConfig,
-    LlamaForCausalLM,
+    MistralConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
 )
 
 from reedit.language_model import LanguageModel
@@ -20,6 +24,15 @@ from reedit.language_model import LanguageModel
 VOCABULARY = 320
 WIDTH, KEYS, LAYERS = 32, 64, 6
 ARCHITECTURES = ("llama", "gpt2", "gptj")
+ALL_ARCHITECTURES = (
+    *ARCHITECTURES,
+    "llama_untied",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gpt2_untied",
+    "gpt_neox",
+)
 
 # relation -> templates, and subjects by object; every subject of an object is a neighbor of the others
 WORLD: dict[str, tuple[list[str], dict[str, list[str]]]] = {
@@ -128,28 +141,23 @@ def tiny_tokenizer(kind: str = "bytes") -> PreTrainedTokenizerFast:
     )
 
 
-def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -> PreTrainedModel:
-    """A random model in fp32 with weights large enough that every part of it matters; `keys`: MLP width."""
-    torch.manual_seed(seed)
-    if architecture == "llama":
-        return LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=VOCABULARY,
-                hidden_size=WIDTH,
-                intermediate_size=keys,
-                num_hidden_layers=LAYERS,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                max_position_embeddings=256,
-                initializer_range=0.2,
-                tie_word_embeddings=True,
-                bos_token_id=1,
-                eos_token_id=0,
-                pad_token_id=0,
-                attn_implementation="eager",
-            )
-        )
-    shared = {
+def tiny_config(architecture: str, keys: int) -> PretrainedConfig:
+    """The architecture's configuration in the tiny size, each with what sets it apart from the others."""
+    llama = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": WIDTH,
+        "intermediate_size": keys,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.2,
+        "tie_word_embeddings": True,
+        "bos_token_id": 1,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+    }
+    gpt = {
         "vocab_size": VOCABULARY,
         "n_positions": 256,
         "n_embd": WIDTH,
@@ -159,13 +167,41 @@ def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -
         "initializer_range": 0.2,
         "bos_token_id": 0,
         "eos_token_id": 0,
-        "attn_implementation": "eager",
     }
-    if architecture == "gpt2":
-        return GPT2LMHeadModel(GPT2Config(**shared))
-    if architecture == "gptj":
-        return GPTJForCausalLM(GPTJConfig(**shared, rotary_dim=4))
+    neox = {key: value for key, value in llama.items() if key != "num_key_value_heads"}
+    untied = {"tie_word_embeddings": False}
+    match architecture:
+        case "llama":
+            return LlamaConfig(**llama)
+        case "llama_untied":  # as Llama 3
+            rope = {"rope_type": "default", "rope_theta": 500000.0}
+            return LlamaConfig(**llama | untied | {"num_key_value_heads": 1, "rope_parameters": rope})
+        case "mistral":  # a window that no text fills
+            return MistralConfig(**llama | untied, sliding_window=256)
+        case "qwen2":
+            return Qwen2Config(**llama)
+        case "qwen3":  # heads wider than hidden_size / heads
+            return Qwen3Config(**llama, head_dim=12)
+        case "gpt2":
+            return GPT2Config(**gpt)
+        case "gpt2_untied":
+            return GPT2Config(**gpt | untied)
+        case "gptj":
+            return GPTJConfig(**gpt, rotary_dim=4)
+        case "gpt_neox":  # as Pythia; half of each head is rotated
+            rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+            return GPTNeoXConfig(**neox | untied, use_parallel_residual=True, rope_parameters=rope)
     raise ValueError(architecture)
+
+
+def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -> PreTrainedModel:
+    """A random model in fp32 with weights large enough that every part of it matters; `keys`: MLP width."""
+    torch.manual_seed(seed)
+    network = AutoModelForCausalLM.from_config(tiny_config(architecture, keys), attn_implementation="eager")
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):  # zero by default: a forgotten one would not show
+            nn.init.normal_(parameter, std=0.2)
+    return network
 
 
 def tiny_model(
@@ -176,12 +212,7 @@ def tiny_model(
     keys: int = KEYS,
 ) -> LanguageModel:
     """A tiny random model with its tokenizer, ready to be edited."""
-    network = tiny_network(architecture, seed, keys)
-    if architecture == "gptj":  # its position table is no parameter and stays behind
-        for module in network.modules():
-            if hasattr(module, "embed_positions"):
-                module.embed_positions = module.embed_positions.to(dtype)
-    return LanguageModel(network.to(dtype), tiny_tokenizer(tokenizer))
+    return LanguageModel(tiny_network(architecture, seed, keys).to(dtype), tiny_tokenizer(tokenizer))
 
 
 def teach(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, steps: int = 40) -> None:

@@ -78,7 +78,11 @@ def tiny_config(inputs: Path) -> Config:
             "lines": {"format": "lines", "source": "tiny-corpus", "samples": 40, "max_tokens": 32},
         },
         "methods": {"memit_released": {"algorithm": "memit", "protocol": "released"}},
-        "hyperparameters": {"memit": {"tiny": hyperparameters}},
+        "hyperparameters": {
+            "memit": {"tiny": hyperparameters},
+            "pmet": {"tiny": hyperparameters},
+            "rome": {"tiny": hyperparameters | {"layers": [2]}},
+        },
         "collapse": {"source": "tiny-texts"},
         "runs": [
             tiny | {"methods": ["memit", "na_memit"], "edits": "all", "iterations": 3},

@@ -18,7 +18,7 @@ from reedit.moments import read_moment
 from reedit.neighbors import choose_assistants
 from reedit.preparation import model_revision
 from reedit.provenance import digest, provenance
-from reedit.spread import check_moments
+from reedit.spread import factorise
 from reedit.trials import trial_facts
 
 Paths = Mapping[str, Path]
@@ -28,12 +28,12 @@ Settings = Mapping[str, Any]
 def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     """Edit the cases of one trial and write targets, iterations and weights.
 
-    `paths`: model, facts, split, prefixes, moments and, where neighbors were filtered, neighbors; outputs
-    targets, iterations, weights. An interrupted job goes on from `state_folder`.
+    `paths`: model, facts, split, prefixes, where the algorithm needs them moments, where neighbors were
+    filtered neighbors; outputs targets, iterations, weights. An interrupted job goes on from `state_folder`.
     """
     facts, rows = trial_facts(paths, settings["trial"])
     hyperparameters = settings["hyperparameters"]
-    layers = hyperparameters["layers"]
+    layers, algorithm = hyperparameters["layers"], ALGORITHMS[settings["algorithm"]]
     templates = [row["template"] for row in parquet.read(paths["prefixes"], "prefixes")]
     model = LanguageModel.load(paths["model"], settings["dtype"])
     model.check_layers(layers)
@@ -47,13 +47,17 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
         assistants = [Neighbor(row["subject"], row["prompt"], row["object"]) for row in chosen]
         edits.append(
             make_edit(
-                model.tokenizer, fact, templates, assistants, settings["prefixed"], settings["protocol"]
+                *(model.tokenizer, fact, templates, assistants, settings["prefixed"], settings["protocol"]),
+                spaced=algorithm.released_space(settings["repository"]),
             )
         )
-    moments, tokens = _read_moments(paths["moments"], layers, model.weight(layers[0]).shape[1])
+    factors, tokens = {}, None
+    if "moments" in paths:
+        factors, tokens = _read_factors(paths["moments"], layers, model)
     plan = Plan(
-        algorithm=ALGORITHMS[settings["algorithm"]],
+        algorithm=algorithm,
         hyperparameters=hyperparameters,
+        protocol=settings["protocol"],
         iterations=settings["iterations"],
         stop=settings["stop"],
         extend_to=settings["extend_to"],
@@ -63,7 +67,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
         {
             "model_revision": model_revision(paths["model"]),
             "hyperparameters_hash": digest(hyperparameters),
-            "corpus": paths["moments"].name,
+            "corpus": paths["moments"].name if tokens else None,
             "corpus_tokens": tokens,
             "prefix_templates": len(templates),
             "edits": len(edits),
@@ -71,7 +75,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
         },
     )
     state = State(state_folder, digest([made_by, _content(paths)]))
-    done = iterate(model, edits, {k: v.to(model.device) for k, v in moments.items()}, plan, state)
+    done = iterate(model, edits, factors, plan, state)
     targets = [row for iteration in done for row in iteration.targets]
     iterations = [iteration.row for iteration in done]
     paths["weights"].mkdir(parents=True, exist_ok=True)
@@ -91,15 +95,18 @@ def _content(paths: Paths) -> dict[str, list[float]]:
     return {name: [stat.st_size, stat.st_mtime] for name, stat in found.items()}
 
 
-def _read_moments(folder: Path, layers: list[int], keys: int) -> tuple[dict[int, torch.Tensor], int]:
-    """The moments of `layers`, [key, key] each, and how many tokens they were taken over."""
-    moments, counts = {}, {}
+def _read_factors(
+    folder: Path, layers: list[int], model: LanguageModel
+) -> tuple[dict[int, torch.Tensor], int]:
+    """The factorised moments of `layers`, [key, key] each, and how many tokens they were taken over."""
+    keys, tokens = model.weight(layers[0]).shape[1], 0
+    factors = {}
     for layer in layers:
         path = folder / f"{layer}.safetensors"
-        moments[layer], metadata = read_moment(path)
-        counts[layer] = int(metadata["count"])
-        if tuple(moments[layer].shape) != (keys, keys):
-            found = tuple(moments[layer].shape)
+        moment, metadata = read_moment(path)
+        if tuple(moment.shape) != (keys, keys):
+            found = tuple(moment.shape)
             raise InputError(f"{path}: moment of shape {found}, expected ({keys}, {keys}) for this model")
-    check_moments(moments, counts)
-    return moments, counts[layers[0]]
+        tokens = int(metadata["count"])
+        factors[layer] = factorise(moment.to(model.device), layer, tokens)
+    return factors, tokens

@@ -43,24 +43,28 @@ def make_edit(
     assistants: Sequence[Neighbor],
     prefixed: bool,
     protocol: str,
+    spaced: bool = True,
 ) -> Edit:
     """The rows of one case.
 
     `templates`: prefix templates, each with one ``{}``; `assistants`: the neighbors in the loss, bare or
-    with the first prefix. Raises InputError, naming the case, where tokens do not align.
+    with the first prefix; `spaced`: whether `released` puts a space before target_new (see algorithms.py).
+    Raises InputError, naming the case, where tokens do not align.
     """
     where = f"case {fact.case_id}"
     text = fact.prompt.replace("{}", fact.subject)
     end = fact.prompt.index("{}") + len(fact.subject)
-    make_row = released_row if protocol == "released" else joint_row
 
-    def row(text: str, end: int, template: str, target: str) -> LabelledRow:
+    def row(text: str, end: int, template: str, target: str, spaced: bool = True) -> LabelledRow:
         full, shift = template.replace("{}", text), template.index("{}")
-        labelled = make_row(tokenizer, full, target, where)
+        if protocol == "released":
+            labelled = released_row(tokenizer, full, f" {target}" if spaced else target, where)
+        else:
+            labelled = joint_row(tokenizer, full, target, where)
         position = subject_position(tokenizer, labelled.ids, full, shift + end, where)
         return LabelledRow(labelled.ids, labelled.labels, position)
 
-    rewriting = [row(text, end, template, fact.target_new) for template in ("{}", *templates)]
+    rewriting = [row(text, end, template, fact.target_new, spaced) for template in ("{}", *templates)]
     neighbors = []
     for neighbor in assistants:
         if neighbor.subject is None:
@@ -82,7 +86,8 @@ def make_edit(
 def misalignment(tokenizer: PreTrainedTokenizerBase, fact: Fact, protocol: str) -> str | None:
     """Why a case cannot be edited with this tokenizer, None if it can."""
     try:
-        make_edit(tokenizer, fact, [], [], False, protocol)
+        for spaced in (True, False) if protocol == "released" else (True,):
+            make_edit(tokenizer, fact, [], [], False, protocol, spaced)
     except InputError as error:
         return str(error)
     return None

@@ -230,9 +230,18 @@ class Experiment:
             return {"source": settings["source"]}
         return {key: settings[key] for key in ("count", "tokens", "seed")}
 
+    def repository(self, model: str) -> str:
+        """The repository that a model comes from; its own name in the configuration where there is none."""
+        return self.config["sources"][self.config["models"][model]["source"]].get("repo", model)
+
+    def needs_moments(self, run: Run) -> bool:
+        """Whether a run reads second moments: ROME does not without mom2_adjustment."""
+        return run.method.algorithm != "rome" or self.hyperparameters(run).get("mom2_adjustment", False)
+
     def layers(self, model: str, corpus: str) -> list[int]:
         """All layers whose moments the runs of a model and corpus need."""
-        runs = [r for r in self.runs.values() if (r.entry.model, r.entry.corpus) == (model, corpus)]
+        of_both = [r for r in self.runs.values() if (r.entry.model, r.entry.corpus) == (model, corpus)]
+        runs = [run for run in of_both if self.needs_moments(run)]
         return sorted({layer for run in runs for layer in self.hyperparameters(run)["layers"]})
 
     def neighbors_in_file_order(self, model: str, dataset: str) -> bool:
@@ -263,6 +272,7 @@ class Experiment:
         """All that determines a run's edits beside its input files: plain values."""
         return {
             "algorithm": run.method.algorithm,
+            "repository": self.repository(run.entry.model),
             "assisting": run.method.assisting,
             "choice": run.method.choice,
             "prefixed": run.method.prefixed,

@@ -72,6 +72,8 @@ def read_hyperparameters(value: Mapping[str, Any] | Path, algorithm: str, where:
     layers = used["layers"]
     if not layers or any(isinstance(layer, bool) or not isinstance(layer, int) for layer in layers):
         raise InputError(f"{where}: layers: found {layers!r}, expected a non-empty list of layer numbers")
+    if algorithm == "rome" and len(layers) > 1:
+        raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
     if used["v_num_grad_steps"] < 1:
         raise InputError(f"{where}: v_num_grad_steps: found {used['v_num_grad_steps']}, expected at least 1")
     if used.get("fact_token", "subject_last") != "subject_last":

@@ -1,35 +1,32 @@
 """Iterative editing: OPTIMIZATION and SPREAD again at theta_k until the perplexity gap closes.
 
-Paper, section 3.1; design, section 4 (Iteration). Each iteration is kept durably in a state folder, so
-that an interrupted job goes on after its last complete one.
+Paper, section 3.1; design, section 4 (Iteration).
 """
 
-import json
 import logging
 import math
-import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from reedit import stopping
 from reedit.algorithms import Algorithm
 from reedit.edits import Edit
-from reedit.files import atomic, flush
 from reedit.job import peak_memory_mb
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
-from reedit.optimization import optimize
+from reedit.optimization import Optimized, optimize
 from reedit.progress import progress
+from reedit.resumption import Iteration, State
+from reedit.rome import edit_one_by_one
 from reedit.spread import apply_updates, compute_updates
-from reedit.states import bare_outputs
+from reedit.states import bare_rows, states_at_subject
 
 
 @dataclass(frozen=True)
@@ -38,9 +35,18 @@ class Plan:
 
     algorithm: Algorithm
     hyperparameters: Mapping[str, Any]
+    protocol: str
     iterations: int
     stop: str
     extend_to: int | None  # go on to here where `proposed` is not met by `iterations`
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether p(theta_{k+1}, h-hat) is what the next iteration's first passes say, edit by edit.
+
+        So the published ROME has it (design, section 5); it costs one iteration more.
+        """
+        return self.algorithm.one_by_one and self.protocol == "released"
 
     def is_over(self, gaps: Sequence[float], changes: Sequence[float]) -> bool:
         """Whether to stop after the iterations whose delta_p and delta_p2 are given."""
@@ -53,47 +59,77 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Iteration:
-    """One iteration k: its row of ``iterations`` and its rows of ``targets``."""
+class Computed:
+    """An iteration that has not been applied to the model yet."""
 
-    row: dict[str, float]
-    targets: list[dict[str, float]]
+    found: Optimized
+    updates: dict[int, Tensor]  # [d, key] by layer
+    seconds_optimization: float
+    seconds_spread: float
 
 
-def edited_perplexities(model: LanguageModel, edits: Sequence[Edit]) -> list[float]:
+def compute(
+    model: LanguageModel, edits: Sequence[Edit], factors: Mapping[int, Tensor], plan: Plan, k: int
+) -> Computed:
+    """OPTIMIZATION and SPREAD at theta_k; the model is left as it was."""
+    algorithm, hyperparameters = plan.algorithm, plan.hyperparameters
+    layers = hyperparameters["layers"]
+    start = time.monotonic()
+    report = progress(f"k={k} OPTIMIZATION, passes", len(edits) * hyperparameters["v_num_grad_steps"])
+    if algorithm.one_by_one:
+        found, update, optimization = edit_one_by_one(
+            model, edits, algorithm, hyperparameters, plan.protocol, factors.get(layers[0]), report
+        )
+        updates = {layers[0]: update}
+    else:
+        found = optimize(model, edits, algorithm, hyperparameters, plan.protocol, report=report)
+        optimization = time.monotonic() - start
+        target, weight = found.target(algorithm.spreads), hyperparameters["mom2_update_weight"]
+        updates = compute_updates(model, edits, target, algorithm, layers, factors, weight)
+    return Computed(found, updates, optimization, time.monotonic() - start - optimization)
+
+
+def apply(model: LanguageModel, computed: Computed, k: int) -> dict[int, Tensor]:
+    """Take the model from theta_k to theta_{k+1}; the updates that were made.
+
+    A collapsed model can give updates that are no numbers; they are left out, with a line that says so.
+    """
+    updates = computed.updates
+    if not all(update.isfinite().all() for update in updates.values()):
+        logging.getLogger("reedit").warning("k=%d: the model has collapsed: its update is left out", k)
+        updates = {layer: torch.zeros_like(update) for layer, update in updates.items()}
+    apply_updates(model, updates)
+    return updates
+
+
+def edited_perplexities(model: LanguageModel, edits: Sequence[Edit], plan: Plan) -> list[float]:
     """p(theta, h) of every edit with the weights as they are: one forward pass of the same rows (B.1)."""
     used = [(i, w) for i, edit in enumerate(edits) for w in edit.labelled if w.perplexity_weight]
     said = likelihoods(model, [weighted.row for _, weighted in used])
     exponent = [0.0] * len(edits)
     for (i, weighted), likelihood in zip(used, said, strict=True):
         exponent[i] -= weighted.perplexity_weight * sum(likelihood.logp)
+    if plan.algorithm.damped and plan.protocol == "released":  # of the NLL as a first pass scales it
+        exponent = [value * plan.hyperparameters.get("nll_loss_factor", 1.0) for value in exponent]
     return [math.exp(value) if value < 700 else math.inf for value in exponent]
 
 
-def iterate_once(
-    model: LanguageModel, edits: Sequence[Edit], moments: Mapping[int, Tensor], plan: Plan, k: int
+def measure(
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    plan: Plan,
+    k: int,
+    computed: Computed,
+    updates: Mapping[int, Tensor],
+    edited: Sequence[float],
 ) -> Iteration:
-    """Take the model from theta_k to theta_{k+1} and measure."""
-    layers = plan.hyperparameters["layers"]
-    start = time.monotonic()
-    passes = len(edits) * plan.hyperparameters["v_num_grad_steps"]
-    report = progress(f"k={k} OPTIMIZATION, passes", passes)
-    found = optimize(model, edits, layers[-1], dict(plan.hyperparameters), report=report)
-    optimized = time.monotonic()
-    updates = compute_updates(
-        model,
-        edits,
-        found.target,
-        layers,
-        moments,
-        plan.hyperparameters["mom2_update_weight"],
-        plan.algorithm,
-    )
-    apply_updates(model, updates)
-    spread = time.monotonic()
-    edited = edited_perplexities(model, edits)
-    residual = (found.target - bare_outputs(model, edits, layers[-1])).norm(dim=1).tolist()
-    hidden_norm, delta_norm = found.hidden.norm(dim=1).tolist(), found.delta.norm(dim=1).tolist()
+    """The rows of iteration k, with the model at theta_{k+1}; `edited` is p(theta_{k+1}, h-hat)."""
+    found, vector, layers = computed.found, plan.algorithm.spreads, plan.hyperparameters["layers"]
+    now = states_at_subject(model, bare_rows(edits), layers[-1], [vector])[vector]  # [m, d]
+    residual = (found.target(vector) - now).norm(dim=1).tolist()
+    place = found.vectors.index(vector)
+    hidden_norm = found.hidden[:, place].norm(dim=1).tolist()
+    delta_norm = found.delta[:, place].norm(dim=1).tolist()
     targets = [
         {
             "k": k,
@@ -114,17 +150,21 @@ def iterate_once(
         row[f"ppl_{name}"] = statistics.fmean(values)
         row[f"ppl_{name}_median"] = statistics.median(values)
         row[f"ppl_{name}_gmean"] = math.exp(statistics.fmean(math.log(value) for value in values))
-    row["delta_p"] = abs(row["ppl_edited"] - row["ppl_target"])
-    row["delta_p2"] = abs(row["ppl_edited"] - row["ppl_initial"])
+    row["delta_p"] = _gap(row["ppl_edited"], row["ppl_target"])
+    row["delta_p2"] = _gap(row["ppl_edited"], row["ppl_initial"])
     row["update_norm"] = _norm(updates.values())
     row["weight_norm"] = _norm(model.weight(layer) for layer in layers)
-    row["seconds_optimization"] = optimized - start
-    row["seconds_spread"] = spread - optimized
-    row["seconds_total"] = time.monotonic() - start
+    row["seconds_optimization"] = computed.seconds_optimization
+    row["seconds_spread"] = computed.seconds_spread
     row["peak_memory_mb"] = peak_memory_mb()
-    if torch.cuda.is_available():
+    if model.device.type == "cuda":
         row["peak_memory_mb"] = torch.cuda.max_memory_allocated() / 1024**2
     return Iteration(row, targets)
+
+
+def _gap(one: float, other: float) -> float:
+    """|one - other|, infinite where either is."""
+    return abs(one - other) if math.isfinite(one) and math.isfinite(other) else math.inf
 
 
 def _norm(tensors: Any) -> float:
@@ -132,66 +172,34 @@ def _norm(tensors: Any) -> float:
     return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in tensors))
 
 
-class State:
-    """The complete iterations of one job, each a folder k{k} that appears as a whole.
-
-    `fingerprint` is what the job depends on; a state of another fingerprint is discarded.
-    """
-
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.folder = folder
-        mark = folder / "fingerprint"
-        if folder.exists() and not (mark.exists() and mark.read_text() == fingerprint):
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic(mark) as temporary:
-            temporary.write_text(fingerprint)
-
-    def completed(self) -> int:
-        """The last k whose iteration is complete, 0 for none."""
-        k = 0
-        while (self.folder / f"k{k + 1}").exists():
-            k += 1
-        return k
-
-    def weights(self, k: int) -> Path:
-        return self.folder / f"k{k}" / "weights.safetensors"
-
-    def save(self, k: int, iteration: Iteration, updates: Mapping[str, Tensor]) -> None:
-        """Write iteration k; it is there entirely or not at all."""
-        partial = self.folder / f"k{k}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
-        content = json.dumps({"row": iteration.row, "targets": iteration.targets})
-        (partial / "iteration.json").write_text(content)
-        for written in partial.iterdir():
-            flush(written)
-        partial.rename(self.folder / f"k{k}")
-
-    def load(self, k: int) -> Iteration:
-        return Iteration(**json.loads((self.folder / f"k{k}" / "iteration.json").read_text()))
-
-    def discard(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
 def iterate(
-    model: LanguageModel, edits: Sequence[Edit], moments: Mapping[int, Tensor], plan: Plan, state: State
+    model: LanguageModel, edits: Sequence[Edit], factors: Mapping[int, Tensor], plan: Plan, state: State
 ) -> list[Iteration]:
-    """All iterations of a run; those that `state` holds are not repeated."""
+    """All iterations of a run; those that `state` holds are not repeated.
+
+    `factors`: Cholesky factors of the second moments by layer, none for ROME without mom2_adjustment.
+    """
     logger = logging.getLogger("reedit")
     layers = plan.hyperparameters["layers"]
     done = [state.load(k) for k in range(1, state.completed() + 1)]
     if done:
         logger.info("resuming after iteration %d", len(done))
         model.import_updates(load_file(state.weights(len(done)), device=str(model.device)), layers)
+    ahead: Computed | None = None
     while not done or not plan.is_over([i.row["delta_p"] for i in done], [i.row["delta_p2"] for i in done]):
-        k = len(done) + 1
-        iteration = iterate_once(model, edits, moments, plan, k)
-        updates = model.export_updates(layers)
-        model.import_updates(updates, layers)  # what is saved, to the last bit: a resumed run goes on alike
-        state.save(k, iteration, updates)
+        k, start = len(done) + 1, time.monotonic()
+        computed = ahead or compute(model, edits, factors, plan, k)
+        updates = apply(model, computed, k)
+        cumulative = model.export_updates(layers)
+        model.import_updates(
+            cumulative, layers
+        )  # what is saved, to the last bit: a resumed run goes on alike
+        if plan.looks_ahead:
+            ahead = compute(model, edits, factors, plan, k + 1)
+        edited = ahead.found.ppl_initial if ahead else edited_perplexities(model, edits, plan)
+        iteration = measure(model, edits, plan, k, computed, updates, edited)
+        iteration.row["seconds_total"] = time.monotonic() - start
+        state.save(k, iteration, cumulative)
         done.append(iteration)
         row = iteration.row
         logger.info(
@@ -199,6 +207,12 @@ def iterate(
             *(k, row["ppl_initial"], row["ppl_target"], row["ppl_edited"], row["delta_p"]),
             row["seconds_total"],
         )
+        if not math.isfinite(row["ppl_edited"]):
+            infinite = sum(not math.isfinite(value) for value in edited)
+            logger.warning(
+                "k=%d: the model has collapsed: the perplexity of %d of %d edits is infinite",
+                *(k, infinite, len(edits)),
+            )
     return done
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
@@ -26,18 +27,26 @@ class Layout:
 
     backbone: str  # of the model: from embeddings to the final hidden states, the last norm included
     layers: str  # of the backbone: the list of transformer layers
+    attention: str  # of a layer, its own child: the attention module
     mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
     positions: str | None = None  # of the backbone: learned position embeddings added to the input
 
 
-LLAMA = Layout("model", "layers", "mlp.down_proj")
+LLAMA = Layout("model", "layers", "self_attn", "mlp.down_proj")
 LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     "llama": LLAMA,
     "mistral": LLAMA,
     "qwen2": LLAMA,
-    "gpt2": Layout("transformer", "h", "mlp.c_proj", positions="wpe"),
-    "gptj": Layout("transformer", "h", "mlp.fc_out"),
+    "qwen3": LLAMA,
+    "gpt2": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
+    "gptj": Layout("transformer", "h", "attn", "mlp.fc_out"),
+    "gpt_neox": Layout("gpt_neox", "layers", "attention", "mlp.dense_4h_to_h"),
 }
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """In fp32 where it is smaller."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
@@ -50,6 +59,17 @@ class _NoPositions(nn.Module):
 
     def forward(self, position_ids: Tensor) -> Tensor:
         return torch.zeros((), device=position_ids.device)
+
+
+class _Given(nn.Module):
+    """Stands for an attention module whose output is known."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, *args: object, **kwargs: object) -> tuple[Tensor, None]:
+        return self.output, None  # no attention weights
 
 
 class LanguageModel:
@@ -117,6 +137,10 @@ class LanguageModel:
         """The edited module of a layer; its input is the key, its output the value."""
         return self.layers[layer].get_submodule(self.layout.mlp_output)
 
+    def attention(self, layer: int) -> nn.Module:
+        """The attention module of a layer."""
+        return self.layers[layer].get_submodule(self.layout.attention)
+
     def parameter_name(self, layer: int) -> str:
         """The edited parameter's own name in the model's state dict."""
         return f"{self.layout.backbone}.{self.layout.layers}.{layer}.{self.layout.mlp_output}.weight"
@@ -131,20 +155,20 @@ class LanguageModel:
             raise InputError(f"hyperparameters: layers: {layers}: expected each above the one before")
 
     def weight(self, layer: int) -> Tensor:
-        """W of a layer as it is now: fp32, [d, key]."""
+        """W of a layer as it is now: fp32 at least, [d, key]."""
         if layer not in self._edited:
-            self._edited[layer] = self._oriented(layer).float().clone()
+            self._edited[layer] = wide(self._oriented(layer)).clone()
             self._unedited[layer] = self._edited[layer].clone()
         return self._edited[layer]
 
     def set_weight(self, layer: int, weight: Tensor) -> None:
         """Replace W of a layer; `weight` is [d, key]."""
         self.weight(layer)  # remembers theta_1 before the first change
-        self._edited[layer] = weight.float()
+        self._edited[layer] = wide(weight)
         self._oriented(layer).copy_(weight)
 
     def cumulative_update(self, layer: int) -> Tensor:
-        """theta_now - theta_1 of a layer: fp32, [d, key]."""
+        """theta_now - theta_1 of a layer: fp32 at least, [d, key]."""
         return self.weight(layer) - self._unedited[layer]
 
     def set_cumulative_update(self, layer: int, update: Tensor) -> None:
@@ -155,7 +179,9 @@ class LanguageModel:
     def export_updates(self, layers: list[int]) -> dict[str, Tensor]:
         """Cumulative updates under the parameters' own names and shapes, fp32, on the CPU."""
         return {
-            self.parameter_name(layer): self._stored(layer, self.cumulative_update(layer)).cpu().contiguous()
+            self.parameter_name(layer): self._stored(layer, self.cumulative_update(layer).float())
+            .cpu()
+            .contiguous()
             for layer in layers
         }
 
@@ -172,14 +198,20 @@ class LanguageModel:
         """[d, key] <-> the parameter's own shape: Conv1D keeps [key, d], Linear [d, key]."""
         return weight.T if isinstance(self.mlp_output(layer), Conv1D) else weight
 
+    def after_attention(self, layer: int, entering: Tensor, attention: Tensor) -> Tensor:
+        """The output of a layer from its input and a given output of its attention, each [.., .., d]."""
+        block = copy.copy(self.layers[layer])
+        block._modules = block._modules | {self.layout.attention: _Given(attention)}
+        output = block(entering)
+        return output[0] if isinstance(output, tuple) else output
+
     def tail(self, after: int) -> nn.Module:
         """The backbone from the input of layer `after + 1` on, sharing all weights.
 
-        Called with ``inputs_embeds`` = the output of layer `after`.
+        Called with ``inputs_embeds`` = the output of layer `after`, for -1 what enters the first layer.
         """
         tail = copy.copy(self.backbone)
-        tail._modules = dict(self.backbone._modules)
-        tail._modules[self.layout.layers] = self.layers[after + 1 :]
+        tail._modules = self.backbone._modules | {self.layout.layers: self.layers[after + 1 :]}
         if self.layout.positions:
             tail._modules[self.layout.positions] = _NoPositions()
         return tail
@@ -212,13 +244,25 @@ def captured(
 
 
 @contextmanager
+def stopped_before(module: nn.Module) -> Iterator[None]:
+    """End any forward pass inside the block when `module` is reached; its other pre-hooks have run."""
+    with _stopped(module.register_forward_pre_hook(_stop)):
+        yield
+
+
+@contextmanager
 def stopped_after(module: nn.Module) -> Iterator[None]:
-    """End any forward pass inside the block once `module` has run; its other hooks have run by then."""
+    """End any forward pass inside the block once `module` has run; its other hooks have run."""
+    with _stopped(module.register_forward_hook(_stop)):
+        yield
 
-    def stop(*_: object) -> None:
-        raise _StopForward
 
-    handle = module.register_forward_hook(stop)
+def _stop(*_: object) -> None:
+    raise _StopForward
+
+
+@contextmanager
+def _stopped(handle: RemovableHandle) -> Iterator[None]:
     try:
         yield
     except _StopForward:

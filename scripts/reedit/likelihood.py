@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from reedit.batches import by_length, padded
-from reedit.language_model import LanguageModel
+from reedit.batches import by_length, halving, list_halves, padded
+from reedit.language_model import LanguageModel, wide
 from reedit.tokens import LabelledRow
 
 
@@ -55,7 +55,8 @@ def likelihoods(
         members[covering].append(index)
     results: list[Likelihood | None] = [None] * len(rows)
     done = 0
-    for batch in by_length([len(ids) for ids in inputs], budget):
+
+    def run(batch: list[int]) -> int:
         ids, mask = padded([inputs[index] for index in batch], 0, model.device)
         hidden = model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)[0]  # [b, length, d]
         places, labels, owners = [], [], []
@@ -67,7 +68,7 @@ def likelihoods(
                 labels += row.labels
                 owners.append(member)
         where = torch.tensor(places, device=model.device)  # [n, 2]
-        logits = model.head(hidden[where[:, 0], where[:, 1]]).float()  # [n, vocabulary]
+        logits = wide(model.head(hidden[where[:, 0], where[:, 1]]))  # [n, vocabulary]
         label = torch.tensor(labels, device=model.device)
         logp = (logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1)).tolist()
         argmax = logits.argmax(1).tolist()
@@ -76,7 +77,10 @@ def likelihoods(
             end = start + len(rows[member].labels)
             results[member] = Likelihood(tuple(logp[start:end]), tuple(argmax[start:end]))
             start = end
-        done += len(owners)
+        return len(owners)
+
+    for finished in halving(by_length([len(ids) for ids in inputs], budget), run, list_halves):
+        done += finished
         if report:
             report(done)
     return results

@@ -9,10 +9,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reedit.batches import by_length, padded
+from reedit.batches import by_length, halving, list_halves, padded
 from reedit.errors import InputError
 from reedit.files import atomic
-from reedit.language_model import LanguageModel, captured, stopped_after
+from reedit.language_model import LanguageModel, captured, stopped_before, wide
 from reedit.progress import progress
 from reedit.tokens import encode
 
@@ -31,22 +31,39 @@ def collect_moments(
     modules = {str(layer): model.mlp_output(layer) for layer in layers}
     count, total = 0, sum(len(row) for row in rows)
     report = progress("moment tokens", total)
-    for batch in by_length([len(row) for row in rows], budget):
+
+    def keys_of(batch: list[int]) -> dict[str, Tensor]:
         ids, mask = padded([rows[i] for i in batch], 0, model.device)
-        with captured(modules, {}) as seen, stopped_after(model.layers[max(layers)]):
+        with captured(modules, {}) as seen, stopped_before(modules[str(max(layers))]):
             model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+        return {name: wide(keys[mask.bool()]) for name, keys in seen.items()}  # [tokens, key] each
+
+    for found in halving(by_length([len(row) for row in rows], budget), keys_of, list_halves):
         for layer in layers:
-            keys = seen[str(layer)][mask.bool()].float()  # [tokens, key]
-            product = (keys.T @ keys).double()  # fp32 within a batch, fp64 over batches
-            sums[layer] = sums[layer] + product if layer in sums else product
-        count += int(mask.sum())
+            keys = found[str(layer)]
+            if layer not in sums:
+                sums[layer] = keys.new_zeros(keys.shape[1], keys.shape[1], dtype=torch.float64)
+            add_products(keys, sums[layer])
+        count += len(keys)
         report(count)
     dimension = next(iter(sums.values())).shape[0]
     logger = logging.getLogger("reedit")
     logger.info("%d tokens for %d dimensions (%.1f times)", count, dimension, count / dimension)
     if count < 2 * dimension:
         logger.warning("a moment of fewer tokens than twice its dimensions is hardly of full rank")
-    return {layer: total / count for layer, total in sums.items()}, count
+    return {layer: (total + total.tril(-1).T) / count for layer, total in sums.items()}, count
+
+
+def add_products(keys: Tensor, total: Tensor, blocks: int = 8) -> None:
+    """Add K^T K to the lower triangle of `total`, fp64 [key, key]; `keys` [tokens, key].
+
+    The product is symmetric: by blocks of rows, little more than half of it is computed, in fp32.
+    """
+    size = keys.shape[1]
+    for block in range(blocks):
+        start, stop = block * size // blocks, (block + 1) * size // blocks
+        product = keys[:, start:stop].T @ keys[:, :stop]
+        total[start:stop, :stop] += product.tril(start)
 
 
 def write_moment(moment: Tensor, path: Path, metadata: Mapping[str, str]) -> None:

@@ -16,7 +16,12 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     trials = len(_distinct(path.split("/")[-1] for path in runs))
     seeds = ", ".join(_distinct(str(p["seed"]) for p in runs.values()))
     notes.append(f"Facts: {', '.join(samples)}; {trials} mutually exclusive trial(s); seed {seeds}.")
-    corpora = _distinct(f"{p['corpus']}, {p['corpus_tokens']:,} tokens" for p in runs.values())
+    corpora = _distinct(
+        f"{p['corpus']}, {p['corpus_tokens']:,} tokens"
+        if p["corpus"]
+        else "none (ROME without mom2_adjustment)"
+        for p in runs.values()
+    )
     prefixes = _distinct(str(p["prefix_templates"]) for p in runs.values())
     notes.append(f"Second moments: {'; '.join(corpora)}. Prefix templates: {', '.join(prefixes)}.")
     texts = _distinct(p["texts"] for p in runs.values())

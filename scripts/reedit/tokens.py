@@ -44,12 +44,13 @@ def joint_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, wher
 
 
 def released_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, where: str) -> LabelledRow:
-    """Labels as the published implementation makes them for ROME and MEMIT (design, section 5).
+    """Labels as the published implementation makes them (design, section 5).
 
-    The target is tokenised on its own with a leading space and without special tokens, all but its last
-    token is decoded and appended to the prompt, and the whole is tokenised anew.
+    `target`, with its leading space where the algorithm gives it one, is tokenised on its own without
+    special tokens; all but its last token is decoded and appended to the prompt, and the whole is tokenised
+    anew. Nothing makes sure that the labels stand where the model reads them: that is the point.
     """
-    labels = tokenizer(f" {target}", add_special_tokens=False)["input_ids"]
+    labels = tokenizer(target, add_special_tokens=False)["input_ids"]
     ids = encode(tokenizer, prompt + tokenizer.decode(labels[:-1]))
     if not labels or len(ids) < len(labels):
         raise InputError(f"{where}: {target!r} has {len(labels)} tokens, more than the input {prompt!r}")

@@ -1,0 +1,64 @@
+"""What an interrupted job goes on from: its complete iterations, kept durably in a folder of its own."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reedit.files import atomic, flush
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One iteration k: its row of ``iterations`` and its rows of ``targets``."""
+
+    row: dict[str, float]
+    targets: list[dict[str, float]]
+
+
+class State:
+    """The complete iterations of one job, each a folder k{k} that appears as a whole.
+
+    `fingerprint` is what the job depends on; a state of another fingerprint is discarded.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.folder = folder
+        mark = folder / "fingerprint"
+        if folder.exists() and not (mark.exists() and mark.read_text() == fingerprint):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic(mark) as temporary:
+            temporary.write_text(fingerprint)
+
+    def completed(self) -> int:
+        """The last k whose iteration is complete, 0 for none."""
+        k = 0
+        while (self.folder / f"k{k + 1}").exists():
+            k += 1
+        return k
+
+    def weights(self, k: int) -> Path:
+        return self.folder / f"k{k}" / "weights.safetensors"
+
+    def save(self, k: int, iteration: Iteration, updates: Mapping[str, Tensor]) -> None:
+        """Write iteration k; it is there entirely or not at all."""
+        partial = self.folder / f"k{k}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
+        content = json.dumps({"row": iteration.row, "targets": iteration.targets})
+        (partial / "iteration.json").write_text(content)
+        for written in partial.iterdir():
+            flush(written)
+        partial.rename(self.folder / f"k{k}")
+
+    def load(self, k: int) -> Iteration:
+        return Iteration(**json.loads((self.folder / f"k{k}" / "iteration.json").read_text()))
+
+    def discard(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
