@@ -17,14 +17,14 @@ from reedit.algorithms import ALGORITHMS
 from reedit.corpora import documents
 from reedit.edits import make_edit
 from reedit.facts import read_facts
-from reedit.iteration import edited_perplexities
+from reedit.iteration import Plan, edited_perplexities
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments
 from reedit.neighbors import by_case, evaluated_neighbors, is_eligible
 from reedit.optimization import optimize
 from reedit.scoring import make_probes, score
 from reedit.sources import payload
-from reedit.spread import apply_updates, compute_updates
+from reedit.spread import apply_updates, compute_updates, factorise
 
 COLUMNS = ["layers", "clamp", "lambda", "ppl optimised", "ppl edited", "median", "efficacy", "generalization"]
 
@@ -39,6 +39,7 @@ def main() -> None:
     """Optimise once for each (last layer, clamp), SPREAD for each window and lambda."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--algorithm", choices=["memit", "pmet"], default="memit")
     parser.add_argument("--edits", type=int, default=16)
     parser.add_argument("--last", type=int, nargs="+", default=[5, 8, 11, 14, 17])
     parser.add_argument("--windows", type=int, nargs="+", default=[5])
@@ -67,20 +68,22 @@ def main() -> None:
     }
     layers = sorted({layer for window in windows.values() for layer in window})
     texts = documents(payload(chosen.results / "sources/wikipedia-sample"), "wikipedia-dump", 106, 256)
-    moments, _ = collect_moments(model, texts, layers, 256)
+    moments, tokens = collect_moments(model, texts, layers, 256)
+    factors = {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}
+    algorithm = ALGORITHMS[chosen.algorithm]
     zero = {layer: torch.zeros_like(model.weight(layer)) for layer in layers}
     print(f"| {' | '.join([*COLUMNS, 'specificity'])} |\n|{' ---: |' * (len(COLUMNS) + 1)}")
     for last, clamp in itertools.product(chosen.last, chosen.clamps):
         settings = {"v_lr": chosen.lr, "v_num_grad_steps": chosen.steps, "clamp_norm_factor": clamp}
         settings |= {"v_weight_decay": chosen.decay, "kl_factor": 0.0625}
-        found = optimize(model, edits, last, settings)
+        settings |= {"layers": [last]}
+        found = optimize(model, edits, algorithm, settings)
+        target = found.target(algorithm.spreads)
         for size, weight in itertools.product(chosen.windows, chosen.lambdas):
             window = windows[last, size]
-            apply_updates(
-                model,
-                compute_updates(model, edits, found.target, window, moments, weight, ALGORITHMS["memit"]),
-            )
-            edited = sorted(edited_perplexities(model, edits))
+            updates = compute_updates(model, edits, target, algorithm, window, factors, weight)
+            apply_updates(model, updates)
+            edited = sorted(edited_perplexities(model, edits, Plan(algorithm, settings, "corrected")))
             rows = score(model, probes, 1)
             optimised = sum(found.ppl_target) / len(edits)
             cells = [f"{window[0]}-{last}", f"{clamp:g}", f"{weight:g}", f"{optimised:.3g}"]

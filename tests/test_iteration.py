@@ -83,10 +83,13 @@ def without_times(iterations: list[Iteration]) -> list[Any]:
     return [({k: v for k, v in i.row.items() if k not in WALL}, i.targets) for i in iterations]
 
 
-@pytest.mark.parametrize("assisting", [(0, False), (1, False), (3, True)], ids=["", "na", "nap x 3"])
 @pytest.mark.parametrize("protocol", ["corrected", "released"])
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("architecture", "assisting"),
+    [(architecture, (3, True)) for architecture in ARCHITECTURES]
+    + [("llama", (0, False)), ("llama", (1, False))],
+)
 def test_three_iterations_are_those_of_the_oracle(
     architecture: str,
     variant: str,

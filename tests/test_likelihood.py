@@ -1,5 +1,7 @@
 """Teacher-forced likelihoods and greedy continuations against passes of one row."""
 
+from itertools import pairwise, product
+
 import pytest
 import torch
 from naive import log_probabilities, naive_greedy
@@ -72,14 +74,29 @@ def test_greedy_continuations_are_those_of_a_plain_loop(budget: int, llama: Lang
 @pytest.mark.parametrize("budget", [1, 7, 30, 1000])
 def test_batches_hold_every_row_once_within_the_budget(budget: int) -> None:
     lengths = [3, 9, 1, 1, 4, 30, 9, 2, 16, 8]
-    batches = list(by_length(lengths, budget))
+    batches = by_length(lengths, budget)
     assert sorted(index for batch in batches for index in batch) == list(range(10))
     for batch in batches:
         longest = max(lengths[index] for index in batch)
         assert len(batch) == 1 or len(batch) * longest <= budget
-        assert all(2 * lengths[index] >= longest for index in batch), "more than half of a row is padding"
     longest = [max(lengths[index] for index in batch) for batch in batches]
     assert longest == sorted(longest, reverse=True)
+
+
+def test_no_way_to_cut_rows_into_batches_costs_less() -> None:
+    """Against all ways to cut ten rows, by their padded positions and a constant a batch."""
+    lengths, budget, overhead = [9, 9, 8, 5, 5, 5, 4, 2, 2, 1], 30, 6
+
+    def cost(batches: list[list[int]]) -> int:
+        return sum(len(batch) * max(lengths[i] for i in batch) + overhead for batch in batches)
+
+    ways = []
+    for cuts in product([False, True], repeat=9):
+        edges = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), 10]
+        batches = [list(range(a, b)) for a, b in pairwise(edges)]
+        if all(len(batch) * lengths[batch[0]] <= budget for batch in batches):
+            ways.append(cost(batches))
+    assert cost(by_length(lengths, budget, overhead)) == min(ways)
 
 
 def test_padding_is_on_the_right_and_masked() -> None:

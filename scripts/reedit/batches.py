@@ -12,21 +12,30 @@ from torch import Tensor
 Piece, Result = TypeVar("Piece"), TypeVar("Result")
 
 
-def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+def by_length(lengths: Sequence[int], budget: int, overhead: int = 64) -> list[list[int]]:
     """Indices in batches of similar length; a batch's padded size is at most `budget` positions.
 
-    Longest first, so that the largest batch meets the memory limit at once. Rows shorter than half of the
-    longest wait for a batch of their own, so that no more than half is padding; a single row longer than
-    the budget is a batch of its own.
+    Of all ways to cut the rows, sorted by length, into batches the one with the fewest padded positions,
+    where a batch costs `overhead` positions more. Longest first, so that the largest batch meets the memory
+    limit at once; a single row longer than the budget is a batch of its own.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    start = 0
-    while start < len(order):
-        longest = lengths[order[start]]
-        batch = order[start : start + max(1, budget // max(longest, 1))]
-        batch = [index for index in batch if 2 * lengths[index] >= longest]
-        yield batch
-        start += len(batch)
+    best, cut = [0.0], [0]  # of the first n rows: the least cost, and where their last batch begins
+    for stop in range(1, len(order) + 1):
+        choices = []
+        for start in range(stop - 1, -1, -1):
+            size = (stop - start) * lengths[order[start]]
+            if size > budget and start < stop - 1:
+                break
+            choices.append((best[start] + size + overhead, start))
+        cost, start = min(choices)
+        best.append(cost)
+        cut.append(start)
+    batches, stop = [], len(order)
+    while stop:
+        batches.append(order[cut[stop] : stop])
+        stop = cut[stop]
+    return batches[::-1]
 
 
 def halving(

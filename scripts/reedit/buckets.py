@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from reedit.batches import by_length, halving, list_halves, padded
 from reedit.edits import Edit
-from reedit.language_model import LanguageModel, captured, wide
+from reedit.language_model import LanguageModel, captured, stopped_after, wide
 from reedit.tokens import LabelledRow
 
 
@@ -32,6 +32,8 @@ class FrozenCache:
         self.values = values
 
     def update(self, key: Tensor, value: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        if layer_idx not in self.keys:  # nothing stands before t
+            return key, value
         return torch.cat([self.keys[layer_idx], key], 2), torch.cat([self.values[layer_idx], value], 2)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
@@ -121,23 +123,25 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
     device = model.device
     ids, attention_mask = padded([row.row.ids for row in rows], 0, device)
     start = torch.tensor([row.row.position for row in rows], device=device)  # t, [r]
-    cache = DynamicCache()
     block = model.layers[layer]
-    with captured({"entering": block}, {"attention": model.attention(layer), "hidden": block}) as seen:
-        model.backbone(input_ids=ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True)
+    with (
+        captured({"entering": block}, {"attention": model.attention(layer), "hidden": block}) as seen,
+        stopped_after(block),
+    ):
+        model.backbone(input_ids=ids, attention_mask=attention_mask, use_cache=False)
+    hidden = seen["hidden"]
     frozen = int(start.max())  # p: positions before t, of the row where they are most
+    before = torch.arange(frozen, device=device) < start[:, None]  # [r, p]
     size = max(len(row.row.ids) - row.row.position for row in rows)  # s
     steps = torch.arange(size, device=device)
     where = (start[:, None] + steps).clamp(max=ids.shape[1] - 1)  # [r, s]
-    before = torch.arange(frozen, device=device) < start[:, None]  # [r, p]
     causal = steps[None, :] <= steps[:, None]  # [s, s]
     visible = torch.cat(
         [before[:, None, :].expand(-1, size, -1), causal[None].expand(len(rows), -1, -1)], dim=2
     )
-    hidden = seen["hidden"]
     mask = torch.zeros(visible.shape, dtype=hidden.dtype, device=device)
     mask.masked_fill_(~visible, torch.finfo(hidden.dtype).min)
-    lines, after = torch.arange(len(rows), device=device), range(layer + 1, len(model.layers))
+    lines = torch.arange(len(rows), device=device)
     labels = [
         (line, len(row.row.ids) - len(row.row.labels) + j - row.row.position, label)
         for line, row in enumerate(rows)
@@ -155,10 +159,7 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
         attention=seen["attention"][lines, start],
         positions=start[:, None] + steps,
         mask=mask[:, None],
-        cache=FrozenCache(
-            {i: cache.layers[i].keys[:, :, :frozen].clone() for i in after},
-            {i: cache.layers[i].values[:, :, :frozen].clone() for i in after},
-        ),
+        cache=_frozen_cache(model, layer, hidden[:, :frozen]),
         label_row=label_row,
         label_at=label_at,
         label=label,
@@ -168,6 +169,20 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
             [line for line, row in enumerate(rows) if not row.row.labels], dtype=torch.long, device=device
         ),
     )
+
+
+def _frozen_cache(model: LanguageModel, layer: int, hidden: Tensor) -> FrozenCache:
+    """Keys and values of the layers after `layer`, whose output at the first p positions is `hidden`.
+
+    A row's own positions are its first ones, which see nothing of what fills it up: no mask is needed.
+    """
+    after = range(layer + 1, len(model.layers))
+    if not hidden.shape[1] or not after:
+        return FrozenCache({}, {})
+    cache = DynamicCache()
+    with stopped_after(model.layers[-1]):
+        model.tail(layer)(inputs_embeds=hidden, past_key_values=cache, use_cache=True)
+    return FrozenCache({i: cache.layers[i].keys for i in after}, {i: cache.layers[i].values for i in after})
 
 
 @dataclass(frozen=True)

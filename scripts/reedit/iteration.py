@@ -36,9 +36,9 @@ class Plan:
     algorithm: Algorithm
     hyperparameters: Mapping[str, Any]
     protocol: str
-    iterations: int
-    stop: str
-    extend_to: int | None  # go on to here where `proposed` is not met by `iterations`
+    iterations: int = 1
+    stop: str = "none"
+    extend_to: int | None = None  # go on to here where `proposed` is not met by `iterations`
 
     @property
     def looks_ahead(self) -> bool:
