@@ -108,5 +108,6 @@ def _read_factors(
             found = tuple(moment.shape)
             raise InputError(f"{path}: moment of shape {found}, expected ({keys}, {keys}) for this model")
         tokens = int(metadata["count"])
-        factors[layer] = factorise(moment.to(model.device), layer, tokens)
+        # kept in the machine's own memory: 2 GB each for keys as wide as GPT-J's
+        factors[layer] = factorise(moment.to(model.device), layer, tokens).cpu()
     return factors, tokens

@@ -32,6 +32,7 @@ def edit_one_by_one(
     (layer,) = hyperparameters["layers"]
     # a layer's keys come before its own weights, so that no edit changes them
     keys = split_by_edit(states_at_subject(model, rewriting_rows(edits), layer, ["key"])["key"], edits)
+    factor = None if factor is None else factor.to(model.device)
     before = model.weight(layer)
     total = torch.zeros_like(before)
     parts: list[Optimized] = []

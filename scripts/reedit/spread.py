@@ -82,7 +82,8 @@ def compute_updates(
             keys = torch.stack([mean_key(states) for states in own])  # [m, key]
             current = bare.read(layers[-1], [algorithm.spreads])[algorithm.spreads]  # [m, d]
             residual = (targets - current) / algorithm.divide(len(layers) - i)
-            updates[layer] = layer_update(keys, residual, factors[layer], weight).to(before[layer].dtype)
+            factor = factors[layer].to(keys.device)
+            updates[layer] = layer_update(keys, residual, factor, weight).to(before[layer].dtype)
             model.set_weight(layer, before[layer] + updates[layer])
     finally:
         for layer in layers:
