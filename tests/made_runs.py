@@ -59,10 +59,11 @@ def experiment(folder: Path, methods, cases=40) -> tuple[list[Row], dict[RunKey,
     """Rows of "runs" and the score files of made-up methods.
 
     Each of `methods` is a dict with method and delta_p (for k = 1..), perhaps entry, model, dataset,
-    algorithm, assisted, protocol, trial and edits.
+    format, algorithm, assisted, prefixed, protocol, trial and edits.
     """
     rows, paths = [], {}
-    usual = {"entry": 0, "model": "smollm2-135m", "dataset": "worldfacts", "assisted": False, "trial": 1}
+    usual = {"entry": 0, "model": "smollm2-135m", "dataset": "worldfacts", "trial": 1}
+    usual |= {"format": "counterfact", "assisted": False, "prefixed": False}
     for number, given in enumerate(methods):
         run = usual | {"algorithm": given["method"].split("_")[-1], "protocol": "corrected"} | given
         key = (run["model"], run["dataset"], run["method"], run["trial"])

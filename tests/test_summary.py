@@ -15,9 +15,11 @@ RUN = {
     "entry": 0,
     "model": "m",
     "dataset": "d",
+    "format": "counterfact",
     "method": "memit",
     "algorithm": "memit",
     "assisted": False,
+    "prefixed": False,
     "trial": 1,
     "label": "not a column",
 }

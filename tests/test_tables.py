@@ -19,7 +19,8 @@ TEMPLATES = Path(__file__).parents[1] / "reports" / "templates" / "table1.tex.j2
 
 def line(row, method, k, role, means=None, **columns):
     """The rows of schema "table" of one printed line."""
-    usual = {"model": "m", "dataset": "d", "algorithm": method, "assisted": False, "protocol": "corrected"}
+    usual = {"model": "m", "dataset": "d", "format": "counterfact", "algorithm": method}
+    usual |= {"assisted": False, "prefixed": False, "protocol": "corrected"}
     numbers = {"spread": None, "low": None, "high": None}
     means = dict.fromkeys([*parquet.MEASURES, "me_ppl", "delta_p"], 0.5) | (means or {})
     common = usual | {"row": row, "method": method, "k": k, "role": role, "edits": 8, "trials": 1} | columns

@@ -304,9 +304,11 @@ class Experiment:
             "entry": run.entry.index,
             "model": run.entry.model,
             "dataset": run.entry.dataset,
+            "format": self.config["datasets"][run.entry.dataset]["format"],
             "method": run.method.name,
             "algorithm": run.method.algorithm,
             "assisted": run.method.assisting > 0,
+            "prefixed": run.method.assisting > 0 and run.method.prefixed,
             "protocol": run.protocol,
             "trial": run.trial,
         }

@@ -19,9 +19,11 @@ class Line:
 
     model: str
     dataset: str
+    format: str
     method: str
     algorithm: str
     assisted: bool
+    prefixed: bool
     protocol: str
     k: int
     role: str

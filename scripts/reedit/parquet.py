@@ -122,9 +122,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("entry", pa.int64()),  # position of the entry in the configuration's `runs`
             ("model", pa.string()),
             ("dataset", pa.string()),
+            ("format", pa.string()),  # of the dataset: counterfact or zsre
             ("method", pa.string()),
             ("algorithm", pa.string()),
             ("assisted", pa.bool_()),
+            ("prefixed", pa.bool_()),  # whether the assisting neighbors carry a prefix
             ("protocol", pa.string()),
             ("trial", pa.int64()),
             ("k", pa.int64()),
@@ -149,9 +151,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("row", pa.int64()),
             ("model", pa.string()),
             ("dataset", pa.string()),
+            ("format", pa.string()),
             ("method", pa.string()),  # "unedited" for k = 0
             ("algorithm", pa.string()),
             ("assisted", pa.bool_()),
+            ("prefixed", pa.bool_()),
             ("protocol", pa.string()),
             ("k", pa.int64()),
             ("role", pa.string()),  # unedited, first, selected, last (criterion not met)

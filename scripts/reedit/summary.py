@@ -17,7 +17,7 @@ from reedit.errors import InputError
 from reedit.measures import PROTOCOLS, case_means, intervals, measure
 from reedit.stopping import choose
 
-IDENTITY = ("entry", "model", "dataset", "method", "algorithm", "assisted", "trial")
+IDENTITY = ("entry", "model", "dataset", "format", "method", "algorithm", "assisted", "prefixed", "trial")
 PERPLEXITIES = ("ppl_initial", "ppl_target", "ppl_edited", "delta_p", "delta_p2")
 Row = dict[str, Any]
 RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
@@ -104,9 +104,11 @@ class _Method:
     entry: int
     model: str
     dataset: str
+    format: str
     method: str
     algorithm: str
     assisted: bool
+    prefixed: bool
     protocol: str
     edits: int
     trials: dict[int, dict[int, Row]]
@@ -218,9 +220,11 @@ def _table_rows(
         "row": number,
         "model": method.model,
         "dataset": method.dataset,
+        "format": method.format,
         "method": name,
         "algorithm": "unedited" if k == 0 else method.algorithm,
         "assisted": method.assisted and k > 0,
+        "prefixed": method.prefixed and k > 0,
         "protocol": method.protocol,
         "k": k,
         "role": role,
