@@ -35,7 +35,8 @@ from reedit.iteration import Plan, edited_perplexities
 from reedit.language_model import LanguageModel
 from reedit.memory import micro_batch
 from reedit.optimization import STOP_LOSS, _pass
-from reedit.scoring import make_probes, score
+from reedit.probes import make_probes
+from reedit.scoring import score
 from reedit.spread import apply_updates, compute_updates
 from reedit.states import bare_rows, states_at_subject
 
@@ -147,6 +148,8 @@ RULES: dict[str, Callable[[Tensor], Rule]] = {
     "steepest-0.07": lambda norm: Steepest(norm, 0.07),
     "steepest-0.1": lambda norm: Steepest(norm, 0.1),
     "steepest-0.15": lambda norm: Steepest(norm, 0.15),
+    "steepest-0.2": lambda norm: Steepest(norm, 0.2),
+    "steepest-0.3": lambda norm: Steepest(norm, 0.3),
     "steepest-0.05-momentum": lambda norm: Steepest(norm, 0.05, 0.8),
     "lbfgs": lambda norm: LBFGS(norm, 0.1, 0.3),
     "lbfgs-bold": lambda norm: LBFGS(norm, 0.3, 0.6),
@@ -250,7 +253,7 @@ def iterate(model: LanguageModel, chosen: argparse.Namespace) -> None:
     settings = read_settings()
     layers, weight = settings["layers"], settings["mom2_update_weight"]
     factors = small_factors(model, layers, 100)
-    probes = make_probes(model, facts, {fact.case_id: list(fact.neighbors) for fact in facts}, own_answer=True)
+    probes = make_probes(model, facts, {fact.case_id: list(fact.neighbors) for fact in facts}, PROTOCOL)
     columns = ["rule", "start", "passes", "k", "passes per edit", "OPTIMIZATION, s", "ppl optimised"]
     columns += ["ppl edited, median", "|delta p|", "efficacy", "generalization", "specificity"]
     rows = []

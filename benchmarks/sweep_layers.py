@@ -22,7 +22,8 @@ from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments
 from reedit.neighbors import by_case, evaluated_neighbors, is_eligible
 from reedit.optimization import optimize
-from reedit.scoring import make_probes, score
+from reedit.probes import make_probes
+from reedit.scoring import score
 from reedit.sources import payload
 from reedit.spread import apply_updates, compute_updates, factorise
 
@@ -60,7 +61,7 @@ def main() -> None:
     ]
     edits = [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
     neighbors = {f.case_id: evaluated_neighbors(f, filtered[f.case_id], True, [(1, "random")]) for f in facts}
-    probes = make_probes(model, facts, neighbors, own_answer=True)
+    probes = make_probes(model, facts, neighbors, "corrected")
     windows = {
         (last, size): list(range(last - size + 1, last + 1))
         for last in chosen.last

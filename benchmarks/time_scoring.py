@@ -18,7 +18,8 @@ from published import score_probe
 
 from reedit.facts import Fact, Neighbor
 from reedit.language_model import LanguageModel
-from reedit.scoring import Probe, make_probes, score
+from reedit.probes import Probe, make_probes
+from reedit.scoring import score
 
 TOLERANCE = 1e-4  # of mean log-probabilities
 LAYER = 8  # where the random update goes
@@ -55,7 +56,7 @@ def main() -> None:
     facts, known = first_facts(model, chosen.cases), read_world_facts()
     facts = [swapped(fact) if i % 2 else fact for i, fact in enumerate(facts)]
     neighbors = {f.case_id: with_neighbors(f, known, chosen.neighbors) for f in facts}
-    probes = make_probes(model, facts, neighbors, own_answer=True)
+    probes = make_probes(model, facts, neighbors, PROTOCOL)
     nudge(model, LAYER)
     read = min(chosen.naive_cases, len(facts))
     sampled = {facts[i * len(facts) // read].case_id for i in range(read)}

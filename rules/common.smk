@@ -58,6 +58,11 @@ def fetched(section):
     return lambda wildcards: f"results/sources/{config[section][wildcards[kind]]['source']}"
 
 
+def fetched_facts(wildcards):
+    """The fetched folders of a dataset's sources."""
+    return [f"results/sources/{source}" for source in experiment.dataset_sources(wildcards.dataset)]
+
+
 def run_of(wildcards):
     """The run that the wildcards of an edit, score or collapse job spell."""
     path = "{model}/{dataset}/{method}/trial{trial}".format(**wildcards)

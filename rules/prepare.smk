@@ -18,7 +18,7 @@ rule prepare_model:
 
 rule normalise_facts:
     input:
-        source=fetched("datasets"),
+        source=fetched_facts,
     output:
         "results/facts/{dataset}.parquet",
     log:
@@ -79,6 +79,7 @@ rule sample_split:
         settings=lambda wildcards: {
             "edits": experiment.split_entry(**wildcards).edits,
             "trials": experiment.split_entry(**wildcards).trials,
+            "order": experiment.split_entry(**wildcards).order,
             "eligible": experiment.split_entry(**wildcards).eligible,
             "assisting": experiment.split_entry(**wildcards).assisting,
             "misaligned": experiment.split_entry(**wildcards).misaligned,

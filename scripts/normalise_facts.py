@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.facts import load_counterfact, write_facts
+from reedit.datasets import load_dataset
+from reedit.facts import write_facts
 from reedit.job import job
 from reedit.provenance import provenance
 from reedit.sources import payload
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]) as log:
     settings = snakemake.params.settings
-    dataset = load_counterfact(payload(Path(snakemake.input.source)), settings["recover_subjects"])
+    paths = [payload(Path(folder)) for folder in snakemake.input]
+    dataset = load_dataset(settings["format"], paths, settings["recover_subjects"])
     log.info("%d facts; %d neighbors dropped, their subject unknown", len(dataset.facts), dataset.dropped)
     known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
     write_facts(

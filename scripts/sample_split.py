@@ -31,6 +31,6 @@ with job(snakemake.log[0]) as log:
         counts["eligible"] = len(facts)
     log.info("candidates: %s", counts)
     chosen = [fact.case_id for fact in facts]
-    rows = sample_split(chosen, settings["edits"], settings["trials"], settings["seed"])
+    rows = sample_split(chosen, settings["edits"], settings["trials"], settings["seed"], settings["order"])
     made_by = provenance(settings, snakemake.params.code, counts)
     parquet.write(rows, snakemake.output[0], "split", made_by)

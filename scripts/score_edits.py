@@ -9,7 +9,8 @@ from reedit.language_model import LanguageModel
 from reedit.neighbors import evaluated_neighbors
 from reedit.preparation import model_revision
 from reedit.provenance import provenance
-from reedit.scoring import make_probes, score
+from reedit.scoring import score
+from reedit.probes import make_probes
 from reedit.trials import kept_states, trial_facts
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ with job(snakemake.log[0]):
         for fact in facts
     }
     model = LanguageModel.load(paths["model"], settings["dtype"])
-    probes = make_probes(model, facts, neighbors, own_answer=settings["protocol"] == "corrected")
+    probes = make_probes(model, facts, neighbors, settings["protocol"])
     states = kept_states(model, paths["weights"], settings["layers"])
     rows = [row for k in states for row in score(model, probes, k)]
     made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(paths["model"])})

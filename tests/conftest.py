@@ -8,7 +8,8 @@ import pytest
 import tiny
 import torch
 
-from reedit.facts import Fact, load_counterfact
+from reedit.counterfact import load_counterfact
+from reedit.facts import Fact
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments
 

@@ -11,7 +11,8 @@ from tiny import tiny_facts
 
 from reedit import parquet
 from reedit.errors import InputError
-from reedit.facts import Neighbor, load_counterfact, read_facts, write_facts
+from reedit.counterfact import load_counterfact
+from reedit.facts import Neighbor, read_facts, write_facts
 
 RELEASED = {
     "case_id": 5,
@@ -250,7 +251,7 @@ def test_a_fault_in_the_released_form_names_the_case_and_the_field(fault: str, t
 def test_a_repeated_case_id_is_named(tmp_path: Path) -> None:
     cases = tiny_facts()
     cases[5]["case_id"] = cases[2]["case_id"]
-    with pytest.raises(InputError, match=rf"facts\.json: case_id {cases[2]['case_id']} appears twice"):
+    with pytest.raises(InputError, match=rf"facts\.json: case 5 \(case_id {cases[2]['case_id']}\): its case_id appears twice"):
         load_counterfact(written(tmp_path, cases))
 
 

@@ -20,13 +20,15 @@ from reedit.collapse import check_collapse, read_texts
 from reedit.corpora import documents
 from reedit.edits import make_edit
 from reedit.errors import InputError
-from reedit.facts import Fact, load_counterfact
+from reedit.counterfact import load_counterfact
+from reedit.facts import Fact
 from reedit.iteration import Plan, apply, compute
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
 from reedit.moments import collect_moments
 from reedit.preparation import prepare_model
-from reedit.scoring import Probe, make_probes, score
+from reedit.probes import Probe, make_probes
+from reedit.scoring import score
 from reedit.sources import fetch, payload
 from reedit.spread import factorise
 
@@ -123,7 +125,7 @@ def golden() -> Iterator[Golden]:
         tokens,
         json.loads((GOLDEN / "released.json").read_text()),
         np.load(GOLDEN / "targets.npz"),
-        make_probes(model, facts, evaluating, own_answer=False),
+        make_probes(model, facts, evaluating, "released"),
     )
     torch.set_num_threads(threads)
 

@@ -46,3 +46,10 @@ def test_no_case_at_all_is_an_error(edits: int | str) -> None:
 def test_all_leaves_nothing_for_a_second_trial() -> None:
     with pytest.raises(InputError, match="trials: 1"):
         sample_split(IDS, "all", 2, 0)
+
+
+def test_in_file_order_each_trial_is_the_next_block_of_the_file() -> None:
+    """Files of 1,000 cases each, one after the other, are the published trials."""
+    rows = sample_split(IDS, 8, 2, 0, order="file")
+    assert [row["case_id"] for row in rows] == IDS[:16]
+    assert [row["trial"] for row in rows] == [1] * 8 + [2] * 8

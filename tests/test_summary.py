@@ -71,7 +71,15 @@ def test_the_unedited_model_has_specificity_accuracy_one_and_no_perplexities(tmp
     assert [unedited[name] for name in ("ppl_initial", "ppl_target", "ppl_edited", "delta_p")] == [None] * 4
 
 
-@pytest.mark.parametrize(("protocol", "expected"), [("corrected", 0.0), ("released", 2 / (4 / 3 + 3 / 2))])
+@pytest.mark.parametrize(("protocol", "expected"), [("corrected", 2 / 3), ("released", 0.67)])
+def test_released_rounds_specificity_to_whole_percent_before_the_score(tmp_path, protocol, expected):
+    edited = rows_of(tmp_path, two_cases(0) + two_cases(), protocol)[1]
+    assert edited["specificity_accuracy"] == pytest.approx(expected, abs=1e-12)
+    assert edited["generalization_accuracy"] == 3 / 4
+    assert edited["score_accuracy"] == pytest.approx(3 / (2 + 4 / 3 + 1 / expected))
+
+
+@pytest.mark.parametrize(("protocol", "expected"), [("corrected", 0.0), ("released", 2 / (4 / 3 + 1 / 0.67))])
 def test_a_zero_makes_the_corrected_score_zero_and_leaves_the_released_one(tmp_path, protocol, expected):
     rows = [row | ({"accuracy": 0.0} if row["metric"] == "efficacy" else {}) for row in two_cases()]
     edited = rows_of(tmp_path, two_cases(0) + rows, protocol)[1]

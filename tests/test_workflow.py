@@ -1,6 +1,7 @@
 """The whole workflow, from fetching to the PDF, on a tiny model: what users get, see and can rely on."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tiny import tiny_facts
 from workflow import (
     CASES,
     Experiment,
@@ -470,6 +472,39 @@ def test_every_algorithm_runs_in_both_protocols_and_assisted_in_every_way(again)
         assert {row["k"] for row in rows(again.path(f"scores/{run}.parquet"))} == {0, 1, 2}
 
 
+def test_zsre_runs_in_both_protocols_with_a_file_for_each_trial(again, tmp_path):
+    questions = [
+        {
+            "subject": case["requested_rewrite"]["subject"],
+            "src": case["requested_rewrite"]["prompt"].format(case["requested_rewrite"]["subject"]) + "?",
+            "answers": [case["requested_rewrite"]["target_new"]["str"], "nothing"],
+            "alt": "never",
+            "rephrase": case["paraphrase_prompts"][0],
+            "loc": case["neighborhood_prompts"][0],
+            "loc_ans": case["requested_rewrite"]["target_true"]["str"],
+        }
+        for case in tiny_facts()[:6]
+    ]
+    for name, part in {"first": questions[:3], "second": questions[3:]}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(part))
+        again.config["sources"][name] = {"kind": "file", "path": str(tmp_path / f"{name}.json")}
+    again.config["datasets"]["questions"] = {"format": "zsre", "source": ["first", "second"]}
+    entry = {"model": "tiny", "dataset": "questions", "corpus": "lines", "edits": 3, "trials": 2}
+    methods = ["memit", "memit_released"]
+    again.config["runs"] = [entry | {"methods": methods, "iterations": 1, "order": "file"}]
+    outcome = again.run("tables")
+    assert outcome.status == 0, outcome.output
+    facts = rows(again.path("facts/questions.parquet"))
+    assert [(fact["case_id"], fact["target_new"]) for fact in facts] == [
+        (i, question["answers"][0]) for i, question in enumerate(questions)
+    ]
+    for method, trial in itertools.product(methods, (1, 2)):
+        scores = rows(again.path(f"scores/tiny/questions/{method}/trial{trial}.parquet"))
+        assert {row["case_id"] for row in scores} == set(range(3 * trial - 3, 3 * trial))
+        asked = [row["prompt"] for row in scores if row["metric"] == "specificity" and row["k"] == 0]
+        assert len(asked) == 3 if method == "memit" else len(asked) > 3  # token by token
+
+
 def test_a_collapse_is_told_and_the_run_ends_with_its_tables(again, tmp_path):
     """Probabilities beyond the range of floating point, and steps that are far too long."""
     folder = tmp_path / "sharp"
@@ -576,7 +611,7 @@ BEFORE_ANY_JOB = {
     ),
     "case_id twice": (
         lambda e, f: spoiled(e, f, lambda c: c[3].update(case_id=100)),
-        "case_id 100 appears twice",
+        "case_id 100): its case_id appears twice",
     ),
     "another checksum": (
         lambda e, _: changed(e.config, **{"sources__tiny-facts__sha256": "0" * 64}),

@@ -41,7 +41,7 @@ def _one_line(error: ValidationError) -> str:
         "minimum": lambda: f"at least {error.validator_value}",
         "minItems": lambda: f"at least {error.validator_value} entry",
         "multipleOf": lambda: f"a multiple of {error.validator_value}",
-        "oneOf": lambda: "all, or a whole number of at least 1",
+        "oneOf": lambda: error.schema["description"],
     }.get(error.validator, lambda: error.message)()
     hint = nearest(error.instance, error.validator_value) if error.validator == "enum" else ""
     return f"config: {path}: found {error.instance!r}, expected {expected}{hint}"
@@ -76,7 +76,9 @@ def check_references(config: Mapping[str, Any]) -> None:
 
     for section in ("models", "datasets", "corpora"):
         for name, definition in config[section].items():
-            expect(f"{section}.{name}.source", definition["source"], "sources")
+            source = definition["source"]
+            for one in [source] if isinstance(source, str) else source:
+                expect(f"{section}.{name}.source", one, "sources")
     expect("collapse.source", config["collapse"]["source"], "sources")
     for section in ("models", "methods"):
         for name, definition in config[section].items():

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reedit.configuration import check_configuration, nearest
+from reedit.datasets import load_dataset
 from reedit.errors import InputError
-from reedit.facts import load_counterfact
 from reedit.files import file_sha256, visible_files
 from reedit.hyperparameters import read_hyperparameters
 
@@ -44,6 +44,7 @@ class Entry:
     protocol: str
     keep_weights: str
     misaligned: str
+    order: str
 
     @property
     def assisting(self) -> list[list[Any]]:
@@ -61,7 +62,7 @@ class Entry:
         name = f"{self.edits}x{self.trials}"
         if self.eligible:
             name += "".join(["-eligible", *(f"-{count}{choice}" for count, choice in self.assisting)])
-        return name + "-aligned" * (self.misaligned == "drop")
+        return name + "-in-order" * (self.order == "file") + "-aligned" * (self.misaligned == "drop")
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ class Experiment:
             protocol=run.get("protocol", self.config["protocol"]),
             keep_weights=run.get("keep_weights", self.config["keep_weights"]),
             misaligned=run.get("misaligned", "error"),
+            order=run.get("order", "random"),
         )
 
     def _distinct_runs(self) -> list[Run]:
@@ -178,7 +180,7 @@ class Experiment:
         for entry in self.entries:
             names += [
                 config["models"][entry.model]["source"],
-                config["datasets"][entry.dataset]["source"],
+                *self.dataset_sources(entry.dataset),
                 config["corpora"][entry.corpus]["source"],
             ]
         owners = {run.prefixes for run in self.runs.values()}
@@ -199,12 +201,18 @@ class Experiment:
             if expected and (found := file_sha256(path)) != expected:
                 raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
         for dataset in dict.fromkeys(entry.dataset for entry in self.entries):
-            facts = self.config["sources"][self.config["datasets"][dataset]["source"]]
-            if facts["kind"] == "file":
+            facts = [self.config["sources"][name] for name in self.dataset_sources(dataset)]
+            if all(source["kind"] == "file" for source in facts):
+                form, paths = self.config["datasets"][dataset]["format"], [self.found(s["path"]) for s in facts]
                 try:
-                    load_counterfact(self.found(facts["path"]))
+                    load_dataset(form, paths)
                 except InputError as error:
                     raise InputError(f"config: datasets.{dataset}: {error}") from error
+
+    def dataset_sources(self, dataset: str) -> list[str]:
+        """Names of the sources whose files make a dataset, in their order."""
+        source = self.config["datasets"][dataset]["source"]
+        return [source] if isinstance(source, str) else list(source)
 
     def local_files(self, source: str) -> list[str]:
         """The path of a source on this machine and the files in it, nothing for one that is downloaded."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from reedit.batches import by_length, halving, list_halves, padded
 from reedit.language_model import LanguageModel, wide
@@ -49,7 +50,8 @@ def likelihoods(
 
     `budget`: padded token positions per forward pass; `report` is called with the rows done so far.
     """
-    inputs, cover = covering_inputs([row.ids for row in rows])
+    # its shift leads a row: only rows that are shifted alike share what they read
+    inputs, cover = covering_inputs([(row.shift, *row.ids) for row in rows])
     members: list[list[int]] = [[] for _ in inputs]
     for index, covering in enumerate(cover):
         members[covering].append(index)
@@ -57,8 +59,11 @@ def likelihoods(
     done = 0
 
     def run(batch: list[int]) -> int:
-        ids, mask = padded([inputs[index] for index in batch], 0, model.device)
-        hidden = model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)[0]  # [b, length, d]
+        ids, mask = padded([inputs[index][1:] for index in batch], 0, model.device)
+        shifts = [inputs[index][0] for index in batch]
+        hidden = model.backbone(  # [b, length, d]
+            input_ids=ids, attention_mask=mask, position_ids=_positions(shifts, mask), use_cache=False
+        )[0]
         places, labels, owners = [], [], []
         for line, index in enumerate(batch):
             for member in members[index]:
@@ -84,6 +89,14 @@ def likelihoods(
         if report:
             report(done)
     return results
+
+
+def _positions(shifts: Sequence[int], mask: Tensor) -> Tensor | None:
+    """Positions of padded rows [rows, length] that start where their shifts say; None for the usual ones."""
+    if not any(shifts):
+        return None
+    start = torch.tensor(shifts, device=mask.device)[:, None]
+    return start + (mask.cumsum(1) - 1)  # what fills a row up stays at its last position
 
 
 @torch.no_grad()

@@ -64,7 +64,8 @@ def measure(values: np.ndarray, k: int, protocol: str, weights: np.ndarray | Non
 
     `weights` [draws, cases] says how often a case counts in each draw; the result is [draws, 8], or [8]
     without weights. NaN where a metric has no case. At k = 0 specificity accuracy is one by definition:
-    the unedited model's answers are unchanged from its own.
+    the unedited model's answers are unchanged from its own. released: without weights, specificity is rounded
+    to whole percent before the scores (design, section 5).
     """
     draws = np.ones((1, len(values))) if weights is None else weights.astype(float)
     flat = values.reshape(len(values), -1)  # [cases, 6]
@@ -75,6 +76,8 @@ def measure(values: np.ndarray, k: int, protocol: str, weights: np.ndarray | Non
     if k == 0:
         unchanged = means[:, METRICS.index("specificity"), KINDS.index("accuracy")]
         unchanged[~np.isnan(unchanged)] = 1.0
+    if weights is None and protocol == "released":
+        means[:, METRICS.index("specificity")] = means[:, METRICS.index("specificity")].round(2)
     scores = harmonic(np.swapaxes(means, 1, 2), protocol)  # [draws, kinds]
     result = np.concatenate([means.reshape(len(draws), -1), scores], axis=1)
     return result[0] if weights is None else result

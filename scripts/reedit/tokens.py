@@ -16,12 +16,14 @@ class LabelledRow:
     """One row of a batch: what the model reads and what it should say at the end of it.
 
     `labels[j]` is the token to be predicted at input position `len(ids) - len(labels) + j`;
-    `position` is that of the subject's last token, None where a row has no subject.
+    `position` is that of the subject's last token, None where a row has no subject. `shift` moves the
+    positions that a model with learned ones is told.
     """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     position: int | None = None
+    shift: int = 0
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -41,6 +43,19 @@ def joint_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, wher
             " expected a target that starts a new token"
         )
     return LabelledRow(tuple(whole[:-1]), tuple(whole[len(start) :]))
+
+
+def loose_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, where: str) -> LabelledRow:
+    """As joint_row, but the labels are what follows as many tokens as the prompt has, aligned or not.
+
+    So the published code scores pieces of words (design, section 5, ZsRE). Raises InputError, naming `where`,
+    where nothing follows.
+    """
+    whole = encode(tokenizer, f"{prompt} {target}")
+    labels = tuple(whole[len(encode(tokenizer, prompt)) :])
+    if not labels:
+        raise InputError(f"{where}: {target!r} adds no token to {prompt!r}, expected at least one")
+    return LabelledRow(tuple(whole[:-1]), labels)
 
 
 def released_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, where: str) -> LabelledRow:
