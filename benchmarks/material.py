@@ -14,8 +14,8 @@ from measuring import timed
 from torch import Tensor
 
 from reedit.algorithms import ALGORITHMS
-from reedit.edits import Edit, make_edit, misalignment
 from reedit.counterfact import load_counterfact
+from reedit.edits import Edit, make_edit, misalignment
 from reedit.facts import Fact
 from reedit.iteration import Plan, apply, compute, edited_perplexities
 from reedit.language_model import LanguageModel

@@ -1,11 +1,11 @@
-"""Other step rules for OPTIMIZATION than the published Adam: how many passes each needs, and what the scores say.
+"""Other step rules for OPTIMIZATION than the published Adam: passes that each needs, and the scores.
 
     python benchmarks/step_rules.py screen --edits 16 --passes 25
-    python benchmarks/step_rules.py run --edits 48 --rules adam-0.5 lbfgs --start zero left --passes 15 7
+    python benchmarks/step_rules.py run --edits 48 --lengths 0 0.1 0.2
 
 `screen` lets every rule work at the unedited weights and prints how far it came after so many passes. `run`
-iterates whole experiments with some of the rules and prints seconds and scores. What it found is in
-docs/performance.md; the library keeps the published rule.
+iterates with the library as it is, with Adam and with steps of a given length, and prints seconds and scores.
+What it found is in docs/performance.md.
 """
 
 import argparse
@@ -31,13 +31,12 @@ from torch import Tensor
 
 from reedit.buckets import Bucket, Tail, make_buckets
 from reedit.edits import Edit
-from reedit.iteration import Plan, edited_perplexities
+from reedit.iteration import Plan, apply, compute, edited_perplexities
 from reedit.language_model import LanguageModel
 from reedit.memory import micro_batch
 from reedit.optimization import STOP_LOSS, _pass
 from reedit.probes import make_probes
 from reedit.scoring import score
-from reedit.spread import apply_updates, compute_updates
 from reedit.states import bare_rows, states_at_subject
 
 
@@ -123,7 +122,7 @@ class LBFGS:
             weights.append(weight)
             direction = direction - weight[:, None] * change
         scale = torch.zeros_like(self.norm)
-        for step, change, inverse in self.pairs:  # that of the newest pair in use
+        for _, change, inverse in self.pairs:  # that of the newest pair in use
             found = 1 / (inverse * change.square().sum(1))
             scale = torch.where(inverse > 0, found, scale)
         none = scale == 0
@@ -160,7 +159,6 @@ RULES: dict[str, Callable[[Tensor], Rule]] = {
 class Found:
     """What one rule found for m edits."""
 
-    target: Tensor  # [m, d]
     passes: Tensor  # done by each edit, [m]
     losses: list[Tensor]  # after each pass; a finished edit keeps its last one, [m] each
     seconds: float
@@ -171,9 +169,8 @@ def optimize_with(
     edits: Sequence[Edit],
     settings: Mapping[str, Any],
     rule_of: Callable[[Tensor], Rule],
-    start: Tensor | None = None,
 ) -> Found:
-    """OPTIMIZATION as the library's, with another step rule and, for [m, d] `start`, another first delta."""
+    """OPTIMIZATION as the library's, with another step rule."""
     begin = time.perf_counter()
     layer, at_once = settings["layers"][-1], micro_batch(model, edits, settings["layers"][-1])
     hidden = states_at_subject(model, bare_rows(edits), layer, ["hidden"])["hidden"]  # [m, d]
@@ -181,15 +178,10 @@ def optimize_with(
     for first in range(0, len(edits), at_once.edits):
         span = slice(first, first + at_once.edits)
         buckets = make_buckets(model, edits[span], layer, at_once.positions)
-        parts.append(
-            _optimize_part(
-                *(model, buckets, hidden[span], settings, rule_of),
-                start[span] if start is not None else torch.zeros_like(hidden[span]),
-            )
-        )
-    deltas, passes, losses = zip(*parts, strict=True)
+        parts.append(_optimize_part(model, buckets, hidden[span], settings, rule_of))
+    passes, losses = zip(*parts, strict=True)
     both = [torch.cat(rows) for rows in zip(*losses, strict=True)]
-    return Found(hidden + torch.cat(deltas), torch.cat(passes), both, time.perf_counter() - begin)
+    return Found(torch.cat(passes), both, time.perf_counter() - begin)
 
 
 def _optimize_part(
@@ -198,14 +190,11 @@ def _optimize_part(
     hidden: Tensor,
     settings: Mapping[str, Any],
     rule_of: Callable[[Tensor], Rule],
-    start: Tensor,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
+) -> tuple[Tensor, list[Tensor]]:
     tail, norm = Tail(model, settings["layers"][-1], ["hidden"]), hidden.norm(dim=1)
     rule, radius, m = rule_of(norm), settings["clamp_norm_factor"] * norm, len(hidden)
-    if start.any():  # the KL term compares with what is said without delta
-        _, buckets = _pass(tail, buckets, torch.zeros_like(start)[:, None], torch.ones(m), 0.0, False)
-    delta = start * (radius / start.norm(dim=1).clamp(min=1e-30)).clamp(max=1.0)[:, None]
-    found, final = delta.clone(), torch.full((m,), math.inf)
+    delta = torch.zeros_like(hidden)
+    final = torch.full((m,), math.inf)
     active, passes, losses = torch.ones(m, dtype=torch.bool), torch.zeros(m, dtype=torch.long), []
     for number in range(settings["v_num_grad_steps"]):
         if active.any():
@@ -214,8 +203,7 @@ def _optimize_part(
             loss = now.nll + now.kl + settings["v_weight_decay"] * delta.norm(dim=1) / norm**2
             pull = delta / delta.norm(dim=1, keepdim=True).clamp(min=1e-30) / norm[:, None] ** 2
             gradient = now.gradient[:, 0] + settings["v_weight_decay"] * pull
-            better = active & (loss < final)  # a rule may overshoot: the best delta seen counts
-            found[better], final[better] = delta[better], loss[better]
+            final = torch.where(active, torch.minimum(final, loss), final)  # a rule may overshoot
             passes[active] += 1
             finished = active & (loss < STOP_LOSS)
             active = active & ~finished
@@ -226,7 +214,7 @@ def _optimize_part(
                 buckets = [bucket.select(active[bucket.edit]) for bucket in buckets]
                 buckets = [bucket for bucket in buckets if len(bucket.edit)]
         losses.append(final.clone())
-    return found, passes, losses
+    return passes, losses
 
 
 def screen(model: LanguageModel, chosen: argparse.Namespace) -> None:
@@ -247,30 +235,38 @@ def screen(model: LanguageModel, chosen: argparse.Namespace) -> None:
 
 
 def iterate(model: LanguageModel, chosen: argparse.Namespace) -> None:
-    """Whole runs: every rule given with the passes and the start given at its place."""
+    """Whole runs of the library: the published Adam (step length 0), or steps of a given length."""
     facts = first_facts(model, chosen.edits)
     edits = make_edits(model, facts)
     settings = read_settings()
-    layers, weight = settings["layers"], settings["mom2_update_weight"]
+    layers = settings["layers"]
     factors = small_factors(model, layers, 100)
     probes = make_probes(model, facts, {fact.case_id: list(fact.neighbors) for fact in facts}, PROTOCOL)
-    columns = ["rule", "start", "passes", "k", "passes per edit", "OPTIMIZATION, s", "ppl optimised"]
-    columns += ["ppl edited, median", "|delta p|", "efficacy", "generalization", "specificity"]
+    columns = [
+        "step length",
+        "k",
+        "steps per edit",
+        "OPTIMIZATION, s",
+        "all, s",
+        "ppl optimised",
+        "ppl edited",
+    ]
+    columns += ["efficacy", "generalization", "specificity"]
     rows = []
-    for name, begin, passes in zip(chosen.rules, chosen.start, chosen.passes, strict=True):
-        now, start, total = settings | {"v_num_grad_steps": passes}, None, 0.0
+    for length in chosen.lengths:
+        plan = Plan(ALGORITHM, settings | ({"step_length": length} if length else {}), PROTOCOL)
+        optimization = whole = 0.0
         for k in range(1, chosen.iterations + 1):
-            found = optimize_with(model, edits, now, RULES[name], start)
-            total += found.seconds
-            apply_updates(model, compute_updates(model, edits, found.target, ALGORITHM, layers, factors, weight))
-            if begin == "left":  # what SPREAD left of the way to the target
-                states = states_at_subject(model, bare_rows(edits), layers[-1], ["hidden"])["hidden"]
-                start = found.target - states
-            edited = torch.tensor(edited_perplexities(model, edits, Plan(ALGORITHM, now, PROTOCOL)))
-            optimised = found.losses[-1].exp().mean()  # KL and decay, about 0.01, included
-            said = score(model, probes, k)
-            cells = [name, begin, passes, k, f"{found.passes.double().mean():.1f}", f"{total:.0f}"]
-            cells += [f"{optimised:.3f}", f"{edited.median():.3f}", f"{(edited.mean() - optimised).abs():.3f}"]
+            begin = time.perf_counter()
+            computed = compute(model, edits, factors, plan, k)
+            apply(model, computed, k)
+            edited = torch.tensor(edited_perplexities(model, edits, plan))
+            whole += time.perf_counter() - begin
+            optimization += computed.seconds_optimization
+            found, said = computed.found, score(model, probes, k)
+            cells = [f"{length:g}" if length else "Adam", k, f"{sum(found.steps) / len(edits):.1f}"]
+            cells += [f"{optimization:.0f}", f"{whole:.0f}", f"{sum(found.ppl_target) / len(edits):.3f}"]
+            cells += [f"{edited.mean():.2f}"]
             cells += [_interval(said, metric) for metric in ("efficacy", "generalization", "specificity")]
             rows.append(cells)
             print(cells, flush=True)
@@ -297,16 +293,12 @@ def main() -> None:
     parser.add_argument("what", choices=["screen", "run"])
     parser.add_argument("--edits", type=int, default=48)
     parser.add_argument("--rules", nargs="+", choices=list(RULES), default=list(RULES))
-    parser.add_argument("--start", nargs="+", choices=["zero", "left"], help="of each rule, from k = 2 on")
-    parser.add_argument("--passes", type=int, nargs="+", default=[25], help="for `run`, of each rule")
+    parser.add_argument("--passes", type=int, default=20, help="for `screen`")
+    parser.add_argument("--lengths", type=float, nargs="+", default=[0, 0.1, 0.2], help="for `run`; 0: Adam")
     parser.add_argument("--iterations", type=int, default=3)
     chosen = parser.parse_args()
     model = load(chosen)
-    if chosen.what == "screen":
-        chosen.passes = chosen.passes[0]
-        screen(model, chosen)
-    else:
-        iterate(model, chosen)
+    {"screen": screen, "run": iterate}[chosen.what](model, chosen)
     print_machine(model.device, "float32")
 
 

@@ -56,7 +56,7 @@ def main() -> None:
     facts, known = first_facts(model, chosen.cases), read_world_facts()
     facts = [swapped(fact) if i % 2 else fact for i, fact in enumerate(facts)]
     neighbors = {f.case_id: with_neighbors(f, known, chosen.neighbors) for f in facts}
-    probes = make_probes(model, facts, neighbors, PROTOCOL)
+    probes = make_probes(model, facts, neighbors, "corrected")
     nudge(model, LAYER)
     read = min(chosen.naive_cases, len(facts))
     sampled = {facts[i * len(facts) // read].case_id for i in range(read)}

@@ -8,9 +8,9 @@ from reedit.job import job
 from reedit.language_model import LanguageModel
 from reedit.neighbors import evaluated_neighbors
 from reedit.preparation import model_revision
+from reedit.probes import make_probes
 from reedit.provenance import provenance
 from reedit.scoring import score
-from reedit.probes import make_probes
 from reedit.trials import kept_states, trial_facts
 
 if TYPE_CHECKING:

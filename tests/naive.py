@@ -251,7 +251,12 @@ def naive_optimize(
                 break
             factor = full_factor(algorithm, settings) / (10 if said else 1)  # of the next pass
         (delta.grad,) = torch.autograd.grad(loss, delta)
-        adam.step()
+        if "step_length" in settings:
+            with torch.no_grad():
+                for i, h in enumerate(hidden):
+                    delta[i] -= settings["step_length"] * h.norm() * delta.grad[i] / delta.grad[i].norm()
+        else:
+            adam.step()
         steps += 1
         with torch.no_grad():
             for d, h in zip(delta, hidden, strict=True):

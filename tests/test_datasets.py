@@ -48,7 +48,10 @@ def test_zsre_edits_in_the_first_answer_and_asks_loc_as_a_question(tmp_path: Pat
 
 FAULTS = {
     "no subject": ({"subject": None}, "field subject: expected str"),
-    "the subject is not in the question": ({"subject": "Osaka"}, "field src: expected the subject 'Osaka' once"),
+    "the subject is not in the question": (
+        {"subject": "Osaka"},
+        "field src: expected the subject 'Osaka' once",
+    ),
     "the subject is there twice": ({"src": "Is Kyoto in Kyoto?"}, "field src: expected the subject"),
     "no answer": ({"answers": []}, "field answers: holds none"),
     "an empty answer": ({"answers": [" "]}, "field answers: expected a list of non-empty strings"),

@@ -120,6 +120,27 @@ def test_hyperparameters_may_be_the_path_of_an_easyedit_file(tmp_path: Path) -> 
         experiment(tmp_path, hyperparameters={"memit": {"small": "nowhere.yaml"}})
 
 
+def test_a_method_may_change_hyperparameters_key_by_key() -> None:
+    methods = configuration()["methods"]
+    methods["memit_tight"] = {"algorithm": "memit", "hyperparameters": {"clamp_norm_factor": 0.75}}
+    made = experiment(methods=methods, runs=[entry(methods=["memit", "memit_tight"])])
+    usual, tight = (made.hyperparameters(run) for run in made.runs.values())
+    assert tight == usual | {"clamp_norm_factor": 0.75} != usual
+    methods["memit_tight"]["hyperparameters"] = {"clamp": 1}
+    with pytest.raises(InputError, match=r"methods\.memit_tight.*unknown keys \['clamp'\]"):
+        experiment(methods=methods, runs=[entry(methods=["memit_tight"])])
+
+
+def test_a_dataset_of_several_sources_uses_them_all_and_may_say_its_order() -> None:
+    datasets = {"mine": {"format": "zsre", "source": ["facts", "lines"], "order": "file"}}
+    made = experiment(datasets=datasets, runs=[entry(edits=2, trials=3)])
+    assert made.dataset_sources("mine") == ["facts", "lines"]
+    assert sorted(made.used_sources) == ["facts", "lines", "texts", "weights"]
+    assert made.entries[0].order == "file" and made.entries[0].sample == "2x3-in-order"
+    with pytest.raises(InputError, match=r"datasets\.mine\.source: unknown source 'nowhere'"):
+        experiment(datasets={"mine": {"format": "zsre", "source": ["facts", "nowhere"]}})
+
+
 def test_missing_hyperparameters_of_a_used_model_are_named() -> None:
     known = {"memit": {"smal": configuration()["hyperparameters"]["memit"]["small"]}}
     with pytest.raises(

@@ -10,8 +10,8 @@ import pytest
 from tiny import tiny_facts
 
 from reedit import parquet
-from reedit.errors import InputError
 from reedit.counterfact import load_counterfact
+from reedit.errors import InputError
 from reedit.facts import Neighbor, read_facts, write_facts
 
 RELEASED = {
@@ -251,7 +251,9 @@ def test_a_fault_in_the_released_form_names_the_case_and_the_field(fault: str, t
 def test_a_repeated_case_id_is_named(tmp_path: Path) -> None:
     cases = tiny_facts()
     cases[5]["case_id"] = cases[2]["case_id"]
-    with pytest.raises(InputError, match=rf"facts\.json: case 5 \(case_id {cases[2]['case_id']}\): its case_id appears twice"):
+    with pytest.raises(
+        InputError, match=rf"facts\.json: case 5 \(case_id {cases[2]['case_id']}\): its case_id appears twice"
+    ):
         load_counterfact(written(tmp_path, cases))
 
 
@@ -259,3 +261,12 @@ def test_a_case_without_neighbors_or_paraphrases_is_a_case(tmp_path: Path) -> No
     empty = {"paraphrase_prompts": [], "neighborhood_prompts": [], "neighborhood_samples": []}
     (fact,) = load_counterfact(written(tmp_path, [tiny_facts()[0] | empty])).facts
     assert fact.neighbors == () and fact.paraphrases == ()
+
+
+def test_a_relative_pronoun_after_a_comma_is_no_part_of_a_subject(tmp_path: Path) -> None:
+    cases = without_samples(tiny_facts())
+    template = cases[0]["requested_rewrite"]["prompt"]
+    assert template.startswith("{} ")
+    cases[0]["neighborhood_prompts"][0] = template.replace("{} ", "Javastraat, which ")
+    fact = load_counterfact(written(tmp_path, cases)).facts[0]
+    assert fact.neighbors[0].subject == "Javastraat"

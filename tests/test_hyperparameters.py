@@ -82,6 +82,7 @@ def test_rome_edits_one_layer() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"step_length": 0}, "step_length: found 0, expected more than 0"),
         ({"v_learning_rate": 1}, r"unknown keys \['v_learning_rate'\]; known: layers, v_lr"),
         ({"v_lr": "half"}, "v_lr: found 'half', expected a number"),
         ({"v_lr": True}, "v_lr: found True, expected a number"),

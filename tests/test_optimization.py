@@ -248,6 +248,27 @@ def lightened(edit: Edit) -> Edit:
     return Edit(edit.case_id, rows, edit.neighbors, edit.kl)
 
 
+@pytest.mark.parametrize("algorithm", ["memit", "pmet"])
+def test_steps_of_a_given_length_take_the_place_of_adam(
+    algorithm: str, llama: LanguageModel, tiny_dataset: list[Fact], in_fp64: Widen
+) -> None:
+    """Each moves every vector straight against its gradient, by that part of the norm of h."""
+    model, facts, settings = in_fp64(llama), tiny_dataset[:3], SETTINGS | {"step_length": 0.2}
+    naive = [
+        naive_optimize(
+            model.model,
+            naive_edit(model.tokenizer, fact, TEMPLATES, [], False, "corrected"),
+            *(LAYER, settings, algorithm),
+        )
+        for fact in facts
+    ]
+    edits = edits_of(model, facts)
+    check_against(optimize(model, edits, ALGORITHMS[algorithm], settings), naive)
+    (one,) = optimize(model, edits[:1], ALGORITHMS[algorithm], settings | {"v_num_grad_steps": 2}).delta
+    norms = [float(h.norm()) for h in naive[0].hidden]
+    assert one.norm(dim=1).tolist() == pytest.approx([0.2 * norm for norm in norms])
+
+
 def test_an_edit_whose_first_loss_is_below_the_limit_is_left_alone(
     llama: LanguageModel, tiny_dataset: list[Fact]
 ) -> None:

@@ -18,9 +18,9 @@ import yaml
 from reedit.algorithms import ALGORITHMS
 from reedit.collapse import check_collapse, read_texts
 from reedit.corpora import documents
+from reedit.counterfact import load_counterfact
 from reedit.edits import make_edit
 from reedit.errors import InputError
-from reedit.counterfact import load_counterfact
 from reedit.facts import Fact
 from reedit.iteration import Plan, apply, compute
 from reedit.language_model import LanguageModel

@@ -26,6 +26,13 @@ def test_no_prefix_is_asked_for_none_is_made(llama: LanguageModel) -> None:
     assert sample_prefixes(llama, 0, 10, 0) == []
 
 
+def test_a_list_of_lengths_gives_as_many_of_each(llama: LanguageModel) -> None:
+    """ROME's published runs use ten of 5 and ten of 10 tokens."""
+    found = sample_prefixes(llama, 10, [5, 9], 0)
+    assert len(found) == 20 and found[:10] == sample_prefixes(llama, 10, 5, 0)
+    assert sum(map(len, found[10:])) > sum(map(len, found[:10]))
+
+
 def test_the_seed_decides(llama: LanguageModel) -> None:
     assert sample_prefixes(llama, 5, 8, 1) == sample_prefixes(llama, 5, 8, 1)
     assert sample_prefixes(llama, 5, 8, 1) != sample_prefixes(llama, 5, 8, 2)

@@ -185,7 +185,7 @@ def test_released_gpt2_reads_shorter_rows_of_a_batch_at_later_positions(tiny_dat
 
 @pytest.mark.parametrize("pads_with_it", [True, False])
 def test_released_compares_zsre_with_the_end_of_text(pads_with_it: bool) -> None:
-    """Where the published code pads with that very token, it counts the label as padding: the space goes unread."""
+    """Padding with that very token, the published code counts the label as padding: the space goes unread."""
     model = tiny_model("llama")
     if not pads_with_it:
         model.tokenizer.eos_token = "Q"

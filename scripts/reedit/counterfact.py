@@ -3,11 +3,14 @@
 Design, last lines of section 4 (B.2 filter); paper, section 4.1.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from reedit.errors import InputError
 from reedit.facts import Case, Dataset, Fact, Neighbor, read_cases
+
+RELATIVE = re.compile(", (which|that|who)$")
 
 
 def load_counterfact(*paths: Path, recover: bool = False) -> Dataset:
@@ -66,6 +69,16 @@ def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:
     )
 
 
+def neighbor_subjects(cases: Sequence[Case]) -> Iterator[tuple[str, str, str | None, str | None]]:
+    """Relation and text of every neighbor, its subject by the templates, and by neighborhood_samples."""
+    templates = _templates(cases)
+    for case in cases:
+        relation = case.text("requested_rewrite.relation_id")
+        for i, text in enumerate(case.texts("neighborhood_prompts")):
+            recovered = _recovered_subject(text, templates.get(relation, []))
+            yield relation, text, recovered, _sample_subject(case, text, i)
+
+
 def _sample_subject(case: Case, text: str, index: int) -> str | None:
     """The given subject of a neighbor, None where it does not stand in the text as its sample says."""
     samples = case.get("neighborhood_samples", list)
@@ -91,13 +104,16 @@ def _templates(cases: Sequence[Case]) -> dict[str, list[str]]:
 
 
 def _recovered_subject(text: str, templates: Sequence[str]) -> str | None:
-    """The subject of a neighbor's text by the longest template that fits it, or None."""
+    """The subject of a neighbor's text by the longest template that fits it, or None.
+
+    A relative pronoun after a comma ("Antarctica, which") is part of a prompt of which the file has the rest.
+    """
     for template in templates:
         if template.count("{}") != 1:
             continue
         head, tail = template.split("{}")
         if len(text) > len(head) + len(tail) and text.startswith(head) and text.endswith(tail):
-            subject = text[len(head) : len(text) - len(tail)]
+            subject = RELATIVE.sub("", text[len(head) : len(text) - len(tail)])
             return subject if text.index(subject) == len(head) else None
     return None
 

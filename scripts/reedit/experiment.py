@@ -135,7 +135,7 @@ class Experiment:
             protocol=run.get("protocol", self.config["protocol"]),
             keep_weights=run.get("keep_weights", self.config["keep_weights"]),
             misaligned=run.get("misaligned", "error"),
-            order=run.get("order", "random"),
+            order=dataset.get("order", run.get("order", "random")),
         )
 
     def _distinct_runs(self) -> list[Run]:
@@ -165,7 +165,10 @@ class Experiment:
         value = known[model]
         if isinstance(value, str):
             value = self.found(value)
-        return read_hyperparameters(value, algorithm, where)
+        changes = self.config["methods"][run.method.name].get("hyperparameters", {})
+        if changes:
+            where += f" with methods.{run.method.name}.hyperparameters"
+        return read_hyperparameters(value, algorithm, where, changes)
 
     def found(self, path: str) -> Path:
         """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
@@ -203,7 +206,10 @@ class Experiment:
         for dataset in dict.fromkeys(entry.dataset for entry in self.entries):
             facts = [self.config["sources"][name] for name in self.dataset_sources(dataset)]
             if all(source["kind"] == "file" for source in facts):
-                form, paths = self.config["datasets"][dataset]["format"], [self.found(s["path"]) for s in facts]
+                form, paths = (
+                    self.config["datasets"][dataset]["format"],
+                    [self.found(s["path"]) for s in facts],
+                )
                 try:
                     load_dataset(form, paths)
                 except InputError as error:

@@ -34,7 +34,7 @@ class Fact:
 
 
 class Case:
-    """One case of a JSON file, with lookups that name the file, the case and the field when something is missing."""
+    """One case of a JSON file, whose lookups name the file, the case and the field at fault."""
 
     def __init__(self, where: str, value: Any) -> None:
         if not isinstance(value, dict):

@@ -20,6 +20,7 @@ USED: Mapping[str, Any] = {
     "mom2_update_weight": NUMBER,
     "mom2_adjustment": bool,
     "nll_loss_factor": NUMBER,
+    "step_length": NUMBER,  # ours, off unless given: not in EasyEdit's files
     "fact_token": str,
 }
 # what EasyEdit's files say besides; the model's layout, the corpus and the runs say it here
@@ -49,14 +50,20 @@ ACCEPTED = (
 REQUIRED = ("layers", "v_lr", "v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
 
 
-def read_hyperparameters(value: Mapping[str, Any] | Path, algorithm: str, where: str) -> dict[str, Any]:
+def read_hyperparameters(
+    value: Mapping[str, Any] | Path,
+    algorithm: str,
+    where: str,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The checked hyperparameters that the engine reads.
 
-    `value` is a mapping or the path of an EasyEdit YAML file. Raises InputError for an unknown, missing or
+    `value` is a mapping or the path of an EasyEdit YAML file; `changes` takes the place of some. Raises InputError for an unknown, missing or
     ill-typed key, naming `where` or the file.
     """
     if isinstance(value, Path):
         value, where = _read_yaml(value), str(value)
+    value = {**value, **(changes or {})}
     unknown = sorted(set(value) - set(USED) - set(ACCEPTED))
     if unknown:
         raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join([*USED, *ACCEPTED])}")
@@ -74,6 +81,8 @@ def read_hyperparameters(value: Mapping[str, Any] | Path, algorithm: str, where:
         raise InputError(f"{where}: layers: found {layers!r}, expected a non-empty list of layer numbers")
     if algorithm == "rome" and len(layers) > 1:
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
+    if used.get("step_length", 1) <= 0:
+        raise InputError(f"{where}: step_length: found {used['step_length']}, expected more than 0")
     if used["v_num_grad_steps"] < 1:
         raise InputError(f"{where}: v_num_grad_steps: found {used['v_num_grad_steps']}, expected at least 1")
     if used.get("fact_token", "subject_last") != "subject_last":

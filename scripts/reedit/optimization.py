@@ -52,7 +52,8 @@ def optimize(
     """Find delta for every edit, each as if alone (design, section 4, OPTIMIZATION, PMET, ROME).
 
     hyperparameters used: layers (the last one is l_c), v_lr, v_num_grad_steps, clamp_norm_factor,
-    v_weight_decay, kl_factor, and nll_loss_factor where the algorithm damps. `at_once`: default from
+    v_weight_decay, kl_factor, nll_loss_factor where the algorithm damps, and step_length, which replaces the
+    published Adam and its v_lr (docs/performance.md). `at_once`: default from
     free memory; `report` is called with the passes done so far, of v_num_grad_steps for every edit (an edit
     that stops has done all).
     """
@@ -116,7 +117,7 @@ def _optimize_batch(
     buckets = make_buckets(model, edits, layer, positions)
     m = len(edits)
     delta = torch.zeros_like(hidden, requires_grad=True)
-    adam = torch.optim.Adam([delta], lr=hyperparameters["v_lr"])
+    step = _step_rule(delta, norm, hyperparameters)
     found = torch.zeros_like(hidden)
     factor = hidden.new_full((m,), full)  # of each edit's NLL in this pass
     active = torch.ones(m, dtype=torch.bool, device=hidden.device)
@@ -146,8 +147,7 @@ def _optimize_batch(
         report(m * passes - remaining * (passes - number - 1))
         if not remaining:
             break
-        delta.grad = now.gradient + pull
-        adam.step()
+        step(now.gradient + pull)
         for i in active.nonzero()[:, 0].tolist():
             steps[i] += 1
         with torch.no_grad():
@@ -157,6 +157,29 @@ def _optimize_batch(
             buckets = [bucket for bucket in buckets if len(bucket.edit)]
     found = torch.where(found.isfinite().all(dim=2, keepdim=True), found, 0.0)
     return Optimized(algorithm.optimises, hidden, found, steps, ppl_initial, ppl_target)
+
+
+def _step_rule(delta: Tensor, norm: Tensor, hyperparameters: Mapping[str, Any]) -> Callable[[Tensor], None]:
+    """What moves delta [m, vectors, d], in place, by the gradient of its loss.
+
+    Adam, as published; or, with step_length, straight against the gradient by that part of the norm of h
+    [m, vectors], whatever the gradient's size.
+    """
+    if "step_length" not in hyperparameters:
+        adam = torch.optim.Adam([delta], lr=hyperparameters["v_lr"])
+
+        def adaptive(gradient: Tensor) -> None:
+            delta.grad = gradient
+            adam.step()
+
+        return adaptive
+    length = hyperparameters["step_length"] * norm[:, :, None]
+
+    def straight(gradient: Tensor) -> None:
+        size = gradient.norm(dim=2, keepdim=True).clamp(min=1e-30)
+        delta.data -= length * gradient / size
+
+    return straight
 
 
 def _pass(

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,26 +15,37 @@ TOP_K = 5
 
 
 @torch.no_grad()
-def sample_prefixes(model: LanguageModel, count: int, tokens: int, seed: int) -> list[str]:
-    """`count` templates ``"{text}. {}"``: count / 5 continuations of each starter, `tokens` tokens in all."""
+def sample_prefixes(
+    model: LanguageModel, count: int, tokens: int | Sequence[int], seed: int
+) -> list[str]:
+    """`count` templates ``"{text}. {}"``: count / 5 continuations of each starter, `tokens` tokens in all.
+
+    For a list of `tokens`, so many of each length (ROME's published runs: ten of 5 and ten of 10 tokens).
+    """
     generator = torch.Generator().manual_seed(seed)
+    lengths = [tokens] if isinstance(tokens, int) else tokens
+    return [
+        template(_continued(model, starter, length, generator))
+        for length in lengths
+        for starter in STARTERS
+        for _ in range(count // len(STARTERS))
+    ]
+
+
+def _continued(model: LanguageModel, starter: str, length: int, generator: torch.Generator) -> str:
+    """`starter` and what is sampled after it, `length` tokens in all, without special tokens."""
     forbidden = torch.tensor(sorted(set(model.tokenizer.all_special_ids)), dtype=torch.long)
-    templates = []
-    for starter in STARTERS:
-        for _ in range(count // len(STARTERS)):
-            ids = model.tokenizer(starter)["input_ids"]
-            start = len(ids) - len(model.tokenizer(starter, add_special_tokens=False)["input_ids"])
-            while len(ids) - start < tokens:
-                hidden = model.backbone(input_ids=torch.tensor([ids], device=model.device), use_cache=False)[
-                    0
-                ]
-                logits = model.head(hidden[0, -1]).float().cpu()
-                logits[forbidden] = -torch.inf
-                best = logits.topk(TOP_K)
-                drawn = torch.multinomial(best.values.softmax(0), 1, generator=generator)
-                ids.append(int(best.indices[drawn]))
-            templates.append(template(model.tokenizer.decode(ids[start:])))
-    return templates
+    ids = model.tokenizer(starter)["input_ids"]
+    start = len(ids) - len(model.tokenizer(starter, add_special_tokens=False)["input_ids"])
+    while len(ids) - start < length:
+        inputs = torch.tensor([ids], device=model.device)
+        hidden = model.backbone(input_ids=inputs, use_cache=False)[0]
+        logits = model.head(hidden[0, -1]).float().cpu()
+        logits[forbidden] = -torch.inf
+        best = logits.topk(TOP_K)
+        drawn = torch.multinomial(best.values.softmax(0), 1, generator=generator)
+        ids.append(int(best.indices[drawn]))
+    return model.tokenizer.decode(ids[start:])
 
 
 def template(text: str) -> str:

@@ -38,8 +38,8 @@ def make_probes(
     """The probes of all cases, in order; the model must be unedited.
 
     `neighbors` gives each case's evaluating neighbors. corrected: the reference of specificity is the
-    unedited model's greedy answer, as long as the neighbor's object; where the true object is not known (ZsRE),
-    that of the other metrics is its answer, too, as long as target_new. released: the dataset's objects.
+    unedited model's greedy answer, as long as the neighbor's object; where the true object is not known
+    (ZsRE), that of the other metrics is its answer, too, as long as target_new. released: the dataset's.
     """
     probes: list[Probe] = []
     for fact in facts:
@@ -110,8 +110,8 @@ def _pieces(tokenizer: PreTrainedTokenizerBase, neighbors: Sequence[Neighbor]) -
 def _left_padded(probes: Sequence[Probe]) -> list[Probe]:
     """Rows as the published code pads them: on the left, without telling the model the positions.
 
-    It matters where positions are learned (GPT-2): the rows of a batch that are shorter than the longest one are
-    read at later positions.
+    It matters where positions are learned (GPT-2): the rows of a batch that are shorter than the longest
+    one are read at later positions.
     """
     longest: dict[tuple[str, str], int] = {}
     for probe in probes:

@@ -15,8 +15,8 @@ NO_ANSWER = "<|endoftext|>"
 def load_zsre(*paths: Path) -> Dataset:
     """Read a ZsRE file, or several as one; a case_id is the position among all cases.
 
-    target_new is the first of the answers (never ``alt``); the neighbor's prompt is ``loc`` as a question, its
-    object ``loc_ans``. Raises InputError with the file, the case and the field.
+    target_new is the first of the answers (never ``alt``); the neighbor's prompt is ``loc`` as a question,
+    its object ``loc_ans``. Raises InputError with the file, the case and the field.
     """
     facts = [_fact(case, case_id) for case_id, case in enumerate(read_cases(paths))]
     return Dataset(tuple(facts), fixed_roles=False, dropped=0)
