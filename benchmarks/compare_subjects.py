@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", type=Path)
     counts: Counter[str] = Counter()
-    for relation, text, recovered, given in neighbor_subjects(read_cases([parser.parse_args().path])):
+    for relation, text, recovered, given in neighbor_subjects(read_cases(parser.parse_args().path)):
         found = kind(recovered, given)
         counts[found] += 1
         if found not in ("the same", "no template fits"):

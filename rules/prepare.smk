@@ -79,7 +79,6 @@ rule sample_split:
         settings=lambda wildcards: {
             "edits": experiment.split_entry(**wildcards).edits,
             "trials": experiment.split_entry(**wildcards).trials,
-            "order": experiment.split_entry(**wildcards).order,
             "eligible": experiment.split_entry(**wildcards).eligible,
             "assisting": experiment.split_entry(**wildcards).assisting,
             "misaligned": experiment.split_entry(**wildcards).misaligned,

@@ -18,6 +18,7 @@ with job(snakemake.log[0]) as log:
     dataset = load_dataset(settings["format"], paths, settings["recover_subjects"])
     log.info("%d facts; %d neighbors dropped, their subject unknown", len(dataset.facts), dataset.dropped)
     known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
+    known["cases"] = dataset.sizes
     write_facts(
         dataset.facts,
         Path(snakemake.output[0]),

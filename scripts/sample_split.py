@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from reedit import parquet
 from reedit.edits import misalignment
-from reedit.facts import read_facts
+from reedit.facts import by_file, read_facts
 from reedit.job import job
 from reedit.language_model import load_tokenizer
 from reedit.neighbors import by_case, is_eligible
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]) as log:
     settings = snakemake.params.settings
     facts = read_facts(Path(snakemake.input.facts))
+    listed = by_file(facts, parquet.read_provenance(snakemake.input.facts)["cases"])
     counts = {"cases": len(facts)}
     if settings["misaligned"] == "drop":
         tokenizer = load_tokenizer(snakemake.input.model)
@@ -30,7 +31,8 @@ with job(snakemake.log[0]) as log:
         facts = [fact for fact in facts if is_eligible(cases.get(fact.case_id, []), settings["assisting"])]
         counts["eligible"] = len(facts)
     log.info("candidates: %s", counts)
-    chosen = [fact.case_id for fact in facts]
-    rows = sample_split(chosen, settings["edits"], settings["trials"], settings["seed"], settings["order"])
+    chosen = {fact.case_id for fact in facts}
+    files = [[case_id for case_id in file if case_id in chosen] for file in listed]
+    rows = sample_split(files, settings["edits"], settings["trials"], settings["seed"])
     made_by = provenance(settings, snakemake.params.code, counts)
     parquet.write(rows, snakemake.output[0], "split", made_by)

@@ -10,7 +10,7 @@ from tiny import tiny_facts
 
 from reedit.datasets import load_dataset
 from reedit.errors import InputError
-from reedit.facts import read_facts, write_facts
+from reedit.facts import by_file, read_facts, write_facts
 from reedit.zsre import NO_ANSWER, load_zsre
 
 QUESTION: dict[str, Any] = {
@@ -41,7 +41,7 @@ def test_zsre_edits_in_the_first_answer_and_asks_loc_as_a_question(tmp_path: Pat
     assert fact.paraphrases == ("Where is Kyoto?",)
     (neighbor,) = fact.neighbors
     assert (neighbor.prompt, neighbor.object) == ("nq question: who wrote faust?", "Goethe")
-    assert not dataset.fixed_roles and dataset.dropped == 0
+    assert not dataset.fixed_roles and dataset.dropped == 0 and dataset.sizes == (2,)
     write_facts(dataset.facts, tmp_path / "facts.parquet", {})
     assert read_facts(tmp_path / "facts.parquet") == list(dataset.facts)
 
@@ -75,6 +75,7 @@ def test_several_files_are_one_dataset_in_their_order(tmp_path: Path) -> None:
     assert load_dataset("counterfact", parts).facts == load_dataset("counterfact", [whole]).facts
     numbered = load_dataset("zsre", [written(tmp_path, [QUESTION] * n, f"z{n}.json") for n in (2, 3)])
     assert [fact.case_id for fact in numbered.facts] == [0, 1, 2, 3, 4]
+    assert numbered.sizes == (2, 3) and by_file(numbered.facts, numbered.sizes) == [[0, 1], [2, 3, 4]]
 
 
 def test_subjects_are_recovered_by_the_templates_of_all_files(tmp_path: Path) -> None:

@@ -131,12 +131,12 @@ def test_a_method_may_change_hyperparameters_key_by_key() -> None:
         experiment(methods=methods, runs=[entry(methods=["memit_tight"])])
 
 
-def test_a_dataset_of_several_sources_uses_them_all_and_may_say_its_order() -> None:
-    datasets = {"mine": {"format": "zsre", "source": ["facts", "lines"], "order": "file"}}
-    made = experiment(datasets=datasets, runs=[entry(edits=2, trials=3)])
+def test_a_dataset_of_several_sources_uses_them_all() -> None:
+    datasets = {"mine": {"format": "zsre", "source": ["facts", "lines"]}}
+    made = experiment(datasets=datasets, runs=[entry(edits="all", trials=2)])
     assert made.dataset_sources("mine") == ["facts", "lines"]
     assert sorted(made.used_sources) == ["facts", "lines", "texts", "weights"]
-    assert made.entries[0].order == "file" and made.entries[0].sample == "2x3-in-order"
+    assert made.entries[0].sample == "allx2"
     with pytest.raises(InputError, match=r"datasets\.mine\.source: unknown source 'nowhere'"):
         experiment(datasets={"mine": {"format": "zsre", "source": ["facts", "nowhere"]}})
 

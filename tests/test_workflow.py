@@ -489,9 +489,9 @@ def test_zsre_runs_in_both_protocols_with_a_file_for_each_trial(again, tmp_path)
         (tmp_path / f"{name}.json").write_text(json.dumps(part))
         again.config["sources"][name] = {"kind": "file", "path": str(tmp_path / f"{name}.json")}
     again.config["datasets"]["questions"] = {"format": "zsre", "source": ["first", "second"]}
-    entry = {"model": "tiny", "dataset": "questions", "corpus": "lines", "edits": 3, "trials": 2}
+    entry = {"model": "tiny", "dataset": "questions", "corpus": "lines", "edits": "all", "trials": 2}
     methods = ["memit", "memit_released"]
-    again.config["runs"] = [entry | {"methods": methods, "iterations": 1, "order": "file"}]
+    again.config["runs"] = [entry | {"methods": methods, "iterations": 1}]
     outcome = again.run("tables")
     assert outcome.status == 0, outcome.output
     facts = rows(again.path("facts/questions.parquet"))

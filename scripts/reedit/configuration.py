@@ -97,7 +97,10 @@ def check_references(config: Mapping[str, Any]) -> None:
             raise InputError(
                 f"config: runs[{index}].extend_to: found {run['extend_to']}, expected at least iterations"
             )
-        if run["edits"] == "all" and run.get("trials", 1) != 1:
+        source = config["datasets"][run["dataset"]]["source"]
+        files = 1 if isinstance(source, str) else len(source)
+        if run["edits"] == "all" and run.get("trials", 1) not in (1, files):
+            expected = "1" if files == 1 else f"1 or {files}, the dataset's sources,"
             raise InputError(
-                f"config: runs[{index}].trials: found {run['trials']}, expected 1 with edits: all"
+                f"config: runs[{index}].trials: found {run['trials']}, expected {expected} with edits: all"
             )

@@ -5,6 +5,7 @@ Design, last lines of section 4 (B.2 filter); paper, section 4.1.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from reedit.errors import InputError
@@ -22,7 +23,8 @@ def load_counterfact(*paths: Path, recover: bool = False) -> Dataset:
     relation's templates tell to the one of neighborhood_samples, which the released data often gets wrong
     (design, section 5). Raises InputError with the file, the case and the field.
     """
-    cases = read_cases(paths)
+    files = [read_cases(path) for path in paths]
+    cases = list(chain.from_iterable(files))
     fixed_roles = cases[0].has("ground_truth")
     if fixed_roles:
         facts = [_released_fact(case) for case in cases]
@@ -37,7 +39,8 @@ def load_counterfact(*paths: Path, recover: bool = False) -> Dataset:
         seen.add(fact.case_id)
     listed = 0 if fixed_roles else sum(len(case.value["neighborhood_prompts"]) for case in cases)
     known = sum(len(fact.neighbors) for fact in facts)
-    return Dataset(tuple(facts), fixed_roles, 0 if fixed_roles else listed - known)
+    sizes = tuple(len(file) for file in files)
+    return Dataset(tuple(facts), sizes, fixed_roles, 0 if fixed_roles else listed - known)
 
 
 def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:

@@ -44,7 +44,6 @@ class Entry:
     protocol: str
     keep_weights: str
     misaligned: str
-    order: str
 
     @property
     def assisting(self) -> list[list[Any]]:
@@ -62,7 +61,7 @@ class Entry:
         name = f"{self.edits}x{self.trials}"
         if self.eligible:
             name += "".join(["-eligible", *(f"-{count}{choice}" for count, choice in self.assisting)])
-        return name + "-in-order" * (self.order == "file") + "-aligned" * (self.misaligned == "drop")
+        return name + "-aligned" * (self.misaligned == "drop")
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,6 @@ class Experiment:
             protocol=run.get("protocol", self.config["protocol"]),
             keep_weights=run.get("keep_weights", self.config["keep_weights"]),
             misaligned=run.get("misaligned", "error"),
-            order=dataset.get("order", run.get("order", "random")),
         )
 
     def _distinct_runs(self) -> list[Run]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -73,22 +74,20 @@ class Case:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The facts of one file, in its order."""
+    """The facts of one file or several, in their order."""
 
     facts: tuple[Fact, ...]
+    sizes: tuple[int, ...]  # cases of each file
     fixed_roles: bool  # the file itself says which neighbor assists: each case's first
     dropped: int  # neighbors whose subject could not be told from their text
 
 
-def read_cases(paths: Sequence[Path]) -> list[Case]:
-    """The cases of JSON files, one file after the other; InputError where a file holds none."""
-    cases = []
-    for path in paths:
-        values = read_json_list(path)
-        if not values:
-            raise InputError(f"{path}: holds no case, expected at least one")
-        cases += [Case(f"{path}: case {index}", value) for index, value in enumerate(values)]
-    return cases
+def read_cases(path: Path) -> list[Case]:
+    """The cases of a JSON file; InputError where it holds none."""
+    values = read_json_list(path)
+    if not values:
+        raise InputError(f"{path}: holds no case, expected at least one")
+    return [Case(f"{path}: case {index}", value) for index, value in enumerate(values)]
 
 
 def read_json_list(path: Path) -> list[Any]:
@@ -125,4 +124,12 @@ def read_facts(path: Path) -> list[Fact]:
             }
         )
         for row in parquet.read(path, "facts")
+    ]
+
+
+def by_file(facts: Sequence[Fact], sizes: Sequence[int]) -> list[list[int]]:
+    """The case_ids of each file of a dataset, whose facts follow one another; `sizes`: cases of each."""
+    stops = list(accumulate(sizes))
+    return [
+        [fact.case_id for fact in facts[stop - size : stop]] for stop, size in zip(stops, sizes, strict=True)
     ]

@@ -15,9 +15,7 @@ TOP_K = 5
 
 
 @torch.no_grad()
-def sample_prefixes(
-    model: LanguageModel, count: int, tokens: int | Sequence[int], seed: int
-) -> list[str]:
+def sample_prefixes(model: LanguageModel, count: int, tokens: int | Sequence[int], seed: int) -> list[str]:
     """`count` templates ``"{text}. {}"``: count / 5 continuations of each starter, `tokens` tokens in all.
 
     For a list of `tokens`, so many of each length (ROME's published runs: ten of 5 and ten of 10 tokens).

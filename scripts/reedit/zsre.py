@@ -3,6 +3,7 @@
 Design, last lines of section 4; paper, section 4.1.
 """
 
+from itertools import chain
 from pathlib import Path
 
 from reedit.errors import InputError
@@ -18,8 +19,9 @@ def load_zsre(*paths: Path) -> Dataset:
     target_new is the first of the answers (never ``alt``); the neighbor's prompt is ``loc`` as a question,
     its object ``loc_ans``. Raises InputError with the file, the case and the field.
     """
-    facts = [_fact(case, case_id) for case_id, case in enumerate(read_cases(paths))]
-    return Dataset(tuple(facts), fixed_roles=False, dropped=0)
+    files = [read_cases(path) for path in paths]
+    facts = [_fact(case, case_id) for case_id, case in enumerate(chain.from_iterable(files))]
+    return Dataset(tuple(facts), tuple(len(file) for file in files), fixed_roles=False, dropped=0)
 
 
 def _fact(case: Case, case_id: int) -> Fact:
