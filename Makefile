@@ -4,7 +4,7 @@
 PYTHON ?= python3
 # The package index torch comes from. Empty: PyPI, whose torch for Linux is a CUDA build of several gigabytes.
 TORCH_INDEX ?=
-# A name in experiments/, laid over config.yaml. Empty: config.yaml alone, the default experiment.
+# A name in experiments/, or several, laid over config.yaml in turn. Empty: config.yaml alone, the default.
 EXPERIMENT ?=
 CORES ?= all
 # More arguments for snakemake; in `make test`, for pytest.
@@ -13,7 +13,7 @@ ARGS ?=
 MAKEFLAGS += --no-print-directory
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 EXPERIMENT_FILE := $(EXPERIMENT:%=experiments/%.yaml)
-SNAKEMAKE := $(IN_VENV) snakemake --cores $(CORES) $(EXPERIMENT_FILE:%=--configfile %)
+SNAKEMAKE := $(IN_VENV) snakemake $(if $(EXPERIMENT),--configfile $(EXPERIMENT_FILE)) --cores $(CORES)
 MAIN_TABLES := results/tables/table[12].md
 PRINT_TABLES := for table in $(MAIN_TABLES); do [ ! -e "$$table" ] || { echo; cat "$$table"; }; done
 

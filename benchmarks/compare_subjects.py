@@ -2,7 +2,7 @@
 
     python benchmarks/compare_subjects.py random_subset_1.json > differences.tsv
 
-Prints the counts, and every difference as a line: kind, relation, text, recovered, given. See docs/subjects.md.
+Prints the counts, and every difference as a line: kind, relation, text, recovered, given (docs/subjects.md).
 """
 
 import argparse

@@ -58,8 +58,8 @@ def read_hyperparameters(
 ) -> dict[str, Any]:
     """The checked hyperparameters that the engine reads.
 
-    `value` is a mapping or the path of an EasyEdit YAML file; `changes` takes the place of some. Raises InputError for an unknown, missing or
-    ill-typed key, naming `where` or the file.
+    `value` is a mapping or the path of an EasyEdit YAML file; `changes` takes the place of some. Raises
+    InputError for an unknown, missing or ill-typed key, naming `where` or the file.
     """
     if isinstance(value, Path):
         value, where = _read_yaml(value), str(value)
