@@ -18,7 +18,7 @@ MAIN_TABLES := results/tables/table[12].md
 PRINT_TABLES := for table in $(MAIN_TABLES); do [ ! -e "$$table" ] || { echo; cat "$$table"; }; done
 
 .DEFAULT_GOAL := all
-.PHONY: help setup all report test lint clean
+.PHONY: help setup all plan report test lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
@@ -40,6 +40,9 @@ all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tab
 	    [ -n "$$(find reports/tables.pdf results/summary/runs.parquet -newer reports/report.zip 2>/dev/null)" ]; }; \
 	    then $(SNAKEMAKE) --report reports/report.zip; fi
 	@$(PRINT_TABLES); echo; ls reports/tables.pdf
+
+plan: setup $(EXPERIMENT_FILE)  ## print the jobs of an experiment, and what they take of memory, disk and time; downloads no model
+	@$(IN_VENV) PYTHONPATH=scripts python scripts/plan_experiment.py config.yaml $(EXPERIMENT_FILE)
 
 report: setup $(EXPERIMENT_FILE)  ## make reports/report.zip, Snakemake's own report, anew
 	@$(SNAKEMAKE) --report reports/report.zip

@@ -242,6 +242,12 @@ class Experiment:
             return {"source": settings["source"]}
         return {key: settings[key] for key in ("count", "tokens", "seed")}
 
+    def template_count(self, owner: str) -> int:
+        """How many prefix templates an owner has; 5 are assumed of a user's own."""
+        settings = self.prefixes(owner)
+        lengths = settings.get("tokens")
+        return settings.get("count", 5) * (len(lengths) if isinstance(lengths, list) else 1)
+
     def repository(self, model: str) -> str:
         """The repository that a model comes from; its own name in the configuration where there is none."""
         return self.config["sources"][self.config["models"][model]["source"]].get("repo", model)
