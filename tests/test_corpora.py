@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reedit.corpora import documents
+from reedit.corpora import Documents
 from reedit.errors import InputError
 
 PAGE = "<page><ns>{ns}</ns>{redirect}<revision><text>{text}</text></revision></page>"
@@ -25,8 +25,8 @@ def page(text: str, ns: int = 0, redirect: str = "") -> str:
 def test_lines_are_the_first_non_empty_ones_in_order(tmp_path: Path) -> None:
     path = tmp_path / "lines.txt"
     path.write_bytes("first\n\n  \nsécond \r\nthird\nfourth".encode())
-    assert documents(path, "lines", 3, 10) == ["first", "sécond ", "third"]
-    assert documents(path, "lines", 100, 10)[-1] == "fourth"
+    assert list(Documents(path, "lines", 3, 10)) == ["first", "sécond ", "third"]
+    assert list(Documents(path, "lines", 100, 10))[-1] == "fourth"
 
 
 def test_articles_are_plain_text_without_redirects_and_other_namespaces(tmp_path: Path) -> None:
@@ -38,12 +38,12 @@ def test_articles_are_plain_text_without_redirects_and_other_namespaces(tmp_path
         page("{{only a template}}"),
         page("Second."),
     )
-    assert documents(path, "wikipedia-dump", 10, 50) == ["A word  here.", "Second."]
-    assert documents(path, "wikipedia-dump", 1, 50) == ["A word  here."]
+    assert list(Documents(path, "wikipedia-dump", 10, 50)) == ["A word  here.", "Second."]
+    assert list(Documents(path, "wikipedia-dump", 1, 50)) == ["A word  here."]
 
 
 def test_a_long_article_is_cut_but_keeps_enough(tmp_path: Path) -> None:
-    (text,) = documents(dump(tmp_path, page("word " * 5000)), "wikipedia-dump", 1, 100)
+    (text,) = Documents(dump(tmp_path, page("word " * 5000)), "wikipedia-dump", 1, 100)
     assert 100 <= len(text.split()) < 5000
 
 
@@ -53,7 +53,7 @@ def test_an_empty_corpus_is_an_error(form: str, tmp_path: Path) -> None:
     if form == "lines":
         path.write_text("\n \n")
     with pytest.raises(InputError, match="no document"):
-        documents(path, form, 5, 5)
+        list(Documents(path, form, 5, 5))
 
 
 @pytest.mark.parametrize("form", ["lines", "wikipedia-dump"])
@@ -62,4 +62,4 @@ def test_an_unreadable_corpus_is_an_error_that_names_it(form: str, content: byte
     path = tmp_path / "corpus"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"corpus: not readable as {form}"):
-        documents(path, form, 5, 5)
+        list(Documents(path, form, 5, 5))
