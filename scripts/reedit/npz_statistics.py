@@ -1,7 +1,8 @@
 """Second moments in the .npz files of ROME, MEMIT and EasyEdit: published ones are read, ours are written.
 
 A file holds one layer: `mom2.mom2`, the sum of k k^T over all tokens, [key, key]; `mom2.count`, how many
-tokens; `sample_size`, of how many documents. It is {model}/{corpus}_stats/{module}_float32_mom2_{samples}.npz.
+tokens; `sample_size`, of how many documents. Its place is {model}/{corpus}_stats/; its name is that of the
+edited module, then _float32_mom2_, the number of documents and .npz.
 Facts from the published code: util/runningstats.py and rome/layer_stats.py of ROME.
 """
 
