@@ -1,6 +1,7 @@
 """The checked experiment that all rules ask, and what they share."""
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -56,6 +57,11 @@ def fetched(section):
     """The fetched folder of the source that a definition of `section` names, as an input function."""
     kind = section[:-1] if section != "corpora" else "corpus"
     return lambda wildcards: f"results/sources/{config[section][wildcards[kind]]['source']}"
+
+
+def any_of(names):
+    """A pattern of exactly these names; of nothing where there is none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def run_of(wildcards):

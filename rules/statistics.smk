@@ -1,16 +1,3 @@
-import re
-
-
-def any_of(names):
-    """A pattern of exactly these names; of nothing where there is none."""
-    return "|".join(map(re.escape, names)) or "(?!)"
-
-
-def texts_to_check(wildcards):
-    """The corpus of texts that released statistics are compared with the model on."""
-    return config["corpora"][wildcards.corpus]["check"]
-
-
 rule collect_moments:
     input:
         model="results/models/{model}",
@@ -41,7 +28,7 @@ rule import_moments:
     input:
         model="results/models/{model}",
         source=fetched("corpora"),
-        check=lambda wildcards: (f"results/sources/{config['corpora'][texts_to_check(wildcards)]['source']}"),
+        check=lambda wildcards: f"results/sources/{experiment.check(wildcards.corpus)['source']}",
     output:
         directory("results/moments/{model}/{corpus}"),
     log:
@@ -55,7 +42,7 @@ rule import_moments:
     threads: 8
     params:
         settings=lambda wildcards: {
-            "check": experiment.reading(texts_to_check(wildcards)),
+            "check": experiment.reading(config["corpora"][wildcards.corpus]["check"]),
             "names": [wildcards.model, experiment.repository(wildcards.model)],
             "layers": experiment.layers(wildcards.model, wildcards.corpus),
             "dtype": dtype_of(wildcards),

@@ -30,7 +30,7 @@ def test_the_models_own_moment_passes_and_others_are_refused_with_their_numbers(
         with pytest.raises(InputError) as caught:
             check_fingerprint("f.npz", wrong, sample[2], 400)
         assert str(caught.value).startswith("f.npz: not a moment of this model and layer: cosine ")
-        assert "against 400 tokens" in str(caught.value) and "expected at least 0.3 and 0.5 to 2.0" in str(
+        assert "against 400 tokens" in str(caught.value) and "expected at least 0.2 and 0.5 to 2.0" in str(
             caught.value
         )
         assert resemblance(wrong, sample[2]).cosine < 0.15

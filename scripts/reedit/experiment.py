@@ -183,7 +183,7 @@ class Experiment:
                 corpus["source"],
             ]
             if "check" in corpus:
-                names.append(config["corpora"][corpus["check"]]["source"])
+                names.append(self.check(entry.corpus)["source"])
         owners = {run.prefixes for run in self.runs.values()}
         names += [self.prefixes(owner)["source"] for owner in owners if "source" in self.prefixes(owner)]
         return list(dict.fromkeys(names))
@@ -251,6 +251,10 @@ class Experiment:
         """Names of the corpora whose moments are imported, or of those they are collected over."""
         of_all = self.config["corpora"].items()
         return [name for name, corpus in of_all if imported == (corpus["format"] == "released-statistics")]
+
+    def check(self, corpus: str) -> Mapping[str, Any]:
+        """The corpus on whose texts released statistics are compared with the model."""
+        return self.config["corpora"][self.config["corpora"][corpus]["check"]]
 
     def reading(self, corpus: str) -> dict[str, Any]:
         """How the documents of a corpus are read."""

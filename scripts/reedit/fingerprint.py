@@ -17,7 +17,7 @@ from reedit.moments import collect_moments
 from reedit.tokens import encode
 
 SAMPLE_TOKENS = 5000
-LEAST_COSINE = 0.3
+LEAST_COSINE = 0.2
 TRACE_RATIOS = (0.5, 2.0)
 
 
