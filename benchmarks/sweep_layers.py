@@ -14,7 +14,7 @@ import torch
 
 from reedit import parquet
 from reedit.algorithms import ALGORITHMS
-from reedit.corpora import documents
+from reedit.corpora import Documents
 from reedit.edits import make_edit
 from reedit.facts import read_facts
 from reedit.iteration import Plan, edited_perplexities
@@ -68,7 +68,7 @@ def main() -> None:
         for size in chosen.windows
     }
     layers = sorted({layer for window in windows.values() for layer in window})
-    texts = documents(payload(chosen.results / "sources/wikipedia-sample"), "wikipedia-dump", 106, 256)
+    texts = Documents(payload(chosen.results / "sources/wikipedia-sample"), "wikipedia-dump", 106, 256)
     moments, tokens = collect_moments(model, texts, layers, 256)
     factors = {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}
     algorithm = ALGORITHMS[chosen.algorithm]

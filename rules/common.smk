@@ -1,6 +1,7 @@
 """The checked experiment that all rules ask, and what they share."""
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -61,6 +62,11 @@ def fetched(section):
 def fetched_facts(wildcards):
     """The fetched folders of a dataset's sources."""
     return [f"results/sources/{source}" for source in experiment.dataset_sources(wildcards.dataset)]
+
+
+def any_of(names):
+    """A pattern of exactly these names; of nothing where there is none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def run_of(wildcards):

@@ -8,17 +8,62 @@ rule collect_moments:
         "results/logs/collect_moments/{model}/{corpus}.log",
     benchmark:
         "results/benchmarks/collect_moments/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=any_of(experiment.corpora(imported=False)),
     conda:
         "../envs/edit.yaml"
     threads: 8
     params:
         settings=lambda wildcards: {
-            "format": config["corpora"][wildcards.corpus]["format"],
-            "samples": config["corpora"][wildcards.corpus]["samples"],
-            "max_tokens": config["corpora"][wildcards.corpus]["max_tokens"],
+            **experiment.reading(wildcards.corpus),
             "layers": experiment.layers(wildcards.model, wildcards.corpus),
             "dtype": dtype_of(wildcards),
         },
         code=code("collect_moments"),
     script:
         "../scripts/collect_moments.py"
+
+
+rule import_moments:
+    input:
+        model="results/models/{model}",
+        source=fetched("corpora"),
+        check=lambda wildcards: f"results/sources/{experiment.check(wildcards.corpus)['source']}",
+    output:
+        directory("results/moments/{model}/{corpus}"),
+    log:
+        "results/logs/import_moments/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/import_moments/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        corpus=any_of(experiment.corpora(imported=True)),
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
+    params:
+        settings=lambda wildcards: {
+            "check": experiment.reading(config["corpora"][wildcards.corpus]["check"]),
+            "names": [wildcards.model, experiment.repository(wildcards.model)],
+            "layers": experiment.layers(wildcards.model, wildcards.corpus),
+            "dtype": dtype_of(wildcards),
+        },
+        code=code("import_moments"),
+    script:
+        "../scripts/import_moments.py"
+
+
+# Not part of `all`. The folder is laid out as ROME and EasyEdit look for it: STATS_DIR=results/exports.
+rule export_moments:
+    input:
+        model="results/models/{model}",
+        moments="results/moments/{model}/{corpus}",
+    output:
+        directory("results/exports/{model}/{corpus}_stats"),
+    log:
+        "results/logs/export_moments/{model}/{corpus}.log",
+    conda:
+        "../envs/edit.yaml"
+    params:
+        code=code("export_moments"),
+    script:
+        "../scripts/export_moments.py"

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.corpora import documents
+from reedit.corpora import fetched_documents
 from reedit.job import job
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments, write_moment
 from reedit.preparation import model_revision
-from reedit.sources import payload
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -17,10 +16,9 @@ with job(snakemake.log[0]):
     settings, folder = snakemake.params.settings, Path(snakemake.input.model)
     model = LanguageModel.load(folder, settings["dtype"])
     model.check_layers(settings["layers"])
-    size = {"samples": settings["samples"], "max_tokens": settings["max_tokens"]}
-    texts = documents(payload(Path(snakemake.input.source)), settings["format"], **size)
+    texts = fetched_documents(Path(snakemake.input.source), settings)
     moments, count = collect_moments(model, texts, settings["layers"], settings["max_tokens"])
-    metadata = {key: str(value) for key, value in (size | {"samples": len(texts)}).items()}
+    metadata = {"samples": str(texts.taken), "max_tokens": str(settings["max_tokens"])}
     metadata |= {"corpus": snakemake.wildcards.corpus, "count": str(count), "model": model_revision(folder)}
     for layer, moment in moments.items():
         write_moment(moment, Path(snakemake.output[0]) / f"{layer}.safetensors", metadata)

@@ -1,5 +1,6 @@
 """The configuration at the door: one line for the first thing that is wrong with it."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -43,8 +44,8 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
         if not isinstance(node, dict):
             return []
         found = [p for key, value in node.items() for p in unclosed(value, f"{path}.{key}")]
-        # `source` is closed by the kind it is of, in its allOf
-        is_object = "properties" in node and not path.endswith((".if", ".source"))
+        # a source is closed by its kind and a corpus by its format, in their allOf
+        is_object = "properties" in node and not path.endswith((".if", ".source", ".corpus"))
         return found + ([path] if is_object and "additionalProperties" not in node else [])
 
     assert unclosed(SCHEMA, "") == []
@@ -189,6 +190,74 @@ def test_all_edits_leave_room_for_one_trial_only() -> None:
         config["runs"][0] |= {"edits": "all", "trials": 2}
 
     assert "runs[0].trials: found 2, expected 1 with edits: all" in refused(change)
+
+
+RELEASED = {"format": "released-statistics", "source": "npz", "check": "lines"}
+NPZ = {"kind": "hub", "repo": "a/b", "repo_type": "dataset", "revision": "c" * 40, "files": ["d/e.npz"]}
+
+
+def with_released(change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], None]:
+    """A change of a configuration that has released statistics on the hub, and a corpus there."""
+
+    def prepared(config: dict[str, Any]) -> None:
+        config["sources"]["npz"] = dict(NPZ)
+        config["corpora"]["released"] = dict(RELEASED)
+        config["corpora"]["wiki"] = {"format": "hub", "source": "npz", "samples": 9, "max_tokens": 9}
+        change(config)
+
+    return prepared
+
+
+def test_corpora_of_every_format_pass() -> None:
+    config = configuration()
+    with_released(lambda _: None)(config)
+    check_configuration(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "expected"),
+    [
+        (("corpora", "wiki", "format"), "hubb", "corpora.wiki.format: found 'hubb', expected one of lines"),
+        (("corpora", "wiki", "check"), "lines", "corpora.wiki.check: unknown key"),
+        (("corpora", "wiki", "samples"), 0, "corpora.wiki.samples: found 0, expected at least 1"),
+        (("corpora", "released", "samples"), 9, "corpora.released.samples: unknown key"),
+        (("corpora", "released"), {"format": "released-statistics", "source": "npz"}, "check: missing"),
+        (("corpora", "wiki"), {"format": "hub", "source": "npz", "samples": 9}, "wiki.max_tokens: missing"),
+        (("corpora", "wiki"), {"source": "npz"}, "corpora.wiki.format: missing"),
+        (("corpora", "released", "check"), "line", "'line' is no corpus of texts (did you mean lines?)"),
+        (("corpora", "released", "check"), "released", "check: 'released' is no corpus of texts"),
+        (("sources", "npz", "files"), [], "sources.npz.files: found [], expected at least 1 entry"),
+        (("sources", "npz", "files"), ["../x"], "sources.npz.files[0]: found '../x', expected a path inside"),
+        (("sources", "npz", "files"), ["/x"], "found '/x', expected a path inside"),
+        (("sources", "npz", "files"), ["*.npz"], "found '*.npz', expected a path inside"),
+        (("sources", "npz", "sha256"), {"d/e.npz": "ab"}, "sources.npz.sha256.d/e.npz: found 'ab'"),
+        (("sources", "npz", "sha256"), {"d/f.npz": HASH}, "is not one of its files (did you mean d/e.npz?)"),
+        (("sources", "npz", "repo_type"), "space", "npz.repo_type: found 'space', expected one of model"),
+    ],
+)  # fmt: skip
+def test_a_wrong_corpus_or_hub_source_is_one_line(keys: tuple, value: Any, expected: str) -> None:
+    assert expected in refused(with_released(at(*keys, value=value)))
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_a_corpus_on_the_hub_says_which_files(kind: str) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["sources"]["npz"]["repo_type"] = kind
+        del config["sources"]["npz"]["files"]
+
+    assert "config: sources.npz.files: missing" in refused(with_released(change))
+
+
+def test_the_definitions_in_the_documentation_pass() -> None:
+    text = (REPOSITORY / "docs/statistics.md").read_text()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    assert len(blocks) > 1
+    config = configuration()
+    for block in blocks:
+        for section, definitions in block.items():
+            config[section] |= definitions
+    config["corpora"]["wikipedia-sample"] = config["corpora"]["lines"]
+    check_configuration(config, SCHEMA)
 
 
 def test_the_nearest_name_is_offered_or_the_known_ones() -> None:

@@ -170,6 +170,22 @@ def test_a_source_that_no_run_uses_need_not_be_there(tmp_path: Path) -> None:
     assert experiment(tmp_path, sources=sources).local_files("weights") == []
 
 
+def test_released_statistics_need_the_texts_that_they_are_checked_with() -> None:
+    config = configuration()
+    sources = config["sources"] | {"npz": {"kind": "folder", "path": str(Path(__file__).parent)}}
+    released = {"format": "released-statistics", "source": "npz", "check": "lines"}
+    made = experiment(
+        sources=sources,
+        corpora=config["corpora"] | {"released": released},
+        runs=[entry(corpus="released")],
+    )
+    assert {"npz", "lines"} <= set(made.used_sources)
+    assert made.corpora(imported=True) == ["released"] and made.corpora(imported=False) == ["lines"]
+    assert made.layers("small", "released") == [4, 5]
+    assert made.check("released") == config["corpora"]["lines"]
+    assert made.reading("lines") == {"format": "lines", "samples": 100, "max_tokens": 128}
+
+
 def test_layers_of_a_corpus_are_those_of_all_its_runs() -> None:
     made = experiment(runs=[entry(methods=["memit", "na_memit"]), entry(model="other")])
     assert made.layers("small", "lines") == [4, 5]

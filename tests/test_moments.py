@@ -1,5 +1,6 @@
 """Second moments against the naive average of outer products."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,47 @@ def test_the_batch_budget_and_the_order_of_texts_change_nothing(budget: int, lla
     other, other_count = collect_moments(llama, TEXTS[::-1], [2], 20, budget=budget)
     assert count == other_count
     assert (usual[2] - other[2]).norm() < 1e-6 * usual[2].norm()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4])
+def test_texts_read_in_chunks_give_the_same_moment(chunk: int, llama: LanguageModel) -> None:
+    usual, count = collect_moments(llama, TEXTS, [2], 20)
+    other, other_count = collect_moments(llama, iter(TEXTS), [2], 20, chunk=chunk)
+    assert count == other_count
+    assert (usual[2] - other[2]).norm() < 1e-6 * usual[2].norm()
+
+
+def test_no_more_texts_than_a_chunk_are_held(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []  # texts read before each forward pass
+    read = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for text in TEXTS:
+            read += 1
+            yield text
+
+    forward = llama.backbone.forward
+    monkeypatch.setattr(
+        llama.backbone, "forward", lambda **inputs: [passes.append(read), forward(**inputs)][1]
+    )
+    collect_moments(llama, texts(), [2], 20, chunk=2)
+    assert set(passes) == {2, 4}
+
+
+def test_progress_tells_the_documents_and_ends_at_the_last(
+    llama: LanguageModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "reedit"):
+        collect_moments(llama, TEXTS, [2], 20, chunk=3)
+    assert "documents for the moments: 4 of 4 (100 %)" in caplog.text
+
+
+def test_texts_without_a_token_and_more_tokens_than_the_model_reads_are_refused(llama: LanguageModel) -> None:
+    with pytest.raises(InputError, match="no token in the documents"):
+        collect_moments(llama, ["", ""], [2], 20)
+    with pytest.raises(InputError, match="max_tokens is 257, expected at most the model's 256"):
+        collect_moments(llama, TEXTS, [2], 257)
 
 
 def test_all_layers_in_one_pass_are_those_of_a_pass_each(llama: LanguageModel) -> None:

@@ -17,7 +17,7 @@ import yaml
 
 from reedit.algorithms import ALGORITHMS
 from reedit.collapse import check_collapse, read_texts
-from reedit.corpora import documents
+from reedit.corpora import Documents
 from reedit.counterfact import load_counterfact
 from reedit.edits import make_edit
 from reedit.errors import InputError
@@ -112,7 +112,7 @@ def golden() -> Iterator[Golden]:
     folder = CACHE / f"{source['sha256']}-model"
     if not folder.exists():
         prepare_model(cached("smollm2", source), folder, source)
-    texts = documents(payload(cached("lee-background", CORPUS)), "lines", 100, 128)
+    texts = Documents(payload(cached("lee-background", CORPUS)), "lines", 100, 128)
     model = LanguageModel.load(folder, device="cpu")
     moments, tokens = collect_moments(model, texts, LAYERS, 128)
     facts = list(load_counterfact(GOLDEN / "facts.json").facts)

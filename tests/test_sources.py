@@ -8,16 +8,19 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import pytest
 from configurations import SCHEMA, configuration
+from huggingface_hub.errors import GatedRepoError, HTTPError, LocalEntryNotFoundError
 
 from reedit import sources
 from reedit.configuration import check_configuration
 from reedit.errors import InputError
-from reedit.sources import fetch, file_sha256, folder_sha256, payload, visible_files
+from reedit.sources import fetch, file_sha256, folder_sha256, payload, visible_files, visible_tree
 
 CONTENT = b"some content"
 HASH = sha256(CONTENT).hexdigest()
@@ -213,6 +216,132 @@ def test_a_url_without_https_does_not_pass_the_configuration() -> None:
     config["sources"]["facts"]["url"] = "http://example.org/facts.json"
     with pytest.raises(InputError, match=r"sources\.facts\.url"):
         check_configuration(config, SCHEMA)
+
+
+SHARD = "20231101.en/train-00000-of-00041.parquet"
+HUB = {"kind": "hub", "repo": "wiki/pedia", "revision": "c" * 40, "repo_type": "dataset", "files": [SHARD]}
+
+
+class Hub:
+    """A hub of one repository: path -> content; LFS knows the sha256 of `large` files alone."""
+
+    files: dict[str, bytes]
+    large: dict[str, str]
+    asked: list[tuple]
+    error: Exception | None
+
+    def __init__(self, token: str | bool) -> None:
+        self.asked.append(("token", token))
+
+    def get_paths_info(self, repo: str, paths: list[str], revision: str, repo_type: str) -> list:
+        self.asked.append((repo, revision, repo_type))
+        found = []
+        for path in paths:
+            if path in self.files:
+                lfs = SimpleNamespace(sha256=self.large[path]) if path in self.large else None
+                found.append(SimpleNamespace(path=path, size=len(self.files[path]), lfs=lfs))
+            elif any(file.startswith(path + "/") for file in self.files):
+                found.append(SimpleNamespace(path=path))
+        return found
+
+    def hf_hub_download(self, repo: str, path: str, local_dir: Path, revision: str, repo_type: str) -> None:
+        if self.error:
+            raise self.error
+        self.asked.append((repo, revision, repo_type, path))
+        for place in (local_dir / path, local_dir / ".cache/huggingface/lock"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(self.files[path])
+
+    def snapshot_download(self, repo: str, revision: str, local_dir: Path, allow_patterns: list[str]) -> None:
+        if self.error:
+            raise self.error
+        for path, content in self.files.items():
+            if any(PurePosixPath(path).match(pattern) for pattern in allow_patterns):
+                (local_dir / path).write_bytes(content)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> type[Hub]:
+    class Own(Hub):
+        files = {SHARD: CONTENT, "20231101.en/other.parquet": b"other"}  # noqa: RUF012
+        large = {SHARD: HASH}  # noqa: RUF012
+        asked: list[tuple] = []  # noqa: RUF012
+        error = None
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Own)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    return Own
+
+
+def gated() -> Exception:
+    error = GatedRepoError.__new__(GatedRepoError)  # its own maker wants a whole answer of the server
+    error.args = ("403 Client Error\nmore",)
+    return error
+
+
+def test_only_the_files_named_are_fetched_from_the_hub_at_the_revision(place: Path, hub: type[Hub]) -> None:
+    fetch("data", HUB, place)
+    assert [path.relative_to(place) for path in visible_tree(place)] == [Path(SHARD)]
+    assert payload(place).read_bytes() == CONTENT and not (place / ".cache").exists()
+    pinned = ("wiki/pedia", "c" * 40, "dataset")
+    assert hub.asked == [("token", False), pinned, (*pinned, SHARD)]
+
+
+def test_a_file_of_the_hub_has_the_sha256_of_the_configuration_or_of_the_hub(
+    place: Path, hub: type[Hub]
+) -> None:
+    other = sha256(b"other").hexdigest()
+    refused(HUB | {"sha256": {SHARD: other}}, place, f"{SHARD}: sha256 is {HASH}, expected {other}")
+    hub.large = {SHARD: other}
+    refused(HUB, place, f"{SHARD}: sha256 is {HASH}, expected {other}")
+    fetch("data", HUB | {"sha256": {SHARD: HASH}}, place)
+    hub.large = {}
+    with pytest.raises(InputError, match=f"the hub knows no sha256 of {SHARD}"):
+        fetch("data", HUB, place)
+
+
+@pytest.mark.parametrize("name", ["20231101.en/train-00041.parquet", "20231101.en"])
+def test_a_file_that_the_hub_lacks_is_told_before_any_download(
+    name: str, place: Path, hub: type[Hub]
+) -> None:
+    refused(HUB | {"files": [SHARD, name]}, place, f"wiki/pedia has no file {name} at that revision")
+    assert len(hub.asked) == 2
+
+
+@pytest.mark.parametrize("files", [{}, {"files": [SHARD]}], ids=["model", "files"])
+def test_a_gated_repository_asks_for_the_licence_and_the_token(
+    files: dict, place: Path, hub: type[Hub]
+) -> None:
+    hub.error = gated()
+    source = {key: HUB[key] for key in ("kind", "repo", "revision")} | files
+    refused(source, place, "wiki/pedia is gated; accept its licence on the hub and set HF_TOKEN")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (LocalEntryNotFoundError("no connection\nmore"), "no connection"),
+        (HTTPError("name not known"), "name not known"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_a_hub_out_of_reach_is_one_line(error: Exception, reason: str, place: Path, hub: type[Hub]) -> None:
+    hub.error = error
+    refused(HUB, place, rf"could not fetch wiki/pedia \({reason}\)")
+
+
+def test_the_token_comes_from_the_environment_alone(
+    place: Path, hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    fetch("data", HUB, place)
+    assert hub.asked[0] == ("token", "hf_secret")
+
+
+def test_of_a_model_on_the_hub_only_weights_and_text_are_taken(place: Path, hub: type[Hub]) -> None:
+    hub.files = {"model.safetensors": b"w", "config.json": b"{}", "modeling.py": b"x", "model.bin": b"pickle"}
+    source = {key: HUB[key] for key in ("kind", "repo", "revision")}
+    assert fetched(source, place) == ["config.json", "model.safetensors"]
 
 
 def test_a_payload_is_exactly_one_visible_file(tmp_path: Path) -> None:

@@ -267,6 +267,32 @@ def test_moments_are_symmetric_and_say_what_they_were_taken_over(finished):
         assert int(metadata["max_tokens"]) == 32 and int(metadata["count"]) > 2 * 64
 
 
+def test_moments_go_out_as_npz_and_come_back_once_they_are_found_to_be_the_models(finished, again, tmp_path):
+    exports = "results/exports/tiny/lines_stats"
+    again.config["sources"]["npz"] = {"kind": "folder", "path": str(tmp_path / "npz")}
+    again.config["corpora"]["back"] = {"format": "released-statistics", "source": "npz", "check": "lines"}
+    assert again.run("--", exports).status == 0
+    shutil.copytree(again.folder / exports, tmp_path / "npz")
+    again.config["runs"][0] |= {"methods": ["memit"], "corpus": "back"}
+    outcome = again.run("--", "results/moments/tiny/back")
+    assert outcome.status == 0, outcome.output
+    assert outcome.jobs == {"fetch_source": 1, "import_moments": 1}
+    for layer in (1, 2, 3):
+        with safe_open(again.path(f"moments/tiny/back/{layer}.safetensors"), "pt") as file:
+            moment, metadata = file.get_tensor("moment"), file.metadata()
+        with safe_open(finished.path(f"moments/tiny/lines/{layer}.safetensors"), "pt") as file:
+            assert moment.allclose(file.get_tensor("moment"), rtol=3e-7, atol=0)
+            assert metadata["count"] == file.metadata()["count"]
+        assert (metadata["corpus"], metadata["samples"]) == ("back", "40")
+        assert metadata["imported_from"] == f"model.layers.{layer}.mlp.down_proj_float32_mom2_40.npz"
+        assert len(metadata["sha256"]) == 64 and "cosine" in metadata["fingerprint"]
+    names = [f"model.layers.{layer}.mlp.down_proj_float32_mom2_40.npz" for layer in (1, 2)]
+    shutil.copy(tmp_path / "npz" / names[0], tmp_path / "npz" / names[1])  # layer 1 under the name of layer 2
+    outcome = again.run("--", "results/moments/tiny/back")
+    assert outcome.status != 0 and len(outcome.errors) == 1, outcome.output
+    assert f"{names[1]}: not a moment of this model and layer: cosine" in outcome.errors[0]
+
+
 def test_the_prepared_model_loads_as_any_other(finished):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -68,8 +68,8 @@ def halving(
             torch.cuda.empty_cache()
 
 
-def list_halves(batch: list[int]) -> list[list[int]]:
-    """The halves of a batch of indices, nothing for a single one."""
+def list_halves(batch: list[Piece]) -> list[list[Piece]]:
+    """The halves of a batch of rows, or of their indices; nothing for a single one."""
     middle = len(batch) // 2
     return [batch[:middle], batch[middle:]] if middle else []
 

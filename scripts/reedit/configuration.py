@@ -79,6 +79,14 @@ def check_references(config: Mapping[str, Any]) -> None:
             source = definition["source"]
             for one in [source] if isinstance(source, str) else source:
                 expect(f"{section}.{name}.source", one, "sources")
+    for name, corpus in config["corpora"].items():
+        _check_corpus(f"corpora.{name}", corpus, config)
+    for name, source in config["sources"].items():
+        if source["kind"] == "hub":
+            for file in source.get("sha256", {}):
+                if file not in source.get("files", []):
+                    hint = nearest(file, source.get("files", []))
+                    raise InputError(f"config: sources.{name}.sha256: {file} is not one of its files{hint}")
     expect("collapse.source", config["collapse"]["source"], "sources")
     for section in ("models", "methods"):
         for name, definition in config[section].items():
@@ -104,3 +112,15 @@ def check_references(config: Mapping[str, Any]) -> None:
             raise InputError(
                 f"config: runs[{index}].trials: found {run['trials']}, expected {expected} with edits: all"
             )
+
+
+def _check_corpus(path: str, corpus: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raise InputError where a corpus on the hub names no files, or released statistics no texts."""
+    released = corpus["format"] == "released-statistics"
+    source = config["sources"][corpus["source"]]
+    if (released or corpus["format"] == "hub") and source["kind"] == "hub" and "files" not in source:
+        raise InputError(f"config: sources.{corpus['source']}.files: missing, expected by {path}")
+    texts = [name for name, other in config["corpora"].items() if other["format"] != "released-statistics"]
+    if released and corpus["check"] not in texts:
+        hint = nearest(corpus["check"], texts)
+        raise InputError(f"config: {path}.check: {corpus['check']!r} is no corpus of texts{hint}")

@@ -179,11 +179,14 @@ class Experiment:
         config = self.config
         names = [config["collapse"]["source"]]
         for entry in self.entries:
+            corpus = config["corpora"][entry.corpus]
             names += [
                 config["models"][entry.model]["source"],
                 *self.dataset_sources(entry.dataset),
-                config["corpora"][entry.corpus]["source"],
+                corpus["source"],
             ]
+            if "check" in corpus:
+                names.append(self.check(entry.corpus)["source"])
         owners = {run.prefixes for run in self.runs.values()}
         names += [self.prefixes(owner)["source"] for owner in owners if "source" in self.prefixes(owner)]
         return list(dict.fromkeys(names))
@@ -261,6 +264,19 @@ class Experiment:
         of_both = [r for r in self.runs.values() if (r.entry.model, r.entry.corpus) == (model, corpus)]
         runs = [run for run in of_both if self.needs_moments(run)]
         return sorted({layer for run in runs for layer in self.hyperparameters(run)["layers"]})
+
+    def corpora(self, imported: bool) -> list[str]:
+        """Names of the corpora whose moments are imported, or of those they are collected over."""
+        of_all = self.config["corpora"].items()
+        return [name for name, corpus in of_all if imported == (corpus["format"] == "released-statistics")]
+
+    def check(self, corpus: str) -> Mapping[str, Any]:
+        """The corpus on whose texts released statistics are compared with the model."""
+        return self.config["corpora"][self.config["corpora"][corpus]["check"]]
+
+    def reading(self, corpus: str) -> dict[str, Any]:
+        """How the documents of a corpus are read."""
+        return {key: self.config["corpora"][corpus][key] for key in ("format", "samples", "max_tokens")}
 
     def neighbors_in_file_order(self, model: str, dataset: str) -> bool:
         """Whether every assisted method of a model and dataset takes the file's first neighbors."""

@@ -44,6 +44,12 @@ def visible_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
 
 
+def visible_tree(folder: Path) -> list[Path]:
+    """The files of a folder and of all folders in it by path, without anything hidden."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in found if not any(p[0] == "." for p in path.relative_to(folder).parts)]
+
+
 def file_sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with open(path, "rb") as file:

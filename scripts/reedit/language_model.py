@@ -14,7 +14,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
@@ -31,6 +37,10 @@ class Layout:
     mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
     positions: str | None = None  # of the backbone: learned position embeddings added to the input
 
+    def module_name(self, layer: int) -> str:
+        """The edited module of a layer, by its name in the model."""
+        return f"{self.backbone}.{self.layers}.{layer}.{self.mlp_output}"
+
 
 LLAMA = Layout("model", "layers", "self_attn", "mlp.down_proj")
 LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
@@ -42,6 +52,17 @@ LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     "gptj": Layout("transformer", "h", "attn", "mlp.fc_out"),
     "gpt_neox": Layout("gpt_neox", "layers", "attention", "mlp.dense_4h_to_h"),
 }
+
+
+def _layout(kind: str) -> Layout:
+    if kind not in LAYOUTS:
+        raise InputError(f"no layout for the architecture {kind!r}; known: {', '.join(LAYOUTS)}")
+    return LAYOUTS[kind]
+
+
+def layout_of(folder: Path | str) -> Layout:
+    """The layout of a prepared model folder, whose weights are not read."""
+    return _layout(AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type)
 
 
 def wide(tensor: Tensor) -> Tensor:
@@ -80,12 +101,9 @@ class LanguageModel:
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        kind = model.config.model_type
-        if kind not in LAYOUTS:
-            raise InputError(f"no layout for the architecture {kind!r}; known: {', '.join(LAYOUTS)}")
+        self.layout = _layout(model.config.model_type)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.layout = LAYOUTS[kind]
         self._unedited: dict[int, Tensor] = {}  # layer -> W of theta_1, fp32
         self._edited: dict[int, Tensor] = {}  # layer -> W of the weights as they are now, fp32
 
@@ -141,9 +159,13 @@ class LanguageModel:
         """The attention module of a layer."""
         return self.layers[layer].get_submodule(self.layout.attention)
 
+    def module_name(self, layer: int) -> str:
+        """The edited module's own name in the model."""
+        return self.layout.module_name(layer)
+
     def parameter_name(self, layer: int) -> str:
         """The edited parameter's own name in the model's state dict."""
-        return f"{self.layout.backbone}.{self.layout.layers}.{layer}.{self.layout.mlp_output}.weight"
+        return f"{self.module_name(layer)}.weight"
 
     def check_layers(self, layers: list[int]) -> None:
         """Raise InputError if a layer does not exist or the list is not strictly increasing."""

@@ -1,7 +1,9 @@
 """Second moments E[k k^T] of the edited modules' inputs: all layers in one pass (design, section 8)."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from operator import length_hint
 from pathlib import Path
 
 import torch
@@ -19,33 +21,48 @@ from reedit.tokens import encode
 
 @torch.no_grad()
 def collect_moments(
-    model: LanguageModel, texts: Sequence[str], layers: Sequence[int], max_tokens: int, budget: int = 4096
+    model: LanguageModel,
+    texts: Iterable[str],
+    layers: Sequence[int],
+    max_tokens: int,
+    budget: int = 4096,
+    chunk: int = 1000,
 ) -> tuple[dict[int, Tensor], int]:
     """Uncentred second moments of the keys of `layers`, fp64 [key, key] each, and the token count.
 
-    Every text is cut to `max_tokens` tokens; `budget`: padded positions per forward pass.
+    Every text is cut to `max_tokens` tokens. The texts are read `chunk` at a time, and batched by length
+    within a chunk; `budget`: padded positions per forward pass.
     """
-    rows = [encode(model.tokenizer, text)[:max_tokens] for text in texts]
-    rows = [row for row in rows if row]
+    limit = model.model.config.max_position_embeddings
+    if max_tokens > limit:
+        raise InputError(f"corpora: max_tokens is {max_tokens}, expected at most the model's {limit}")
     sums: dict[int, Tensor] = {}
     modules = {str(layer): model.mlp_output(layer) for layer in layers}
-    count, total = 0, sum(len(row) for row in rows)
-    report = progress("moment tokens", total)
+    count = read = 0
+    report = progress("documents for the moments", length_hint(texts))
 
-    def keys_of(batch: list[int]) -> dict[str, Tensor]:
-        ids, mask = padded([rows[i] for i in batch], 0, model.device)
+    def keys_of(batch: list[list[int]]) -> dict[str, Tensor]:
+        ids, mask = padded(batch, 0, model.device)
         with captured(modules, {}) as seen, stopped_before(modules[str(max(layers))]):
             model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
         return {name: wide(keys[mask.bool()]) for name, keys in seen.items()}  # [tokens, key] each
 
-    for found in halving(by_length([len(row) for row in rows], budget), keys_of, list_halves):
-        for layer in layers:
-            keys = found[str(layer)]
-            if layer not in sums:
-                sums[layer] = keys.new_zeros(keys.shape[1], keys.shape[1], dtype=torch.float64)
-            add_products(keys, sums[layer])
-        count += len(keys)
-        report(count)
+    stream = iter(texts)
+    while part := list(islice(stream, chunk)):
+        rows = [row for text in part if (row := encode(model.tokenizer, text)[:max_tokens])]
+        tokens, fed = sum(map(len, rows)), 0
+        batches = [[rows[i] for i in batch] for batch in by_length([len(row) for row in rows], budget)]
+        for found in halving(batches, keys_of, list_halves):
+            for layer in layers:
+                keys = found[str(layer)]
+                if layer not in sums:
+                    sums[layer] = keys.new_zeros(keys.shape[1], keys.shape[1], dtype=torch.float64)
+                add_products(keys, sums[layer])
+            fed += len(keys)
+            report(read + len(part) * fed // tokens)
+        count, read = count + tokens, read + len(part)
+    if not count:
+        raise InputError("second moments: no token in the documents, expected at least one")
     dimension = next(iter(sums.values())).shape[0]
     logger = logging.getLogger("reedit")
     logger.info("%d tokens for %d dimensions (%.1f times)", count, dimension, count / dimension)

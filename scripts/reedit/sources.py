@@ -6,6 +6,7 @@ Nothing of what is fetched is executed or unpacked: one named member is read out
 import hashlib
 import http.client
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -17,12 +18,16 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reedit.errors import InputError
-from reedit.files import file_sha256, link_or_copy, visible_files
+from reedit.files import file_sha256, link_or_copy, visible_files, visible_tree
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 ATTEMPTS = 3
+MODEL_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 # any interpreter can take a wheel as data when pip is told whose it is
 WHEEL_TARGET = ["--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--implementation", "cp"]
 
@@ -54,7 +59,7 @@ def fetch(name: str, source: Mapping[str, Any], folder: Path) -> None:
 
 def payload(folder: Path) -> Path:
     """The single file of a fetched source, or InputError."""
-    files = visible_files(folder)
+    files = visible_tree(folder)
     if len(files) != 1:
         raise InputError(f"{folder}: holds {len(files)} files, expected exactly one; delete it and rerun")
     return files[0]
@@ -133,18 +138,47 @@ def _fetch_url(where: str, source: Mapping[str, Any], folder: Path) -> None:
 
 
 def _fetch_hub(where: str, source: Mapping[str, Any], folder: Path) -> None:
-    """A pinned revision of a hub repository: weights as safetensors and text files, nothing executable."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+    """A pinned revision of a hub repository: the files named, or else a model's weights and text files.
 
-    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-    repo = source["repo"]
+    Nothing executable is taken. A token comes from the environment alone.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HTTPError  # HTTPError: of whichever client it uses
+
+    repo, hub = source["repo"], HfApi(token=os.environ.get("HF_TOKEN") or False)
     try:
-        snapshot_download(repo, revision=source["revision"], local_dir=folder, allow_patterns=patterns)
+        if "files" in source:
+            _fetch_hub_files(where, source, folder, hub)
+        else:
+            hub.snapshot_download(
+                repo, revision=source["revision"], local_dir=folder, allow_patterns=MODEL_FILES
+            )
     except GatedRepoError as error:
         raise InputError(
             f"{where}: {repo} is gated; accept its licence on the hub and set HF_TOKEN in the environment"
         ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(f"{where}: could not fetch {repo} ({str(error).splitlines()[0]})") from error
+    except (HTTPError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{where}: could not fetch {repo} ({reason})") from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+def _fetch_hub_files(where: str, source: Mapping[str, Any], folder: Path, hub: "HfApi") -> None:
+    """The files named, each of the sha256 that the configuration gives, or else the hub at that revision."""
+    repo, names = source["repo"], source["files"]
+    pinned = {"revision": source["revision"], "repo_type": source.get("repo_type", "model")}
+    found = hub.get_paths_info(repo, names, **pinned)
+    listed = {entry.path: entry for entry in found if hasattr(entry, "size")}  # files, not folders
+    expected = {}
+    for name in names:
+        if name not in listed:
+            raise InputError(f"{where}: {repo} has no file {name} at that revision")
+        large = listed[name].lfs
+        expected[name] = source.get("sha256", {}).get(name) or (large and large.sha256)
+        if not expected[name]:
+            raise InputError(f"{where}: the hub knows no sha256 of {name}, expected one in the configuration")
+    for number, name in enumerate(names, 1):
+        size = listed[name].size / 1e6
+        logging.getLogger("reedit").info("%s: %s (%d of %d, %.0f MB)", repo, name, number, len(names), size)
+        hub.hf_hub_download(repo, name, local_dir=folder, **pinned)
+        _check(f"{where}: {name}", file_sha256(folder / name), expected[name])
