@@ -1,12 +1,13 @@
 """What an experiment takes before it is run: its jobs, and memory, disk and hours of each."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reedit import parquet
-from reedit.costs import Cost, Shape, edit_cost, filter_cost, iteration_work, moment_cost, score_cost
+from reedit.costs import GB, Cost, Shape, edit_cost, filter_cost, iteration_work, moment_cost, score_cost
 from reedit.errors import InputError
 from reedit.experiment import Experiment, Run
 
@@ -76,18 +77,36 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
     }
 
 
-def job_costs(experiment: Experiment) -> list[tuple[str, str, int, Cost]]:
-    """(model, what it works on, how many such jobs, cost of one) of every job that takes long."""
-    found: Counter[tuple[str, str, Cost]] = Counter()
+@dataclass
+class Group:
+    """Jobs of one model that cost the same: what they work on, each name once, and how many they are."""
+
+    model: str
+    cost: Cost
+    names: dict[str, None] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, *names: str) -> None:
+        self.names |= dict.fromkeys(names)
+        self.count += 1
+
+
+def job_costs(experiment: Experiment) -> list[Group]:
+    """Every job that takes long, with those that cost the same together."""
+    found: dict[tuple[str, Cost], Group] = {}
     shared: dict[tuple[str, str, str], Cost] = {}
+
+    def add(model: str, cost: Cost, *names: str) -> None:
+        found.setdefault((model, cost), Group(model, cost)).add(*names)
+
     for run in experiment.runs.values():
         entry, shape = run.entry, shape_of(experiment, run.entry.model)
         edits, iterations = edits_of(experiment, run), entry.extend_to or entry.iterations
         moments = experiment.needs_moments(run)
         settings, templates = experiment.hyperparameters(run), experiment.template_count(run.prefixes)
         edit = edit_cost(shape, settings, templates, run.method.assisting, edits, iterations, moments)
-        found[entry.model, f"{run.method.name}, {entry.dataset}", edit] += 1
-        found[entry.model, entry.dataset, score_cost(shape, edits, iterations)] += 1
+        add(entry.model, edit, run.method.name)
+        add(entry.model, score_cost(shape, edits, iterations), entry.dataset)
         if moments:
             corpus = experiment.config["corpora"][entry.corpus]
             size = corpus.get("samples", 0), corpus.get("max_tokens", 0)
@@ -96,9 +115,9 @@ def job_costs(experiment: Experiment) -> list[tuple[str, str, int, Cost]]:
         if entry.filtered:
             cost = filter_cost(shape, cases_of(experiment, entry.dataset))
             shared["filter_neighbors", entry.model, entry.dataset] = cost
-    for (_, model, what), cost in shared.items():
-        found[model, what, cost] += 1
-    return [(model, what, count, cost) for (model, what, cost), count in found.items()]
+    for (_, model, name), cost in shared.items():
+        add(model, cost, name)
+    return sorted(found.values(), key=lambda group: (group.model, group.cost.rule))
 
 
 def calibrated(experiment: Experiment, results: Path) -> list[Device]:
@@ -128,49 +147,39 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
 def plan_lines(experiment: Experiment, results: Path) -> list[str]:
     """The plan as Markdown: jobs of each rule, then what those take that take long."""
     devices = [*GPUS, *calibrated(experiment, results)]
-    counts = job_counts(experiment)
-    lines = ["Jobs: " + ", ".join(f"{count} {rule}" for rule, count in counts.items() if count) + "."]
-    lines += ["and those that make tables, figures and the PDF.", ""]
-    names = [device.name for device in devices]
-    head = ["model", "rule", "of", "jobs", "GPU, GB", "memory, GB", "disk, GB", *(f"h, {n}" for n in names)]
-    rows, costs = [], job_costs(experiment)
-    for model, what, count, cost in sorted(costs, key=lambda row: (row[0], row[3].rule)):
-        hours = [
-            f"{device.hours(cost):.2f}" if cost.gpu <= device.memory else "too large" for device in devices
-        ]
+    counts = ", ".join(f"{count} {rule}" for rule, count in job_counts(experiment).items() if count)
+    head = ["model", "rule", "of", "jobs", "GPU, GB", "memory, GB", "disk, GB"]
+    head += [f"h, {device.name}" for device in devices]
+    rows, groups = [], job_costs(experiment)
+    for group in groups:
+        cost, names = group.cost, textwrap.shorten(", ".join(group.names), 48, placeholder=", ...")
+        fits = [device.hours(cost) if cost.gpu <= device.memory else None for device in devices]
         sizes = [f"{value:.1f}" for value in (cost.gpu, cost.host, cost.disk)]
-        rows.append([model, cost.rule, what, str(count), *sizes, *hours])
-    disk = sum(count * cost.disk for _, _, count, cost in costs)
-    total = [f"{sum(count * device.hours(cost) for _, _, count, cost in costs):.1f}" for device in devices]
-    rows.append(["all", "", "", str(sum(count for _, _, count, _ in costs)), "", "", f"{disk:.1f}", *total])
-    lines += table(head, rows)
-    weights = sum(
-        2 * shape_of(experiment, model).parameters * 4 / 1e9
-        for model in {run.entry.model for run in experiment.runs.values()}
-    )
-    lines += [
-        "",
-        f"Beside these, {weights:.0f} GB of disk for the models, as fetched and as prepared, in fp32.",
-    ]
-    lines += [
-        "Hours and memory are of one such job, the last line of all; every k that a run may make is counted."
+        hours = ["too large" if value is None else f"{value:.2f}" for value in fits]
+        rows.append([group.model, cost.rule, names, str(group.count), *sizes, *hours])
+    disk = sum(group.count * group.cost.disk for group in groups)
+    hours = [sum(group.count * device.hours(group.cost) for group in groups) for device in devices]
+    rows.append(["all", "", "", "", "", "", f"{disk:.1f}", *(f"{value:.1f}" for value in hours)])
+    models = dict.fromkeys(run.entry.model for run in experiment.runs.values())
+    weights = sum(2 * shape_of(experiment, model).parameters * 4 / GB for model in models)
+    notes = [
+        "Per job; the last line is of all. Every pass and every k that a run may make is counted: a limit.",
+        f"Beside this disk space, {weights:.0f} GB for the models, as fetched and as prepared.",
     ]
     for device in devices:
-        how = (
-            "as finished runs here sustained" if device.measured else "half of the peak, assumed (ROME: 15 %)"
-        )
-        lines.append(f"{device.name}: {device.speed / 1e12:.3g} TFLOP/s in fp32, {how}.")
-    return lines
+        how = "as finished runs here sustained" if device.measured else "half of it assumed (ROME: 15 %)"
+        notes.append(f"{device.name}: {device.speed / 1e12:.3g} TFLOP/s in fp32, {how}.")
+    return [f"Jobs: {counts}; then tables and figures.", "", *table(head, rows), "", *notes]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Aligned Markdown; the first three columns are text."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [
-        " | ".join(
+    lines = []
+    for row in [head, ["-" * width for width in widths], *rows]:
+        cells = [
             cell.ljust(w) if i < 3 else cell.rjust(w)
             for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [head, ["-" * width for width in widths], *rows]
-    ]
-    return [f"| {line} |" for line in lines]
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
