@@ -11,7 +11,7 @@
     results/moments/{model}/{corpus}/{layer}.safetensors
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
     results/scores/{run}.parquet, results/collapse/{run}.parquet
-    results/summary/{runs,table1,table2}.parquet
+    results/summary/runs.parquet, results/summary/table{n}.parquet
     results/tables/table{n}.{tex,csv,md}, results/figures/{figure}.{pdf,png}
     reports/tables.pdf
 """

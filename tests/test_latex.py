@@ -12,7 +12,8 @@ from made_runs import experiment
 from reedit import figures, latex
 from reedit.document import document
 from reedit.errors import InputError
-from reedit.summary import assisted_rows, iterative_rows
+from reedit.selection import methods_of
+from reedit.summary import Samples, table_rows
 from reedit.tables import table_tex
 from reedit.typeset import KNOWN, SPECIALS, SYMBOLS, escape
 

@@ -7,9 +7,11 @@ import pytest
 from made_runs import experiment, score, write_run
 
 from reedit import parquet
+from reedit.catalog import TABLES
 from reedit.errors import InputError
 from reedit.measures import case_means, harmonic, intervals
-from reedit.summary import assisted_rows, iterative_rows, run_rows
+from reedit.selection import methods_of
+from reedit.summary import Samples, run_rows, table_rows
 
 RUN = {
     "entry": 0,
@@ -37,6 +39,11 @@ def two_cases(k=1):
 
 def rows_of(folder, scores, protocol="corrected", collapse=(), iterations=({},), edits=2):
     return run_rows(RUN, *write_run(folder, scores, collapse, iterations), protocol, edits)
+
+
+def table(number, runs, paths):
+    """The rows of a table of these runs."""
+    return table_rows(TABLES[number].lines(methods_of(runs)), Samples(paths, seed=0))
 
 
 def shown(rows):
@@ -128,7 +135,7 @@ def test_table_1_shows_the_first_and_the_selected_iteration_of_each_method(tmp_p
         {"method": "memit", "delta_p": [100.0, 0.5, 0.1]},
         {"method": "pmet", "delta_p": [0.9, 0.5]},
     ]
-    rows = iterative_rows(*experiment(tmp_path, methods), seed=0)
+    rows = table("1", *experiment(tmp_path, methods))
     assert briefly(rows) == [
         ("unedited", 0, "unedited"),
         ("rome", 1, "first"),
@@ -151,7 +158,7 @@ def test_table_1_takes_mixed_entries_only_where_a_dataset_has_no_other(tmp_path)
             {"method": "na_memit", "dataset": "other", "delta_p": [0.5], "entry": 2, "assisted": True},
         ],
     )
-    assert [entry[2:5] for entry in shown(iterative_rows(runs, paths, seed=0))] == [
+    assert [entry[2:5] for entry in shown(table("1", runs, paths))] == [
         ("worldfacts", "unedited", 0),
         ("worldfacts", "memit", 1),
         ("other", "unedited", 0),
@@ -175,7 +182,7 @@ def test_table_2_puts_each_method_beside_its_assisted_counterparts(tmp_path):
             {"method": "na_rome", "delta_p": [0.5], **assisted},
         ],
     )
-    assert briefly(assisted_rows(runs, paths, seed=0)) == [
+    assert briefly(table("2", runs, paths)) == [
         ("unedited", 0, "unedited"),
         ("memit", 2, "selected"),
         ("na_memit", 3, "selected"),
@@ -189,7 +196,7 @@ def test_table_2_puts_each_method_beside_its_assisted_counterparts(tmp_path):
 
 
 def test_table_2_without_assisted_runs_is_empty(tmp_path):
-    assert assisted_rows(*experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}]), seed=0) == []
+    assert table("2", *experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}])) == []
 
 
 def test_two_protocols_do_not_share_the_unedited_row(tmp_path):
@@ -198,7 +205,7 @@ def test_two_protocols_do_not_share_the_unedited_row(tmp_path):
         {"method": "pmet", "delta_p": [0.5]},
         {"method": "memit_released", "algorithm": "memit", "protocol": "released", "delta_p": [0.5]},
     ]
-    rows = iterative_rows(*experiment(tmp_path, methods), seed=0)
+    rows = table("1", *experiment(tmp_path, methods))
     unedited = [row["protocol"] for row in rows if row["k"] == 0 and row["measure"] == "me_ppl"]
     assert unedited == ["corrected", "released"]
 
@@ -209,7 +216,7 @@ def test_k_is_chosen_on_the_means_over_trials(tmp_path):
         {"method": "memit", "delta_p": [9.0, 1.5], "trial": 2},
     ]
     runs, paths = experiment(tmp_path, methods)
-    rows = iterative_rows(runs, paths, seed=0)
+    rows = table("1", runs, paths)
     # means 4.75, 0.8; beyond k = 2 there is one trial only
     assert briefly(rows)[1:] == [("memit", 1, "first"), ("memit", 2, "selected")]
     assert cell(rows, "delta_p", 2)["mean"] == pytest.approx(0.8)
@@ -219,12 +226,12 @@ def test_k_is_chosen_on_the_means_over_trials(tmp_path):
 def test_spread_needs_two_trials_and_finite_values(tmp_path):
     methods = [{"method": "memit", "delta_p": [value], "trial": t} for t, value in [(1, math.inf), (2, 5.0)]]
     runs, paths = experiment(tmp_path, methods)
-    rows = iterative_rows(runs, paths, seed=0)
+    rows = table("1", runs, paths)
     values = [row["efficacy_accuracy"] for row in runs if row["k"] == 1]
     assert cell(rows, "efficacy_accuracy", 1)["spread"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
     assert cell(rows, "delta_p", 1)["mean"] == math.inf
     assert cell(rows, "delta_p", 1)["spread"] is None
-    alone = iterative_rows([row for row in runs if row["trial"] == 1], paths, seed=0)
+    alone = table("1", [row for row in runs if row["trial"] == 1], paths)
     assert cell(alone, "efficacy_accuracy", 1)["spread"] is None
     assert cell(alone, "efficacy_accuracy", 1)["low"] < cell(alone, "efficacy_accuracy", 1)["high"]
     assert cell(alone, "me_ppl", 1)["low"] is None
@@ -254,4 +261,4 @@ def test_intervals_have_the_width_of_a_binomial_share_and_follow_the_seed(tmp_pa
 def test_a_score_file_that_is_not_given_is_an_input_error(tmp_path):
     runs, _ = experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}])
     with pytest.raises(InputError, match="memit/trial1: no score file"):
-        iterative_rows(runs, {}, seed=0)
+        table("1", runs, {})

@@ -10,7 +10,8 @@ from made_runs import experiment
 
 from reedit import parquet
 from reedit.errors import InputError
-from reedit.summary import assisted_rows, iterative_rows
+from reedit.selection import methods_of
+from reedit.summary import Samples, table_rows
 from reedit.tables import table_csv, table_md, table_tex
 from reedit.typeset import escape, half_up, percent, perplexity, render
 
