@@ -125,9 +125,7 @@ def lines_of(number, methods):
 
 def reported_lines(number, *columns):
     keys = ("model", "dataset", "algorithm", "k", *columns)
-    return {
-        tuple(line[key] for key in keys) for line in reported(number) if line["algorithm"] != "unedited"
-    }
+    return {tuple(line[key] for key in keys) for line in reported(number) if line["algorithm"] != "unedited"}
 
 
 def without_role(lines):

@@ -10,7 +10,7 @@ from reedit import parquet
 from reedit.catalog import TABLES
 from reedit.errors import InputError
 from reedit.measures import case_means, harmonic, intervals
-from reedit.selection import methods_of
+from reedit.selection import methods_of, never_stopped
 from reedit.summary import Samples, run_rows, table_rows
 
 RUN = {
@@ -166,33 +166,129 @@ def test_table_1_takes_mixed_entries_only_where_a_dataset_has_no_other(tmp_path)
     ]
 
 
-def test_table_2_puts_each_method_beside_its_assisted_counterparts(tmp_path):
-    assisted = {"assisted": True, "entry": 1}
-    runs, paths = experiment(
-        tmp_path,
-        [
-            {"method": "rome", "delta_p": [9.0]},
-            {"method": "memit", "delta_p": [9.0, 0.5], "entry": 1},
-            {"method": "pmet", "delta_p": [9.0, 0.5], "entry": 1},
-            {"method": "memit_large", "algorithm": "memit", "delta_p": [9.0, 0.5], "entry": 1},
-            {"method": "na_pmet", "delta_p": [9.0, 9.0], **assisted},
-            {"method": "na_memit_large", "algorithm": "memit", "delta_p": [0.5], **assisted},
-            {"method": "na_memit", "delta_p": [9.0, 5.0, 1.0], **assisted},
-            {"method": "nap_memit", "delta_p": [0.5], **assisted},
-            {"method": "na_rome", "delta_p": [0.5], **assisted},
-        ],
-    )
-    assert briefly(table("2", runs, paths)) == [
+ASSISTED = [
+    {"method": "rome", "delta_p": [9.0]},
+    {"method": "memit", "delta_p": [9.0, 0.5], "entry": 1},
+    {"method": "pmet", "delta_p": [9.0, 0.5], "entry": 1},
+    {"method": "memit_large", "algorithm": "memit", "delta_p": [9.0, 0.5], "entry": 1},
+    {"method": "nap_memit", "delta_p": [0.5], "entry": 1, "assisted": True, "prefixed": True},
+    {"method": "na_pmet", "delta_p": [9.0, 9.0], "entry": 1, "assisted": True},
+    {"method": "na_memit_large", "algorithm": "memit", "delta_p": [0.5], "entry": 1, "assisted": True},
+    {"method": "na_memit", "delta_p": [9.0, 5.0, 1.0], "entry": 1, "assisted": True},
+    {"method": "na_rome", "delta_p": [0.5], "entry": 1, "assisted": True},
+]
+
+
+def test_table_2_puts_each_method_beside_its_assisted_counterparts_without_a_prefix(tmp_path):
+    assert briefly(table("2", *experiment(tmp_path, ASSISTED))) == [
         ("unedited", 0, "unedited"),
         ("memit", 2, "selected"),
         ("na_memit", 3, "selected"),
-        ("nap_memit", 1, "selected"),
         ("pmet", 2, "selected"),
         ("na_pmet", 2, "last"),
         ("memit_large", 2, "selected"),
         ("na_memit_large", 1, "selected"),
         ("na_rome", 1, "selected"),
     ]
+
+
+def test_table_3_adds_the_forms_with_a_prefix_behind_those_without(tmp_path):
+    found = briefly(table("3", *experiment(tmp_path, ASSISTED)))
+    assert found[:5] == [
+        ("unedited", 0, "unedited"),
+        ("memit", 2, "selected"),
+        ("na_memit", 3, "selected"),
+        ("nap_memit", 1, "selected"),
+        ("pmet", 2, "selected"),
+    ]
+
+
+def test_methods_that_only_have_a_form_with_a_prefix_are_for_tables_3_and_9(tmp_path):
+    runs, paths = experiment(
+        tmp_path,
+        [
+            {"method": "memit", "delta_p": [9.0, 0.5]},
+            {"method": "nap_memit", "delta_p": [0.5], "assisted": True, "prefixed": True},
+            {"method": "pmet", "dataset": "other", "delta_p": [0.5], "entry": 1},
+            {"method": "na_pmet", "dataset": "other", "delta_p": [0.5], "entry": 1, "assisted": True},
+        ],
+    )
+    methods = {number: {row["method"] for row in table(number, runs, paths)} for number in "2389"}
+    assert methods["3"] == methods["9"] == {"unedited", "memit", "nap_memit"}
+    assert methods["2"] == methods["8"] == {"unedited", "pmet", "na_pmet"}
+
+
+def test_full_tables_show_every_k_in_order_with_its_role(tmp_path):
+    methods = [
+        {"method": "rome", "delta_p": [9.0, 9.0, 9.0]},
+        {"method": "memit", "delta_p": [9.0, 0.5, 0.1]},
+    ]
+    assert briefly(table("6", *experiment(tmp_path, methods))) == [
+        ("unedited", 0, "unedited"),
+        ("rome", 1, "first"),
+        ("rome", 2, "iteration"),
+        ("rome", 3, "last"),
+        ("memit", 1, "first"),
+        ("memit", 2, "selected"),
+        ("memit", 3, "iteration"),
+    ]
+
+
+def test_datasets_of_zsre_format_have_their_own_table(tmp_path):
+    methods = [
+        {"method": "memit", "delta_p": [0.5]},
+        {"method": "memit", "dataset": "zsre", "format": "zsre", "delta_p": [0.5]},
+    ]
+    runs, paths = experiment(tmp_path, methods)
+    datasets = {number: {row["dataset"] for row in table(number, runs, paths)} for number in "1467"}
+    assert datasets["1"] == datasets["6"] == {"worldfacts"} and datasets["7"] == {"zsre"}
+    assert datasets["4"] == {"worldfacts", "zsre"}
+
+
+def test_table_4_has_the_k_of_each_rule_and_only_methods_that_meet_the_proposed_one(tmp_path):
+    methods = [
+        {"method": "rome", "delta_p": [9.0, 5.0, 7.0]},
+        {"method": "memit", "delta_p": [3.0, 4.0, 0.5, 0.2], "delta_p2": [9.0, 9.0, 9.0, 0.1]},
+        {"method": "pmet", "delta_p": [3.0, 0.5, 0.4], "delta_p2": [9.0, 0.9, 0.9]},
+        {"method": "memit", "dataset": "other", "delta_p": [3.0, 0.5, 0.4], "delta_p2": [9.0, 9.0, 9.0]},
+    ]
+    runs, paths = experiment(tmp_path, methods)
+    assert briefly(table("4", runs, paths)) == [
+        ("memit", 1, "monotonic"),
+        ("memit", 3, "proposed"),
+        ("memit", 4, "small_change"),
+        ("pmet", 2, "proposed"),  # small change agrees, monotonic decrease never stops
+        ("memit", 2, "proposed"),
+    ]
+    assert briefly(table("10", runs, paths))[:5] == [
+        ("unedited", 0, "unedited"),
+        ("memit", 1, "monotonic"),
+        ("memit", 2, "iteration"),
+        ("memit", 3, "proposed"),
+        ("memit", 4, "small_change"),
+    ]
+    assert [method.method for method in never_stopped(methods_of(runs))] == ["rome"]
+
+
+def test_the_unedited_model_shows_what_the_first_iteration_starts_from(tmp_path):
+    methods = [{"method": "rome", "delta_p": [9.0]}, {"method": "memit", "delta_p": [9.0, 0.5]}]
+    runs, paths = experiment(tmp_path, methods)
+    next(row for row in runs if row["method"] == "rome" and row["k"] == 1)["ppl_initial"] = 7.0
+    rows = table("6", runs, paths)
+    assert cell(rows, "ppl_initial")["mean"] == 4e4  # not ROME's, which is measured between edits
+    assert cell(rows, "ppl_target")["mean"] is None
+
+
+@pytest.mark.parametrize(
+    ("perplexities", "collapsed"),
+    [((30.0, 299.0), False), ((30.0, 301.0), True), ((30.0, math.inf), True), ((None, math.nan), True)],
+)
+def test_a_model_has_collapsed_above_ten_times_the_unedited_perplexity(tmp_path, perplexities, collapsed):
+    runs, paths = experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}])
+    for row, value in zip(runs, perplexities, strict=True):
+        row["me_ppl"] = value
+    rows = table("1", runs, paths)
+    assert [cell(rows, "me_ppl", row)["collapsed"] for row in (0, 1)] == [False, collapsed]
 
 
 def test_table_2_without_assisted_runs_is_empty(tmp_path):
