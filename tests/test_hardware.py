@@ -72,7 +72,7 @@ def test_the_table_names_a_model_and_a_method_once_and_escapes_them(tmp_path):
     )
     tex = hardware_tex(rows, TEMPLATES, ["50%"], {"m": "M_1"})
     first, second = [text for text in tex.splitlines() if "1.50" in text]
-    assert first == r"M\_1 & NA\_MEMIT & a & NVIDIA A100-SXM4-80GB & 1.50 & 1:06:40 & 1 & 8 \\"
+    assert first == r"M\_1 & NA\_MEMIT & a & NVIDIA A100-SXM4-80GB & 1.50 & 1:06:40 & 1 & 8 \\*"
     assert second.startswith(" &  & b & NVIDIA") and r"50\%" in tex
     assert " 1:06:40 |" in hardware_md(rows, ["a note"])
     found = list(csv.DictReader(io.StringIO(hardware_csv(rows))))

@@ -83,7 +83,8 @@ def hardware_md(
 ) -> str:
     """The table as Markdown."""
     title = [f"Table {HARDWARE}: {HARDWARE_TITLE}", ""]
-    shown = aligned([HEAD, *(line for _, line in _lines(rows, labels or {}))]) if rows else [MISSING]
+    grid = [HEAD, *(line for _, line in _lines(rows, labels or {}))]
+    shown = aligned(grid, left=4) if rows else [MISSING]
     return "\n".join([*title, *shown, "", *bullets(notes), ""])
 
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 WIDTH = 138  # columns of a terminal that notes stay within
 
 
-def aligned(grid: Sequence[Sequence[str]]) -> list[str]:
-    """The grid as a Markdown table, the first two columns to the left, the others to the right."""
+def aligned(grid: Sequence[Sequence[str]], left: int = 2) -> list[str]:
+    """The grid as a Markdown table, the first `left` columns to the left, the others to the right."""
     cells = [[plain(cell).replace("|", "\\|") for cell in row] for row in grid]
     widths = [max(2, *map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
-        padded = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        padded += [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        padded = [cell.ljust(width) for cell, width in zip(row[:left], widths[:left], strict=True)]
+        padded += [cell.rjust(width) for cell, width in zip(row[left:], widths[left:], strict=True)]
         lines.append(f"| {' | '.join(padded)} |")
-    rules = ["-" * width for width in widths[:2]] + ["-" * (width - 1) + ":" for width in widths[2:]]
+    rules = ["-" * width for width in widths[:left]] + ["-" * (width - 1) + ":" for width in widths[left:]]
     return [lines[0], f"| {' | '.join(rules)} |", *lines[1:]]
 
 
