@@ -36,7 +36,7 @@ STOPPED = ("proposed", "monotonic", "small_change")
 class PaperTable:
     """One table: `methods` of the experiment, `at` which k of each, and the `columns` (measures) printed."""
 
-    title: str
+    title: str  # plain words, also read as reStructuredText by the report
     missing: str  # said where the experiment has nothing to show
     methods: Callable[[Sequence[Method]], list[Method]]
     at: Callable[[Method], Mapping[int, str]]
@@ -79,7 +79,7 @@ TABLES: Mapping[str, PaperTable] = {
         edits=True,
     ),
     "3": PaperTable(
-        title="Assisting neighbors without (NA_) and with a prefix (NAP_), where the criterion stops.",
+        title="Neighbors that assist without and with a prefix, where the criterion stops.",
         missing=NO_ASSISTED.format(" with prefixed neighbors"),
         methods=prefixed,
         at=at_selected,
@@ -123,7 +123,7 @@ TABLES: Mapping[str, PaperTable] = {
         edits=True,
     ),
     "9": PaperTable(
-        title="Assisting neighbors without (NA_) and with a prefix (NAP_): every iteration.",
+        title="Neighbors that assist without and with a prefix: every iteration.",
         missing=NO_ASSISTED.format(" with prefixed neighbors"),
         methods=prefixed,
         at=at_every,
