@@ -280,6 +280,14 @@ def test_full_tables_break_between_methods_and_name_the_model_again():
     assert [row.partition("&")[0].strip() for row in body(table_tex(many, "6", TEMPLATES))] == ["m", "d", "m"]
 
 
+def test_a_block_of_a_short_table_stays_on_one_page_unless_it_is_too_long_for_one():
+    for methods, breaks in ((3, 0), (40, 39)):
+        rows = [row for n in range(methods) for row in line(n, f"memit{n}", 1, "last")]
+        printed = [text for text in table_tex(rows, "1", TEMPLATES).splitlines() if "& MEMIT" in text]
+        assert sum(text.endswith(r"\\") for text in printed[:-1]) == breaks
+        assert printed[-1].endswith(r"\\")
+
+
 def test_only_the_lines_that_are_compared_can_be_bold():
     means = {"efficacy_accuracy": 0.9}
     rows = line(0, "memit", 1, "first") + line(1, "memit", 2, "selected", {"efficacy_accuracy": 0.6})

@@ -29,6 +29,7 @@ LEGEND = {
     "dagger": "† the criterion abs Δp <= 1 was not met: the last iteration.",
     "infinite": "inf, NaN: beyond the range of floating point, the model has collapsed.",
 }
+PAGE = 30  # lines of a block that stay on one page in a table of selected k
 
 Row = Mapping[str, Any]
 Labels = Mapping[str, str]
@@ -140,25 +141,32 @@ def _panel(
     printed = []
     for block in panel.blocks:
         lines = [line for group in block for row in group for line in row if line]
+        protocols = layout.protocol_count(lines)
         parts = name_parts(lines[0], labels, table.edits)[: 1 if table.side_by_side else None]
         column = iter(names(parts, [len(group) for group in block], again=table.every_k))
-        protocols = layout.protocol_count(lines)
+        breaks = table.every_k or len(lines) > PAGE
         groups = []
-        for group in block:
+        for number, group in enumerate(block, start=1):
             algos = [algo(next(line for line in row if line), protocols, labels) for row in group]
-            groups.append(
-                [
-                    {
-                        "name": next(column),
-                        "algo": name if place == 0 or name != algos[place - 1] else "",
-                        "unedited": all(line is None or line.role == "unedited" for line in row),
-                        "cells": _cells(row, table, strong, intervals),
-                    }
-                    for place, (name, row) in enumerate(zip(algos, group, strict=True))
-                ]
-            )
+            printed_group = [
+                {
+                    "name": next(column),
+                    "algo": "" if name == before else name,  # named once
+                    "cells": _cells(row, table, strong, intervals),
+                    "ends": False,
+                }
+                for before, name, row in zip(["", *algos], algos, group, strict=False)
+            ]
+            # a page may end here, but not below the unedited model, which heads what follows
+            printed_group[-1]["ends"] = number == len(block) or (breaks and not _unedited(group[-1]))
+            groups.append(printed_group)
         printed.append(groups)
     return {"head": _head(panel, table, labels), "blocks": printed}
+
+
+def _unedited(row: Sequence[Line | None]) -> bool:
+    """Whether a printed line is an unedited model's."""
+    return all(line is None or line.role == "unedited" for line in row)
 
 
 def _own_k(table: PaperTable) -> bool:
