@@ -12,7 +12,7 @@
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
     results/scores/{run}.parquet, results/collapse/{run}.parquet
-    results/summary/{runs,table1,table2}.parquet
+    results/summary/runs.parquet, results/summary/table{n}.parquet
     results/tables/table{n}.{tex,csv,md}, results/figures/{figure}.{pdf,png}
     reports/tables.pdf
 """

@@ -14,6 +14,7 @@ HOUSE = Path(workflow.basedir)
 sys.path.insert(0, str(HOUSE / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
 
+from reedit import catalog
 from reedit.code_digest import code_digest
 from reedit.configuration import nearest
 from reedit.errors import InputError

@@ -1,11 +1,11 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
-TABLES = ["1", "2"]
+REPORT = {"labels": {}, "intervals": False} | config.get("report", {})
 FIGURES = ["perplexity", "scores"]
 
 
 rule tables:
     input:
-        expand("results/tables/table{n}.{ext}", n=TABLES, ext=["tex", "csv", "md"]),
+        expand("results/tables/table{n}.{ext}", n=catalog.NUMBERS, ext=["tex", "csv", "md"]),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
 
 
@@ -16,8 +16,7 @@ rule summarise_runs:
         iterations=run_files("results/edits/{run}/iterations.parquet"),
     output:
         runs="results/summary/runs.parquet",
-        table1="results/summary/table1.parquet",
-        table2="results/summary/table2.parquet",
+        tables=expand("results/summary/table{n}.parquet", n=catalog.NUMBERS),
     log:
         "results/logs/summarise_runs.log",
     conda:
@@ -50,6 +49,7 @@ rule render_table:
     conda:
         "../envs/report.yaml"
     params:
+        settings=lambda wildcards: REPORT | {"title": catalog.title(wildcards.n)},
         code=code("render_table"),
     script:
         "../scripts/render_table.py"
@@ -78,7 +78,7 @@ rule draw_figure:
 
 rule compile_pdf:
     input:
-        tables=expand("results/tables/table{n}.tex", n=TABLES),
+        tables=expand("results/tables/table{n}.tex", n=catalog.NUMBERS),
         figures=expand("results/figures/{figure}.pdf", figure=FIGURES),
         template=[TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"],
     output:

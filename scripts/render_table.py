@@ -3,22 +3,29 @@
 from typing import TYPE_CHECKING
 
 from reedit import parquet
+from reedit.catalog import HARDWARE
 from reedit.files import atomic
+from reedit.hardware import hardware_csv, hardware_md, hardware_tex
 from reedit.job import job
-from reedit.notes import provenance_notes
+from reedit.notes import provenance_notes, unmet_note
 from reedit.tables import table_csv, table_md, table_tex
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    rows = parquet.read(snakemake.input.table, "table")
-    number = snakemake.wildcards.n
-    notes = provenance_notes(parquet.read_provenance(snakemake.input.table)["runs"])
-    for text, path in [
-        (table_tex(rows, number, snakemake.input.template, notes), snakemake.output.tex),
-        (table_csv(rows), snakemake.output.csv),
-        (table_md(rows, number, notes), snakemake.output.md),
-    ]:
+    number, inputs, settings = snakemake.wildcards.n, snakemake.input, snakemake.params.settings
+    made_by, labels = parquet.read_provenance(inputs.table), settings["labels"]
+    notes = provenance_notes(made_by["runs"])
+    if number == HARDWARE:
+        rows = parquet.read(inputs.table, "hardware")
+        tex = hardware_tex(rows, inputs.template, notes, labels)
+        csv, md = hardware_csv(rows), hardware_md(rows, notes, labels)
+    else:
+        rows = parquet.read(inputs.table, "table")
+        notes = unmet_note(made_by["unmet"], labels) + notes
+        tex = table_tex(rows, number, inputs.template, notes, labels, settings["intervals"])
+        csv, md = table_csv(rows, labels), table_md(rows, number, notes, labels)
+    for text, path in [(tex, snakemake.output.tex), (csv, snakemake.output.csv), (md, snakemake.output.md)]:
         with atomic(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

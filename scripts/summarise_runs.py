@@ -1,10 +1,13 @@
-"""Every run's scores, perplexities and iterations to one table of runs, and to the rows of Tables 1 and 2."""
+"""Every run's scores, perplexities and iterations to one table of runs, and to the rows of each table."""
 
 from typing import TYPE_CHECKING
 
 from reedit import parquet
+from reedit.catalog import HARDWARE, NUMBERS, TABLES
+from reedit.hardware import hardware_rows
 from reedit.job import job
-from reedit.summary import assisted_rows, iterative_rows, run_rows
+from reedit.selection import methods_of, never_stopped
+from reedit.summary import Samples, run_rows, table_rows
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,8 +25,14 @@ with job(snakemake.log[0]) as log:
         scores[key] = score
     log.info("%d runs, %d models judged", len(scores), len(rows))
     parquet.write(rows, outputs.runs, "runs", {"runs": made_by})
-    for make, path in [(iterative_rows, outputs.table1), (assisted_rows, outputs.table2)]:
-        table = make(rows, scores, settings["seed"])
-        shown = {"{model}/{dataset}/{method}".format(**row) for row in table}
+    methods, samples = methods_of(rows), Samples(scores, settings["seed"])
+    for number, path in zip(NUMBERS, outputs.tables, strict=True):
+        if number == HARDWARE:
+            pairs = zip(settings["runs"], inputs.iterations, strict=True)
+            parquet.write(hardware_rows(list(pairs)), path, "hardware", {"runs": made_by})
+            continue
+        lines = table_rows(TABLES[number].lines(methods), samples)
+        shown = {"{model}/{dataset}/{method}".format(**row) for row in lines}
         own = {run: found for run, found in made_by.items() if run.rpartition("/")[0] in shown}
-        parquet.write(table, path, "table", {"runs": own})
+        unmet = [method.path for method in never_stopped(methods)] if TABLES[number].side_by_side else []
+        parquet.write(lines, path, "table", {"runs": own, "unmet": unmet})

@@ -59,7 +59,7 @@ def experiment(folder: Path, methods, cases=40) -> tuple[list[Row], dict[RunKey,
     """Rows of "runs" and the score files of made-up methods.
 
     Each of `methods` is a dict with method and delta_p (for k = 1..), perhaps entry, model, dataset,
-    format, algorithm, assisted, prefixed, protocol, trial and edits.
+    format, algorithm, assisted, prefixed, protocol, trial, edits and delta_p2.
     """
     rows, paths = [], {}
     usual = {"entry": 0, "model": "smollm2-135m", "dataset": "worldfacts", "trial": 1}
@@ -70,12 +70,14 @@ def experiment(folder: Path, methods, cases=40) -> tuple[list[Row], dict[RunKey,
         iterations = [
             {
                 "delta_p": value,
-                "delta_p2": value,
+                "delta_p2": change,
                 "ppl_initial": 4e4 / k**3,
                 "ppl_target": 1.02,
                 "ppl_edited": 1.02 + value,
             }
-            for k, value in enumerate(run["delta_p"], start=1)
+            for k, (value, change) in enumerate(
+                zip(run["delta_p"], run.get("delta_p2", run["delta_p"]), strict=True), start=1
+            )
         ]
         count = len(iterations)
         collapse = [(k, 30.0 + k, 28.0 + k) for k in range(count + 1)]

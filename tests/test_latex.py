@@ -10,9 +10,11 @@ import pytest
 from made_runs import experiment
 
 from reedit import figures, latex
+from reedit.catalog import TABLES
 from reedit.document import document
 from reedit.errors import InputError
-from reedit.summary import assisted_rows, iterative_rows
+from reedit.selection import methods_of
+from reedit.summary import Samples, table_rows
 from reedit.tables import table_tex
 from reedit.typeset import KNOWN, SPECIALS, SYMBOLS, escape
 
@@ -41,14 +43,16 @@ def test_the_whole_document_compiles_within_its_margins_and_repeats(tmp_path):
         {"method": "nap_memit_released", "algorithm": "memit", "assisted": True, "delta_p": [4.0]},
     ]
     runs, paths = experiment(tmp_path, [usual | method for method in methods], cases=10)
-    for number, make in (("1", iterative_rows), ("2", assisted_rows)):
-        tex = table_tex(make(runs, paths, seed=0), number, TEMPLATES / f"table{number}.tex.j2", [HOSTILE])
+    samples, numbers = Samples(paths, seed=0), list(TABLES)
+    for number in numbers:
+        rows = table_rows(TABLES[number].lines(methods_of(runs)), samples)
+        tex = table_tex(rows, number, TEMPLATES / f"table{number}.tex.j2", [HOSTILE])
         (tmp_path / f"table{number}.tex").write_text(tex)
     drawn = []
     for draw in (figures.perplexity, figures.scores):
         drawn.append(tmp_path / f"{draw.__name__}.pdf")
         draw(runs, drawn[-1], tmp_path / f"{draw.__name__}.png")
-    tables = [tmp_path / "table1.tex", tmp_path / "table2.tex"]
+    tables = [tmp_path / f"table{number}.tex" for number in numbers]
     notes = [HOSTILE, "sha256 " + "0123456789abcdef" * 12]
     tex, files = document(TEMPLATES / "document.tex.j2", tables, drawn, "Measured tables", notes)
     made = [tmp_path / "a.pdf", tmp_path / "b.pdf"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reedit.notes import provenance_notes
+from reedit.notes import provenance_notes, unmet_note
 
 RUN: dict[str, Any] = {
     "model_revision": "sha256:0123456789abcdef0123",
@@ -63,3 +63,9 @@ def test_a_model_whose_name_begins_anothers_is_not_taken_for_it() -> None:
 
 def test_no_run_is_said() -> None:
     assert provenance_notes({}) == ["No run."]
+
+
+def test_methods_that_never_meet_the_rule_are_named_by_their_labels() -> None:
+    (note,) = unmet_note([("small", "mine", "rome"), ("small", "mine", "na_memit")], {"small": "SmolLM2"})
+    assert "ROME (SmolLM2, mine), NA_MEMIT (SmolLM2, mine)" in note
+    assert unmet_note([], {}) == []

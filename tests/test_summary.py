@@ -7,9 +7,11 @@ import pytest
 from made_runs import experiment, score, write_run
 
 from reedit import parquet
+from reedit.catalog import TABLES
 from reedit.errors import InputError
 from reedit.measures import case_means, harmonic, intervals
-from reedit.summary import assisted_rows, iterative_rows, run_rows
+from reedit.selection import methods_of, never_stopped
+from reedit.summary import Samples, run_rows, table_rows
 
 RUN = {
     "entry": 0,
@@ -37,6 +39,11 @@ def two_cases(k=1):
 
 def rows_of(folder, scores, protocol="corrected", collapse=(), iterations=({},), edits=2):
     return run_rows(RUN, *write_run(folder, scores, collapse, iterations), protocol, edits)
+
+
+def table(number, runs, paths):
+    """The rows of a table of these runs."""
+    return table_rows(TABLES[number].lines(methods_of(runs)), Samples(paths, seed=0))
 
 
 def shown(rows):
@@ -136,7 +143,7 @@ def test_table_1_shows_the_first_and_the_selected_iteration_of_each_method(tmp_p
         {"method": "memit", "delta_p": [100.0, 0.5, 0.1]},
         {"method": "pmet", "delta_p": [0.9, 0.5]},
     ]
-    rows = iterative_rows(*experiment(tmp_path, methods), seed=0)
+    rows = table("1", *experiment(tmp_path, methods))
     assert briefly(rows) == [
         ("unedited", 0, "unedited"),
         ("rome", 1, "first"),
@@ -159,7 +166,7 @@ def test_table_1_takes_mixed_entries_only_where_a_dataset_has_no_other(tmp_path)
             {"method": "na_memit", "dataset": "other", "delta_p": [0.5], "entry": 2, "assisted": True},
         ],
     )
-    assert [entry[2:5] for entry in shown(iterative_rows(runs, paths, seed=0))] == [
+    assert [entry[2:5] for entry in shown(table("1", runs, paths))] == [
         ("worldfacts", "unedited", 0),
         ("worldfacts", "memit", 1),
         ("other", "unedited", 0),
@@ -167,27 +174,24 @@ def test_table_1_takes_mixed_entries_only_where_a_dataset_has_no_other(tmp_path)
     ]
 
 
-def test_table_2_puts_each_method_beside_its_assisted_counterparts(tmp_path):
-    assisted = {"assisted": True, "entry": 1}
-    runs, paths = experiment(
-        tmp_path,
-        [
-            {"method": "rome", "delta_p": [9.0]},
-            {"method": "memit", "delta_p": [9.0, 0.5], "entry": 1},
-            {"method": "pmet", "delta_p": [9.0, 0.5], "entry": 1},
-            {"method": "memit_large", "algorithm": "memit", "delta_p": [9.0, 0.5], "entry": 1},
-            {"method": "na_pmet", "delta_p": [9.0, 9.0], **assisted},
-            {"method": "na_memit_large", "algorithm": "memit", "delta_p": [0.5], **assisted},
-            {"method": "na_memit", "delta_p": [9.0, 5.0, 1.0], **assisted},
-            {"method": "nap_memit", "delta_p": [0.5], **assisted},
-            {"method": "na_rome", "delta_p": [0.5], **assisted},
-        ],
-    )
-    assert briefly(assisted_rows(runs, paths, seed=0)) == [
+ASSISTED = [
+    {"method": "rome", "delta_p": [9.0]},
+    {"method": "memit", "delta_p": [9.0, 0.5], "entry": 1},
+    {"method": "pmet", "delta_p": [9.0, 0.5], "entry": 1},
+    {"method": "memit_large", "algorithm": "memit", "delta_p": [9.0, 0.5], "entry": 1},
+    {"method": "nap_memit", "delta_p": [0.5], "entry": 1, "assisted": True, "prefixed": True},
+    {"method": "na_pmet", "delta_p": [9.0, 9.0], "entry": 1, "assisted": True},
+    {"method": "na_memit_large", "algorithm": "memit", "delta_p": [0.5], "entry": 1, "assisted": True},
+    {"method": "na_memit", "delta_p": [9.0, 5.0, 1.0], "entry": 1, "assisted": True},
+    {"method": "na_rome", "delta_p": [0.5], "entry": 1, "assisted": True},
+]
+
+
+def test_table_2_puts_each_method_beside_its_assisted_counterparts_without_a_prefix(tmp_path):
+    assert briefly(table("2", *experiment(tmp_path, ASSISTED))) == [
         ("unedited", 0, "unedited"),
         ("memit", 2, "selected"),
         ("na_memit", 3, "selected"),
-        ("nap_memit", 1, "selected"),
         ("pmet", 2, "selected"),
         ("na_pmet", 2, "last"),
         ("memit_large", 2, "selected"),
@@ -196,8 +200,107 @@ def test_table_2_puts_each_method_beside_its_assisted_counterparts(tmp_path):
     ]
 
 
+def test_table_3_adds_the_forms_with_a_prefix_behind_those_without(tmp_path):
+    found = briefly(table("3", *experiment(tmp_path, ASSISTED)))
+    assert found[:5] == [
+        ("unedited", 0, "unedited"),
+        ("memit", 2, "selected"),
+        ("na_memit", 3, "selected"),
+        ("nap_memit", 1, "selected"),
+        ("pmet", 2, "selected"),
+    ]
+
+
+def test_methods_that_only_have_a_form_with_a_prefix_are_for_tables_3_and_9(tmp_path):
+    runs, paths = experiment(
+        tmp_path,
+        [
+            {"method": "memit", "delta_p": [9.0, 0.5]},
+            {"method": "nap_memit", "delta_p": [0.5], "assisted": True, "prefixed": True},
+            {"method": "pmet", "dataset": "other", "delta_p": [0.5], "entry": 1},
+            {"method": "na_pmet", "dataset": "other", "delta_p": [0.5], "entry": 1, "assisted": True},
+        ],
+    )
+    methods = {number: {row["method"] for row in table(number, runs, paths)} for number in "2389"}
+    assert methods["3"] == methods["9"] == {"unedited", "memit", "nap_memit"}
+    assert methods["2"] == methods["8"] == {"unedited", "pmet", "na_pmet"}
+
+
+def test_full_tables_show_every_k_in_order_with_its_role(tmp_path):
+    methods = [
+        {"method": "rome", "delta_p": [9.0, 9.0, 9.0]},
+        {"method": "memit", "delta_p": [9.0, 0.5, 0.1]},
+    ]
+    assert briefly(table("6", *experiment(tmp_path, methods))) == [
+        ("unedited", 0, "unedited"),
+        ("rome", 1, "first"),
+        ("rome", 2, "iteration"),
+        ("rome", 3, "last"),
+        ("memit", 1, "first"),
+        ("memit", 2, "selected"),
+        ("memit", 3, "iteration"),
+    ]
+
+
+def test_datasets_of_zsre_format_have_their_own_table(tmp_path):
+    methods = [
+        {"method": "memit", "delta_p": [0.5]},
+        {"method": "memit", "dataset": "zsre", "format": "zsre", "delta_p": [0.5]},
+    ]
+    runs, paths = experiment(tmp_path, methods)
+    datasets = {number: {row["dataset"] for row in table(number, runs, paths)} for number in "1467"}
+    assert datasets["1"] == datasets["6"] == {"worldfacts"} and datasets["7"] == {"zsre"}
+    assert datasets["4"] == {"worldfacts", "zsre"}
+
+
+def test_table_4_has_the_k_of_each_rule_and_only_methods_that_meet_the_proposed_one(tmp_path):
+    methods = [
+        {"method": "rome", "delta_p": [9.0, 5.0, 7.0]},
+        {"method": "memit", "delta_p": [3.0, 4.0, 0.5, 0.2], "delta_p2": [9.0, 9.0, 9.0, 0.1]},
+        {"method": "pmet", "delta_p": [3.0, 0.5, 0.4], "delta_p2": [9.0, 0.9, 0.9]},
+        {"method": "memit", "dataset": "other", "delta_p": [3.0, 0.5, 0.4], "delta_p2": [9.0, 9.0, 9.0]},
+    ]
+    runs, paths = experiment(tmp_path, methods)
+    assert briefly(table("4", runs, paths)) == [
+        ("memit", 1, "monotonic"),
+        ("memit", 3, "proposed"),
+        ("memit", 4, "small_change"),
+        ("pmet", 2, "proposed"),  # small change agrees, monotonic decrease never stops
+        ("memit", 2, "proposed"),
+    ]
+    assert briefly(table("10", runs, paths))[:5] == [
+        ("unedited", 0, "unedited"),
+        ("memit", 1, "monotonic"),
+        ("memit", 2, "iteration"),
+        ("memit", 3, "proposed"),
+        ("memit", 4, "small_change"),
+    ]
+    assert [method.method for method in never_stopped(methods_of(runs))] == ["rome"]
+
+
+def test_the_unedited_model_shows_what_the_first_iteration_starts_from(tmp_path):
+    methods = [{"method": "rome", "delta_p": [9.0]}, {"method": "memit", "delta_p": [9.0, 0.5]}]
+    runs, paths = experiment(tmp_path, methods)
+    next(row for row in runs if row["method"] == "rome" and row["k"] == 1)["ppl_initial"] = 7.0
+    rows = table("6", runs, paths)
+    assert cell(rows, "ppl_initial")["mean"] == 4e4  # not ROME's, which is measured between edits
+    assert cell(rows, "ppl_target")["mean"] is None
+
+
+@pytest.mark.parametrize(
+    ("perplexities", "collapsed"),
+    [((30.0, 299.0), False), ((30.0, 301.0), True), ((30.0, math.inf), True), ((None, math.nan), True)],
+)
+def test_a_model_has_collapsed_above_ten_times_the_unedited_perplexity(tmp_path, perplexities, collapsed):
+    runs, paths = experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}])
+    for row, value in zip(runs, perplexities, strict=True):
+        row["me_ppl"] = value
+    rows = table("1", runs, paths)
+    assert [cell(rows, "me_ppl", row)["collapsed"] for row in (0, 1)] == [False, collapsed]
+
+
 def test_table_2_without_assisted_runs_is_empty(tmp_path):
-    assert assisted_rows(*experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}]), seed=0) == []
+    assert table("2", *experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}])) == []
 
 
 def test_two_protocols_do_not_share_the_unedited_row(tmp_path):
@@ -206,7 +309,7 @@ def test_two_protocols_do_not_share_the_unedited_row(tmp_path):
         {"method": "pmet", "delta_p": [0.5]},
         {"method": "memit_released", "algorithm": "memit", "protocol": "released", "delta_p": [0.5]},
     ]
-    rows = iterative_rows(*experiment(tmp_path, methods), seed=0)
+    rows = table("1", *experiment(tmp_path, methods))
     unedited = [row["protocol"] for row in rows if row["k"] == 0 and row["measure"] == "me_ppl"]
     assert unedited == ["corrected", "released"]
 
@@ -217,7 +320,7 @@ def test_k_is_chosen_on_the_means_over_trials(tmp_path):
         {"method": "memit", "delta_p": [9.0, 1.5], "trial": 2},
     ]
     runs, paths = experiment(tmp_path, methods)
-    rows = iterative_rows(runs, paths, seed=0)
+    rows = table("1", runs, paths)
     # means 4.75, 0.8; beyond k = 2 there is one trial only
     assert briefly(rows)[1:] == [("memit", 1, "first"), ("memit", 2, "selected")]
     assert cell(rows, "delta_p", 2)["mean"] == pytest.approx(0.8)
@@ -227,12 +330,12 @@ def test_k_is_chosen_on_the_means_over_trials(tmp_path):
 def test_spread_needs_two_trials_and_finite_values(tmp_path):
     methods = [{"method": "memit", "delta_p": [value], "trial": t} for t, value in [(1, math.inf), (2, 5.0)]]
     runs, paths = experiment(tmp_path, methods)
-    rows = iterative_rows(runs, paths, seed=0)
+    rows = table("1", runs, paths)
     values = [row["efficacy_accuracy"] for row in runs if row["k"] == 1]
     assert cell(rows, "efficacy_accuracy", 1)["spread"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
     assert cell(rows, "delta_p", 1)["mean"] == math.inf
     assert cell(rows, "delta_p", 1)["spread"] is None
-    alone = iterative_rows([row for row in runs if row["trial"] == 1], paths, seed=0)
+    alone = table("1", [row for row in runs if row["trial"] == 1], paths)
     assert cell(alone, "efficacy_accuracy", 1)["spread"] is None
     assert cell(alone, "efficacy_accuracy", 1)["low"] < cell(alone, "efficacy_accuracy", 1)["high"]
     assert cell(alone, "me_ppl", 1)["low"] is None
@@ -262,4 +365,4 @@ def test_intervals_have_the_width_of_a_binomial_share_and_follow_the_seed(tmp_pa
 def test_a_score_file_that_is_not_given_is_an_input_error(tmp_path):
     runs, _ = experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}])
     with pytest.raises(InputError, match="memit/trial1: no score file"):
-        iterative_rows(runs, {}, seed=0)
+        table("1", runs, {})

@@ -27,13 +27,14 @@ from workflow import (
     without,
 )
 
+from reedit.catalog import NUMBERS
 from reedit.code_digest import code_digest
 
 PLAIN = [f"tiny/facts/{method}/trial1" for method in ("memit", "na_memit")]
 RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
 RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
-REPORT = {"summarise_runs": 1, "render_table": 2, "draw_figure": 2, "compile_pdf": 1, "all": 1}
+REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 2, "compile_pdf": 1, "all": 1}
 HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
@@ -317,7 +318,7 @@ def test_provenance_names_what_made_a_table(finished):
             assert made_by["model_revision"] == revision and made_by["packages"]
 
 
-@pytest.mark.parametrize("number", ["1", "2"])
+@pytest.mark.parametrize("number", ["1", "2", "6", "8"])
 def test_tables_are_equal_to_their_summary(finished, number):
     summary = rows(finished.path(f"summary/table{number}.parquet"))
     assert summary
@@ -397,6 +398,11 @@ def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
     after = {"edit_facts": 4, "score_edits": 4, "check_collapse": 4, "tables": 1}
     after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
     assert finished.dry_run("tables", config=config).jobs == after
+
+
+def test_a_changed_label_renders_the_tables_anew_and_nothing_else(finished):
+    config = changed(finished.config, report={"labels": {"tiny": "Tiny (1M)"}, "intervals": True})
+    assert finished.dry_run("tables", config=config).jobs == {"render_table": 10, "tables": 1}
 
 
 def test_a_changed_method_reruns_its_own_runs_only(finished):
@@ -703,7 +709,7 @@ def test_without_a_latex_engine_the_tables_come_all_the_same(again, tmp_path):
     assert outcome.status != 0 and "Traceback" not in outcome.output
     assert len(outcome.errors) == 1 and outcome.errors[0].startswith("no LaTeX engine found: install latexmk")
     found = {p.name for p in again.path("tables").iterdir()}
-    assert found == {f"table{n}.{end}" for n in (1, 2) for end in ("tex", "csv", "md")}
+    assert found == {f"table{n}.{end}" for n in NUMBERS for end in ("tex", "csv", "md")}
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(finished, again):

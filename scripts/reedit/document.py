@@ -19,14 +19,16 @@ def document(
 ) -> tuple[str, dict[str, Path]]:
     """The document as TeX, and the figures' files under the names it includes them by.
 
-    `tables` are .tex files made by reedit.tables, put in as they stand; `figures` are PDFs, known by
-    their stems; `template` is document.tex.j2, alone or among others.
+    `tables` are .tex files made by reedit.tables, put in as they stand, but for those that are all comment:
+    the experiment has no runs for them. `figures` are PDFs, known by their stems; `template` is
+    document.tex.j2, alone or among others.
     """
+    made = [_table(Path(path), place) for place, path in enumerate(tables, start=1)]
     files = {f"figure{number}.pdf": Path(path) for number, path in enumerate(figures, start=1)}
     values = {
         "title": title,
         "provenance": list(provenance),
-        "tables": [_table(Path(path), place) for place, path in enumerate(tables, start=1)],
+        "tables": [table for table in made if _says_something(table["tex"])],
         "figures": [{"file": file, "name": path.stem} for file, path in files.items()],
     }
     return render(template, "document.tex.j2", values), files
@@ -36,3 +38,8 @@ def _table(path: Path, place: int) -> dict[str, Any]:
     """The table's TeX and its number: that of its name (table6.tex), otherwise its place."""
     number = re.search(r"\d+$", path.stem)
     return {"number": int(number[0]) if number else place, "tex": Markup(path.read_text(encoding="utf-8"))}
+
+
+def _says_something(tex: str) -> bool:
+    """Whether TeX has a line that is neither empty nor a comment."""
+    return any(line.strip() and not line.startswith("%") for line in tex.splitlines())

@@ -17,7 +17,7 @@ from reedit.language_model import LanguageModel
 from reedit.moments import read_moment
 from reedit.neighbors import choose_assistants
 from reedit.preparation import model_revision
-from reedit.provenance import digest, provenance
+from reedit.provenance import digest, processor_name, provenance
 from reedit.spread import factorise
 from reedit.trials import trial_facts
 
@@ -83,9 +83,16 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
         place = paths["weights"] / f"k{k}.safetensors"
         place.unlink(missing_ok=True)
         link_or_copy(state.weights(k), place)
+    # not part of the state's digest: a job may go on, from its state, on another machine
+    made_by |= {"device_name": _device_name(model.device)}
     parquet.write(targets, paths["targets"], "targets", made_by)
     parquet.write(iterations, paths["iterations"], "iterations", made_by)
     state.discard()
+
+
+def _device_name(device: torch.device) -> str:
+    """What a device is sold as: "NVIDIA A100-SXM4-80GB", or the processor's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def _content(paths: Paths) -> dict[str, list[float]]:

@@ -33,6 +33,15 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return notes
 
 
+def unmet_note(methods: Sequence[Sequence[str]], labels: Mapping[str, str]) -> list[str]:
+    """A note that names each (model, dataset, method) that never meets the proposed rule, if any."""
+    named = [
+        f"{labels.get(method, method.upper())} ({labels.get(model, model)}, {labels.get(dataset, dataset)})"
+        for model, dataset, method in methods
+    ]
+    return [f"Never meet the proposed rule, and are not shown: {', '.join(named)}."] if named else []
+
+
 def _distinct(values: Any) -> list[Any]:
     return list(dict.fromkeys(values))
 

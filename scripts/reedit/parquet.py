@@ -158,7 +158,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("prefixed", pa.bool_()),
             ("protocol", pa.string()),
             ("k", pa.int64()),
-            ("role", pa.string()),  # unedited, first, selected, last (criterion not met)
+            ("role", pa.string()),  # why it is shown, see reedit.selection
+            ("collapsed", pa.bool_()),  # ME-PPL above ten times the unedited model's, or not finite
             ("edits", pa.int64()),
             ("trials", pa.int64()),
             ("measure", pa.string()),
@@ -166,6 +167,21 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("spread", pa.float64()),  # standard deviation over trials, null for one trial
             ("low", pa.float64()),  # 95 % bootstrap interval over cases within trials
             ("high", pa.float64()),
+        ]
+    ),
+    # one row per method on a dataset: what its edits took
+    "hardware": pa.schema(
+        [
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("method", pa.string()),
+            ("algorithm", pa.string()),
+            ("device", pa.string()),
+            ("peak_memory_mb", pa.float64()),  # the largest of all trials and k
+            ("seconds", pa.float64()),  # of all iterations, mean over trials
+            ("iterations", pa.int64()),  # the most of a trial
+            ("edits", pa.int64()),
+            ("trials", pa.int64()),
         ]
     ),
 }

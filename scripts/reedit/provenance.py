@@ -1,9 +1,12 @@
 """What produced a file: settings, model revision, code, package versions."""
 
 import json
+import platform
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "transformers", "numpy", "pandas", "pyarrow", "snakemake")
@@ -20,3 +23,12 @@ def provenance(*parts: Mapping[str, Any]) -> dict[str, Any]:
 def digest(value: Any) -> str:
     """Short content hash of plain values."""
     return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name as Linux gives it in `cpuinfo`, elsewhere as Python knows it."""
+    if cpuinfo.exists():
+        found = re.search(r"^model name\s*:\s*(.*\S)", cpuinfo.read_text(errors="replace"), re.MULTILINE)
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine() or "unknown processor"

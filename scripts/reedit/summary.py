@@ -1,4 +1,4 @@
-"""From one run's files to rows of "runs", and from those to the rows of the paper's Tables 1 and 2.
+"""From one run's files to rows of "runs", and from the chosen ones of these to the rows of a table.
 
 A run is one trial of one method. Its k counts the edits made to the model: k = 0 is the unedited one, and
 row k of its iterations is the edit that produced theta_{k+1}, the model that row k of its scores judges.
@@ -6,7 +6,6 @@ row k of its iterations is the edit that produced theta_{k+1}, the model that ro
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ import numpy as np
 from reedit import parquet
 from reedit.errors import InputError
 from reedit.measures import PROTOCOLS, case_means, intervals, measure
-from reedit.stopping import choose
+from reedit.selection import Method, Shown
 
 IDENTITY = ("entry", "model", "dataset", "format", "method", "algorithm", "assisted", "prefixed", "trial")
 PERPLEXITIES = ("ppl_initial", "ppl_target", "ppl_edited", "delta_p", "delta_p2")
+COLLAPSE = 10  # an edited model whose ME-PPL is above so many times the unedited one's has collapsed
 Row = dict[str, Any]
 RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
 
@@ -64,31 +64,38 @@ def run_rows(
     return result
 
 
-def iterative_rows(runs: Sequence[Row], scores: Mapping[RunKey, Path | str], seed: int) -> list[Row]:
-    """Table 1 (schema "table"): each method after one iteration and where the proposed rule stops.
+class Samples:
+    """The runs' score files, each read once, and the bootstrap intervals over cases, each drawn once."""
 
-    Takes the entries without neighbor assistance; a (model, dataset) that has none is shown by the
-    plain methods of its other entries. `scores` has every run's score file, for the bootstrap.
-    """
-    methods = _methods(runs)
-    mixed = _mixed(methods)
-    covered = {(method.model, method.dataset) for method in methods if method.entry not in mixed}
-    shown = [
-        method
-        for method in methods
-        if not method.assisted
-        and (method.entry not in mixed or (method.model, method.dataset) not in covered)
-    ]
-    return _rows(shown, scores, seed, first=True)
+    def __init__(self, scores: Mapping[RunKey, Path | str], seed: int) -> None:
+        self._scores, self._seed = scores, seed
+        self._cases: dict[RunKey, dict[int, np.ndarray]] = {}
+        self._intervals: dict[tuple[tuple[str, str, str], int], dict[str, list[float]]] = {}
+
+    def intervals(self, method: Method, k: int) -> dict[str, list[float]]:
+        """[low, high] of each measure; nothing where a trial was not scored at this k (its weights were not
+        kept). Raises InputError for a run whose score file was not given."""
+        key = method.path, k
+        if key not in self._intervals:
+            trials = [self._read((*method.path, trial)) for trial in sorted(method.trials)]
+            found: dict[str, list[float]] = {}
+            if all(k in cases for cases in trials):
+                bounds = intervals([cases[k] for cases in trials], k, method.protocol, self._seed)
+                found = dict(zip(parquet.MEASURES, bounds.tolist(), strict=True))
+            self._intervals[key] = found
+        return self._intervals[key]
+
+    def _read(self, key: RunKey) -> dict[int, np.ndarray]:
+        if key not in self._scores:
+            raise InputError(f"{'/'.join(key[:3])}/trial{key[3]}: no score file was given")
+        if key not in self._cases:
+            self._cases[key] = case_means(self._scores[key])
+        return self._cases[key]
 
 
-def assisted_rows(runs: Sequence[Row], scores: Mapping[RunKey, Path | str], seed: int) -> list[Row]:
-    """Table 2 (schema "table"): each method beside its neighbor-assisted counterparts, both where the
-    proposed rule stops. Takes the entries with an assisted method; empty if there is none."""
-    methods = _methods(runs)
-    mixed = _mixed(methods)
-    shown = [method for method in methods if method.entry in mixed]
-    return _rows(_paired(shown), scores, seed, first=False)
+def table_rows(lines: Sequence[Shown], samples: Samples) -> list[Row]:
+    """The lines of a table as rows of schema "table": one per line and measure."""
+    return [row for number, line in enumerate(lines) for row in _line_rows(line, number, samples)]
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -97,150 +104,49 @@ def mean(values: Iterable[float | None]) -> float | None:
     return None if not known or None in known else sum(known) / len(known)
 
 
-@dataclass(frozen=True)
-class _Method:
-    """The trials of one method: {trial: {k: row of "runs"}}, and what they have in common."""
-
-    entry: int
-    model: str
-    dataset: str
-    format: str
-    method: str
-    algorithm: str
-    assisted: bool
-    prefixed: bool
-    protocol: str
-    edits: int
-    trials: dict[int, dict[int, Row]]
-
-    @property
-    def block(self) -> tuple[str, str, int]:
-        """What may stand under one unedited model: the same number of edits of a dataset."""
-        return self.model, self.dataset, self.edits
-
-    def choice(self) -> tuple[int, bool]:
-        """The k of the proposed rule on the means over trials of delta_p, as far as every trial went."""
-        last = min(max(rows) for rows in self.trials.values())
-        values = []
-        for k in range(1, last + 1):
-            if any(k not in rows for rows in self.trials.values()):
-                raise InputError(f"{self.model}/{self.dataset}/{self.method}: a trial lacks k = {k}")
-            value = mean(rows[k]["delta_p"] for rows in self.trials.values())
-            values.append(math.nan if value is None else value)
-        return choose("proposed", values, [])
-
-
-def _methods(runs: Sequence[Row]) -> list[_Method]:
-    """The methods in order of appearance."""
-    found: dict[tuple, _Method] = {}
-    for row in runs:
-        key = (row["entry"], row["model"], row["dataset"], row["method"])
-        if key not in found:
-            shared = [name for name in _Method.__dataclass_fields__ if name != "trials"]
-            found[key] = _Method(**{name: row[name] for name in shared}, trials={})
-        found[key].trials.setdefault(row["trial"], {})[row["k"]] = row
-    return list(found.values())
-
-
-def _mixed(methods: Sequence[_Method]) -> set[int]:
-    """The entries with an assisted method."""
-    return {method.entry for method in methods if method.assisted}
-
-
-def _paired(methods: Sequence[_Method]) -> list[_Method]:
-    """Each plain method followed by its assisted counterparts; those without one stay in their place."""
-    leader: dict[int, int] = {}  # position of an assisted method -> that of the one it is compared with
-    for position, method in enumerate(methods):
-        plain = [
-            other
-            for other, candidate in enumerate(methods)
-            if not candidate.assisted
-            and (candidate.block, candidate.algorithm, candidate.protocol)
-            == (method.block, method.algorithm, method.protocol)
-        ]
-        # na_memit_large belongs to memit_large where there is a memit as well
-        plain.sort(key=lambda p: len(methods[p].method) * method.method.endswith(methods[p].method))
-        leader[position] = plain[-1] if method.assisted and plain else position
-    order = sorted(range(len(methods)), key=lambda p: (leader[p], methods[p].assisted, p))
-    return [methods[position] for position in order]
-
-
-def _rows(
-    methods: Sequence[_Method], scores: Mapping[RunKey, Path | str], seed: int, first: bool
-) -> list[Row]:
-    """The table's rows, block by block: the unedited model, then every method at its k."""
-    methods = list({(m.model, m.dataset, m.method): m for m in methods}.values())
-    result: list[Row] = []
-    number = 0
-    for block in dict.fromkeys(method.block for method in methods):
-        members = [method for method in methods if method.block == block]
-        # methods share the unedited row, unless their protocols measure it differently
-        unedited = {method.protocol: method for method in reversed(members)}
-        plan = [(method, 0, "unedited") for method in members if method is unedited[method.protocol]]
-        for method in members:
-            if max(max(rows) for rows in method.trials.values()) == 0:
-                continue  # nothing was edited
-            k, reached = method.choice()
-            if first and k > 1:
-                plan.append((method, 1, "first"))
-            plan.append((method, k, "selected" if reached else "last"))
-        files: dict[RunKey, dict[int, np.ndarray]] = {}
-        for method, k, role in plan:
-            result += _table_rows(method, k, role, number, scores, files, seed)
-            number += 1
-    return result
-
-
-def _table_rows(
-    method: _Method,
-    k: int,
-    role: str,
-    number: int,
-    scores: Mapping[RunKey, Path | str],
-    files: dict[RunKey, dict[int, np.ndarray]],
-    seed: int,
-) -> list[Row]:
-    """One table row as one row of schema "table" per measure; `files` keeps what was read."""
-    trials = sorted(method.trials)
-    samples = []
-    for trial in trials:
-        key = (method.model, method.dataset, method.method, trial)
-        if key not in scores:
-            raise InputError(f"{'/'.join(key[:3])}/trial{trial}: no score file was given")
-        if key not in files:
-            files[key] = case_means(scores[key])
-        if k in files[key]:
-            samples.append(files[key][k])
-    bounds: dict[str, list[float]] = {}
-    if len(samples) == len(trials):  # otherwise weights of this k were not kept, and nothing was scored
-        found = intervals(samples, k, method.protocol, seed).tolist()
-        bounds = dict(zip(parquet.MEASURES, found, strict=True))
-    name = "unedited" if k == 0 else method.method
+def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
+    method, k = line.method, line.k
     common = {
         "row": number,
         "model": method.model,
         "dataset": method.dataset,
         "format": method.format,
-        "method": name,
+        "method": "unedited" if k == 0 else method.method,
         "algorithm": "unedited" if k == 0 else method.algorithm,
         "assisted": method.assisted and k > 0,
         "prefixed": method.prefixed and k > 0,
         "protocol": method.protocol,
         "k": k,
-        "role": role,
+        "role": line.role,
+        "collapsed": _collapsed(method, k),
         "edits": method.edits,
-        "trials": len(trials),
+        "trials": len(method.trials),
     }
+    bounds = samples.intervals(method, k)
     result = []
     for measured in [*parquet.MEASURES, "me_ppl", *PERPLEXITIES]:
-        values = [method.trials[trial][k][measured] for trial in trials]
+        # what the first iteration starts from, p(theta_1, h), is the unedited model's
+        source = 1 if k == 0 and measured == "ppl_initial" and method.last > 0 else k
+        values = [rows[source][measured] for rows in method.trials.values()]
         low, high = bounds.get(measured, (math.nan, math.nan))
-        spread = None
-        if len(values) > 1 and all(value is not None and math.isfinite(value) for value in values):
-            spread = float(np.std(values, ddof=1))
         result.append(
             common
-            | {"measure": measured, "mean": mean(values), "spread": spread}
+            | {"measure": measured, "mean": method.mean(measured, source), "spread": _spread(values)}
             | {"low": None if math.isnan(low) else low, "high": None if math.isnan(high) else high}
         )
     return result
+
+
+def _collapsed(method: Method, k: int) -> bool:
+    """Whether ME-PPL is above COLLAPSE times the unedited model's, or not finite."""
+    before, now = method.mean("me_ppl", 0), method.mean("me_ppl", k)
+    if k == 0 or now is None:
+        return False
+    return not math.isfinite(now) or (before is not None and now > COLLAPSE * before)
+
+
+def _spread(values: Sequence[float | None]) -> float | None:
+    """Standard deviation over the trials; None of a single one or where a value is not finite."""
+    if len(values) < 2 or any(value is None or not math.isfinite(value) for value in values):
+        return None
+    return float(np.std(values, ddof=1))
