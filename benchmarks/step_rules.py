@@ -250,9 +250,7 @@ def iterate(model: LanguageModel, chosen: argparse.Namespace) -> None:
     settings = read_settings()
     layers, weight = settings["layers"], settings["mom2_update_weight"]
     factors = small_factors(model, layers, 100)
-    probes = make_probes(
-        model, facts, {fact.case_id: list(fact.neighbors) for fact in facts}, own_answer=True
-    )
+    probes = make_probes(model, facts, {fact.case_id: list(fact.neighbors) for fact in facts}, own_answer=True)
     columns = ["rule", "start", "passes", "k", "passes per edit", "OPTIMIZATION, s", "ppl optimised"]
     columns += ["ppl edited, median", "|delta p|", "efficacy", "generalization", "specificity"]
     rows = []
@@ -261,9 +259,7 @@ def iterate(model: LanguageModel, chosen: argparse.Namespace) -> None:
         for k in range(1, chosen.iterations + 1):
             found = optimize_with(model, edits, now, RULES[name], start)
             total += found.seconds
-            apply_updates(
-                model, compute_updates(model, edits, found.target, ALGORITHM, layers, factors, weight)
-            )
+            apply_updates(model, compute_updates(model, edits, found.target, ALGORITHM, layers, factors, weight))
             if begin == "left":  # what SPREAD left of the way to the target
                 states = states_at_subject(model, bare_rows(edits), layers[-1], ["hidden"])["hidden"]
                 start = found.target - states
@@ -271,11 +267,7 @@ def iterate(model: LanguageModel, chosen: argparse.Namespace) -> None:
             optimised = found.losses[-1].exp().mean()  # KL and decay, about 0.01, included
             said = score(model, probes, k)
             cells = [name, begin, passes, k, f"{found.passes.double().mean():.1f}", f"{total:.0f}"]
-            cells += [
-                f"{optimised:.3f}",
-                f"{edited.median():.3f}",
-                f"{(edited.mean() - optimised).abs():.3f}",
-            ]
+            cells += [f"{optimised:.3f}", f"{edited.median():.3f}", f"{(edited.mean() - optimised).abs():.3f}"]
             cells += [_interval(said, metric) for metric in ("efficacy", "generalization", "specificity")]
             rows.append(cells)
             print(cells, flush=True)

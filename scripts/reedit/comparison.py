@@ -1,4 +1,4 @@
-"""Reported against measured: every cell of the paper's tables beside the run that stands for it, with a verdict.
+"""Reported against measured: each cell of the paper's tables beside our run's, with a verdict.
 
 A run's line stands for one of the paper's by the names of its model, dataset and method (`reported_as` of
 their definitions). In Tables 6-10 the two share their k. Tables 1-4 show chosen iterations, so their lines
@@ -11,7 +11,7 @@ from typing import Any
 
 from reedit import parquet
 from reedit.layout import Line, blocks
-from reedit.reported import MEASURES, ReportedLine
+from reedit.reported import IDENTITY, MEASURES, ReportedLine
 
 VERDICTS = ("agrees", "within interval", "differs", "slip", "not measured", "not reported")
 ROLES = {  # what a reported line is shown for: what ours may be shown for
@@ -33,8 +33,8 @@ def compare(
 ) -> list[Row]:
     """Rows of schema "comparison" for the tables given, in the paper's order; none if no line stands for it.
 
-    `tables` maps a number to rows of schema "table". `reported_as` maps "models", "datasets" and "methods"
-    to {our name: the paper's}; a name that is missing stands for itself.
+    `tables` maps a number to rows of schema "table". `reported_as` holds, under "models", "datasets" and
+    "methods", {our name: the paper's}; a name that is missing stands for itself.
     """
     rows, stands = [], False
     for number, measured in tables.items():
@@ -68,14 +68,9 @@ def _standing(
     edits = {(line.model, line.dataset): line.edits for line in reported}
     runs: dict[Named, dict[tuple, list[Line]]] = {}
     for line in lines:
-        model, dataset, method = (
-            reported_as.get(section, {}).get(name, name)
-            for section, name in (
-                ("models", line.model),
-                ("datasets", line.dataset),
-                ("methods", line.method),
-            )
-        )
+        model = reported_as["models"].get(line.model, line.model)
+        dataset = reported_as["datasets"].get(line.dataset, line.dataset)
+        method = reported_as["methods"].get(line.method, line.method)
         if (model, dataset) in edits:
             own = (line.model, line.dataset, line.method, line.protocol, line.edits)
             runs.setdefault((model, dataset, method), {}).setdefault(own, []).append(line)
@@ -121,9 +116,7 @@ def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Seq
         "run_k": mine and mine.k,
         "run_edits": run and run.edits,
     }
-    theirs = {
-        name: getattr(line, name) for name in ("table", "model", "dataset", "method", "role", "k", "edits")
-    }
+    theirs = {name: getattr(line, name) for name in (*IDENTITY, "role", "edits")}
     rows = []
     for measure in printed:
         reported, measured = line.values.get(measure), mine and mine.get(measure)
