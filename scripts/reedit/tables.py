@@ -2,7 +2,6 @@
 
 import csv
 import io
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from markupsafe import Markup
 
 from reedit import parquet
 from reedit.layout import SHARED, STATISTICS, Line, algo, blocks, bold, groups, names, present
+from reedit.markdown import aligned, bullets
 from reedit.measures import KINDS, METRICS
 from reedit.typeset import percent, perplexity, render
 
@@ -28,7 +28,6 @@ LEGEND = {
     "dagger": "† the criterion abs Δp <= 1 was not met: the last iteration.",
     "infinite": "inf, NaN: beyond the range of floating point, the model has collapsed.",
 }
-WIDTH = 138  # columns of a terminal that the notes of the .md stay within
 
 Row = Mapping[str, Any]
 
@@ -100,7 +99,7 @@ def table_md(
     title = [f"Table {number}: {TITLES[number]}", ""]
     table = blocks(rows)
     if not table:
-        return "\n".join([*title, EMPTY[number], "", *_bullets(notes), ""])
+        return "\n".join([*title, EMPTY[number], "", *bullets(notes), ""])
     head = ["Model", "Algo", "k", "Efficacy", "Generalization", "Specificity"]
     grid = [[*head, "Score accuracy", "Score success", "ME-PPL", "abs Δp"]]
     for block in table:
@@ -114,7 +113,7 @@ def table_md(
             grid.append([name, algo(line, block, labels), k, *pairs, *scores, *perplexities])
     legend = ["Percent, accuracy / success; score: their harmonic mean [95 % bootstrap interval over cases]."]
     legend += [LEGEND[name] for name, needed in present(table).items() if needed]
-    return "\n".join([*title, *_aligned(grid), "", *_bullets([*legend, *notes]), ""])
+    return "\n".join([*title, *aligned(grid), "", *bullets([*legend, *notes]), ""])
 
 
 def _cells(line: Line) -> dict[str, str]:
@@ -134,26 +133,3 @@ def _interval(line: Line, measure: str) -> str:
     text = _percent(line, measure)
     low, high = (_percent(line, measure, bound) for bound in ("low", "high"))
     return f"{text} [{low}, {high}]" if text and low and high else text
-
-
-def _aligned(grid: Sequence[Sequence[str]]) -> list[str]:
-    """The grid as a Markdown table, the first two columns to the left, the others to the right."""
-    cells = [[_plain(cell).replace("|", "\\|") for cell in row] for row in grid]
-    widths = [max(2, *map(len, column)) for column in zip(*cells, strict=True)]
-    aligned = []
-    for row in cells:
-        padded = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        padded += [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        aligned.append(f"| {' | '.join(padded)} |")
-    rules = ["-" * width for width in widths[:2]] + ["-" * (width - 1) + ":" for width in widths[2:]]
-    return [aligned[0], f"| {' | '.join(rules)} |", *aligned[1:]]
-
-
-def _bullets(notes: Sequence[str]) -> list[str]:
-    wrapped = [textwrap.wrap(_plain(note), WIDTH - 2) for note in notes]
-    return [("- " if number == 0 else "  ") + line for note in wrapped for number, line in enumerate(note)]
-
-
-def _plain(text: str) -> str:
-    """Without control characters (a terminal would obey them) and with single spaces."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
