@@ -17,7 +17,7 @@ from reedit import parquet
 from reedit.comparison import VERDICTS, Row
 from reedit.markdown import aligned, bullets
 from reedit.reported import IDENTITY, MEASURES
-from reedit.typeset import half_up, percent, perplexity, render
+from reedit.typeset import percent, perplexity, render
 
 MARKS = {"agrees": "=", "within interval": "≈", "differs": "×", "slip": "†"}
 NAMES = {  # as the paper spells them
@@ -28,29 +28,28 @@ NAMES = {  # as the paper spells them
     "zsre": "ZsRE",
     "unedited": "Unedited",
 }
-HEADS = {  # two lines a column
-    **{f"{metric}_accuracy": (metric.capitalize(), "accuracy") for metric in ("efficacy", "specificity", "score")},
-    **{f"{metric}_success": ("", "success") for metric in ("efficacy", "generalization", "specificity", "score")},
-    "generalization_accuracy": ("Generaliz.", "accuracy"),
-    "me_ppl": ("ME-PPL", "50 texts"),
-    "ppl_target": ("p, state", "optimized"),
-    "ppl_edited": ("p, model", "edited"),
-    "delta_p": ("abs Δp", "k"),
-    "delta_p2": ("Δp2", "k"),
+PERPLEXITIES = {
+    "me_ppl": "ME-PPL",
+    "ppl_target": "p optimized",
+    "ppl_edited": "p edited",
+    "delta_p": "abs Δp",
+    "delta_p2": "Δp2",
 }
 NOTHING = (
-    "Nothing in this experiment stands for a model and dataset of the paper (`reported_as` in the configuration says"
-    " what does), so there is no comparison with its numbers."
+    "Nothing in this experiment stands for a model and dataset of the paper (`reported_as` in the"
+    " configuration says what does), so there is no comparison with its numbers."
 )
 LEGEND = (
-    "= agrees: equal within the paper's rounding (shares: half a percentage point, since every trial was rounded to"
-    " whole percents; perplexities: half of the last printed digit).",
-    "≈ within interval: the reported number lies in the measured 95 % bootstrap interval, of perplexities within two"
-    " spreads over the trials, either widened by that rounding.",
+    "= agrees: equal within the paper's rounding (shares: half a percentage point, since every trial was"
+    " rounded to whole percents; perplexities: half of the last printed digit).",
+    "≈ within interval: the reported number lies in the measured 95 % bootstrap interval, of perplexities"
+    " within two spreads over the trials, either widened by that rounding.",
     "× differs: neither; measured minus reported stands below, shares in percentage points.",
     "† a known slip of the paper or of its transcription (resources/reported-slips.yaml), not matched.",
 )
 CHOSEN = "Chosen iterations meet by what they were chosen for, not by k: each number stands beside its own k."
+HEAD = ["Table", "Model", "Dataset", "Algo", "Protocol", "k", "Measure"]
+HEAD += ["Reported", "Measured", "Low", "High", "Difference"]
 LONGEST = 18  # lines of each list of differing cells, so that both fit on a page
 
 
@@ -61,7 +60,7 @@ def comparison_tex(rows: Sequence[Row], number: int, templates: Sequence[str | P
         return f"% Nothing in this experiment stands for a line of the paper's Table {number}.\n"
     values = {
         "number": number,
-        "heads": [HEADS[measure] for measure in measures],
+        "measures": measures,
         "blocks": blocks,
         "notes": _notes(rows, number),
     }
@@ -74,7 +73,7 @@ def comparison_md(rows: Sequence[Row], number: int) -> str:
     title = [f"Table {number}, reported and measured", ""]
     if not blocks:
         return "\n".join([*title, "Nothing in this experiment stands for a line of it in the paper.", ""])
-    grid = [["Algo", "Source", "k", *(" ".join(filter(None, HEADS[measure])) for measure in measures)]]
+    grid = [["Algo", "Source", "k", *map(_measure, measures)]]
     for block in blocks:
         grid.append([block["name"], *[""] * (len(measures) + 2)])
         for line in block["lines"]:
@@ -101,6 +100,7 @@ def summary_tex(rows: Sequence[Row], templates: Sequence[str | Path]) -> str:
         "nothing": "" if rows else NOTHING,
         "counts": _counts(rows),
         "legend": LEGEND,
+        "head": HEAD,
         "lists": _lists(shares, perplexities),
         "slips": _slips(rows),
     }
@@ -116,8 +116,8 @@ def summary_md(rows: Sequence[Row]) -> str:
     text += [*aligned([list(counted[0]), *(list(map(str, line.values())) for line in counted)]), ""]
     text += [*bullets(LEGEND), ""]
     for found in _lists(*_differing(rows)):
-        text += [found["title"], "", *aligned([found["head"], *found["rows"]]), ""]
-        text += [found["more"], ""] if found["more"] else []
+        lines = [[*line["who"], _measure(line["measure"]), *line["numbers"]] for line in found["lines"]]
+        text += [found["title"], "", *aligned([HEAD, *lines]), ""]
     slips = [[slip["tables"], slip["cells"], slip["who"], slip["why"]] for slip in _slips(rows)]
     if slips:
         text += ["Slips met", "", *aligned([["Tables", "Cells", "Lines", "Why"], *slips]), ""]
@@ -135,7 +135,9 @@ def _printed(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]:
     reported = [row for row in rows if row["reported"] is not None]
     measures = [measure for measure in MEASURES if any(row["measure"] == measure for row in reported)]
     blocks = []
-    for (model, dataset, edits), block in groupby(rows, key=lambda row: (row["model"], row["dataset"], row["edits"])):
+    for (model, dataset, edits), block in groupby(
+        rows, key=lambda row: (row["model"], row["dataset"], row["edits"])
+    ):
         lines = []
         for (method, _, k), members in groupby(block, key=lambda row: (row["method"], row["role"], row["k"])):
             line = list(members)
@@ -170,14 +172,14 @@ def _sources(line: Sequence[Row], measures: Sequence[str]) -> list[dict[str, Any
 
 
 def _cell(row: Row | None, column: str) -> dict[str, str]:
-    """One number as text, with the mark and verdict of a measured one; a difference only where one is told."""
-    text, told = {"text": "", "mark": "", "verdict": ""}, row is not None and row[column] is not None
-    if not told or (column == "difference" and row["verdict"] != "differs"):
-        return text
-    text["text"] = _text(row, column)
+    """One number as text; a measured one has a mark, a difference is told only of cells that differ."""
+    empty = {"text": "", "mark": "", "verdict": ""}
+    if row is None or row[column] is None or (column == "difference" and row["verdict"] != "differs"):
+        return empty
+    cell = empty | {"text": _text(row, column)}
     if column == "measured":
-        text |= {"mark": MARKS.get(row["verdict"], ""), "verdict": row["verdict"]}
-    return text
+        cell |= {"mark": MARKS.get(row["verdict"], ""), "verdict": row["verdict"]}
+    return cell
 
 
 def _text(row: Row, column: str) -> str:
@@ -195,6 +197,10 @@ def _name(name: str) -> str:
     return NAMES.get(name, name.upper())
 
 
+def _measure(measure: str) -> str:
+    return PERPLEXITIES.get(measure, measure.replace("_", " "))
+
+
 def _notes(rows: Sequence[Row], number: int) -> list[str]:
     """What a reader of one table's comparison has to know."""
     notes = [CHOSEN] if number <= 4 else []
@@ -208,7 +214,9 @@ def _notes(rows: Sequence[Row], number: int) -> list[str]:
     edits = {(row["run_edits"], row["edits"]) for row in rows if row["run_edits"] and row["edits"]}
     other = sorted({mine for mine, theirs in edits if mine != theirs})
     if other:
-        notes.append(f"Runs of {', '.join(map(str, other))} edits stand for the paper's number, named with each model.")
+        notes.append(
+            f"Runs of {', '.join(map(str, other))} edits stand for the paper's number, named with each model."
+        )
     return notes
 
 
@@ -249,37 +257,31 @@ def _times(row: Row) -> float:
 
 
 def _lists(shares: Sequence[Row], perplexities: Sequence[Row]) -> list[dict[str, Any]]:
-    """The head of both lists of differing cells, ready to print."""
-    head = ["Table", "Model", "Dataset", "Algo", "Protocol", "k", "Measure", "Reported", "Measured", "Low", "High"]
-    titles = ["Shares that differ most, percent", "Perplexities that differ most"]
+    """The first of both lists of differing cells, ready to print."""
     result = []
-    for title, found, last in zip(titles, (shares, perplexities), ("Difference", "Times"), strict=True):
-        more = len(found) - LONGEST
-        result.append(
-            {
-                "title": f"{title} ({len(found)} cells)",
-                "head": [*head, last],
-                "rows": [_listed(row, last) for row in found[:LONGEST]],
-                "more": f"{more} more in results/tables/comparison.csv." if more > 0 else "",
-            }
+    titles = (
+        "Shares that differ, percent: largest difference first",
+        "Perplexities that differ: largest ratio first",
+    )
+    for title, found in zip(titles, (shares, perplexities), strict=True):
+        more = (
+            f"; {len(found) - LONGEST} more in results/tables/comparison.csv" if len(found) > LONGEST else ""
         )
-    return [found for found in result if found["rows"]]
+        lines = [_listed(row) for row in found[:LONGEST]]
+        if lines:
+            result.append({"title": title + more, "lines": lines})
+    return result
 
 
-def _listed(row: Row, last: str) -> list[str]:
+def _listed(row: Row) -> dict[str, Any]:
+    """A differing cell as text, in the order of HEAD; two k where they are not the same."""
     k = str(row["k"]) if row["k"] == row["run_k"] else f"{row['k']} / {row['run_k']}"
-    who = [str(row["table"]), _name(row["model"]), _name(row["dataset"]), _name(row["method"]), row["protocol"], k]
-    numbers = ["" if row[name] is None else _text(row, name) for name in ("reported", "measured", "low", "high")]
-    gap = _text(row, "difference") if last == "Difference" else _factor(row)
-    return [*who, row["measure"].replace("_", " "), *numbers, gap]
-
-
-def _factor(row: Row) -> str:
-    times = _times(row)
-    if not math.isfinite(times):
-        return "∞"
-    factor = math.exp(times)
-    return f"{factor:.1E}" if factor >= 1e4 else half_up(factor, 1 if factor >= 10 else 2)
+    columns = ("reported", "measured", "low", "high", "difference")
+    return {
+        "who": [str(row["table"]), *(_name(row[name]) for name in IDENTITY[1:4]), row["protocol"], k],
+        "measure": row["measure"],
+        "numbers": ["" if row[name] is None else _text(row, name) for name in columns],
+    }
 
 
 def _slips(rows: Sequence[Row]) -> list[dict[str, str]]:
@@ -295,7 +297,9 @@ def _slips(rows: Sequence[Row]) -> list[dict[str, str]]:
             {
                 "tables": ", ".join(map(str, sorted({row["table"] for row in members}))),
                 "cells": str(len(cells)),
-                "who": ", ".join(dict.fromkeys(f"{_name(row['model'])} {_name(row['method'])}" for row in members)),
+                "who": ", ".join(
+                    dict.fromkeys(f"{_name(row['model'])} {_name(row['method'])}" for row in members)
+                ),
                 "why": why,
             }
         )
