@@ -32,6 +32,7 @@ RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
 RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
 REPORT = {"summarise_runs": 1, "render_table": 2, "draw_figure": 2, "compile_pdf": 1, "all": 1}
+REPORT |= {"compare_reported": 1, "render_comparison": 3}
 HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()

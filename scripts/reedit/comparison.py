@@ -161,7 +161,7 @@ def _unreported(number: int, names: Named, mine: Line, printed: Sequence[str]) -
 def _range(line: Line, measure: str) -> tuple[float | None, float | None]:
     """The bootstrap interval; perplexities have none, so two spreads over the trials either way."""
     mean, spread = line.get(measure), line.get(measure, "spread")
-    if measure in parquet.MEASURES or mean is None or spread is None:
+    if measure in parquet.MEASURES or mean is None or spread is None or not math.isfinite(mean):
         return line.get(measure, "low"), line.get(measure, "high")
     return mean - 2 * spread, mean + 2 * spread
 
