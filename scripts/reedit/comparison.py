@@ -138,7 +138,7 @@ def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Seq
             | {"measure": measure, "reported": reported, "measured": measured, "low": low, "high": high}
             | {"difference": None if None in (reported, measured) else measured - reported}
             | {"tolerance": tolerance, "verdict": judged}
-            | {"note": line.slips.get(measure) or _note(line, mine, run)}
+            | {"note": line.slips[measure] if judged == "slip" else _note(line, mine, run)}
         )
     return rows
 

@@ -118,9 +118,9 @@ def summary_md(rows: Sequence[Row]) -> str:
     for found in _lists(*_differing(rows)):
         lines = [[*line["who"], _measure(line["measure"]), *line["numbers"]] for line in found["lines"]]
         text += [found["title"], "", *aligned([HEAD, *lines]), ""]
-    slips = [[slip["tables"], slip["cells"], slip["who"], slip["why"]] for slip in _slips(rows)]
+    slips = [[slip["why"], slip["who"], slip["tables"], slip["cells"]] for slip in _slips(rows)]
     if slips:
-        text += ["Slips met", "", *aligned([["Tables", "Cells", "Lines", "Why"], *slips]), ""]
+        text += ["Slips met", "", *aligned([["Why", "Lines", "Tables", "Cells"], *slips]), ""]
     return "\n".join(text)
 
 

@@ -84,8 +84,11 @@ def read_reported(path: Path | str, slips: Path | str | None = None) -> list[Rep
 
     Raises InputError with the line and column of the first thing that is wrong.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not readable as CSV ({error})") from error
     if not rows or tuple(rows[0]) != COLUMNS:
         raise InputError(f"{path}, line 1: found {','.join(rows[0] if rows else [])!r}, expected {COLUMNS}")
     lines: dict[tuple, ReportedLine] = {}
@@ -147,7 +150,7 @@ def _marked(lines: Sequence[ReportedLine], path: Path | str) -> list[ReportedLin
     """The lines with their slips; an entry whose keys select no reported cell is an error."""
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError) as error:
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(entries, list):
         raise InputError(f"{path}: expected a list of slips")
@@ -173,6 +176,8 @@ def _selected(lines: Sequence[ReportedLine], entry: Any, where: str) -> list[tup
         for measure in line.values
         if measure in asked["measures"]
     ]
+    if not found:
+        raise InputError(f"{where}: selects no reported cell")
     for key in IDENTITY:
         missing = [value for value in asked[key] if value not in {getattr(lines[p], key) for p, _ in found}]
         if missing:
