@@ -87,6 +87,15 @@ def test_a_number_that_differs_is_marked_shaded_and_its_difference_told():
     assert "93.00 ×" in md and "-5.67" in md
 
 
+def test_a_number_of_three_digits_is_set_beside_three_digits():
+    few = [x for x in LINES if (x.table, x.method, x.k, x.model) == (1, "rome", 1, "gpt2-xl")]
+    tables = as_measured(few)
+    for row in tables[1]:
+        row["mean"] *= 1.0003  # 7072.12
+    tex = comparison_tex(compare(few, tables, NAMES), 1, TEMPLATE)
+    assert printed(tex, "released")[-2:] == [("7.07E+03", "="), ("7.15E+05", "=")]
+
+
 def test_several_runs_of_a_line_stand_under_it_and_are_told_apart():
     (line,) = [x for x in LINES if (x.table, x.method, x.k, x.model) == (2, "memit", 4, "gpt2-xl")]
     second = as_measured([line], "corrected", k=3, row=1)[2]

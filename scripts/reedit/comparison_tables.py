@@ -188,8 +188,9 @@ def _text(row: Row, column: str) -> str:
     sign = "+" if column == "difference" and value > 0 else ""
     if row["measure"] in parquet.MEASURES:
         return sign + percent(value, sign="")
-    if column == "reported" and row["tolerance"] > 0.005:
-        return f"{value:.2E}"
+    exponential = row["tolerance"] is not None and row["tolerance"] > 0.005  # so the paper prints this one
+    if exponential and math.isfinite(value):
+        return f"{sign}{value:.2E}"
     return sign + perplexity(value).replace("inf", "∞")
 
 
