@@ -12,8 +12,8 @@
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
     results/scores/{run}.parquet, results/collapse/{run}.parquet
-    results/summary/runs.parquet, results/summary/table{n}.parquet
-    results/tables/table{n}.{tex,csv,md}, results/figures/{figure}.{pdf,png}
+    results/summary/{runs,table{n},comparison}.parquet
+    results/tables/{table{n},comparison,comparison{n}}.{tex,csv,md}, results/figures/{figure}.{pdf,png}
     reports/tables.pdf
 """
 
@@ -39,6 +39,8 @@ localrules:
     tables,
     fetch_source,
     render_table,
+    compare_reported,
+    render_comparison,
     compile_pdf,
 
 

@@ -1,11 +1,15 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
 REPORT = {"labels": {}, "intervals": False} | config.get("report", {})
+RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
+COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
+COMPARISONS = ["", *COMPARED]  # comparison.tex sums up, comparison1.tex stands beside table1.tex
 FIGURES = ["perplexity", "scores"]
 
 
 rule tables:
     input:
         expand("results/tables/table{n}.{ext}", n=catalog.NUMBERS, ext=["tex", "csv", "md"]),
+        expand("results/tables/comparison{n}.{ext}", n=COMPARISONS, ext=["tex", "csv", "md"]),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
 
 
@@ -55,6 +59,53 @@ rule render_table:
         "../scripts/render_table.py"
 
 
+rule compare_reported:
+    input:
+        tables=expand("results/summary/table{n}.parquet", n=COMPARED),
+        reported=RESOURCES / "reported.csv",
+        slips=RESOURCES / "reported-slips.yaml",
+    output:
+        comparison="results/summary/comparison.parquet",
+    log:
+        "results/logs/compare_reported.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"numbers": COMPARED, "reported_as": experiment.reported_as()},
+        code=code("compare_reported"),
+    script:
+        "../scripts/compare_reported.py"
+
+
+rule render_comparison:
+    input:
+        comparison="results/summary/comparison.parquet",
+        template=[
+            TEMPLATES / "comparison.tex.j2",
+            TEMPLATES / "comparison_summary.tex.j2",
+            TEMPLATES / "macros.tex.j2",
+        ],
+    output:
+        tex="results/tables/comparison{n}.tex",
+        csv=report(
+            "results/tables/comparison{n}.csv",
+            caption="../reports/captions/comparison.rst",
+            category="Comparison with the paper",
+            labels={"table": "{n}"},
+        ),
+        md="results/tables/comparison{n}.md",
+    log:
+        "results/logs/render_comparison/comparison{n}.log",
+    wildcard_constraints:
+        n=r"\d*",
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code("render_comparison"),
+    script:
+        "../scripts/render_comparison.py"
+
+
 rule draw_figure:
     input:
         runs="results/summary/runs.parquet",
@@ -79,6 +130,7 @@ rule draw_figure:
 rule compile_pdf:
     input:
         tables=expand("results/tables/table{n}.tex", n=catalog.NUMBERS),
+        comparisons=expand("results/tables/comparison{n}.tex", n=COMPARISONS),
         figures=expand("results/figures/{figure}.pdf", figure=FIGURES),
         template=[TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"],
     output:

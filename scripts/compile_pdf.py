@@ -15,7 +15,8 @@ NOTE = "Every number was measured by the run that made this file; each table nam
 
 with job(snakemake.log[0]) as log:
     inputs, pdf = snakemake.input, snakemake.output.pdf
-    tex, files = document(inputs.template, inputs.tables, inputs.figures, TITLE, [NOTE])
+    parts = inputs.template, inputs.tables, inputs.figures
+    tex, files = document(*parts, TITLE, [NOTE], inputs.comparisons)
     wide = compile_pdf(tex, pdf, Path(snakemake.log[0]).with_suffix(".tex.log"), files)
     if any(width > 1 for width in wide):
         log.warning("%s: lines stick out by up to %.0f pt; shorten a label", pdf, max(wide))

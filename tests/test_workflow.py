@@ -35,6 +35,7 @@ RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
 RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
 REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 2, "compile_pdf": 1, "all": 1}
+REPORT |= {"compare_reported": 1, "render_comparison": 10}
 HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
@@ -418,6 +419,21 @@ def test_an_added_method_runs_only_its_own_jobs(finished):
     after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
     after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
     assert finished.dry_run("tables", config=config).jobs == after
+
+
+def test_what_stands_for_the_paper_is_compared_with_it_and_nothing_else_is_redone(finished, again):
+    assert "Nothing in this experiment stands for" in again.path("tables/comparison.md").read_text()
+    names = {"models__tiny__reported_as": "gpt2-xl", "datasets__facts__reported_as": "counterfact"}
+    again.config = changed(again.config, **names, methods__memit_released__reported_as="memit")
+    planned = finished.dry_run("tables", config=again.config).jobs
+    assert planned == {"compare_reported": 1, "render_comparison": 3, "tables": 1}
+    outcome = again.run("tables")
+    assert outcome.status == 0, outcome.output
+    found = [row for row in rows(again.path("summary/comparison.parquet")) if row["measured"] is not None]
+    runs = {("tiny/facts/memit", "corrected"), ("tiny/facts/memit_released", "released")}
+    assert runs <= {(row["run"], row["protocol"]) for row in found}
+    assert {row["model"] for row in found} == {"gpt2-xl"}
+    assert "Runs of" in again.path("tables/comparison1.md").read_text()
 
 
 def test_an_interrupted_run_goes_on_where_it_was_and_a_forced_one_starts_afresh(finished, again):

@@ -16,19 +16,27 @@ def document(
     figures: Sequence[str | Path],
     title: str,
     provenance: Sequence[str],
+    comparisons: Sequence[str | Path] = (),
 ) -> tuple[str, dict[str, Path]]:
     """The document as TeX, and the figures' files under the names it includes them by.
 
     `tables` are .tex files made by reedit.tables, put in as they stand, but for those that are all comment:
     the experiment has no runs for them. `figures` are PDFs, known by their stems; `template` is
-    document.tex.j2, alone or among others.
+    document.tex.j2, alone or among others. `comparisons` are .tex files made by reedit.comparison_tables:
+    comparison6.tex follows table6.tex, comparison.tex comes first of all.
     """
+    compared = {Path(path).stem: Markup(Path(path).read_text(encoding="utf-8")) for path in comparisons}
     made = [_table(Path(path), place) for place, path in enumerate(tables, start=1)]
     files = {f"figure{number}.pdf": Path(path) for number, path in enumerate(figures, start=1)}
     values = {
         "title": title,
         "provenance": list(provenance),
-        "tables": [table for table in made if _says_something(table["tex"])],
+        "summary": compared.get("comparison", ""),
+        "tables": [
+            table | {"comparison": compared.get(f"comparison{table['number']}", "")}
+            for table in made
+            if _says_something(table["tex"])
+        ],
         "figures": [{"file": file, "name": path.stem} for file, path in files.items()],
     }
     return render(template, "document.tex.j2", values), files

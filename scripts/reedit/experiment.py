@@ -332,6 +332,18 @@ class Experiment:
             "trial": run.trial,
         }
 
+    def reported_as(self) -> dict[str, dict[str, str]]:
+        """The paper's name of each model, dataset and method that runs: `reported_as`, else its own."""
+        used = {
+            "models": [entry.model for entry in self.entries],
+            "datasets": [entry.dataset for entry in self.entries],
+            "methods": [method.name for entry in self.entries for method in entry.methods],
+        }
+        return {
+            section: {name: self.config[section][name].get("reported_as", name) for name in names}
+            for section, names in used.items()
+        }
+
     def identity(self, run: Run) -> dict[str, Any]:
         """The columns of the summary that tell a run."""
         return {

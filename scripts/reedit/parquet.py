@@ -184,6 +184,31 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("trials", pa.int64()),
         ]
     ),
+    # one row per reported cell and line that stands for it, and per measured cell the paper has no number for
+    "comparison": pa.schema(
+        [
+            ("table", pa.int64()),
+            ("model", pa.string()),  # the paper's names
+            ("dataset", pa.string()),
+            ("method", pa.string()),
+            ("role", pa.string()),  # unedited, first, selected, a stopping rule (Table 4), iteration
+            ("k", pa.int64()),  # the paper's; null where it has no such line
+            ("edits", pa.int64()),
+            ("run", pa.string()),  # ours, {model}/{dataset}/{method}; null where none stands for the line
+            ("protocol", pa.string()),
+            ("run_k", pa.int64()),
+            ("run_edits", pa.int64()),
+            ("measure", pa.string()),
+            ("reported", pa.float64()),  # fractions and perplexities, as in "table"
+            ("measured", pa.float64()),
+            ("low", pa.float64()),  # 95 % bootstrap interval; of perplexities mean -+ 2 spreads over trials
+            ("high", pa.float64()),
+            ("difference", pa.float64()),  # measured - reported
+            ("tolerance", pa.float64()),  # how far the number behind a printed one may be from it
+            ("verdict", pa.string()),  # agrees, within interval, differs, slip, not measured, not reported
+            ("note", pa.string()),
+        ]
+    ),
 }
 
 

@@ -1,0 +1,25 @@
+"""The comparison with one of the paper's tables, or their summary, as .tex, .csv and .md."""
+
+from typing import TYPE_CHECKING
+
+from reedit import comparison_tables, parquet
+from reedit.files import atomic
+from reedit.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    rows = parquet.read(snakemake.input.comparison, "comparison")
+    templates, number = snakemake.input.template, snakemake.wildcards.n
+    if number:
+        rows = [row for row in rows if row["table"] == int(number)]
+        tex = comparison_tables.comparison_tex(rows, int(number), templates)
+        made = comparison_tables.comparison_csv(rows), comparison_tables.comparison_md(rows, int(number))
+    else:
+        tex = comparison_tables.summary_tex(rows, templates)
+        made = comparison_tables.summary_csv(rows), comparison_tables.summary_md(rows)
+    output = snakemake.output
+    for text, path in zip((tex, *made), (output.tex, output.csv, output.md), strict=True):
+        with atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
