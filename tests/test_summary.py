@@ -278,7 +278,7 @@ def test_table_4_has_the_k_of_each_rule_and_only_methods_that_meet_the_proposed_
     assert [method.method for method in never_stopped(methods_of(runs))] == ["rome"]
 
 
-def test_the_unedited_model_shows_what_the_first_iteration_starts_from(tmp_path):
+def test_the_unedited_model_has_what_the_first_iteration_starts_from(tmp_path):
     methods = [{"method": "rome", "delta_p": [9.0]}, {"method": "memit", "delta_p": [9.0, 0.5]}]
     runs, paths = experiment(tmp_path, methods)
     next(row for row in runs if row["method"] == "rome" and row["k"] == 1)["ppl_initial"] = 7.0

@@ -150,6 +150,15 @@ def test_the_unedited_model_shows_no_accuracy_that_holds_by_definition():
     assert (found["specificity_accuracy"], found["score_accuracy"], found["delta_p"]) == ("", "", "")
 
 
+def test_the_unedited_model_shows_what_the_first_iteration_starts_from():
+    means = {"ppl_initial": 4e4, "ppl_target": None, "ppl_edited": None, "delta_p": None}
+    rows = line(0, "unedited", 0, "unedited", means)
+    assert r"& 0.50 &  & 40000.00 &  \\" in table_tex(rows, "6", TEMPLATES)  # ME-PPL, optimised, edited
+    assert "| 40000.00 |" in table_md(rows, "6")
+    (found,) = csv.DictReader(io.StringIO(table_csv(rows)))
+    assert (found["ppl_initial"], found["ppl_edited"]) == ("40000.0", "")
+
+
 def test_two_protocols_in_a_block_name_their_unedited_models():
     rows = line(0, "unedited", 0, "unedited") + line(1, "unedited", 0, "unedited", protocol="released")
     assert "Unedited (corrected)" in table_md(rows, "1") and "Unedited (released)" in table_md(rows, "1")

@@ -39,15 +39,16 @@ class Line:
         return self.model, self.dataset, self.edits
 
     def get(self, measure: str, statistic: str = "mean") -> float | None:
-        """A statistic of a measure, None where it was not measured or is true by definition.
-
-        The unedited model's edited perplexity is what it starts from, p(theta_1, h).
-        """
+        """A statistic of a measure, None where it was not measured or is true by definition."""
         if self.k == 0 and measure in BY_DEFINITION:
             return None
-        if self.k == 0 and measure == "ppl_edited":
-            measure = "ppl_initial"
         return self.values.get(measure, {}).get(statistic)
+
+    def printed(self, measure: str, statistic: str = "mean") -> float | None:
+        """The same for the column of a measure: the unedited model, which was not edited, has under p edited
+        what the first iteration starts from, p(theta_1, h)."""
+        starts = self.k == 0 and measure == "ppl_edited"
+        return self.get("ppl_initial" if starts else measure, statistic)
 
 
 SHARED = tuple(field.name for field in fields(Line) if field.name not in ("row", "values"))
@@ -191,13 +192,13 @@ def protocol_count(lines: Sequence[Line]) -> int:
 def present(table: Sequence[Sequence[Line]], columns: Sequence[str]) -> dict[str, bool]:
     """What of a table with these columns needs explaining."""
     lines = [line for block in table for line in block]
-    values = [line.get(measure) or 0.0 for line in lines for measure in columns]
+    values = [line.printed(measure) or 0.0 for line in lines for measure in columns]
     unedited = [line for line in lines if line.role == "unedited"]
     return {
         "selected": any(line.role == "selected" for line in lines),
         "dagger": any(line.role == "last" for line in lines),
         "collapsed": any(line.collapsed for line in lines),
         "unedited": bool(unedited) and any(measure in BY_DEFINITION for measure in columns),
-        "start": "ppl_edited" in columns and any(line.get("ppl_edited") is not None for line in unedited),
+        "start": "ppl_edited" in columns and any(line.printed("ppl_edited") is not None for line in unedited),
         "infinite": not all(math.isfinite(value) for value in values),
     }

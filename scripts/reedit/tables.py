@@ -123,7 +123,7 @@ def table_md(
                 if printed:
                     cells.append(" / ".join(_percent(line, f"{metric}_{kind}") or "-" for kind in printed))
             cells += [_with_interval(line, score) for score in scores]
-            cells += [perplexity(line.get(measure)) for measure in table.columns if measure in HEADS]
+            cells += [perplexity(line.printed(measure)) for measure in table.columns if measure in HEADS]
             grid.append(cells)
     pairs = "accuracy / success; " if kinds["efficacy"] == list(KINDS) else ""
     legend = [f"Percent, {pairs}score: their harmonic mean [95 % bootstrap interval over cases]."]
@@ -246,9 +246,9 @@ def _color(line: Line, table: PaperTable) -> str:
     return "collapsed" if line.collapsed and not table.side_by_side else ""
 
 
-def _text(line: Line, measure: str, statistic: str = "mean") -> str:
+def _text(line: Line, measure: str) -> str:
     """A number as the paper prints it; an empty string where there is no measurement."""
-    value = line.get(measure, statistic)
+    value = line.printed(measure)
     if measure in parquet.MEASURES:
         return percent(value)
     return Markup(r"$\infty$") if perplexity(value) == "inf" else perplexity(value)
@@ -259,7 +259,7 @@ def _interval(line: Line, measure: str) -> str:
     if measure in parquet.MEASURES:
         low, high = (_percent(line, measure, bound) for bound in ("low", "high"))
     else:
-        low, high = (perplexity(line.get(measure, bound)) for bound in ("low", "high"))
+        low, high = (perplexity(line.printed(measure, bound)) for bound in ("low", "high"))
     return f"[{low}, {high}]" if low and high else ""
 
 
