@@ -141,8 +141,8 @@ class LanguageModel:
         """The attention module of a layer."""
         return self.layers[layer].get_submodule(self.layout.attention)
 
-    def parameter_name(self, layer: int) -> str:
-        """The edited parameter's own name in the model's state dict."""
+    def parameter_name(self, layer: int | str) -> str:
+        """The edited parameter's own name in the model's state dict; "{}" for that of any layer."""
         return f"{self.layout.backbone}.{self.layout.layers}.{layer}.{self.layout.mlp_output}.weight"
 
     def check_layers(self, layers: list[int]) -> None:
@@ -166,6 +166,13 @@ class LanguageModel:
         self.weight(layer)  # remembers theta_1 before the first change
         self._edited[layer] = wide(weight)
         self._oriented(layer).copy_(weight)
+
+    def adopt_weight(self, layer: int) -> None:
+        """Take what the module holds for W of a layer: other code than ours has written there.
+
+        theta_1 is what `weight` found at its first call, so that call has to come before.
+        """
+        self._edited[layer] = wide(self._oriented(layer)).clone()
 
     def cumulative_update(self, layer: int) -> Tensor:
         """theta_now - theta_1 of a layer: fp32 at least, [d, key]."""
