@@ -158,7 +158,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("prefixed", pa.bool_()),
             ("protocol", pa.string()),
             ("k", pa.int64()),
-            ("role", pa.string()),  # unedited, first, selected, last (criterion not met)
+            (
+                "role",
+                pa.string(),
+            ),  # unedited, first, selected, last (criterion not met), unjudged (no delta_p)
             ("edits", pa.int64()),
             ("trials", pa.int64()),
             ("measure", pa.string()),

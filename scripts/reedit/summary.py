@@ -129,6 +129,12 @@ class _Method:
             values.append(math.nan if value is None else value)
         return choose("proposed", values, [])
 
+    @property
+    def unmet(self) -> str:
+        """The role of the last k: the criterion was not met, or nobody knows, as delta_p was not measured."""
+        gaps = [row["delta_p"] for rows in self.trials.values() for k, row in rows.items() if k > 0]
+        return "unjudged" if None in gaps else "last"
+
 
 def _methods(runs: Sequence[Row]) -> list[_Method]:
     """The methods in order of appearance."""
@@ -183,7 +189,7 @@ def _rows(
             k, reached = method.choice()
             if first and k > 1:
                 plan.append((method, 1, "first"))
-            plan.append((method, k, "selected" if reached else "last"))
+            plan.append((method, k, "selected" if reached else method.unmet))
         files: dict[RunKey, dict[int, np.ndarray]] = {}
         for method, k, role in plan:
             result += _table_rows(method, k, role, number, scores, files, seed)
