@@ -25,7 +25,7 @@ from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Fact, write_facts
 from reedit.iteration import Plan, edited_perplexities, iterate
-from reedit.language_model import LanguageModel
+from reedit.language_model import LAYOUTS, LanguageModel
 from reedit.moments import write_moment
 from reedit.preparation import REVISION
 from reedit.resumption import State
@@ -187,6 +187,10 @@ def test_a_checkout_is_given_our_facts_prefixes_hyperparameters_and_moments(
     request = first["requests"][0]
     assert (request["prompt"], request["subject"]) == (fact.prompt, fact.subject)
     assert request["target_new"] == fact.target_new and "{}" in request["prompt"]
+
+
+def test_every_architecture_that_can_be_edited_has_easyedits_names() -> None:
+    assert easyedit.NAMES.keys() == LAYOUTS.keys()
 
 
 def test_easyedit_can_tell_the_architecture_from_the_name(job: Job) -> None:
