@@ -71,6 +71,21 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
         (("hyperparameters", "memt"), {}, "hyperparameters.memt: unknown key (did you mean memit?)"),
         (("models", "small", "dtype"), "float23", "models.small.dtype: found 'float23', expected one of"),
         (("methods", "memit", "algorithm"), "memit2", "methods.memit.algorithm: found 'memit2'"),
+        (
+            ("methods", "memit", "engine"),
+            {"name": "easyedit"},
+            "methods.memit.engine.path: missing, expected",
+        ),
+        (
+            ("methods", "memit", "engine"),
+            {"name": "easyedit", "path": "/x", "commit": "y"},
+            "methods.memit.engine.commit: unknown key",
+        ),
+        (
+            ("methods", "memit", "engine"),
+            {"name": "easy"},
+            "methods.memit.engine.name: found 'easy', expected one of reedit, easyedit",
+        ),
         (("protocol",), "correct", "protocol: found 'correct', expected one of corrected, released"),
         (("runs", 0, "stop"), "propose", "runs[0].stop: found 'propose', expected one of none, proposed"),
         (

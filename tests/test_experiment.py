@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from configurations import SCHEMA, configuration, entry
+from fake_easyedit import write_checkout
 
 from reedit.errors import InputError
 from reedit.experiment import Experiment
@@ -228,6 +229,37 @@ def test_edit_settings_name_all_that_an_edit_depends_on() -> None:
     assert first | {"trial": 2} == second
     assert (first["assisting"], first["choice"], first["prefixed"]) == (1, "random", False)
     assert (first["iterations"], first["extend_to"], first["stop"], first["seed"]) == (2, 4, "none", 3)
+
+
+def with_engine(engine: dict[str, str], house: Path = Path(), **definition: Any) -> Experiment:
+    methods = configuration()["methods"] | {
+        "published": {"algorithm": "memit", "engine": engine} | definition
+    }
+    return experiment(house, methods=methods, runs=[entry(methods=["memit", "published"])])
+
+
+def test_a_checkout_of_easyedit_is_looked_for_before_any_job(tmp_path: Path) -> None:
+    missing = {"name": "easyedit", "path": str(tmp_path / "nowhere")}
+    expected = (
+        r"^config: methods\.published\.engine\.path: no checkout of EasyEdit at .*nowhere, expected easyed"
+    )
+    with pytest.raises(InputError, match=expected):
+        with_engine(missing)
+    with pytest.raises(InputError, match=r"methods\.published\.neighbors: not with engine easyedit"):
+        with_engine(missing, neighbors={"count": 1})
+    # a definition that no run uses asks for nothing
+    methods = configuration()["methods"] | {"other": {"algorithm": "memit", "engine": missing}}
+    experiment(methods=methods)
+
+
+def test_the_engine_is_ours_or_a_checkout_and_is_among_the_settings(tmp_path: Path) -> None:
+    write_checkout(tmp_path / "EasyEdit")
+    made = with_engine({"name": "easyedit", "path": "EasyEdit"}, house=tmp_path)
+    ours, published = (made.edit_settings(run)["engine"] for run in made.runs.values())
+    assert ours == {"name": "reedit"}
+    assert published == {"name": "easyedit", "path": str(tmp_path / "EasyEdit"), "commit": None}
+    again = with_engine({"name": "reedit", "path": "left over from an overlay"})
+    assert again.edit_settings(again.runs["small/mine/published/trial1"])["engine"] == {"name": "reedit"}
 
 
 def test_a_digest_knows_values_and_not_the_order_of_keys() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reedit.errors import InputError
-from reedit.hyperparameters import read_hyperparameters
+from reedit.hyperparameters import check_for_model, read_hyperparameters
 
 GOOD: dict[str, Any] = {
     "layers": [4, 5],
@@ -17,47 +17,93 @@ GOOD: dict[str, Any] = {
     "kl_factor": 0.0625,
     "mom2_update_weight": 400,
 }
-EASYEDIT = """
-alg_name: "MEMIT"
-model_name: "./hugging_cache/llama-2-7b"
-stats_dir: "./data/stats"
-device: 1
-layers: [4, 5, 6, 7, 8]
-clamp_norm_factor: 4
-layer_selection: "all"
-fact_token: "subject_last"
-v_num_grad_steps: 25
-v_lr: 5e-1
-v_loss_layer: 31
-v_weight_decay: 1e-3
-kl_factor: 0.0625
-mom2_adjustment: true
-mom2_update_weight: 15000
-rewrite_module_tmp: "model.layers.{}.mlp.down_proj"
-layer_module_tmp: "model.layers.{}"
-mlp_module_tmp: "model.layers.{}.mlp"
-attn_module_tmp: "model.layers.{}.self_attn"
-ln_f_module: "model.norm"
-lm_head_module: "lm_head"
-mom2_dataset: "wikipedia"
-mom2_n_samples: 100000
-mom2_dtype: "float32"
-model_parallel: true
-"""
+# per model: last layer, layers, edited module, its MLP, its attention, that one's output, final norm, head
+MODULES = {
+    "gpt2-xl": "47 transformer.h.{} mlp.c_proj mlp attn attn.c_proj transformer.ln_f transformer.wte",
+    "gpt-j-6B": "27 transformer.h.{} mlp.fc_out mlp attn attn.out_proj transformer.ln_f lm_head",
+    "llama-7b": "31 model.layers.{} mlp.down_proj mlp self_attn self_attn.o_proj model.norm lm_head",
+}
+
+
+def easyedit_file(algorithm: str, model: str, **changes: str) -> str:
+    """A file with the keys that EasyEdit's own have, numbers written as they write them."""
+    last, layer, rewrite, mlp, attention, attention_output, norm, head = MODULES[model].split()
+    values = {
+        "alg_name": f'"{algorithm}"',
+        "model_name": f'"./hugging_cache/{model}"',
+        "stats_dir": '"./data/stats"',
+        "device": "1",
+        "layers": "[5]" if algorithm.startswith("ROME") else "[4, 5, 6, 7, 8]",
+        "clamp_norm_factor": "4",
+        "fact_token": '"subject_last"',
+        "v_num_grad_steps": "25",
+        "v_lr": "5e-1",
+        "v_loss_layer": last,
+        "v_weight_decay": "1e-3",
+        "kl_factor": "0.0625",
+        "rewrite_module_tmp": f'"{layer}.{rewrite}"',
+        "layer_module_tmp": f'"{layer}"',
+        "mlp_module_tmp": f'"{layer}.{mlp}"',
+        "attn_module_tmp": f'"{layer}.{attention}"',
+        "ln_f_module": f'"{norm}"',
+        "lm_head_module": f'"{head}"',
+        "mom2_dataset": '"wikipedia"',
+        "mom2_n_samples": "100000",
+        "mom2_dtype": '"float32"',
+        "model_parallel": "false",
+    }
+    if algorithm.startswith("ROME"):
+        values |= {"mom2_adjustment": "false", "fp16": "false"}
+        values["context_template_length_params"] = "[[5, 10], [10, 10]]"
+    else:
+        values |= {"mom2_adjustment": "true", "mom2_update_weight": "15000", "layer_selection": '"all"'}
+        values |= {"batch_size": "1", "max_length": "40"}
+    if algorithm.startswith("PMET"):
+        values |= {"nll_loss_factor": "1", "rewrite_module_tmps": f'["{layer}.{rewrite}"]'}
+        values |= {
+            "mlp_module_tmp": f'"{layer}.{rewrite}"',
+            "attn_module_tmp": f'"{layer}.{attention_output}"',
+        }
+    return "".join(f"{key}: {value}\n" for key, value in (values | changes).items())
 
 
 def test_a_mapping_comes_back_with_what_the_engine_reads() -> None:
     given = GOOD | {"v_loss_layer": 29, "model_name": "x", "fact_token": "subject_last"}
-    assert read_hyperparameters(given, "memit", "here") == GOOD | {"fact_token": "subject_last"}
+    assert read_hyperparameters(given, "memit", "here") == GOOD | {"v_loss_layer": 29}
 
 
-def test_an_easyedit_file_is_read_with_its_numbers_in_scientific_notation(tmp_path: Path) -> None:
-    """YAML takes 5e-1, as the published files write it, for text."""
-    (tmp_path / "llama.yaml").write_text(EASYEDIT)
-    found = read_hyperparameters(tmp_path / "llama.yaml", "memit", "here")
-    assert found["v_lr"] == 0.5 and found["v_weight_decay"] == 0.001
-    assert found["layers"] == [4, 5, 6, 7, 8] and found["mom2_update_weight"] == 15000
-    assert "model_name" not in found
+@pytest.mark.parametrize("model", MODULES)
+@pytest.mark.parametrize(
+    "algorithm", ["ROME", "MEMIT", "PMET", "ROME_RECURSIVE", "MEMIT_RECURSIVE_NEIGHBOR", "PMET_RECURSIVE"]
+)
+def test_easyedits_own_files_are_read_unchanged(algorithm: str, model: str, tmp_path: Path) -> None:
+    """Numbers in scientific notation too: YAML takes 5e-1, as the published files write it, for text."""
+    (tmp_path / "h.yaml").write_text(easyedit_file(algorithm, model))
+    name = algorithm.partition("_")[0].lower()
+    found = read_hyperparameters(tmp_path / "h.yaml", name, "here")
+    last, layer, rewrite, *_ = MODULES[model].split()
+    assert (found["v_lr"], found["v_weight_decay"], found["v_loss_layer"]) == (0.5, 0.001, int(last))
+    assert found["layers"] == ([5] if name == "rome" else [4, 5, 6, 7, 8])
+    assert found.get("mom2_update_weight") == (None if name == "rome" else 15000)
+    assert "model_name" not in found and "fact_token" not in found
+    check_for_model(found, int(last) + 1, f"{layer}.{rewrite}")
+
+
+def test_a_file_is_for_one_model_and_one_algorithm(tmp_path: Path) -> None:
+    """What a file says of the model or algorithm is never ignored where it is not so."""
+    (tmp_path / "h.yaml").write_text(easyedit_file("MEMIT", "gpt2-xl"))
+    with pytest.raises(InputError, match=r"h\.yaml: alg_name: found 'MEMIT', expected PMET$"):
+        read_hyperparameters(tmp_path / "h.yaml", "pmet", "here")
+    found = read_hyperparameters(tmp_path / "h.yaml", "memit", "here")
+    with pytest.raises(InputError, match=r"v_loss_layer: found 47, expected 31 for this model$"):
+        check_for_model(found, 32, "model.layers.{}.mlp.down_proj")
+    with pytest.raises(InputError, match=r"rewrite_module_tmp: found 'transformer\.h\..*, expected 'model"):
+        check_for_model(found, 48, "model.layers.{}.mlp.down_proj")
+    both = '["transformer.h.{}.mlp.c_proj", "transformer.h.{}.attn.c_proj"]'
+    (tmp_path / "p.yaml").write_text(easyedit_file("PMET", "gpt2-xl", rewrite_module_tmps=both))
+    found = read_hyperparameters(tmp_path / "p.yaml", "pmet", "here")
+    with pytest.raises(InputError, match=r"rewrite_module_tmps: found .*attn.*, expected \['transformer"):
+        check_for_model(found, 48, "transformer.h.{}.mlp.c_proj")
 
 
 @pytest.mark.parametrize("key", sorted(GOOD))
@@ -95,6 +141,11 @@ def test_rome_edits_one_layer() -> None:
         ({"layers": [True]}, "layers: .*expected a non-empty list of layer numbers"),
         ({"mom2_adjustment": 1}, "mom2_adjustment: found 1, expected bool"),
         ({"fact_token": "last"}, "fact_token: found 'last', expected subject_last"),
+        ({"layer_selection": "random"}, "layer_selection: found 'random', expected all"),
+        ({"v_loss_layer": "last"}, "v_loss_layer: found 'last', expected an integer"),
+        ({"rewrite_module_tmp": 3}, "rewrite_module_tmp: found 3, expected text"),
+        ({"use_chat_template": True}, r"unknown keys \['use_chat_template'\]; known: layers, v_lr"),
+        ({"alg_name": "FT"}, "alg_name: found 'FT', expected MEMIT"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(change: dict[str, Any], message: str) -> None:

@@ -276,13 +276,16 @@ def test_a_discarded_state_leaves_nothing(tmp_path: Path) -> None:
         ("none", 2, 5, [9, 8, 0.5, 9], [9, 9, 9, 9], 3),
         ("none", 2, 2, [9, 8, 7], [9, 9, 9], 2),
         ("none", 2, 3, [math.inf, math.nan, math.inf], [9, 9, 9], 3),
+        ("none", 2, 4, [None, None], [9, 9], 2),  # not measured: nothing to extend for
+        ("proposed", 3, 5, [None, None, None], [9, 9, 9], 3),
+        ("small_change", 3, None, [None, None], [9, 0.5], 2),
     ],
 )
 def test_a_plan_ends_where_its_rule_says(
     stop: str,
     iterations: int,
     extend_to: int | None,
-    gaps: list[float],
+    gaps: list[float | None],
     changes: list[float],
     over_at: int,
 ) -> None:

@@ -17,6 +17,7 @@ RUN: dict[str, Any] = {
     "packages": {"torch": "2.13.0", "transformers": "5.23.0", "numpy": "2.4.6"},
     "device": "cpu",
 }
+ENGINE = {"name": "easyedit", "path": "/somewhere/EasyEdit", "commit": "c0ffee"}
 
 
 def test_notes_name_model_revision_facts_trials_seed_corpus_protocol_and_versions() -> None:
@@ -69,3 +70,10 @@ def test_methods_that_never_meet_the_rule_are_named_by_their_labels() -> None:
     (note,) = unmet_note([("small", "mine", "rome"), ("small", "mine", "na_memit")], {"small": "SmolLM2"})
     assert "ROME (SmolLM2, mine), NA_MEMIT (SmolLM2, mine)" in note
     assert unmet_note([], {}) == []
+
+
+def test_notes_name_the_commit_of_another_engine_and_what_it_leaves_open() -> None:
+    runs = {f"small/mine/memit_easyedit/trial{t}": RUN | {"engine": ENGINE} for t in (1, 2)}
+    notes = provenance_notes({"small/mine/memit/trial1": RUN | {"engine": {"name": "reedit"}}} | runs)
+    (told,) = [note for note in notes if "EasyEdit" in note]
+    assert told.startswith("memit_easyedit was edited by EasyEdit (commit c0ffee), which does not tell Δp")

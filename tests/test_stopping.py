@@ -28,6 +28,9 @@ INF, NAN = math.inf, math.nan
         ("monotonic", [INF, 3.0, 2.0], [], None),
         ("small_change", [9.0, 9.0, 9.0], [50.0, 0.9, 0.1], 2),
         ("small_change", [0.0], [NAN], None),
+        ("proposed", [None, None], [0.1, 0.1], None),  # not measured
+        ("monotonic", [None, None, None], [], None),
+        ("small_change", [None, None], [9.0, 0.5], 2),
         ("small_change", [], [], None),
     ],
 )

@@ -4,14 +4,16 @@ import math
 
 import numpy as np
 import pytest
+from configurations import REPOSITORY
 from made_runs import experiment, score, write_run
 
-from reedit import parquet
+from reedit import figures, parquet
 from reedit.catalog import TABLES
 from reedit.errors import InputError
 from reedit.measures import case_means, harmonic, intervals
 from reedit.selection import methods_of, never_stopped
 from reedit.summary import Samples, run_rows, table_rows
+from reedit.tables import table_md, table_tex
 
 RUN = {
     "entry": 0,
@@ -366,3 +368,31 @@ def test_a_score_file_that_is_not_given_is_an_input_error(tmp_path):
     runs, _ = experiment(tmp_path, [{"method": "memit", "delta_p": [0.5]}])
     with pytest.raises(InputError, match="memit/trial1: no score file"):
         table("1", runs, {})
+
+
+def test_where_delta_p_was_not_measured_the_criterion_is_unknown_and_the_last_k_is_shown(tmp_path):
+    methods = [{"method": "memit", "delta_p": [9.0, 0.5, 0.1]}]
+    methods.append({"method": "memit_easyedit", "algorithm": "memit", "delta_p": [9.0, 0.5, 0.1]})
+    runs, scores = experiment(tmp_path, methods, cases=4)
+    for row in runs:
+        if row["method"] == "memit_easyedit":  # its engine does not tell the targets
+            row |= {"ppl_target": None, "delta_p": None}
+    rows = table("1", runs, scores)
+    assert briefly(rows)[1:] == [
+        ("memit", 1, "first"),
+        ("memit", 2, "selected"),
+        ("memit_easyedit", 1, "first"),
+        ("memit_easyedit", 3, "unjudged"),
+    ]
+    assert cell(rows, "delta_p", 4)["mean"] is None and cell(rows, "ppl_edited", 4)["mean"] is not None
+    assert not never_stopped(methods_of(runs))
+    assert "†" not in table_md(rows, "1")
+    templates = [REPOSITORY / f"reports/templates/{name}.tex.j2" for name in ("table1", "macros")]
+    assert "dagger" not in table_tex(rows, "1", templates)
+    figures.perplexity(runs, tmp_path / "p.pdf", tmp_path / "p.png")
+
+
+def test_a_run_without_delta_p_is_read_as_it_is(tmp_path):
+    unknown = {"ppl_target": None, "delta_p": None, "delta_p2": 3.0}
+    edited = rows_of(tmp_path, two_cases(0) + two_cases(1), iterations=(unknown,))[1]
+    assert (edited["ppl_target"], edited["delta_p"], edited["delta_p2"]) == (None, None, 3.0)

@@ -27,8 +27,8 @@ BOTH = tuple(f"{metric}_{kind}" for metric in METRICS for kind in ("accuracy", "
 SHORT = (*BOTH, "me_ppl", "delta_p")
 FULL = (*BOTH, "me_ppl", "ppl_target", "ppl_edited", "delta_p")
 
-ITERATED = ("first", "selected", "last")
-SELECTED = ("selected", "last")
+ITERATED = ("first", "selected", "last", "unjudged")
+SELECTED = ("selected", "last", "unjudged")
 STOPPED = ("proposed", "monotonic", "small_change")
 
 

@@ -16,7 +16,7 @@ from reedit.reported import IDENTITY, MEASURES, ReportedLine
 VERDICTS = ("agrees", "within interval", "differs", "slip", "not measured", "not reported")
 ROLES = {  # what a reported line is shown for: what ours may be shown for
     "unedited": ("unedited",),
-    "selected": ("selected", "last"),  # last: the criterion was not met
+    "selected": ("selected", "last", "unjudged"),  # the criterion was not met, or is not known
     "proposed": ("proposed", "selected"),
     "monotonic": ("monotonic",),
     "small_change": ("small_change",),

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
-from reedit import parquet
+from reedit import easyedit, parquet
 from reedit.algorithms import ALGORITHMS
 from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Neighbor
 from reedit.files import link_or_copy
+from reedit.hyperparameters import check_for_model
 from reedit.iteration import Plan, State, iterate, kept_iterations
 from reedit.language_model import LanguageModel
 from reedit.moments import read_moment
@@ -31,12 +32,18 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     `paths`: model, facts, split, prefixes, where the algorithm needs them moments, where neighbors were
     filtered neighbors; outputs targets, iterations, weights. An interrupted job goes on from `state_folder`.
     """
+    published = None  # the engine is ours
+    if settings["engine"]["name"] == "easyedit":
+        easyedit.require_cuda()
+        published = easyedit.load_published(Path(settings["engine"]["path"]), settings["algorithm"])
     facts, rows = trial_facts(paths, settings["trial"])
     hyperparameters = settings["hyperparameters"]
     layers, algorithm = hyperparameters["layers"], ALGORITHMS[settings["algorithm"]]
     templates = [row["template"] for row in parquet.read(paths["prefixes"], "prefixes")]
     model = LanguageModel.load(paths["model"], settings["dtype"])
     model.check_layers(layers)
+    rewrite_module = model.module_name("{}")
+    check_for_model(hyperparameters, len(model.layers), rewrite_module)
     edits = []
     for fact in facts:
         if settings["assisting"] and fact.case_id not in rows:
@@ -75,7 +82,16 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
         },
     )
     state = State(state_folder, digest([made_by, _content(paths)]))
-    done = iterate(model, edits, factors, plan, state)
+    if published:
+        with easyedit.scratch_folder(state) as scratch:
+            engine = easyedit.Engine(
+                *(published, model, plan, templates, paths["model"], settings["repository"]),
+                moments=paths.get("moments"),
+                scratch=scratch,
+            )
+            done = easyedit.iterate_published(engine, edits, facts, plan, state)
+    else:
+        done = iterate(model, edits, factors, plan, state)
     targets = [row for iteration in done for row in iteration.targets]
     iterations = [iteration.row for iteration in done]
     paths["weights"].mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from reedit.checkout import check_checkout, commit_of
 from reedit.configuration import check_configuration, nearest
 from reedit.datasets import load_dataset
 from reedit.errors import InputError
@@ -24,6 +25,8 @@ class Method:
     choice: str
     protocol: str | None  # overrides the entry's
     prefixes: bool  # has prefix templates of its own
+    engine: str  # reedit, ours, or easyedit, a checkout of the published one at `checkout`
+    checkout: str | None
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,12 @@ class Experiment:
         self.runs = {run.path: run for run in self._distinct_runs()}
         for run in self.runs.values():
             self.hyperparameters(run)
+            self._check_engine(run.method)
         self._check_local_sources()
 
     def _method(self, name: str) -> Method:
         definition = self.config["methods"][name]
-        neighbors = definition.get("neighbors", {})
+        neighbors, engine = definition.get("neighbors", {}), definition.get("engine", {"name": "reedit"})
         return Method(
             name=name,
             algorithm=definition["algorithm"],
@@ -115,6 +119,8 @@ class Experiment:
             choice=neighbors.get("choice", "random"),
             protocol=definition.get("protocol"),
             prefixes="prefixes" in definition,
+            engine=engine["name"],
+            checkout=engine.get("path"),
         )
 
     def _entry(self, index: int, run: Mapping[str, Any]) -> Entry:
@@ -167,6 +173,15 @@ class Experiment:
         if changes:
             where += f" with methods.{run.method.name}.hyperparameters"
         return read_hyperparameters(value, algorithm, where, changes)
+
+    def _check_engine(self, method: Method) -> None:
+        """A checkout of EasyEdit has to be there before any job starts."""
+        if method.engine == "reedit":
+            return
+        where = f"config: methods.{method.name}"
+        if method.assisting:
+            raise InputError(f"{where}.neighbors: not with engine easyedit, which has no assisting neighbors")
+        check_checkout(self.found(method.checkout), method.algorithm, f"{where}.engine.path")
 
     def found(self, path: str) -> Path:
         """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
@@ -306,6 +321,7 @@ class Experiment:
         """All that determines a run's edits beside its input files: plain values."""
         return {
             "algorithm": run.method.algorithm,
+            "engine": self.engine(run.method),
             "repository": self.repository(run.entry.model),
             "assisting": run.method.assisting,
             "choice": run.method.choice,
@@ -320,6 +336,13 @@ class Experiment:
             "seed": self.config["seed"],
             "trial": run.trial,
         }
+
+    def engine(self, method: Method) -> dict[str, Any]:
+        """What edits: ours by its name alone, a checkout with its path and the commit it is at."""
+        if method.engine == "reedit":
+            return {"name": "reedit"}
+        path = self.found(method.checkout)
+        return {"name": method.engine, "path": str(path), "commit": commit_of(path)}
 
     def score_settings(self, run: Run) -> dict[str, Any]:
         """All that determines a run's scores beside its input files."""

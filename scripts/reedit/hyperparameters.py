@@ -21,8 +21,12 @@ USED: Mapping[str, Any] = {
     "mom2_adjustment": bool,
     "nll_loss_factor": NUMBER,
     "step_length": NUMBER,  # ours, off unless given: not in EasyEdit's files
-    "fact_token": str,
+    "v_loss_layer": int,
+    "rewrite_module_tmp": str,
+    "rewrite_module_tmps": list,
 }
+# what EasyEdit's files say besides and may say one way only: it is what the algorithms here do
+FIXED: Mapping[str, Any] = {"fact_token": "subject_last", "layer_selection": "all"}
 # what EasyEdit's files say besides; the model's layout, the corpus and the runs say it here
 ACCEPTED = (
     "alg_name",
@@ -32,7 +36,6 @@ ACCEPTED = (
     "device",
     "fp16",
     "layer_module_tmp",
-    "layer_selection",
     "lm_head_module",
     "ln_f_module",
     "max_length",
@@ -42,11 +45,9 @@ ACCEPTED = (
     "mom2_dataset",
     "mom2_dtype",
     "mom2_n_samples",
-    "rewrite_module_tmp",
-    "rewrite_module_tmps",
     "stats_dir",
-    "v_loss_layer",
 )
+KNOWN = (*USED, *FIXED, *ACCEPTED)
 REQUIRED = ("layers", "v_lr", "v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
 
 
@@ -59,14 +60,15 @@ def read_hyperparameters(
     """The checked hyperparameters that the engine reads.
 
     `value` is a mapping or the path of an EasyEdit YAML file; `changes` takes the place of some. Raises
-    InputError for an unknown, missing or ill-typed key, naming `where` or the file.
+    InputError for an unknown, missing or ill-typed key, or a value that contradicts what the algorithms do,
+    naming `where` or the file.
     """
     if isinstance(value, Path):
         value, where = _read_yaml(value), str(value)
     value = {**value, **(changes or {})}
-    unknown = sorted(set(value) - set(USED) - set(ACCEPTED))
+    unknown = sorted(map(str, set(value) - set(KNOWN)))
     if unknown:
-        raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join([*USED, *ACCEPTED])}")
+        raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join(KNOWN)}")
     required = REQUIRED if algorithm == "rome" else (*REQUIRED, "mom2_update_weight")
     missing = sorted(set(required) - set(value))
     if missing:
@@ -85,9 +87,29 @@ def read_hyperparameters(
         raise InputError(f"{where}: step_length: found {used['step_length']}, expected more than 0")
     if used["v_num_grad_steps"] < 1:
         raise InputError(f"{where}: v_num_grad_steps: found {used['v_num_grad_steps']}, expected at least 1")
-    if used.get("fact_token", "subject_last") != "subject_last":
-        raise InputError(f"{where}: fact_token: found {used['fact_token']!r}, expected subject_last")
+    for key, expected in FIXED.items():
+        if value.get(key, expected) != expected:
+            raise InputError(f"{where}: {key}: found {value[key]!r}, expected {expected}")
+    made_for = str(value.get("alg_name", algorithm))  # MEMIT_RECURSIVE_NEIGHBOR is MEMIT's
+    if made_for.lower().partition("_")[0] != algorithm:
+        raise InputError(f"{where}: alg_name: found {made_for!r}, expected {algorithm.upper()}")
     return used
+
+
+def check_for_model(hyperparameters: Mapping[str, Any], layers: int, rewrite_module: str) -> None:
+    """Raise InputError where an EasyEdit file was written for another model than the one at hand.
+
+    `layers`: how many the model has; `rewrite_module`: name of the edited module, {} for the layer.
+    """
+    expected = {
+        "v_loss_layer": layers - 1,  # the loss is taken at the model's output
+        "rewrite_module_tmp": rewrite_module,
+        "rewrite_module_tmps": [rewrite_module],
+    }
+    for key, value in expected.items():
+        found = hyperparameters.get(key, value)
+        if found != value:
+            raise InputError(f"hyperparameters: {key}: found {found!r}, expected {value!r} for this model")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -111,4 +133,4 @@ def _number(value: Any) -> Any:
 
 
 def _type_name(kind: Any) -> str:
-    return "a number" if kind is NUMBER else {list: "a list", int: "an integer"}.get(kind, kind.__name__)
+    return {NUMBER: "a number", list: "a list", int: "an integer", str: "text"}.get(kind) or kind.__name__

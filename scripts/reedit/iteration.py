@@ -48,14 +48,16 @@ class Plan:
         """
         return self.algorithm.one_by_one and self.protocol == "released"
 
-    def is_over(self, gaps: Sequence[float], changes: Sequence[float]) -> bool:
-        """Whether to stop after the iterations whose delta_p and delta_p2 are given."""
+    def is_over(self, gaps: Sequence[float | None], changes: Sequence[float | None]) -> bool:
+        """Whether to stop after the iterations whose delta_p and delta_p2 are given.
+
+        Where a delta_p was not measured nobody knows whether `proposed` is met, and nothing is extended.
+        """
         if stopping.met(self.stop, gaps, changes) is not None:
             return True
-        if len(gaps) < self.iterations:
-            return False
-        extended = self.extend_to is not None and stopping.met("proposed", gaps, changes) is None
-        return not (extended and len(gaps) < self.extend_to)
+        if len(gaps) < self.iterations or self.extend_to is None or None in gaps:
+            return len(gaps) >= self.iterations
+        return stopping.met("proposed", gaps, changes) is not None or len(gaps) >= self.extend_to
 
 
 @dataclass(frozen=True)
@@ -145,25 +147,44 @@ def measure(
         }
         for i, edit in enumerate(edits)
     ]
-    row: dict[str, float] = {"k": k}
-    for name, values in [("initial", found.ppl_initial), ("target", found.ppl_target), ("edited", edited)]:
-        row[f"ppl_{name}"] = statistics.fmean(values)
-        row[f"ppl_{name}_median"] = statistics.median(values)
-        row[f"ppl_{name}_gmean"] = math.exp(statistics.fmean(math.log(value) for value in values))
-    row["delta_p"] = _gap(row["ppl_edited"], row["ppl_target"])
-    row["delta_p2"] = _gap(row["ppl_edited"], row["ppl_initial"])
-    row["update_norm"] = _norm(updates.values())
-    row["weight_norm"] = _norm(model.weight(layer) for layer in layers)
+    row = {"k": k} | perplexity_columns(found.ppl_initial, found.ppl_target, edited)
+    row |= weight_columns(model, layers, updates)
     row["seconds_optimization"] = computed.seconds_optimization
     row["seconds_spread"] = computed.seconds_spread
-    row["peak_memory_mb"] = peak_memory_mb()
-    if model.device.type == "cuda":
-        row["peak_memory_mb"] = torch.cuda.max_memory_allocated() / 1024**2
     return Iteration(row, targets)
 
 
-def _gap(one: float, other: float) -> float:
-    """|one - other|, infinite where either is."""
+def perplexity_columns(
+    initial: Sequence[float], target: Sequence[float] | None, edited: Sequence[float]
+) -> dict[str, float | None]:
+    """Means of three kinds over the edits, and the gaps; None for what an unknown `target` leaves open."""
+    row: dict[str, float | None] = {}
+    for name, values in [("initial", initial), ("target", target), ("edited", edited)]:
+        row[f"ppl_{name}"] = statistics.fmean(values) if values else None
+        row[f"ppl_{name}_median"] = statistics.median(values) if values else None
+        logs = [math.log(value) for value in values or ()]
+        row[f"ppl_{name}_gmean"] = math.exp(statistics.fmean(logs)) if logs else None
+    row["delta_p"] = _gap(row["ppl_edited"], row["ppl_target"])
+    row["delta_p2"] = _gap(row["ppl_edited"], row["ppl_initial"])
+    return row
+
+
+def weight_columns(
+    model: LanguageModel, layers: Sequence[int], updates: Mapping[int, Tensor]
+) -> dict[str, float]:
+    """Norms of the iteration's updates and of the weights they led to, and the peak of memory so far."""
+    on_device = model.device.type == "cuda"
+    return {
+        "update_norm": _norm(updates.values()),
+        "weight_norm": _norm(model.weight(layer) for layer in layers),
+        "peak_memory_mb": torch.cuda.max_memory_allocated() / 1024**2 if on_device else peak_memory_mb(),
+    }
+
+
+def _gap(one: float | None, other: float | None) -> float | None:
+    """|one - other|, infinite where either is, None where either is unknown."""
+    if one is None or other is None:
+        return None
     return abs(one - other) if math.isfinite(one) and math.isfinite(other) else math.inf
 
 
@@ -179,12 +200,8 @@ def iterate(
 
     `factors`: Cholesky factors of the second moments by layer, none for ROME without mom2_adjustment.
     """
-    logger = logging.getLogger("reedit")
     layers = plan.hyperparameters["layers"]
-    done = [state.load(k) for k in range(1, state.completed() + 1)]
-    if done:
-        logger.info("resuming after iteration %d", len(done))
-        model.import_updates(load_file(state.weights(len(done)), device=str(model.device)), layers)
+    done = resumed(model, layers, state)
     ahead: Computed | None = None
     while not done or not plan.is_over([i.row["delta_p"] for i in done], [i.row["delta_p2"] for i in done]):
         k, start = len(done) + 1, time.monotonic()
@@ -201,19 +218,34 @@ def iterate(
         iteration.row["seconds_total"] = time.monotonic() - start
         state.save(k, iteration, cumulative)
         done.append(iteration)
-        row = iteration.row
-        logger.info(
-            "k=%d: perplexity %.4g before, %.4g optimised, %.4g edited; |delta p| %.4g; %.1f s",
-            *(k, row["ppl_initial"], row["ppl_target"], row["ppl_edited"], row["delta_p"]),
-            row["seconds_total"],
-        )
-        if not math.isfinite(row["ppl_edited"]):
-            infinite = sum(not math.isfinite(value) for value in edited)
-            logger.warning(
-                "k=%d: the model has collapsed: the perplexity of %d of %d edits is infinite",
-                *(k, infinite, len(edits)),
-            )
+        tell(iteration)
     return done
+
+
+def resumed(model: LanguageModel, layers: list[int], state: State) -> list[Iteration]:
+    """The complete iterations of `state`, with the model's weights as the last of them left them."""
+    done = [state.load(k) for k in range(1, state.completed() + 1)]
+    if done:
+        logging.getLogger("reedit").info("resuming after iteration %d", len(done))
+        model.import_updates(load_file(state.weights(len(done)), device=str(model.device)), layers)
+    return done
+
+
+def tell(iteration: Iteration) -> None:
+    """One line for the log, and another one where the model has collapsed."""
+    logger, row = logging.getLogger("reedit"), iteration.row
+    columns = ("ppl_initial", "ppl_target", "ppl_edited", "delta_p")
+    known = ["unknown" if row[name] is None else f"{row[name]:.4g}" for name in columns]
+    logger.info(
+        "k=%d: perplexity %s before, %s optimised, %s edited; |delta p| %s; %.1f s",
+        *(row["k"], *known, row["seconds_total"]),
+    )
+    infinite = sum(not math.isfinite(target["ppl_edited"]) for target in iteration.targets)
+    if not math.isfinite(row["ppl_edited"]):
+        logger.warning(
+            "k=%d: the model has collapsed: the perplexity of %d of %d edits is infinite",
+            *(row["k"], infinite, len(iteration.targets)),
+        )
 
 
 def kept_iterations(rows: Sequence[Mapping[str, float]], keep: str) -> list[int]:

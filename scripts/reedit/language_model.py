@@ -37,8 +37,8 @@ class Layout:
     mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
     positions: str | None = None  # of the backbone: learned position embeddings added to the input
 
-    def module_name(self, layer: int) -> str:
-        """The edited module of a layer, by its name in the model."""
+    def module_name(self, layer: int | str) -> str:
+        """The edited module of a layer, by its name in the model; "{}" for that of any layer."""
         return f"{self.backbone}.{self.layers}.{layer}.{self.mlp_output}"
 
 
@@ -159,8 +159,8 @@ class LanguageModel:
         """The attention module of a layer."""
         return self.layers[layer].get_submodule(self.layout.attention)
 
-    def module_name(self, layer: int) -> str:
-        """The edited module's own name in the model."""
+    def module_name(self, layer: int | str) -> str:
+        """The edited module's own name in the model; "{}" for that of any layer."""
         return self.layout.module_name(layer)
 
     def parameter_name(self, layer: int) -> str:
@@ -188,6 +188,13 @@ class LanguageModel:
         self.weight(layer)  # remembers theta_1 before the first change
         self._edited[layer] = wide(weight)
         self._oriented(layer).copy_(weight)
+
+    def adopt_weight(self, layer: int) -> None:
+        """Take what the module holds for W of a layer: other code than ours has written there.
+
+        theta_1 is what `weight` found at its first call, so that call has to come before.
+        """
+        self._edited[layer] = wide(self._oriented(layer)).clone()
 
     def cumulative_update(self, layer: int) -> Tensor:
         """theta_now - theta_1 of a layer: fp32 at least, [d, key]."""

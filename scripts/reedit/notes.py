@@ -28,6 +28,15 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     notes.append(f"ME-PPL: mean perplexity over the texts of {', '.join(texts)}.")
     protocols = _distinct(p["protocol"] for p in runs.values())
     notes.append(f"Protocol: {', '.join(protocols)} (docs/protocols.md lists what each means).")
+    for method, engine in _distinct(
+        (path.split("/")[2], p["engine"].get("commit") or "unknown")
+        for path, p in runs.items()
+        if p.get("engine", {}).get("name") == "easyedit"
+    ):
+        notes.append(
+            f"{method} was edited by EasyEdit (commit {engine}), which does not tell Δp: whether the"
+            " criterion is met is unknown, and the last iteration is shown (docs/easyedit.md)."
+        )
     code = _distinct(p["hyperparameters_hash"] for p in runs.values())
     notes.append(f"Hyperparameters: {', '.join(code)} (hash); {_packages(next(iter(runs.values())))}.")
     return notes

@@ -14,10 +14,10 @@ from reedit.files import atomic, flush
 
 @dataclass(frozen=True)
 class Iteration:
-    """One iteration k: its row of ``iterations`` and its rows of ``targets``."""
+    """One iteration k: its row of ``iterations`` and its rows of ``targets``; None for what is unknown."""
 
-    row: dict[str, float]
-    targets: list[dict[str, float]]
+    row: dict[str, float | None]
+    targets: list[dict[str, float | None]]
 
 
 class State:

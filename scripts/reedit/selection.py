@@ -1,7 +1,8 @@
 """Which lines a table shows: the experiment's methods from rows of "runs", and of each the k that matter.
 
 A line is a method at one k, in a role: unedited, first, selected (the proposed rule stops there), last (it
-never did), the stopping rule that stops there, or iteration for any other.
+never did), unjudged (the last one, where delta_p was not measured), the stopping rule that stops there, or
+iteration for any other.
 """
 
 import math
@@ -131,13 +132,15 @@ def stopped(methods: Sequence[Method]) -> list[Method]:
 
 def never_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that never do."""
-    return [method for method in iterative(methods) if method.last > 0 and not method.choice()[1]]
+    edited = [method for method in iterative(methods) if method.last > 0]
+    return [method for method in edited if "last" in at_selected(method).values()]
 
 
 def at_selected(method: Method) -> dict[int, str]:
     """{k: role} of the k where the proposed rule stops, or of the last."""
     k, reached = method.choice()
-    return {k: "selected" if reached else "last"}
+    unmet = "unjudged" if None in method.course("delta_p") else "last"
+    return {k: "selected" if reached else unmet}
 
 
 def at_first_and_selected(method: Method) -> dict[int, str]:

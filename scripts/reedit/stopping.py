@@ -13,16 +13,21 @@ from reedit.errors import InputError
 RULES = ("none", "proposed", "monotonic", "small_change")
 
 
-def met(rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon: float = 1.0) -> int | None:
+Values = Sequence[float | None]  # None: not measured
+
+
+def met(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = 1.0) -> int | None:
     """The k (from 1) to keep once `rule` says stop, None while it does not.
 
     proposed: the first k with delta_p <= epsilon. monotonic: the iteration before the first one whose
     delta_p no longer falls. small_change: the first k with delta_p2 <= epsilon. none: never.
-    NaN and infinity meet no criterion; a delta_p that is not finite does not count as falling.
-    Raises InputError for an unknown rule.
+    NaN and infinity meet no criterion; a delta_p that is not finite does not count as falling. A rule whose
+    values were not all measured never says stop. Raises InputError for an unknown rule.
     """
     if rule not in RULES:
         raise InputError(f"stop: unknown rule {rule!r}, expected one of {', '.join(RULES)}")
+    if None in (delta_p2 if rule == "small_change" else delta_p):
+        return None
     if rule == "proposed":
         return _first_small(delta_p, epsilon)
     if rule == "small_change":
@@ -35,9 +40,7 @@ def met(rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon:
     return None
 
 
-def choose(
-    rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon: float = 1.0
-) -> tuple[int, bool]:
+def choose(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = 1.0) -> tuple[int, bool]:
     """The k to show and whether the criterion was met; where it was not, the last k.
 
     Raises InputError for an unknown rule or where there is no iteration to choose from.
