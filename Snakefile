@@ -11,8 +11,8 @@
     results/moments/{model}/{corpus}/{layer}.safetensors
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
     results/scores/{run}.parquet, results/collapse/{run}.parquet
-    results/summary/{runs,table1,table2}.parquet
-    results/tables/table{n}.{tex,csv,md}, results/figures/{figure}.{pdf,png}
+    results/summary/{runs,cases,example,differences,table1,table2}.parquet
+    results/tables/{table{n},differences}.{tex,csv,md}, results/figures/{figure}.{pdf,png}
     reports/tables.pdf
 """
 
@@ -38,6 +38,7 @@ localrules:
     tables,
     fetch_source,
     render_table,
+    render_differences,
     compile_pdf,
 
 

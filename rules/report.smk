@@ -1,11 +1,13 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
 TABLES = ["1", "2"]
-FIGURES = ["perplexity", "scores"]
+DATASETS = list(dict.fromkeys(run.entry.dataset for run in experiment.runs.values()))
+FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
 
 
 rule tables:
     input:
         expand("results/tables/table{n}.{ext}", n=TABLES, ext=["tex", "csv", "md"]),
+        expand("results/tables/differences.{ext}", ext=["tex", "csv", "md"]),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
 
 
@@ -30,6 +32,70 @@ rule summarise_runs:
         code=code("summarise_runs"),
     script:
         "../scripts/summarise_runs.py"
+
+
+rule summarise_cases:
+    input:
+        runs="results/summary/runs.parquet",
+        scores=run_files("results/scores/{run}.parquet"),
+        targets=run_files("results/edits/{run}/targets.parquet"),
+        facts=[f"results/facts/{dataset}.parquet" for dataset in DATASETS],
+    output:
+        cases="results/summary/cases.parquet",
+        example="results/summary/example.parquet",
+    log:
+        "results/logs/summarise_cases.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={
+            "runs": [experiment.identity(run) for run in experiment.runs.values()],
+            "datasets": DATASETS,
+        },
+        code=code("summarise_cases"),
+    script:
+        "../scripts/summarise_cases.py"
+
+
+rule summarise_differences:
+    input:
+        runs="results/summary/runs.parquet",
+        cases="results/summary/cases.parquet",
+    output:
+        differences="results/summary/differences.parquet",
+    log:
+        "results/logs/summarise_differences.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"seed": config["seed"]},
+        code=code("summarise_differences"),
+    script:
+        "../scripts/summarise_differences.py"
+
+
+rule render_differences:
+    input:
+        differences="results/summary/differences.parquet",
+        template=[TEMPLATES / "differences.tex.j2", TEMPLATES / "macros.tex.j2"],
+    output:
+        tex="results/tables/differences.tex",
+        csv=report(
+            "results/tables/differences.csv",
+            caption="../reports/captions/differences.rst",
+            category="Tables",
+            labels={"table": "differences"},
+        ),
+        md="results/tables/differences.md",
+    log:
+        "results/logs/render_differences.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"labels": config["report"]["labels"]},
+        code=code("render_differences"),
+    script:
+        "../scripts/render_differences.py"
 
 
 rule render_table:
@@ -58,6 +124,8 @@ rule render_table:
 rule draw_figure:
     input:
         runs="results/summary/runs.parquet",
+        cases="results/summary/cases.parquet",
+        example="results/summary/example.parquet",
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(
@@ -71,6 +139,7 @@ rule draw_figure:
     conda:
         "../envs/report.yaml"
     params:
+        settings={"labels": config["report"]["labels"], "seed": config["seed"]},
         code=code("draw_figure"),
     script:
         "../scripts/draw_figure.py"
@@ -78,7 +147,11 @@ rule draw_figure:
 
 rule compile_pdf:
     input:
-        tables=expand("results/tables/table{n}.tex", n=TABLES),
+        tables=[
+            *expand("results/tables/table{n}.tex", n=TABLES[:2]),
+            "results/tables/differences.tex",
+            *expand("results/tables/table{n}.tex", n=TABLES[2:]),
+        ],
         figures=expand("results/figures/{figure}.pdf", figure=FIGURES),
         template=[TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"],
     output:

@@ -10,10 +10,13 @@ from itertools import pairwise
 
 from reedit.errors import InputError
 
+EPSILON = 1.0  # of perplexity; the paper found it sufficient for its data sets (section 3.1)
 RULES = ("none", "proposed", "monotonic", "small_change")
 
 
-def met(rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon: float = 1.0) -> int | None:
+def met(
+    rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon: float = EPSILON
+) -> int | None:
     """The k (from 1) to keep once `rule` says stop, None while it does not.
 
     proposed: the first k with delta_p <= epsilon. monotonic: the iteration before the first one whose
@@ -36,7 +39,7 @@ def met(rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon:
 
 
 def choose(
-    rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon: float = 1.0
+    rule: str, delta_p: Sequence[float], delta_p2: Sequence[float], epsilon: float = EPSILON
 ) -> tuple[int, bool]:
     """The k to show and whether the criterion was met; where it was not, the last k.
 
