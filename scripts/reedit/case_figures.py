@@ -112,7 +112,8 @@ def distribution(
     """Every edit's perplexity per iteration, as optimised beside as edited; a panel per iterative method.
 
     Boxes hold the middle half of all trials' edits, whiskers 90 % of them, on a logarithmic axis. Up to
-    FEW edits are drawn one by one. A value beyond floating point counts as the largest and is told at the upper edge.
+    FEW edits are drawn one by one. A value beyond floating point counts as the largest and is told at the
+    upper edge.
     """
     labels = labels or {}
     with style():
