@@ -131,7 +131,7 @@ def _cells(comparison: Sequence[Row], kind: str) -> list[dict[str, Any]]:
     for metric in (*METRICS, "score"):
         row = rows[f"{metric}_{kind}"]
         text = "" if row["mean"] is None else signed(row["mean"]).replace("-", "−")
-        interval = _interval(row).replace("-", "−")
+        interval = _interval(row).strip().replace("-", "−")
         cells.append({"text": text, "interval": interval, "bold": excludes_zero(row)})
     return cells
 
