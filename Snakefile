@@ -12,8 +12,9 @@
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
     results/scores/{run}.parquet, results/collapse/{run}.parquet
-    results/summary/{runs,table{n},comparison}.parquet
-    results/tables/{table{n},comparison,comparison{n}}.{tex,csv,md}, results/figures/{figure}.{pdf,png}
+    results/summary/{runs,cases,example,differences,comparison,table{n}}.parquet
+    results/tables/{table{n},differences,comparison,comparison{n}}.{tex,csv,md}
+    results/figures/{figure}.{pdf,png}
     reports/tables.pdf
 """
 
@@ -41,6 +42,7 @@ localrules:
     render_table,
     compare_reported,
     render_comparison,
+    render_differences,
     compile_pdf,
 
 

@@ -3,13 +3,15 @@ REPORT = {"labels": {}, "intervals": False} | config.get("report", {})
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
 COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 COMPARISONS = ["", *COMPARED]  # comparison.tex sums up, comparison1.tex stands beside table1.tex
-FIGURES = ["perplexity", "scores"]
+DATASETS = list(dict.fromkeys(run.entry.dataset for run in experiment.runs.values()))
+FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
 
 
 rule tables:
     input:
         expand("results/tables/table{n}.{ext}", n=catalog.NUMBERS, ext=["tex", "csv", "md"]),
         expand("results/tables/comparison{n}.{ext}", n=COMPARISONS, ext=["tex", "csv", "md"]),
+        expand("results/tables/differences.{ext}", ext=["tex", "csv", "md"]),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
 
 
@@ -33,6 +35,70 @@ rule summarise_runs:
         code=code("summarise_runs"),
     script:
         "../scripts/summarise_runs.py"
+
+
+rule summarise_cases:
+    input:
+        runs="results/summary/runs.parquet",
+        scores=run_files("results/scores/{run}.parquet"),
+        targets=run_files("results/edits/{run}/targets.parquet"),
+        facts=[f"results/facts/{dataset}.parquet" for dataset in DATASETS],
+    output:
+        cases="results/summary/cases.parquet",
+        example="results/summary/example.parquet",
+    log:
+        "results/logs/summarise_cases.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={
+            "runs": [experiment.identity(run) for run in experiment.runs.values()],
+            "datasets": DATASETS,
+        },
+        code=code("summarise_cases"),
+    script:
+        "../scripts/summarise_cases.py"
+
+
+rule summarise_differences:
+    input:
+        runs="results/summary/runs.parquet",
+        cases="results/summary/cases.parquet",
+    output:
+        differences="results/summary/differences.parquet",
+    log:
+        "results/logs/summarise_differences.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"seed": config["seed"]},
+        code=code("summarise_differences"),
+    script:
+        "../scripts/summarise_differences.py"
+
+
+rule render_differences:
+    input:
+        differences="results/summary/differences.parquet",
+        template=[TEMPLATES / "differences.tex.j2", TEMPLATES / "macros.tex.j2"],
+    output:
+        tex="results/tables/differences.tex",
+        csv=report(
+            "results/tables/differences.csv",
+            caption="../reports/captions/differences.rst",
+            category="Tables",
+            labels={"table": "differences"},
+        ),
+        md="results/tables/differences.md",
+    log:
+        "results/logs/render_differences.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"labels": config["report"]["labels"]},
+        code=code("render_differences"),
+    script:
+        "../scripts/render_differences.py"
 
 
 rule render_table:
@@ -109,6 +175,8 @@ rule render_comparison:
 rule draw_figure:
     input:
         runs="results/summary/runs.parquet",
+        cases="results/summary/cases.parquet",
+        example="results/summary/example.parquet",
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(
@@ -122,6 +190,7 @@ rule draw_figure:
     conda:
         "../envs/report.yaml"
     params:
+        settings={"labels": config["report"]["labels"], "seed": config["seed"]},
         code=code("draw_figure"),
     script:
         "../scripts/draw_figure.py"
@@ -129,7 +198,11 @@ rule draw_figure:
 
 rule compile_pdf:
     input:
-        tables=expand("results/tables/table{n}.tex", n=catalog.NUMBERS),
+        tables=[
+            *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[:2]),
+            "results/tables/differences.tex",
+            *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[2:]),
+        ],
         comparisons=expand("results/tables/comparison{n}.tex", n=COMPARISONS),
         figures=expand("results/figures/{figure}.pdf", figure=FIGURES),
         template=[TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"],

@@ -2,12 +2,21 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import figures, parquet
+from reedit import case_figures, example_figure, figures, parquet, tradeoff_figure
 from reedit.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    draw = {"perplexity": figures.perplexity, "scores": figures.scores}[snakemake.wildcards.figure]
-    draw(parquet.read(snakemake.input.runs, "runs"), snakemake.output.pdf, snakemake.output.png)
+    inputs, settings = snakemake.input, snakemake.params.settings
+    runs, cases = parquet.read(inputs.runs, "runs"), parquet.read_table(inputs.cases, "cases")
+    draw, data = {
+        "perplexity": (figures.perplexity, [runs]),
+        "scores": (figures.scores, [runs]),
+        "example": (example_figure.example, [parquet.read(inputs.example, "example")]),
+        "underedit": (case_figures.underedit, [runs, cases]),
+        "tradeoff": (tradeoff_figure.tradeoff, [runs, cases, settings["seed"]]),
+        "distribution": (case_figures.distribution, [runs, cases]),
+    }[snakemake.wildcards.figure]
+    draw(*data, snakemake.output.pdf, snakemake.output.png, settings["labels"])

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from reedit import parquet
+from reedit.cases import case_rows
 from reedit.summary import Row, RunKey, run_rows
 
 ITERATION = {name: 1.0 for name in parquet.SCHEMAS["iterations"].names}
 
 
-def score(k, case_id, metric, accuracy, success, prompt="prompt"):
+def score(k, case_id, metric, accuracy, success, prompt="prompt", logp_new=-1.0, logp_true=-2.0):
     """One row of schema "scores"."""
     return {
         "k": k,
@@ -20,8 +22,8 @@ def score(k, case_id, metric, accuracy, success, prompt="prompt"):
         "accuracy": accuracy,
         "success": success,
         "exact_match": 0.0,
-        "logp_new": -1.0,
-        "logp_true": -2.0,
+        "logp_new": logp_new,
+        "logp_true": logp_true,
         "predicted": "x",
     }
 
@@ -51,7 +53,11 @@ def drawn_scores(ks: int, cases: int, seed: int) -> list[dict]:
                 share = shares.get(metric, 1 - 0.3 * reached)
                 for prompt in range(prompts):
                     accuracy = 1.0 if metric == "specificity" and k == 0 else float(rng.random() < share)
-                    rows.append(score(k, case, metric, accuracy, float(rng.random() < share), str(prompt)))
+                    success = float(rng.random() < share)
+                    logp = {"logp_new": -2.0 - success, "logp_true": -2.5}
+                    if metric != "specificity":
+                        logp["logp_new"] = -3.0 + success
+                    rows.append(score(k, case, metric, accuracy, success, str(prompt), **logp))
     return rows
 
 
@@ -87,3 +93,38 @@ def experiment(folder: Path, methods, cases=40) -> tuple[list[Row], dict[RunKey,
         rows += run_rows(run, *files, run["protocol"], run.get("edits", cases))
         paths[key] = files[0]
     return rows, paths
+
+
+def target(k, case_id, ppl_initial=100.0, ppl_target=1.1, ppl_edited=2.0):
+    """One row of schema "targets"."""
+    perplexities = {"ppl_initial": ppl_initial, "ppl_target": ppl_target, "ppl_edited": ppl_edited}
+    others = dict.fromkeys(("hidden_norm", "delta_norm", "residual_before", "residual_after"), 1.0)
+    return {"k": k, "case_id": case_id, "steps": 5} | perplexities | others
+
+
+def case_table(rows: list[Row], paths: dict[RunKey, Path]) -> pa.Table:
+    """Rows of "cases" for the runs of `experiment`, with perplexities around the runs' own."""
+    tables = []
+    for number, (key, scores) in enumerate(paths.items()):
+        run = [
+            row
+            for row in rows
+            if (row["model"], row["dataset"], row["method"], row["trial"]) == key and row["k"] > 0
+        ]
+        cases = parquet.read_table(scores, "scores")["case_id"].unique().to_pylist()
+        rng = np.random.default_rng(number)
+        targets = [
+            target(
+                row["k"],
+                case,
+                row["ppl_initial"] * rng.lognormal(),
+                1 + 0.05 * rng.lognormal(),
+                1.02 + row["delta_p"] * rng.lognormal(-0.5),
+            )
+            for row in run
+            for case in cases
+        ]
+        path = scores.with_name("targets.parquet")
+        parquet.write(targets, path, "targets", {})
+        tables.append(case_rows(run[0], scores, path))
+    return pa.concat_tables(tables)

@@ -7,10 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from made_runs import experiment
+from made_runs import case_table, experiment
 
-from reedit import figures, latex
+from reedit import case_figures, example_figure, figures, latex, tradeoff_figure
 from reedit.catalog import TABLES
+from reedit.difference_tables import differences_tex
+from reedit.differences import difference_rows
 from reedit.document import document
 from reedit.errors import InputError
 from reedit.selection import methods_of
@@ -48,11 +50,23 @@ def test_the_whole_document_compiles_within_its_margins_and_repeats(tmp_path):
         rows = table_rows(TABLES[number].lines(methods_of(runs)), samples)
         tex = table_tex(rows, number, TEMPLATES / f"table{number}.tex.j2", [HOSTILE])
         (tmp_path / f"table{number}.tex").write_text(tex)
+    cases = case_table(runs, paths)
+    differences = difference_rows(runs, cases, seed=0)
+    assert {row["comparison"] for row in differences} == {"iteration", "assistance"}
+    templates = [TEMPLATES / name for name in ("differences.tex.j2", "macros.tex.j2")]
+    (tmp_path / "differences.tex").write_text(differences_tex(differences, templates, [HOSTILE]))
     drawn = []
-    for draw in (figures.perplexity, figures.scores):
+    for draw, data in [
+        (figures.perplexity, [runs]),
+        (figures.scores, [runs]),
+        (example_figure.example, [[]]),
+        (case_figures.underedit, [runs, cases]),
+        (case_figures.distribution, [runs, cases]),
+        (tradeoff_figure.tradeoff, [runs, cases, 0]),
+    ]:
         drawn.append(tmp_path / f"{draw.__name__}.pdf")
-        draw(runs, drawn[-1], tmp_path / f"{draw.__name__}.png")
-    tables = [tmp_path / f"table{number}.tex" for number in numbers]
+        draw(*data, drawn[-1], tmp_path / f"{draw.__name__}.png")
+    tables = [tmp_path / f"{name}.tex" for name in ("differences", *(f"table{n}" for n in numbers))]
     notes = [HOSTILE, "sha256 " + "0123456789abcdef" * 12]
     tex, files = document(TEMPLATES / "document.tex.j2", tables, drawn, "Measured tables", notes)
     made = [tmp_path / "a.pdf", tmp_path / "b.pdf"]
@@ -111,6 +125,18 @@ def test_tectonic_is_used_where_there_is_no_latexmk(tmp_path, monkeypatch):
     assert latex.engine()[0] == "tectonic"
     latex.compile_pdf("x", tmp_path / "a.pdf", tmp_path / "tex.log")
     assert (tmp_path / "a.pdf").read_text() == "pdf\n"
+
+
+def test_an_engine_that_ends_too_early_is_called_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    calls = tmp_path / "calls"
+    warning = "Package longtable Warning: Table widths have changed. Rerun LaTeX."
+    fake(tmp_path, "pdflatex", "exit 0")
+    script = f'echo "$@" >> "{calls}"; echo pdf > document.pdf; echo > document.log'
+    fake(tmp_path, "latexmk", f'{script}; [ $(wc -l < "{calls}") -gt 2 ] || echo "{warning}" > document.log')
+    latex.compile_pdf("x", tmp_path / "a.pdf", tmp_path / "tex.log")
+    forced = [call.endswith(" -g") for call in calls.read_text().splitlines()]
+    assert forced == [False, True, True]
 
 
 def test_an_engine_that_hangs_is_ended(tmp_path, monkeypatch):

@@ -27,15 +27,16 @@ from workflow import (
     without,
 )
 
-from reedit.catalog import NUMBERS
+from reedit.catalog import NUMBERS, TABLES
 from reedit.code_digest import code_digest
 
 PLAIN = [f"tiny/facts/{method}/trial1" for method in ("memit", "na_memit")]
 RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
 RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
-REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 2, "compile_pdf": 1, "all": 1}
+REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 6, "compile_pdf": 1, "all": 1}
 REPORT |= {"compare_reported": 1, "render_comparison": 10}
+REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_differences": 1}
 HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
@@ -338,7 +339,7 @@ def test_tables_are_equal_to_their_summary(finished, number):
 
 
 def test_figures_and_the_document_are_there(finished):
-    for name in ("perplexity", "scores"):
+    for name in ("perplexity", "example", "underedit", "distribution", "scores", "tradeoff"):
         assert finished.path(f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert finished.path(f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     if not HAS_ENGINE:
@@ -725,7 +726,8 @@ def test_without_a_latex_engine_the_tables_come_all_the_same(again, tmp_path):
     assert outcome.status != 0 and "Traceback" not in outcome.output
     assert len(outcome.errors) == 1 and outcome.errors[0].startswith("no LaTeX engine found: install latexmk")
     found = {p.name for p in again.path("tables").iterdir()}
-    assert found == {f"table{n}.{end}" for n in NUMBERS for end in ("tex", "csv", "md")}
+    names = [*(f"table{n}" for n in NUMBERS), *(f"comparison{n}" for n in ["", *TABLES]), "differences"]
+    assert found == {f"{name}.{end}" for name in names for end in ("tex", "csv", "md")}
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(finished, again):

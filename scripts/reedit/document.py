@@ -26,7 +26,7 @@ def document(
     comparison6.tex follows table6.tex, comparison.tex comes first of all.
     """
     compared = {Path(path).stem: Markup(Path(path).read_text(encoding="utf-8")) for path in comparisons}
-    made = [_table(Path(path), place) for place, path in enumerate(tables, start=1)]
+    made = [_table(Path(path)) for path in tables]
     files = {f"figure{number}.pdf": Path(path) for number, path in enumerate(figures, start=1)}
     values = {
         "title": title,
@@ -42,10 +42,10 @@ def document(
     return render(template, "document.tex.j2", values), files
 
 
-def _table(path: Path, place: int) -> dict[str, Any]:
-    """The table's TeX and its number: that of its name (table6.tex), otherwise its place."""
+def _table(path: Path) -> dict[str, Any]:
+    """The table's TeX and the number in its name (table6.tex), None where it has none."""
     number = re.search(r"\d+$", path.stem)
-    return {"number": int(number[0]) if number else place, "tex": Markup(path.read_text(encoding="utf-8"))}
+    return {"number": int(number[0]) if number else None, "tex": Markup(path.read_text(encoding="utf-8"))}
 
 
 def _says_something(tex: str) -> bool:

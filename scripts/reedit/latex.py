@@ -17,6 +17,7 @@ MISSING = (
     "the tables are in results/tables as .tex, .csv and .md"
 )
 STEM = "document"
+ROUNDS = 5  # of an engine that ends while its tables' widths still change
 
 
 def engine() -> list[str]:
@@ -63,9 +64,14 @@ def compile_pdf(
             if not Path(path).is_file():
                 raise InputError(f"{path}: no such figure")
             shutil.copyfile(path, Path(folder) / name)
-        status, output = _run(command, folder, {**os.environ, **settings}, timeout)
         written = Path(folder) / f"{STEM}.log"
-        text = written.read_text(encoding="utf-8", errors="replace") if written.is_file() else output
+        for again in range(ROUNDS):
+            force = ["-g"] * (again > 0 and command[0] == "latexmk")
+            status, output = _run([*command, *force], folder, {**os.environ, **settings}, timeout)
+            text = written.read_text(encoding="utf-8", errors="replace") if written.is_file() else output
+            # latexmk overlooks an .aux that changed within a second and kept its size
+            if status != 0 or not re.search(r"Rerun (LaTeX|to get)", text):
+                break
         with atomic(log) as temporary:
             temporary.write_text(text, encoding="utf-8")
         made = Path(folder) / f"{STEM}.pdf"

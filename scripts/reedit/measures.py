@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from reedit import parquet
 from reedit.errors import InputError
@@ -17,13 +18,13 @@ KINDS = ("accuracy", "success")
 PROTOCOLS = ("corrected", "released")
 
 
-def case_means(path: Path | str) -> dict[int, np.ndarray]:
-    """Per k the means over each case's prompts, [cases, metrics, kinds], NaN where a case has no prompt.
+def prompt_means(path: Path | str, also: Sequence[str] = ()) -> pa.Table:
+    """Means over a case's prompts of accuracy, success and the columns of `also`, per k, case_id, metric.
 
-    Cases are in ascending order of case_id. Raises InputError for a metric that is not one of METRICS or
-    a value outside 0..1.
+    Raises InputError for a metric that is not one of METRICS or a value outside 0..1.
     """
-    table = parquet.read_table(path, "scores").select(["k", "case_id", "metric", *KINDS])
+    keys, columns = ["k", "case_id", "metric"], [*KINDS, *also]
+    table = parquet.read_table(path, "scores").select([*keys, *columns])
     unknown = sorted(set(table["metric"].unique().to_pylist()) - set(METRICS), key=str)
     if unknown:
         raise InputError(f"{path}: unknown metric {unknown[0]!r}, expected one of {', '.join(METRICS)}")
@@ -31,11 +32,19 @@ def case_means(path: Path | str) -> dict[int, np.ndarray]:
         values = table[kind].drop_null().to_numpy()
         if not np.all((values >= 0) & (values <= 1)):
             raise InputError(f"{path}: a value of {kind} lies outside 0..1")
-    keys = ["k", "case_id", "metric"]
-    means = table.group_by(keys, use_threads=False).aggregate([(kind, "mean") for kind in KINDS])
+    means = table.group_by(keys, use_threads=False).aggregate([(column, "mean") for column in columns])
+    return means.select([*keys, *(f"{column}_mean" for column in columns)]).rename_columns([*keys, *columns])
+
+
+def case_means(path: Path | str) -> dict[int, np.ndarray]:
+    """Per k the means over each case's prompts, [cases, metrics, kinds], NaN where a case has no prompt.
+
+    Cases are in ascending order of case_id. Raises InputError as `prompt_means` does.
+    """
+    means = prompt_means(path)
     ks, cases = means["k"].to_numpy(), means["case_id"].to_numpy()
     metrics = np.array([METRICS.index(metric) for metric in means["metric"].to_pylist()], dtype=int)
-    values = np.stack([means[f"{kind}_mean"].to_numpy() for kind in KINDS], axis=-1)  # null becomes NaN
+    values = np.stack([means[kind].to_numpy() for kind in KINDS], axis=-1)  # null becomes NaN
     result = {}
     for k in np.unique(ks):
         here = ks == k
@@ -94,15 +103,46 @@ def intervals(
     """
     total = np.zeros((draws, len(parquet.MEASURES)))
     for trial, values in enumerate(trials):
-        count = len(values)
-        weights = np.random.default_rng([seed, trial]).multinomial(count, np.full(count, 1 / count), draws)
-        total += measure(values, k, protocol, weights)
-    mean = total / len(trials)
+        total += measure(values, k, protocol, resamples(len(values), seed, trial, draws))
+    return percentiles(total / len(trials), level)
+
+
+def paired_intervals(
+    trials: Sequence[tuple[np.ndarray, np.ndarray]],
+    protocol: str,
+    seed: int,
+    draws: int = 1000,
+    level: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean over trials of the difference of the eight measures, [8], and its bootstrap intervals [8, 2].
+
+    Each element of `trials` holds the case means [cases, metrics, kinds] of two edited models, a case in the
+    same place of both: the first minus the second. A resample takes a case on both sides or on neither, and a
+    score is the harmonic mean of the resampled means. A metric that one side lacks for a case is left out.
+    """
+    means, total = np.zeros(len(parquet.MEASURES)), np.zeros((draws, len(parquet.MEASURES)))
+    for trial, (ours, theirs) in enumerate(trials):
+        missing = np.isnan(ours) | np.isnan(theirs)
+        pair = [np.where(missing, np.nan, values) for values in (ours, theirs)]
+        weights = resamples(len(ours), seed, trial, draws)
+        # the k of an edited model; only k = 0 has a measure by definition
+        means += measure(pair[0], 1, protocol) - measure(pair[1], 1, protocol)
+        total += measure(pair[0], 1, protocol, weights) - measure(pair[1], 1, protocol, weights)
+    return means / len(trials), percentiles(total / len(trials), level)
+
+
+def resamples(count: int, seed: int, trial: int, draws: int) -> np.ndarray:
+    """How often each of a trial's cases is drawn, [draws, count]; the same for the same seed and trial."""
+    return np.random.default_rng([seed, trial]).multinomial(count, np.full(count, 1 / count), draws)
+
+
+def percentiles(values: np.ndarray, level: float) -> np.ndarray:
+    """The interval [columns, 2] that holds `level` of each column's draws [draws, columns]."""
     tail = 50 * (1 - level)
-    result = np.full((mean.shape[1], 2), np.nan)
+    result = np.full((values.shape[1], 2), np.nan)
     # a draw can miss every case of a rare metric; a metric without cases has no draw at all
-    for column, values in enumerate(mean.T):
-        known = values[~np.isnan(values)]
+    for column, drawn in enumerate(values.T):
+        known = drawn[~np.isnan(drawn)]
         if known.size:
             result[column] = np.percentile(known, [tail, 100 - tail])
     return result

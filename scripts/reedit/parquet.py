@@ -145,6 +145,68 @@ SCHEMAS: dict[str, pa.Schema] = {
             ]
         ]
     ),
+    # one row per run, k and case; null where not measured (k = 0 has no perplexity, an unkept k no score)
+    "cases": pa.schema(
+        [
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("method", pa.string()),
+            ("algorithm", pa.string()),
+            ("assisted", pa.bool_()),
+            ("protocol", pa.string()),
+            ("trial", pa.int64()),
+            ("k", pa.int64()),
+            ("case_id", pa.int64()),
+            ("ppl_initial", pa.float64()),
+            ("ppl_target", pa.float64()),
+            ("ppl_edited", pa.float64()),
+        ]
+        + [(name, pa.float64()) for name in MEASURES if not name.startswith("score")]
+        + [("under_edit", pa.bool_())]  # after k = 1, by the run's protocol: the same at every k
+    ),
+    # the course of one case, one row per k from 1
+    "example": pa.schema(
+        [
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("method", pa.string()),
+            ("trial", pa.int64()),
+            ("case_id", pa.int64()),
+            ("prompt", pa.string()),  # with its subject
+            ("target_new", pa.string()),
+            ("target_true", pa.string()),
+            ("under_edit", pa.bool_()),
+            ("k", pa.int64()),
+            ("ppl_initial", pa.float64()),
+            ("ppl_target", pa.float64()),
+            ("ppl_edited", pa.float64()),
+            ("efficacy_accuracy", pa.float64()),
+        ]
+    ),
+    # one row per comparison and measure: method at k minus reference at reference_k, as fractions
+    "differences": pa.schema(
+        [
+            ("row", pa.int64()),
+            ("comparison", pa.string()),  # iteration or assistance
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("algorithm", pa.string()),
+            ("protocol", pa.string()),
+            ("edits", pa.int64()),
+            ("method", pa.string()),
+            ("k", pa.int64()),
+            ("role", pa.string()),  # selected, or last: the criterion was not met
+            ("reference", pa.string()),
+            ("reference_k", pa.int64()),
+            ("reference_role", pa.string()),  # first, selected or last
+            ("trials", pa.int64()),
+            ("pairs", pa.int64()),  # cases judged on both sides, of all trials
+            ("measure", pa.string()),
+            ("mean", pa.float64()),  # over cases, then over trials
+            ("low", pa.float64()),  # 95 % paired bootstrap interval over cases within trials
+            ("high", pa.float64()),
+        ]
+    ),
     # one row per table row and measure: mean over trials, spread, bootstrap interval
     "table": pa.schema(
         [
@@ -233,6 +295,12 @@ def write(
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=declared)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
         raise InputError(f"{path}: a value does not fit the schema {schema}: {error}") from error
+    write_table(table, path, schema, provenance)
+
+
+def write_table(table: pa.Table, path: Path | str, schema: str, provenance: Mapping[str, Any]) -> None:
+    """The same for a pyarrow Table; InputError if its columns are not those of the declared schema."""
+    _check_columns(table, path, schema)
     metadata = {b"reedit": json.dumps(provenance, sort_keys=True, ensure_ascii=False).encode()}
     with atomic(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
@@ -251,12 +319,7 @@ def read_table(path: Path | str, schema: str) -> pa.Table:
         raise InputError(f"{path}: no such file (expected Parquet, schema {schema})") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: not readable as Parquet ({error}); delete it and rerun") from error
-    found, declared = table.schema.remove_metadata(), SCHEMAS[schema]
-    if not found.equals(declared):
-        expected = {field.name: str(field.type) for field in declared}
-        actual = {field.name: str(field.type) for field in found}
-        wrong = sorted(name for name in expected | actual if expected.get(name) != actual.get(name))
-        raise InputError(f"{path}: columns {wrong} differ from the schema {schema}")
+    _check_columns(table, path, schema)
     return table
 
 
@@ -264,3 +327,12 @@ def read_provenance(path: Path | str) -> dict[str, Any]:
     """What produced the file: the dictionary given to `write`."""
     metadata = pq.read_schema(path).metadata or {}
     return json.loads(metadata.get(b"reedit", b"{}"))
+
+
+def _check_columns(table: pa.Table, path: Path | str, schema: str) -> None:
+    found, declared = table.schema.remove_metadata(), SCHEMAS[schema]
+    if not found.equals(declared):
+        expected = {field.name: str(field.type) for field in declared}
+        actual = {field.name: str(field.type) for field in found}
+        wrong = sorted(name for name in expected | actual if expected.get(name) != actual.get(name))
+        raise InputError(f"{path}: columns {wrong} differ from the schema {schema}")

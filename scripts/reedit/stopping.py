@@ -10,13 +10,14 @@ from itertools import pairwise
 
 from reedit.errors import InputError
 
+EPSILON = 1.0  # of perplexity; the paper's choice
 RULES = ("none", "proposed", "monotonic", "small_change")
 
 
 Values = Sequence[float | None]  # None: not measured
 
 
-def met(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = 1.0) -> int | None:
+def met(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = EPSILON) -> int | None:
     """The k (from 1) to keep once `rule` says stop, None while it does not.
 
     proposed: the first k with delta_p <= epsilon. monotonic: the iteration before the first one whose
@@ -40,7 +41,7 @@ def met(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = 1.0) -> i
     return None
 
 
-def choose(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = 1.0) -> tuple[int, bool]:
+def choose(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = EPSILON) -> tuple[int, bool]:
     """The k to show and whether the criterion was met; where it was not, the last k.
 
     Raises InputError for an unknown rule or where there is no iteration to choose from.

@@ -1,0 +1,24 @@
+"""Paired differences as .tex for the document, .csv with raw numbers and .md in sentences."""
+
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.difference_tables import differences_csv, differences_md, differences_tex
+from reedit.files import atomic
+from reedit.job import job
+from reedit.notes import provenance_notes
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    inputs, labels = snakemake.input, snakemake.params.settings["labels"]
+    rows = parquet.read(inputs.differences, "differences")
+    notes = provenance_notes(parquet.read_provenance(inputs.differences)["runs"])
+    for text, path in [
+        (differences_tex(rows, inputs.template, notes, labels), snakemake.output.tex),
+        (differences_csv(rows), snakemake.output.csv),
+        (differences_md(rows, notes, labels), snakemake.output.md),
+    ]:
+        with atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
