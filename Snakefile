@@ -43,6 +43,7 @@ localrules:
     compare_reported,
     render_comparison,
     render_differences,
+    compare_eligible,
     compile_pdf,
 
 

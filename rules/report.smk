@@ -1,14 +1,17 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
-REPORT = {"labels": {}, "intervals": False} | config.get("report", {})
+REPORT = {"labels": {}, "intervals": False, "eligible": []} | config.get("report", {})
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
 COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 COMPARISONS = ["", *COMPARED]  # comparison.tex sums up, comparison1.tex stands beside table1.tex
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in experiment.runs.values()))
 FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
 
+ELIGIBLE = REPORT["eligible"]  # models whose filter is compared with a published list of cases
+
 
 rule tables:
     input:
+        expand("results/tables/eligible.{ext}", ext=["tex", "csv", "md"] if ELIGIBLE else []),
         expand("results/tables/table{n}.{ext}", n=catalog.NUMBERS, ext=["tex", "csv", "md"]),
         expand("results/tables/comparison{n}.{ext}", n=COMPARISONS, ext=["tex", "csv", "md"]),
         expand("results/tables/differences.{ext}", ext=["tex", "csv", "md"]),
@@ -95,7 +98,7 @@ rule render_differences:
     conda:
         "../envs/report.yaml"
     params:
-        settings={"labels": config["report"]["labels"]},
+        settings={"labels": REPORT["labels"]},
         code=code("render_differences"),
     script:
         "../scripts/render_differences.py"
@@ -172,6 +175,27 @@ rule render_comparison:
         "../scripts/render_comparison.py"
 
 
+rule compare_eligible:
+    input:
+        pool=[f"results/facts/{one['pool']}.parquet" for one in ELIGIBLE],
+        filtered=[f"results/neighbors/{one['model']}/{one['pool']}.parquet" for one in ELIGIBLE],
+        published=[f"results/facts/{one['published']}.parquet" for one in ELIGIBLE],
+        template=[TEMPLATES / "eligible.tex.j2"],
+    output:
+        tex="results/tables/eligible.tex",
+        csv="results/tables/eligible.csv",
+        md="results/tables/eligible.md",
+    log:
+        "results/logs/compare_eligible.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"models": [one["model"] for one in ELIGIBLE], "labels": REPORT["labels"]},
+        code=code("compare_eligible"),
+    script:
+        "../scripts/compare_eligible.py"
+
+
 rule draw_figure:
     input:
         runs="results/summary/runs.parquet",
@@ -190,7 +214,7 @@ rule draw_figure:
     conda:
         "../envs/report.yaml"
     params:
-        settings={"labels": config["report"]["labels"], "seed": config["seed"]},
+        settings={"labels": REPORT["labels"], "seed": config["seed"]},
         code=code("draw_figure"),
     script:
         "../scripts/draw_figure.py"
@@ -201,6 +225,7 @@ rule compile_pdf:
         tables=[
             *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[:2]),
             "results/tables/differences.tex",
+            *(["results/tables/eligible.tex"] if ELIGIBLE else []),
             *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[2:]),
         ],
         comparisons=expand("results/tables/comparison{n}.tex", n=COMPARISONS),

@@ -93,6 +93,9 @@ def check_references(config: Mapping[str, Any]) -> None:
             prefixes = definition.get("prefixes", {})
             if "source" in prefixes:
                 expect(f"{section}.{name}.prefixes.source", prefixes["source"], "sources")
+    for index, pair in enumerate(config.get("report", {}).get("eligible", [])):
+        for key, section in [("model", "models"), ("pool", "datasets"), ("published", "datasets")]:
+            expect(f"report.eligible[{index}].{key}", pair[key], section)
     for index, run in enumerate(config["runs"]):
         for key, section in [("model", "models"), ("dataset", "datasets")]:
             expect(f"runs[{index}].{key}", run[key], section)

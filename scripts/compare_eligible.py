@@ -1,0 +1,31 @@
+"""How the cases that pass the neighbor filter here differ from those of the published lists."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
+from reedit.facts import read_facts
+from reedit.files import atomic
+from reedit.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    inputs, outputs, settings = snakemake.input, snakemake.output, snakemake.params.settings
+    rows = [
+        eligibility(
+            model, read_facts(Path(pool)), parquet.read(filtered, "neighbors"), read_facts(Path(published))
+        )
+        for model, pool, filtered, published in zip(
+            settings["models"], inputs.pool, inputs.filtered, inputs.published, strict=True
+        )
+    ]
+    for text, path in [
+        (eligibility_tex(rows, inputs.template, settings["labels"]), outputs.tex),
+        (eligibility_csv(rows), outputs.csv),
+        (eligibility_md(rows, settings["labels"]), outputs.md),
+    ]:
+        with atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
