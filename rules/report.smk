@@ -1,12 +1,12 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
-REPORT = {"labels": {}, "intervals": False, "eligible": []} | config.get("report", {})
+REPORT = {"labels": {}, "intervals": False} | config.get("report", {})
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
 COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 COMPARISONS = ["", *COMPARED]  # comparison.tex sums up, comparison1.tex stands beside table1.tex
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in experiment.runs.values()))
 FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
 
-ELIGIBLE = REPORT["eligible"]  # models whose filter is compared with a published list of cases
+ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases
 
 
 rule tables:

@@ -23,8 +23,8 @@ COLUMNS = {  # column -> what stands above it
     "not_in_pool": "not in the pool",
 }
 READING = (
-    "A case is eligible with at least two neighbors whose object the unedited model says at every token; cases"
-    " are told apart by subject, prompt and new object."
+    "A case is eligible with at least two neighbors whose object the unedited model says at every token;"
+    " cases are told apart by subject, prompt and new object."
 )
 
 

@@ -197,11 +197,11 @@ class Experiment:
             corpus = config["corpora"][entry.corpus]
             names += [
                 config["models"][entry.model]["source"],
-                *self.dataset_sources(entry.dataset),
                 corpus["source"],
             ]
             if "check" in corpus:
                 names.append(self.check(entry.corpus)["source"])
+        names += [source for dataset in self.datasets for source in self.dataset_sources(dataset)]
         owners = {run.prefixes for run in self.runs.values()}
         names += [self.prefixes(owner)["source"] for owner in owners if "source" in self.prefixes(owner)]
         return list(dict.fromkeys(names))
@@ -219,7 +219,7 @@ class Experiment:
             expected = source.get("sha256") if source["kind"] == "file" else None
             if expected and (found := file_sha256(path)) != expected:
                 raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
-        for dataset in dict.fromkeys(entry.dataset for entry in self.entries):
+        for dataset in self.datasets:
             facts = [self.config["sources"][name] for name in self.dataset_sources(dataset)]
             if all(source["kind"] == "file" for source in facts):
                 form, paths = (
@@ -230,6 +230,17 @@ class Experiment:
                     load_dataset(form, paths)
                 except InputError as error:
                     raise InputError(f"config: datasets.{dataset}: {error}") from error
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets that are read, each once: those of the runs, and those compared."""
+        compared = [pair[key] for pair in self.compared_filters for key in ("pool", "published")]
+        return list(dict.fromkeys([*(entry.dataset for entry in self.entries), *compared]))
+
+    @property
+    def compared_filters(self) -> list[dict[str, str]]:
+        """model, pool and published of the neighbor filters beside which a published list is put."""
+        return self.config.get("report", {}).get("eligible", [])
 
     def dataset_sources(self, dataset: str) -> list[str]:
         """Names of the sources whose files make a dataset, in their order."""

@@ -63,11 +63,13 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
     """Jobs of each rule up to the scores, where nothing has been made yet."""
     runs = list(experiment.runs.values())
     moments = {(run.entry.model, run.entry.corpus) for run in runs if experiment.needs_moments(run)}
+    filtered = {(run.entry.model, run.entry.dataset) for run in runs if run.entry.filtered}
+    filtered |= {(pair["model"], pair["pool"]) for pair in experiment.compared_filters}
     return {
         "fetch_source": len(experiment.used_sources),
         "prepare_model": len({run.entry.model for run in runs}),
-        "normalise_facts": len({run.entry.dataset for run in runs}),
-        "filter_neighbors": len({(r.entry.model, r.entry.dataset) for r in runs if r.entry.filtered}),
+        "normalise_facts": len(experiment.datasets),
+        "filter_neighbors": len(filtered),
         "sample_split": len({(run.entry.model, run.entry.dataset, run.entry.sample) for run in runs}),
         "sample_prefixes": len({run.prefixes for run in runs}),
         "collect_moments": len(moments),
