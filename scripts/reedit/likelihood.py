@@ -101,14 +101,23 @@ def _positions(shifts: Sequence[int], mask: Tensor) -> Tensor | None:
 
 @torch.no_grad()
 def greedy_continuations(
-    model: LanguageModel, prompts: Sequence[Sequence[int]], lengths: Sequence[int], budget: int = 2048
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    budget: int = 2048,
+    report: Callable[[int], None] | None = None,
 ) -> list[tuple[int, ...]]:
-    """Greedy continuations of token ids, `lengths[i]` tokens each, by repeated forward passes."""
+    """Greedy continuations of token ids, `lengths[i]` tokens each, by repeated forward passes.
+
+    `report` is called with the tokens found so far.
+    """
     texts = [tuple(prompt) for prompt in prompts]
     found: list[tuple[int, ...]] = [() for _ in texts]
     while waiting := [i for i in range(len(texts)) if len(found[i]) < lengths[i]]:
         # label 0 is a stand-in: only the argmax at the last position is used
         rows = [LabelledRow(texts[i] + found[i], (0,)) for i in waiting]
-        for i, said in zip(waiting, likelihoods(model, rows, budget), strict=True):
+        before = sum(map(len, found))
+        told = report and (lambda done, before=before: report(before + done))
+        for i, said in zip(waiting, likelihoods(model, rows, budget, told), strict=True):
             found[i] += said.argmax
     return found

@@ -55,15 +55,28 @@ def _predictions(
     """For (prompt, object): the greedy continuation of the object's length, and whether it is the object."""
     rows = [joint_row(model.tokenizer, prompt, obj, f"neighbor {prompt!r}") for prompt, obj in pairs]
     said = likelihoods(model, rows, report=progress("neighbors", len(rows)))
+    # what is said up to the first token that is not the object's is the greedy continuation so far
+    begun = [
+        _greedy_beginning(likelihood.argmax, row.labels) for likelihood, row in zip(said, rows, strict=True)
+    ]
+    prompts = [
+        [*encode(model.tokenizer, prompt), *start] for (prompt, _), start in zip(pairs, begun, strict=True)
+    ]
+    missing = [len(row.labels) - len(start) for row, start in zip(rows, begun, strict=True)]
+    ends = greedy_continuations(
+        model, prompts, missing, report=progress("neighbors' continuations", sum(missing))
+    )
+    texts = [model.tokenizer.decode(start + end).strip() for start, end in zip(begun, ends, strict=True)]
     kept = [likelihood.argmax == row.labels for likelihood, row in zip(said, rows, strict=True)]
-    other = [i for i in range(len(rows)) if not kept[i]]
-    prompts = [encode(model.tokenizer, pairs[i][0]) for i in other]
-    continued = greedy_continuations(model, prompts, [len(rows[i].labels) for i in other])
-    tokens = [row.labels for row in rows]
-    for i, continuation in zip(other, continued, strict=True):
-        tokens[i] = continuation
-    texts = [model.tokenizer.decode(ids).strip() for ids in tokens]
     return {pair: (texts[i], kept[i]) for i, pair in enumerate(pairs)}
+
+
+def _greedy_beginning(argmax: Sequence[int], labels: Sequence[int]) -> tuple[int, ...]:
+    """The argmaxes up to and with the first that differs from its label; all where none does."""
+    first = next(
+        (i for i, (said, label) in enumerate(zip(argmax, labels, strict=True)) if said != label), None
+    )
+    return tuple(argmax if first is None else argmax[: first + 1])
 
 
 def by_case(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:

@@ -138,8 +138,11 @@ def _with_unedited_answers(model: LanguageModel, probes: Sequence[Probe]) -> lis
     prompts = [encode(model.tokenizer, probes[i].prompt) for i in own]
     answers = greedy_continuations(model, prompts, [len(probes[i].reference.labels) for i in own])
     for i, prompt, answer in zip(own, prompts, answers, strict=True):
-        filled[i] = replace(probes[i], reference=LabelledRow((*prompt, *answer[:-1]), answer))
-    neighbors = [i for i, probe in enumerate(probes) if probe.metric == "specificity"]
+        row = LabelledRow((*prompt, *answer[:-1]), answer)
+        filled[i] = replace(probes[i], reference=row, unedited=answer)
+    neighbors = [
+        i for i, probe in enumerate(filled) if probe.metric == "specificity" and not probe.own_answer
+    ]
     said = likelihoods(model, [filled[i].reference for i in neighbors])
     for i, likelihood in zip(neighbors, said, strict=True):
         filled[i] = replace(filled[i], unedited=likelihood.argmax)
