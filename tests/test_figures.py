@@ -7,7 +7,7 @@ import pytest
 from made_runs import case_table, experiment
 from matplotlib.figure import Figure
 
-from reedit import case_figures, drawing, example_figure, figures, tradeoff_figure
+from reedit import case_figures, drawing, example_figure, figures, parquet, tradeoff_figure
 from reedit.errors import InputError
 from reedit.example_figure import BOX_COX, box_cox_axis
 from reedit.parquet import SCHEMAS
@@ -250,3 +250,17 @@ def test_boxes_hold_the_quartiles_and_few_edits_are_dots(shown, few, many, tmp_p
     assert not [line for panel in shown[1].axes for line in panel.lines if line.get_marker() == "."]
     told = {text.get_text() for text in shown[1].axes[0].texts}
     assert told == {f"{case_figures.FEW + 1} × ∞"}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", DRAWN)
+def test_runs_that_kept_only_their_last_weights_are_drawn(shown, tmp_path, name):
+    methods = [{"method": m, "delta_p": [9.0, 0.5], "assisted": "na" in m} for m in ("memit", "na_memit")]
+    runs, paths = experiment(tmp_path, methods, cases=4)
+    for path in paths.values():
+        parquet.write([row for row in parquet.read(path, "scores") if row["k"] != 1], path, "scores", {})
+    cases = case_table(runs, paths)
+    runs = [row | dict.fromkeys(parquet.MEASURES) if row["k"] == 1 else row for row in runs]
+    drawn(name, runs, cases, tmp_path)
+    if name == "underedit":  # nobody knows which cases those are
+        assert "UnderEdit: MEMIT\xa00/4" not in shown[0].axes[0].get_title()

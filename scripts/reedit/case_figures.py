@@ -181,9 +181,10 @@ def _delta_p(edits: pd.DataFrame) -> float:
 
 
 def _under_edits(edits: pd.DataFrame, name: str) -> str:
-    """ "MEMIT 8/16", without a space that a line could break at."""
-    first = edits[edits["k"] == 1]
-    return f"{name} {first['under_edit'].eq(True).sum()}/{len(first)}".replace(" ", "\u00a0")
+    """ "MEMIT 8/16", without a space that a line could break at; "MEMIT ?" where k = 1 was not scored."""
+    known = edits.loc[edits["k"] == 1, "under_edit"].dropna()
+    share = f"{known.eq(True).sum()}/{len(known)}" if len(known) else "?"
+    return f"{name} {share}".replace(" ", "\u00a0")
 
 
 def _wrapped(counts: Sequence[str], width: int) -> str:
