@@ -17,6 +17,7 @@ from reedit.drawing import (
     GREY,
     NOTHING,
     Labels,
+    Look,
     columns_of,
     draw_line,
     grid,
@@ -70,19 +71,12 @@ def underedit(
         for place, block in enumerate(blocks):
             band, column = divmod(place, columns)
             accuracy, gap = axes[2 * band, column], axes[2 * band + 1, column]
+            members = [method for method in methods if (method.model, method.dataset) == block]
             counts = []
-            for method in methods:
-                if (method.model, method.dataset) != block:
-                    continue
+            for method in members:
                 edits = _edits_of(frame, method)
-                failed = edits[edits["under_edit"].eq(True)]
+                _under_edit_lines(accuracy, gap, edits, look(names.index(method.method)))
                 counts.append(_under_edits(edits, method_name(method.method, labels)))
-                for part, dashed in [(edits, False), (failed, True)]:
-                    appearance = look(names.index(method.method)) | (UNDER_EDIT if dashed else {})
-                    draw_line(
-                        accuracy, _over_trials(part.dropna(subset="efficacy_accuracy"), _efficacy), appearance
-                    )
-                    draw_line(gap, _over_trials(part, _delta_p), appearance)
             title = f"{panel_title(block, labels)}\n{_wrapped(counts, round(50 * size))}"
             accuracy.set_title(title, parse_math=False, fontsize=9)
             accuracy.set_ylim(-0.03, 1.03)
@@ -159,6 +153,15 @@ def _edits_of(frame: pd.DataFrame, method: Method) -> pd.DataFrame:
         ]
     )
     return frame[of_method & (frame["k"] >= 1)]
+
+
+def _under_edit_lines(accuracy: Axes, gap: Axes, edits: pd.DataFrame, appearance: Look) -> None:
+    """One method's lines: of all its edits, and dashed of those that failed at first."""
+    failed = edits[edits["under_edit"].eq(True)]
+    for part, drawn_as in [(edits, appearance), (failed, {**appearance, **UNDER_EDIT})]:
+        scored = part.dropna(subset="efficacy_accuracy")
+        draw_line(accuracy, _over_trials(scored, _efficacy), drawn_as)
+        draw_line(gap, _over_trials(part, _delta_p), drawn_as)
 
 
 def _over_trials(edits: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> dict[int, float]:
