@@ -3,6 +3,7 @@
 import math
 
 import matplotlib
+import pyarrow as pa
 import pytest
 from made_runs import case_table, experiment
 from matplotlib.figure import Figure
@@ -264,3 +265,18 @@ def test_runs_that_kept_only_their_last_weights_are_drawn(shown, tmp_path, name)
     drawn(name, runs, cases, tmp_path)
     if name == "underedit":  # nobody knows which cases those are
         assert "UnderEdit: MEMIT\xa00/4" not in shown[0].axes[0].get_title()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["underedit", "distribution"])
+def test_a_perplexity_that_was_not_measured_is_not_drawn(shown, few, tmp_path, name):
+    runs, cases = few
+    nothing = pa.nulls(len(cases), pa.float64())
+    cases = cases.set_column(cases.schema.get_field_index("ppl_target"), "ppl_target", nothing)
+    drawn(name, runs, cases, tmp_path)
+    panels = shown[0].axes
+    if name == "underedit":
+        assert [len(line.get_xdata()) for line in panels[0].lines[:2]] == [3, 3]  # the accuracies are there
+        assert [len(line.get_xdata()) for line in panels[1].lines[:2]] == [0, 0]
+    else:
+        assert len(panels[0].patches) == 3 and not panels[0].texts  # boxes of the edited model alone

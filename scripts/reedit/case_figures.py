@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from reedit.cases import case_frame
 from reedit.drawing import (
     GREY,
     NOTHING,
@@ -59,7 +60,7 @@ def underedit(
         methods = _iterative(runs)
         if not methods:
             return save_sentence(NOTHING, pdf, png)
-        frame = cases.to_pandas()
+        frame = case_frame(cases)
         blocks = list(dict.fromkeys((method.model, method.dataset) for method in methods))
         columns, size = columns_of(2 * len(blocks))
         columns = min(columns, len(blocks))
@@ -114,13 +115,13 @@ def distribution(
         methods = _iterative(runs)
         if not methods:
             return save_sentence(NOTHING, pdf, png)
-        frame = cases.to_pandas()
+        frame = case_frame(cases)
         figure, axes = grid(len(methods), (3.9, 2.6))
         for panel, method in zip(axes, methods, strict=True):
             edits = _edits_of(frame, method)
             panel.set_yscale("log")
             for column, offset in (("ppl_target", -0.2), ("ppl_edited", 0.2)):
-                for k, values in edits.groupby("k")[column]:
+                for k, values in edits.dropna(subset=column).groupby("k")[column]:
                     _box(panel, k + offset, values.to_numpy(), BOXES[column])
             title = (
                 f"{panel_title((method.model, method.dataset), labels)}\n{method_name(method.method, labels)}"
@@ -161,7 +162,8 @@ def _under_edit_lines(accuracy: Axes, gap: Axes, edits: pd.DataFrame, appearance
     for part, drawn_as in [(edits, appearance), (failed, {**appearance, **UNDER_EDIT})]:
         scored = part.dropna(subset="efficacy_accuracy")
         draw_line(accuracy, _over_trials(scored, _efficacy), drawn_as)
-        draw_line(gap, _over_trials(part, _delta_p), drawn_as)
+        known = part.dropna(subset=["ppl_target", "ppl_edited"])
+        draw_line(gap, _over_trials(known, _delta_p), drawn_as)
 
 
 def _over_trials(edits: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> dict[int, float]:
@@ -179,7 +181,7 @@ def _efficacy(edits: pd.DataFrame) -> float:
 
 def _delta_p(edits: pd.DataFrame) -> float:
     """|p(theta_{k+1}, h-hat) - p(theta_k, h-bar)|, p the mean over these edits; infinite if one is."""
-    gap = abs(edits["ppl_edited"].mean(skipna=False) - edits["ppl_target"].mean(skipna=False))
+    gap = abs(edits["ppl_edited"].mean() - edits["ppl_target"].mean())
     return gap if math.isfinite(gap) else math.inf
 
 
@@ -197,9 +199,8 @@ def _wrapped(counts: Sequence[str], width: int) -> str:
 
 def _box(panel: Axes, x: float, values: np.ndarray, face: str) -> None:
     """Quartiles and the 5th and 95th percentile of `values`, and each of them where they are few."""
-    ranked = np.where(np.isnan(values), np.inf, values)
-    low, q1, median, q3, high = np.quantile(ranked, [0.05, 0.25, 0.5, 0.75, 0.95], method="inverted_cdf")
-    finite = ranked[np.isfinite(ranked)]
+    low, q1, median, q3, high = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95], method="inverted_cdf")
+    finite = values[np.isfinite(values)]
     if len(finite):
         top = float(finite.max())  # what is infinite reaches as far as the largest value, and is told above
         box = {"whislo": low, "q1": q1, "med": median, "q3": q3, "whishi": high}
