@@ -6,7 +6,7 @@ import pytest
 from made_runs import score, target
 
 from reedit import parquet
-from reedit.cases import case_rows
+from reedit.cases import case_frame, case_rows
 from reedit.errors import InputError
 
 RUN = {
@@ -70,6 +70,14 @@ def test_infinity_and_nan_are_measurements(tmp_path):
     targets = [target(1, 1, ppl_edited=math.inf), target(1, 2, ppl_edited=math.nan)]
     rows = rows_of(tmp_path, [score(1, case, "efficacy", 0.0, 0.0) for case in (1, 2)], targets)
     assert rows[1, 1]["ppl_edited"] == math.inf and math.isnan(rows[1, 2]["ppl_edited"])
+
+
+def test_for_pandas_only_what_was_not_measured_is_nan(tmp_path):
+    targets = [target(1, 1, ppl_edited=math.nan), target(1, 2, ppl_edited=3.0)]
+    rows_of(tmp_path, [score(k, case, "efficacy", 0.0, 0.0) for k in (0, 1) for case in (1, 2)], targets)
+    frame = case_frame(parquet.read_table(tmp_path / "cases.parquet", "cases"))
+    assert frame["ppl_edited"].isna().tolist() == [True, True, False, False]
+    assert frame["ppl_edited"].tolist()[2:] == [math.inf, 3.0]
 
 
 FIRST = {  # case: accuracy, log p(target_new), log p(target_true)

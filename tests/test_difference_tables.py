@@ -76,6 +76,8 @@ def test_the_markdown_has_every_sentence_under_its_block():
     assert text.count("points [") == len(rows) and "\x1b" not in text
     assert "† the criterion" in text and text.endswith("- Model gpt2-xl.\n")
     assert "†" not in differences_md(comparison())
+    unjudged = differences_md(comparison(role="unjudged"))
+    assert "k=4‡ against" in unjudged and "‡ abs Δp was not measured" in unjudged and "†" not in unjudged
 
 
 def test_the_csv_has_unrounded_numbers_and_empty_cells():

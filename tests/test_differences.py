@@ -141,6 +141,14 @@ def test_the_numbers_are_those_of_the_cases(tmp_path):
     assert found["efficacy_accuracy"]["low"] == found["efficacy_accuracy"]["high"] == 0.0
 
 
+def test_without_delta_p_the_last_iteration_is_compared_and_says_so(tmp_path):
+    runs, paths = experiment(tmp_path, [{"method": "memit", "delta_p": [9.0, 0.5, 0.1]}], cases=4)
+    cases = case_table(runs, paths)
+    rows = difference_rows([row | {"delta_p": None} for row in runs], cases, seed=0)
+    assert compared(rows) == [("iteration", "memit", 3, "memit", 1)]
+    assert {row["role"] for row in rows} == {"unjudged"}
+
+
 def test_an_assisted_method_is_compared_with_its_own_algorithm_protocol_and_number_of_edits(tmp_path):
     methods = [
         {"method": "pmet", "delta_p": [0.5]},

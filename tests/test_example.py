@@ -90,5 +90,11 @@ def test_an_unscored_iteration_stays_without_a_score(tmp_path):
     parquet.write(rows, tmp_path / "example.parquet", "example", {})
 
 
+def test_a_method_whose_gap_was_not_measured_is_not_followed(tmp_path):
+    runs, paths = experiment(tmp_path, [{"method": "memit", "delta_p": [5.0, 0.5]}], cases=2)
+    cases = case_table(runs, paths)
+    assert example_rows([row | {"delta_p": None} for row in runs], cases, facts_file(tmp_path)) == []
+
+
 def test_without_edits_there_is_no_example():
     assert example_rows([], parquet.SCHEMAS["cases"].empty_table(), {}) == []

@@ -3,11 +3,12 @@
 import math
 
 import matplotlib
+import pyarrow as pa
 import pytest
 from made_runs import case_table, experiment
 from matplotlib.figure import Figure
 
-from reedit import case_figures, drawing, example_figure, figures, tradeoff_figure
+from reedit import case_figures, drawing, example_figure, figures, parquet, tradeoff_figure
 from reedit.errors import InputError
 from reedit.example_figure import BOX_COX, box_cox_axis
 from reedit.parquet import SCHEMAS
@@ -250,3 +251,32 @@ def test_boxes_hold_the_quartiles_and_few_edits_are_dots(shown, few, many, tmp_p
     assert not [line for panel in shown[1].axes for line in panel.lines if line.get_marker() == "."]
     told = {text.get_text() for text in shown[1].axes[0].texts}
     assert told == {f"{case_figures.FEW + 1} × ∞"}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", DRAWN)
+def test_runs_that_kept_only_their_last_weights_are_drawn(shown, tmp_path, name):
+    methods = [{"method": m, "delta_p": [9.0, 0.5], "assisted": "na" in m} for m in ("memit", "na_memit")]
+    runs, paths = experiment(tmp_path, methods, cases=4)
+    for path in paths.values():
+        parquet.write([row for row in parquet.read(path, "scores") if row["k"] != 1], path, "scores", {})
+    cases = case_table(runs, paths)
+    runs = [row | dict.fromkeys(parquet.MEASURES) if row["k"] == 1 else row for row in runs]
+    drawn(name, runs, cases, tmp_path)
+    if name == "underedit":  # nobody knows which cases those are
+        assert "UnderEdit: MEMIT\xa00/4" not in shown[0].axes[0].get_title()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["underedit", "distribution"])
+def test_a_perplexity_that_was_not_measured_is_not_drawn(shown, few, tmp_path, name):
+    runs, cases = few
+    nothing = pa.nulls(len(cases), pa.float64())
+    cases = cases.set_column(cases.schema.get_field_index("ppl_target"), "ppl_target", nothing)
+    drawn(name, runs, cases, tmp_path)
+    panels = shown[0].axes
+    if name == "underedit":
+        assert [len(line.get_xdata()) for line in panels[0].lines[:2]] == [3, 3]  # the accuracies are there
+        assert [len(line.get_xdata()) for line in panels[1].lines[:2]] == [0, 0]
+    else:
+        assert len(panels[0].patches) == 3 and not panels[0].texts  # boxes of the edited model alone

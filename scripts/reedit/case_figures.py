@@ -13,10 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from reedit.cases import case_frame
 from reedit.drawing import (
     GREY,
     NOTHING,
     Labels,
+    Look,
     columns_of,
     draw_line,
     grid,
@@ -58,7 +60,7 @@ def underedit(
         methods = _iterative(runs)
         if not methods:
             return save_sentence(NOTHING, pdf, png)
-        frame = cases.to_pandas()
+        frame = case_frame(cases)
         blocks = list(dict.fromkeys((method.model, method.dataset) for method in methods))
         columns, size = columns_of(2 * len(blocks))
         columns = min(columns, len(blocks))
@@ -70,19 +72,12 @@ def underedit(
         for place, block in enumerate(blocks):
             band, column = divmod(place, columns)
             accuracy, gap = axes[2 * band, column], axes[2 * band + 1, column]
+            members = [method for method in methods if (method.model, method.dataset) == block]
             counts = []
-            for method in methods:
-                if (method.model, method.dataset) != block:
-                    continue
+            for method in members:
                 edits = _edits_of(frame, method)
-                failed = edits[edits["under_edit"].eq(True)]
+                _under_edit_lines(accuracy, gap, edits, look(names.index(method.method)))
                 counts.append(_under_edits(edits, method_name(method.method, labels)))
-                for part, dashed in [(edits, False), (failed, True)]:
-                    appearance = look(names.index(method.method)) | (UNDER_EDIT if dashed else {})
-                    draw_line(
-                        accuracy, _over_trials(part.dropna(subset="efficacy_accuracy"), _efficacy), appearance
-                    )
-                    draw_line(gap, _over_trials(part, _delta_p), appearance)
             title = f"{panel_title(block, labels)}\n{_wrapped(counts, round(50 * size))}"
             accuracy.set_title(title, parse_math=False, fontsize=9)
             accuracy.set_ylim(-0.03, 1.03)
@@ -120,13 +115,13 @@ def distribution(
         methods = _iterative(runs)
         if not methods:
             return save_sentence(NOTHING, pdf, png)
-        frame = cases.to_pandas()
+        frame = case_frame(cases)
         figure, axes = grid(len(methods), (3.9, 2.6))
         for panel, method in zip(axes, methods, strict=True):
             edits = _edits_of(frame, method)
             panel.set_yscale("log")
             for column, offset in (("ppl_target", -0.2), ("ppl_edited", 0.2)):
-                for k, values in edits.groupby("k")[column]:
+                for k, values in edits.dropna(subset=column).groupby("k")[column]:
                     _box(panel, k + offset, values.to_numpy(), BOXES[column])
             title = (
                 f"{panel_title((method.model, method.dataset), labels)}\n{method_name(method.method, labels)}"
@@ -161,6 +156,16 @@ def _edits_of(frame: pd.DataFrame, method: Method) -> pd.DataFrame:
     return frame[of_method & (frame["k"] >= 1)]
 
 
+def _under_edit_lines(accuracy: Axes, gap: Axes, edits: pd.DataFrame, appearance: Look) -> None:
+    """One method's lines: of all its edits, and dashed of those that failed at first."""
+    failed = edits[edits["under_edit"].eq(True)]
+    for part, drawn_as in [(edits, appearance), (failed, {**appearance, **UNDER_EDIT})]:
+        scored = part.dropna(subset="efficacy_accuracy")
+        draw_line(accuracy, _over_trials(scored, _efficacy), drawn_as)
+        known = part.dropna(subset=["ppl_target", "ppl_edited"])
+        draw_line(gap, _over_trials(known, _delta_p), drawn_as)
+
+
 def _over_trials(edits: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> dict[int, float]:
     """Per k the mean over trials of a value of each trial's edits."""
     found: dict[int, list[float]] = {}
@@ -176,14 +181,15 @@ def _efficacy(edits: pd.DataFrame) -> float:
 
 def _delta_p(edits: pd.DataFrame) -> float:
     """|p(theta_{k+1}, h-hat) - p(theta_k, h-bar)|, p the mean over these edits; infinite if one is."""
-    gap = abs(edits["ppl_edited"].mean(skipna=False) - edits["ppl_target"].mean(skipna=False))
+    gap = abs(edits["ppl_edited"].mean() - edits["ppl_target"].mean())
     return gap if math.isfinite(gap) else math.inf
 
 
 def _under_edits(edits: pd.DataFrame, name: str) -> str:
-    """ "MEMIT 8/16", without a space that a line could break at."""
-    first = edits[edits["k"] == 1]
-    return f"{name} {first['under_edit'].eq(True).sum()}/{len(first)}".replace(" ", "\u00a0")
+    """ "MEMIT 8/16", without a space that a line could break at; "MEMIT ?" where k = 1 was not scored."""
+    known = edits.loc[edits["k"] == 1, "under_edit"].dropna()
+    share = f"{known.eq(True).sum()}/{len(known)}" if len(known) else "?"
+    return f"{name} {share}".replace(" ", "\u00a0")
 
 
 def _wrapped(counts: Sequence[str], width: int) -> str:
@@ -193,9 +199,8 @@ def _wrapped(counts: Sequence[str], width: int) -> str:
 
 def _box(panel: Axes, x: float, values: np.ndarray, face: str) -> None:
     """Quartiles and the 5th and 95th percentile of `values`, and each of them where they are few."""
-    ranked = np.where(np.isnan(values), np.inf, values)
-    low, q1, median, q3, high = np.quantile(ranked, [0.05, 0.25, 0.5, 0.75, 0.95], method="inverted_cdf")
-    finite = ranked[np.isfinite(ranked)]
+    low, q1, median, q3, high = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95], method="inverted_cdf")
+    finite = values[np.isfinite(values)]
     if len(finite):
         top = float(finite.max())  # what is infinite reaches as far as the largest value, and is told above
         box = {"whislo": low, "q1": q1, "med": median, "q3": q3, "whishi": high}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -43,6 +44,18 @@ def case_rows(identity: Mapping[str, Any], scores_path: Path | str, targets_path
             name, pa.repeat(pa.scalar(identity[name], declared.field(name).type), len(rows))
         )
     return rows.select(declared.names).cast(declared)
+
+
+def case_frame(cases: pa.Table) -> pd.DataFrame:
+    """Rows of schema "cases" for pandas, where NaN means not measured: a measured NaN becomes infinite.
+
+    Both are perplexities beyond the range of floating point.
+    """
+    for name in PERPLEXITIES:
+        column = cases[name]
+        beyond = pc.if_else(pc.is_nan(column), float("inf"), column)
+        cases = cases.set_column(cases.schema.get_field_index(name), name, beyond)
+    return cases.to_pandas()
 
 
 def under_edits(means: pa.Table, protocol: str) -> pa.Table:

@@ -20,7 +20,11 @@ READING = (
     "Differences in percentage points: mean over cases, then over trials; in brackets the 95 % interval of a"
     " bootstrap that resamples pairs, the same case on both sides. Bold: the interval excludes zero."
 )
-DAGGER = "† the criterion abs Δp <= 1 was not met: the last iteration."
+MARKS = {"last": "†", "unjudged": "‡"}
+LAST = {
+    "last": "† the criterion abs Δp <= 1 was not met: the last iteration.",
+    "unjudged": "‡ abs Δp was not measured: the last iteration.",
+}
 Row = Mapping[str, Any]
 Labels = Mapping[str, str]
 
@@ -121,7 +125,7 @@ def _compared(row: Row, labels: Labels) -> str:
 
 
 def _at(k: int, role: str) -> str:
-    return f"k={k}†" if role == "last" else f"k={k}"
+    return f"k={k}{MARKS.get(role, '')}"
 
 
 def _cells(comparison: Sequence[Row], kind: str) -> list[dict[str, Any]]:
@@ -144,5 +148,5 @@ def _interval(row: Row) -> str:
 
 
 def _legend(rows: Sequence[Row]) -> list[str]:
-    last = any("last" in (row["role"], row["reference_role"]) for row in rows)
-    return ([READING] if rows else []) + [DAGGER] * last
+    roles = {row[name] for row in rows for name in ("role", "reference_role")}
+    return ([READING] if rows else []) + [words for role, words in LAST.items() if role in roles]

@@ -83,9 +83,10 @@ def assisted_pairs(
 
 
 def selected(method: Method) -> Side:
-    """The method where the proposed rule stops it, or at its last iteration."""
+    """The method where the proposed rule stops it, else at its last iteration."""
     k, reached = method.choice()
-    return Side(method, k, "selected" if reached else "last")
+    unmet = "unjudged" if None in method.course("delta_p") else "last"
+    return Side(method, k, "selected" if reached else unmet)
 
 
 def _edited(runs: Sequence[Mapping[str, Any]]) -> list[Method]:

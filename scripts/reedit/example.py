@@ -8,24 +8,25 @@ import pandas as pd
 import pyarrow as pa
 
 from reedit import parquet
+from reedit.cases import case_frame
 from reedit.selection import Method, iterative, methods_of
 
 
 def example_rows(
     runs: Sequence[Mapping[str, Any]], cases: pa.Table, facts: Mapping[str, Path | str]
 ) -> list[dict[str, Any]]:
-    """The rows of schema "example"; none if nothing was edited.
+    """The rows of schema "example"; none if nothing was edited and measured.
 
     The run: the first trial of the first iterative method that the criterion stops after more than one
     iteration; without one, of the first that was iterated, otherwise of the first. The case: among the run's
     UnderEdit cases (among all, if it has none) the one whose |p(theta_2, h-hat) - p(theta_1, h-bar)| is the
     median, the smaller of two in the middle. `facts` has each dataset's file.
     """
-    edited = [method for method in iterative(methods_of(runs)) if method.last > 0]
+    edited = [m for m in iterative(methods_of(runs)) if m.last > 0 and None not in m.course("delta_p")]
     if not edited:
         return []
     method = min(edited, key=_preference)
-    frame = cases.to_pandas()
+    frame = case_frame(cases)
     for name, value in zip(("model", "dataset", "method"), method.path, strict=True):
         frame = frame[frame[name] == value]
     frame = frame[(frame["trial"] == min(method.trials)) & (frame["k"] >= 1)]

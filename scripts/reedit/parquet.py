@@ -195,10 +195,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("edits", pa.int64()),
             ("method", pa.string()),
             ("k", pa.int64()),
-            ("role", pa.string()),  # selected, or last: the criterion was not met
+            ("role", pa.string()),  # selected, last (criterion not met) or unjudged (no delta_p)
             ("reference", pa.string()),
             ("reference_k", pa.int64()),
-            ("reference_role", pa.string()),  # first, selected or last
+            ("reference_role", pa.string()),  # the same, or first
             ("trials", pa.int64()),
             ("pairs", pa.int64()),  # cases judged on both sides, of all trials
             ("measure", pa.string()),

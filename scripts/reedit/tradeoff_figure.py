@@ -69,8 +69,8 @@ def tradeoff(
             panel.set_title(panel_title(block, labels), parse_math=False)
             panel.set_xlabel("generalization accuracy")
             panel.set_ylabel("specificity accuracy")
-            panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            panel.xaxis.set_major_formatter(PercentFormatter(1.0))
+            panel.yaxis.set_major_formatter(PercentFormatter(1.0))
             panel.margins(0.12)
         looks = [look(number, dashed=True) for number in range(len(names))]
         legend(figure, method_entries(names, labels, looks))
