@@ -188,7 +188,7 @@ rule compare_eligible:
     log:
         "results/logs/compare_eligible.log",
     conda:
-        "../envs/report.yaml"
+        "../envs/edit.yaml"
     params:
         settings={"models": [one["model"] for one in ELIGIBLE], "labels": REPORT["labels"]},
         code=code("compare_eligible"),
