@@ -2,7 +2,8 @@ TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checko
 REPORT = {"labels": {}, "intervals": False} | config.get("report", {})
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
 COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
-COMPARISONS = ["", *COMPARED]  # comparison.tex sums up, comparison1.tex stands beside table1.tex
+# comparison.tex sums up; comparison1.tex stands beside table1.tex, where a model of the paper's runs
+COMPARISONS = ["", *(COMPARED if experiment.runs_a_reported_model else [])]
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in experiment.runs.values()))
 FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
 

@@ -9,7 +9,7 @@ from configurations import SCHEMA, configuration, entry
 from fake_easyedit import write_checkout
 
 from reedit.errors import InputError
-from reedit.experiment import Experiment
+from reedit.experiment import REPORTED_MODELS, Experiment
 from reedit.provenance import digest
 
 
@@ -266,3 +266,11 @@ def test_a_digest_knows_values_and_not_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
     assert digest([1, 2]) != digest([2, 1])
+
+
+def test_the_papers_models_are_those_that_a_model_may_be_reported_as() -> None:
+    assert set(SCHEMA["$defs"]["model"]["properties"]["reported_as"]["enum"]) == REPORTED_MODELS
+    models = configuration()["models"]
+    assert not experiment().runs_a_reported_model
+    models["small"]["reported_as"] = "gpt2-xl"
+    assert experiment(models=models).runs_a_reported_model

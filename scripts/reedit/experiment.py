@@ -13,6 +13,8 @@ from reedit.errors import InputError
 from reedit.files import file_sha256, visible_files
 from reedit.hyperparameters import read_hyperparameters
 
+REPORTED_MODELS = {"gpt2-xl", "gpt-j-6b", "llama-2-7b"}
+
 
 @dataclass(frozen=True)
 class Method:
@@ -365,6 +367,11 @@ class Experiment:
             "dtype": self.config["models"][run.entry.model]["dtype"],
             "trial": run.trial,
         }
+
+    @property
+    def runs_a_reported_model(self) -> bool:
+        """Whether a model that runs is one of the paper's, or stands for one."""
+        return not REPORTED_MODELS.isdisjoint(self.reported_as()["models"].values())
 
     def reported_as(self) -> dict[str, dict[str, str]]:
         """The paper's name of each model, dataset and method that runs: `reported_as`, else its own."""
