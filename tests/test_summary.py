@@ -157,22 +157,25 @@ def test_table_1_shows_the_first_and_the_selected_iteration_of_each_method(tmp_p
     parquet.write(rows, tmp_path / "table.parquet", "table", {})  # fits the schema
 
 
-def test_table_1_takes_mixed_entries_only_where_a_dataset_has_no_other(tmp_path):
+def test_table_1_takes_mixed_entries_only_where_a_model_has_no_other_on_that_format(tmp_path):
+    """The eligible cases of Table 2 are another dataset of the same format: in Table 1 they do not belong."""
     runs, paths = experiment(
         tmp_path,
         [
             {"method": "memit", "delta_p": [0.5]},
             {"method": "pmet", "delta_p": [0.5], "entry": 1},
             {"method": "na_pmet", "delta_p": [0.5], "entry": 1, "assisted": True},
-            {"method": "memit", "dataset": "other", "delta_p": [0.5], "entry": 2},
-            {"method": "na_memit", "dataset": "other", "delta_p": [0.5], "entry": 2, "assisted": True},
+            {"method": "memit", "dataset": "eligible", "delta_p": [0.5], "entry": 2},
+            {"method": "na_memit", "dataset": "eligible", "delta_p": [0.5], "entry": 2, "assisted": True},
+            {"method": "memit", "model": "other", "delta_p": [0.5], "entry": 3},
+            {"method": "na_memit", "model": "other", "delta_p": [0.5], "entry": 3, "assisted": True},
         ],
     )
-    assert [entry[2:5] for entry in shown(table("1", runs, paths))] == [
-        ("worldfacts", "unedited", 0),
-        ("worldfacts", "memit", 1),
-        ("other", "unedited", 0),
-        ("other", "memit", 1),
+    assert [entry[1:5] for entry in shown(table("1", runs, paths))] == [
+        ("smollm2-135m", "worldfacts", "unedited", 0),
+        ("smollm2-135m", "worldfacts", "memit", 1),
+        ("other", "worldfacts", "unedited", 0),
+        ("other", "worldfacts", "memit", 1),
     ]
 
 

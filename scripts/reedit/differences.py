@@ -85,8 +85,7 @@ def assisted_pairs(
 def selected(method: Method) -> Side:
     """The method where the proposed rule stops it, else at its last iteration."""
     k, reached = method.choice()
-    unmet = "unjudged" if None in method.course("delta_p") else "last"
-    return Side(method, k, "selected" if reached else unmet)
+    return Side(method, k, "selected" if reached else method.unmet)
 
 
 def _edited(runs: Sequence[Mapping[str, Any]]) -> list[Method]:

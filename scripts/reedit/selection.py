@@ -1,7 +1,7 @@
 """Which lines a table shows: the experiment's methods from rows of "runs", and of each the k that matter.
 
 A line is a method at one k, in a role: unedited, first, selected (the proposed rule stops there), last (it
-never did), unjudged (the last one, where delta_p was not measured), the stopping rule that stops there, or
+never did), unjudged (the last one, where delta_p was never measured), the stopping rule that stops there, or
 iteration for any other.
 """
 
@@ -66,6 +66,11 @@ class Method:
         """The k of the proposed rule on the means over trials, and whether it was met; else the last k."""
         return choose("proposed", _numbers(self.course("delta_p")), [])
 
+    @property
+    def unmet(self) -> str:
+        """The role of the last k: the criterion was not met, or delta_p was never measured."""
+        return "last" if any(value is not None for value in self.course("delta_p")) else "unjudged"
+
     def stops(self) -> dict[int, str]:
         """The k that a stopping rule keeps, ascending, each with the first such rule."""
         delta_p = list(takewhile(lambda value: value is not None, self.course("delta_p")))
@@ -102,16 +107,16 @@ def methods_of(runs: Sequence[Row]) -> list[Method]:
 def iterative(methods: Sequence[Method], format: str | None = None) -> list[Method]:
     """The methods of the entries without neighbor assistance, for datasets of one format or of all.
 
-    A (model, dataset) that has no such entry is shown by the plain methods of its other entries.
+    A model that has no such entry on datasets of a format is shown by the plain methods of its other entries.
     """
     mixed = _mixed(methods)
-    covered = {(method.model, method.dataset) for method in methods if method.entry not in mixed}
+    covered = {(method.model, method.format) for method in methods if method.entry not in mixed}
     return [
         method
         for method in methods
         if format in (None, method.format)
         and not method.assisted
-        and (method.entry not in mixed or (method.model, method.dataset) not in covered)
+        and (method.entry not in mixed or (method.model, method.format) not in covered)
     ]
 
 
@@ -139,8 +144,7 @@ def never_stopped(methods: Sequence[Method]) -> list[Method]:
 def at_selected(method: Method) -> dict[int, str]:
     """{k: role} of the k where the proposed rule stops, or of the last."""
     k, reached = method.choice()
-    unmet = "unjudged" if None in method.course("delta_p") else "last"
-    return {k: "selected" if reached else unmet}
+    return {k: "selected" if reached else method.unmet}
 
 
 def at_first_and_selected(method: Method) -> dict[int, str]:
