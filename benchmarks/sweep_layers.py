@@ -20,9 +20,9 @@ from reedit.facts import read_facts
 from reedit.iteration import Plan, edited_perplexities
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments
-from reedit.neighbors import by_case, evaluated_neighbors, is_eligible
 from reedit.optimization import optimize
 from reedit.probes import make_probes
+from reedit.roles import by_case, evaluated_neighbors, is_eligible
 from reedit.scoring import score
 from reedit.sources import payload
 from reedit.spread import apply_updates, compute_updates, factorise

@@ -189,7 +189,7 @@ rule compare_eligible:
     log:
         "results/logs/compare_eligible.log",
     conda:
-        "../envs/edit.yaml"
+        "../envs/report.yaml"
     params:
         settings={"models": [one["model"] for one in ELIGIBLE], "labels": REPORT["labels"]},
         code=code("compare_eligible"),

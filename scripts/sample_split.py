@@ -8,8 +8,8 @@ from reedit.edits import misalignment
 from reedit.facts import by_file, read_facts
 from reedit.job import job
 from reedit.language_model import load_tokenizer
-from reedit.neighbors import by_case, is_eligible
 from reedit.provenance import provenance
+from reedit.roles import by_case, is_eligible
 from reedit.splits import sample_split
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from reedit import parquet
 from reedit.job import job
 from reedit.language_model import LanguageModel
-from reedit.neighbors import evaluated_neighbors
 from reedit.preparation import model_revision
 from reedit.probes import make_probes
 from reedit.provenance import provenance
+from reedit.roles import evaluated_neighbors
 from reedit.scoring import score
 from reedit.trials import kept_states, trial_facts
 

@@ -11,7 +11,8 @@ from reedit import parquet
 from reedit.errors import InputError
 from reedit.facts import Fact, Neighbor
 from reedit.language_model import LanguageModel
-from reedit.neighbors import by_case, choose_assistants, evaluated_neighbors, filter_neighbors, is_eligible
+from reedit.neighbors import filter_neighbors
+from reedit.roles import by_case, choose_assistants, evaluated_neighbors, is_eligible
 
 ONE, BOTH = [(1, "random")], [(1, "random"), (2, "first")]
 

@@ -402,9 +402,10 @@ def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
     assert finished.dry_run("tables", config=config).jobs == after
 
 
-def test_a_changed_label_renders_the_tables_anew_and_nothing_else(finished):
+def test_a_changed_label_renders_tables_and_figures_anew_and_nothing_else(finished):
     config = changed(finished.config, report={"labels": {"tiny": "Tiny (1M)"}, "intervals": True})
-    assert finished.dry_run("tables", config=config).jobs == {"render_table": 10, "tables": 1}
+    renders = {name: REPORT[name] for name in ("render_table", "render_differences", "draw_figure")}
+    assert finished.dry_run("tables", config=config).jobs == renders | {"tables": 1}
 
 
 def test_a_changed_method_reruns_its_own_runs_only(finished):

@@ -119,7 +119,7 @@ def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Seq
     theirs = {name: getattr(line, name) for name in (*IDENTITY, "role", "edits")}
     rows = []
     for measure in printed:
-        reported, measured = line.values.get(measure), mine and mine.get(measure)
+        reported, measured = line.values.get(measure), mine and mine.printed(measure)
         if reported is None and measured is None:
             continue
         low, high = _range(mine, measure) if mine else (None, None)
@@ -151,18 +151,18 @@ def _unreported(number: int, names: Named, mine: Line, printed: Sequence[str]) -
     common |= {"run": f"{mine.model}/{mine.dataset}/{mine.method}", "protocol": mine.protocol}
     common |= {"run_k": mine.k, "run_edits": mine.edits, "verdict": "not reported", "note": ""}
     rows = []
-    for measure in (name for name in printed if mine.get(name) is not None):
+    for measure in (name for name in printed if mine.printed(name) is not None):
         low, high = _range(mine, measure)
-        measured = {"measure": measure, "measured": mine.get(measure), "low": low, "high": high}
+        measured = {"measure": measure, "measured": mine.printed(measure), "low": low, "high": high}
         rows.append(empty | common | measured)
     return rows
 
 
 def _range(line: Line, measure: str) -> tuple[float | None, float | None]:
     """The bootstrap interval; perplexities have none, so two spreads over the trials either way."""
-    mean, spread = line.get(measure), line.get(measure, "spread")
+    mean, spread = line.printed(measure), line.printed(measure, "spread")
     if measure in parquet.MEASURES or mean is None or spread is None or not math.isfinite(mean):
-        return line.get(measure, "low"), line.get(measure, "high")
+        return line.printed(measure, "low"), line.printed(measure, "high")
     return mean - 2 * spread, mean + 2 * spread
 
 

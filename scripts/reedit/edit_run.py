@@ -16,9 +16,9 @@ from reedit.hyperparameters import check_for_model
 from reedit.iteration import Plan, State, iterate, kept_iterations
 from reedit.language_model import LanguageModel
 from reedit.moments import read_moment
-from reedit.neighbors import choose_assistants
 from reedit.preparation import model_revision
 from reedit.provenance import digest, processor_name, provenance
+from reedit.roles import choose_assistants
 from reedit.spread import factorise
 from reedit.trials import trial_facts
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from reedit.facts import Fact
 from reedit.markdown import aligned, bullets
-from reedit.neighbors import by_case, is_eligible
+from reedit.roles import by_case, is_eligible
 from reedit.typeset import render
 
 TITLE = "Cases that pass the neighbor filter: run anew, and as published."

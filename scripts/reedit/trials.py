@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from reedit import parquet
 from reedit.facts import Fact, read_facts
 from reedit.language_model import LanguageModel
-from reedit.neighbors import by_case
+from reedit.roles import by_case
 
 
 def trial_facts(
