@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from reedit import parquet
 from reedit.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
 from reedit.facts import read_facts
-from reedit.files import atomic
+from reedit.files import write_text
 from reedit.job import job
 
 if TYPE_CHECKING:
@@ -27,5 +27,4 @@ with job(snakemake.log[0]):
         (eligibility_csv(rows), outputs.csv),
         (eligibility_md(rows, settings["labels"]), outputs.md),
     ]:
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from reedit import comparison_tables, parquet
-from reedit.files import atomic
+from reedit.files import write_text
 from reedit.job import job
 
 if TYPE_CHECKING:
@@ -21,5 +21,4 @@ with job(snakemake.log[0]):
         made = comparison_tables.summary_csv(rows), comparison_tables.summary_md(rows)
     output = snakemake.output
     for text, path in zip((tex, *made), (output.tex, output.csv, output.md), strict=True):
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)

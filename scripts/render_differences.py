@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from reedit import parquet
 from reedit.difference_tables import differences_csv, differences_md, differences_tex
-from reedit.files import atomic
+from reedit.files import write_text
 from reedit.job import job
 from reedit.notes import provenance_notes
 
@@ -20,5 +20,4 @@ with job(snakemake.log[0]):
         (differences_csv(rows), snakemake.output.csv),
         (differences_md(rows, notes, labels), snakemake.output.md),
     ]:
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from reedit import parquet
 from reedit.catalog import HARDWARE
-from reedit.files import atomic
+from reedit.files import write_text
 from reedit.hardware import hardware_csv, hardware_md, hardware_tex
 from reedit.job import job
 from reedit.notes import provenance_notes, unmet_note
@@ -27,5 +27,4 @@ with job(snakemake.log[0]):
         tex = table_tex(rows, number, inputs.template, notes, labels, settings["intervals"])
         csv, md = table_csv(rows, labels), table_md(rows, number, notes, labels)
     for text, path in [(tex, snakemake.output.tex), (csv, snakemake.output.csv), (md, snakemake.output.md)]:
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)

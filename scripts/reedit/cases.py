@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from reedit import parquet
 from reedit.errors import InputError
-from reedit.measures import KINDS, METRICS, PROTOCOLS, prompt_means
+from reedit.measures import KINDS, METRICS, check_protocol, prompt_means
 
 PERPLEXITIES = ("ppl_initial", "ppl_target", "ppl_edited")
 IDENTITY = ("model", "dataset", "method", "algorithm", "assisted", "protocol", "trial")
@@ -24,8 +24,7 @@ def case_rows(identity: Mapping[str, Any], scores_path: Path | str, targets_path
     protocol, a value outside 0..1, or scores and targets of different cases.
     """
     protocol = identity["protocol"]
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol: unknown value {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    check_protocol(protocol)
     means = prompt_means(scores_path, also=("logp_new", "logp_true"))
     targets = parquet.read_table(targets_path, "targets").select([*KEYS, *PERPLEXITIES])
     _check_cases(means, scores_path, targets, targets_path)

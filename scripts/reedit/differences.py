@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from reedit import parquet
 from reedit.measures import KINDS, METRICS, paired_intervals
-from reedit.selection import Method, methods_of
+from reedit.selection import Method, at_selected, methods_of
 
 Row = dict[str, Any]
 RunAtK = tuple[str, str, str, int, int]  # model, dataset, method, trial, k
@@ -84,8 +84,8 @@ def assisted_pairs(
 
 def selected(method: Method) -> Side:
     """The method where the proposed rule stops it, else at its last iteration."""
-    k, reached = method.choice()
-    return Side(method, k, "selected" if reached else method.unmet)
+    ((k, role),) = at_selected(method).items()
+    return Side(method, k, role)
 
 
 def _edited(runs: Sequence[Mapping[str, Any]]) -> list[Method]:

@@ -57,8 +57,8 @@ def eligibility_tex(
     rows: Sequence[Mapping[str, Any]], templates: Sequence[str | Path], labels: Mapping[str, str]
 ) -> str:
     """The counts as TeX for \\input; `templates` are the template files, among them eligible.tex.j2."""
-    lines = [[labels.get(row["model"], row["model"]), *map(str, list(row.values())[1:])] for row in rows]
-    values = {"title": TITLE.removesuffix("."), "head": list(COLUMNS.values()), "lines": lines}
+    head, *lines = _grid(rows, labels)
+    values = {"title": TITLE.removesuffix("."), "head": head, "lines": lines}
     return render(templates, "eligible.tex.j2", values | {"reading": READING})
 
 
@@ -71,6 +71,10 @@ def eligibility_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def eligibility_md(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> str:
-    grid = [list(COLUMNS.values())]
-    grid += [[labels.get(row["model"], row["model"]), *map(str, list(row.values())[1:])] for row in rows]
-    return "\n".join([TITLE, "", *aligned(grid, left=1), "", *bullets([READING]), ""])
+    return "\n".join([TITLE, "", *aligned(_grid(rows, labels), left=1), "", *bullets([READING]), ""])
+
+
+def _grid(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> list[list[str]]:
+    """What is printed, the head first."""
+    named = [row | {"model": labels.get(row["model"], row["model"])} for row in rows]
+    return [list(COLUMNS.values()), *([str(row[column]) for column in COLUMNS] for row in named)]

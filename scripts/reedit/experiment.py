@@ -197,10 +197,7 @@ class Experiment:
         names = [config["collapse"]["source"]]
         for entry in self.entries:
             corpus = config["corpora"][entry.corpus]
-            names += [
-                config["models"][entry.model]["source"],
-                corpus["source"],
-            ]
+            names += [config["models"][entry.model]["source"], corpus["source"]]
             if "check" in corpus:
                 names.append(self.check(entry.corpus)["source"])
         names += [source for dataset in self.datasets for source in self.dataset_sources(dataset)]
@@ -224,12 +221,9 @@ class Experiment:
         for dataset in self.datasets:
             facts = [self.config["sources"][name] for name in self.dataset_sources(dataset)]
             if all(source["kind"] == "file" for source in facts):
-                form, paths = (
-                    self.config["datasets"][dataset]["format"],
-                    [self.found(s["path"]) for s in facts],
-                )
+                form = self.config["datasets"][dataset]["format"]
                 try:
-                    load_dataset(form, paths)
+                    load_dataset(form, [self.found(source["path"]) for source in facts])
                 except InputError as error:
                     raise InputError(f"config: datasets.{dataset}: {error}") from error
 

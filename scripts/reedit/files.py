@@ -22,6 +22,12 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text file as a whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def flush(path: Path) -> None:
     """Bring a written file to the disk, with the permissions of an ordinary new file."""
     mask = os.umask(0)

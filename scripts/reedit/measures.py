@@ -54,6 +54,12 @@ def case_means(path: Path | str) -> dict[int, np.ndarray]:
     return result
 
 
+def check_protocol(protocol: str) -> None:
+    """Raise InputError for an unknown protocol."""
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol: unknown value {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+
+
 def harmonic(values: np.ndarray, protocol: str) -> np.ndarray:
     """Harmonic mean over the last axis; NaN if any value is.
 

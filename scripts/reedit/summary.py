@@ -13,7 +13,7 @@ import numpy as np
 
 from reedit import parquet
 from reedit.errors import InputError
-from reedit.measures import PROTOCOLS, case_means, intervals, measure
+from reedit.measures import case_means, check_protocol, intervals, measure
 from reedit.selection import Method, Shown
 
 IDENTITY = ("entry", "model", "dataset", "format", "method", "algorithm", "assisted", "prefixed", "trial")
@@ -36,8 +36,7 @@ def run_rows(
     `identity` holds the columns of IDENTITY (further keys are ignored). Raises InputError for an unknown
     protocol, a run without the unedited model's scores, or an edited model without its iteration.
     """
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol: unknown value {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    check_protocol(protocol)
     cases = case_means(scores_path)
     if 0 not in cases:
         raise InputError(f"{scores_path}: no rows for k = 0 (the unedited model)")
