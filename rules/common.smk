@@ -62,7 +62,7 @@ def fetched(section):
 
 def fetched_facts(wildcards):
     """The fetched folders of a dataset's sources."""
-    return [f"results/sources/{source}" for source in experiment.dataset_sources(wildcards.dataset)]
+    return [f"results/sources/{source}" for source in experiment.files.of_dataset(wildcards.dataset)]
 
 
 def any_of(names):

@@ -135,7 +135,7 @@ def test_a_method_may_change_hyperparameters_key_by_key() -> None:
 def test_a_dataset_of_several_sources_uses_them_all() -> None:
     datasets = {"mine": {"format": "zsre", "source": ["facts", "lines"]}}
     made = experiment(datasets=datasets, runs=[entry(edits="all", trials=2)])
-    assert made.dataset_sources("mine") == ["facts", "lines"]
+    assert made.files.of_dataset("mine") == ["facts", "lines"]
     assert sorted(made.used_sources) == ["facts", "lines", "texts", "weights"]
     assert made.entries[0].sample == "allx2"
     with pytest.raises(InputError, match=r"datasets\.mine\.source: unknown source 'nowhere'"):
@@ -160,7 +160,7 @@ def test_a_local_source_must_be_there_and_of_its_kind(kind: str, wrong: str, tmp
         for given in (path, str(tmp_path / path)):  # relative to the house, or absolute
             sources["lines"]["path"] = given
             if passes:
-                assert experiment(tmp_path, sources=sources).local_files("lines") == [str(tmp_path / path)]
+                assert experiment(tmp_path, sources=sources).files.local("lines") == [str(tmp_path / path)]
             else:
                 with pytest.raises(InputError, match=rf"sources\.lines\.path: no such {kind}: {given}"):
                     experiment(tmp_path, sources=sources)
@@ -168,7 +168,7 @@ def test_a_local_source_must_be_there_and_of_its_kind(kind: str, wrong: str, tmp
 
 def test_a_source_that_no_run_uses_need_not_be_there(tmp_path: Path) -> None:
     sources = configuration()["sources"] | {"unused": {"kind": "file", "path": "nowhere"}}
-    assert experiment(tmp_path, sources=sources).local_files("weights") == []
+    assert experiment(tmp_path, sources=sources).files.local("weights") == []
 
 
 def test_released_statistics_need_the_texts_that_they_are_checked_with() -> None:

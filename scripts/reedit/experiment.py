@@ -1,95 +1,18 @@
-"""A typed view of the configuration: entries of `runs`, the runs they expand to, and their settings."""
+"""An experiment: everything the rules ask of a configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from reedit.checkout import check_checkout, commit_of
 from reedit.configuration import check_configuration, nearest
-from reedit.datasets import load_dataset
 from reedit.errors import InputError
-from reedit.files import file_sha256, visible_files
 from reedit.hyperparameters import read_hyperparameters
+from reedit.runs import Entry, Method, Run, distinct_runs, read_entry
+from reedit.source_files import SourceFiles
 
 REPORTED_MODELS = {"gpt2-xl", "gpt-j-6b", "llama-2-7b"}
-
-
-@dataclass(frozen=True)
-class Method:
-    """A definition of `methods`: an algorithm, and how neighbors assist it."""
-
-    name: str
-    algorithm: str
-    assisting: int  # neighbors in the loss, 0 for none
-    prefixed: bool
-    choice: str
-    protocol: str | None  # overrides the entry's
-    prefixes: bool  # has prefix templates of its own
-    engine: str  # reedit, ours, or easyedit, a checkout of the published one at `checkout`
-    checkout: str | None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry of `runs`, with defaults and overrides resolved."""
-
-    index: int
-    model: str
-    dataset: str
-    methods: tuple[Method, ...]
-    corpus: str
-    edits: int | str
-    trials: int
-    iterations: int
-    extend_to: int | None
-    stop: str
-    eligible: bool
-    protocol: str
-    keep_weights: str
-    misaligned: str
-
-    @property
-    def assisting(self) -> list[list[Any]]:
-        """[count, choice] of the assisted methods, each once, in a fixed order (plain lists for params)."""
-        return sorted([n, c] for n, c in {(m.assisting, m.choice) for m in self.methods if m.assisting})
-
-    @property
-    def filtered(self) -> bool:
-        """Whether the entry needs the neighbor filter of Appendix B.2."""
-        return self.eligible or bool(self.assisting)
-
-    @property
-    def sample(self) -> str:
-        """Name of the split; entries that sample alike share it."""
-        name = f"{self.edits}x{self.trials}"
-        if self.eligible:
-            name += "".join(["-eligible", *(f"-{count}{choice}" for count, choice in self.assisting)])
-        return name + "-aligned" * (self.misaligned == "drop")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One editing job: a method on one trial of an entry."""
-
-    entry: Entry
-    method: Method
-    trial: int
-
-    @property
-    def path(self) -> str:
-        return f"{self.entry.model}/{self.entry.dataset}/{self.method.name}/trial{self.trial}"
-
-    @property
-    def protocol(self) -> str:
-        return self.method.protocol or self.entry.protocol
-
-    @property
-    def prefixes(self) -> str:
-        """Owner of the prefix templates: the model, or the method where it has its own."""
-        own = f"{self.entry.model}/{self.method.name}"
-        return own if self.method.prefixes else self.entry.model
 
 
 class Experiment:
@@ -102,64 +25,13 @@ class Experiment:
     def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any], house: Path) -> None:
         check_configuration(config, schema)
         self.config = config
-        self.house = house
-        self.entries = [self._entry(index, run) for index, run in enumerate(config["runs"])]
-        self.runs = {run.path: run for run in self._distinct_runs()}
+        self.files = SourceFiles(config, house)
+        self.entries = [read_entry(config, index) for index in range(len(config["runs"]))]
+        self.runs = distinct_runs(self.entries)
         for run in self.runs.values():
             self.hyperparameters(run)
             self._check_engine(run.method)
-        self._check_local_sources()
-
-    def _method(self, name: str) -> Method:
-        definition = self.config["methods"][name]
-        neighbors, engine = definition.get("neighbors", {}), definition.get("engine", {"name": "reedit"})
-        return Method(
-            name=name,
-            algorithm=definition["algorithm"],
-            assisting=neighbors.get("count", 0),
-            prefixed=neighbors.get("prefixed", False),
-            choice=neighbors.get("choice", "random"),
-            protocol=definition.get("protocol"),
-            prefixes="prefixes" in definition,
-            engine=engine["name"],
-            checkout=engine.get("path"),
-        )
-
-    def _entry(self, index: int, run: Mapping[str, Any]) -> Entry:
-        dataset = self.config["datasets"][run["dataset"]]
-        return Entry(
-            index=index,
-            model=run["model"],
-            dataset=run["dataset"],
-            methods=tuple(self._method(name) for name in run["methods"]),
-            corpus=run["corpus"],
-            edits=run["edits"],
-            trials=run.get("trials", 1),
-            iterations=run["iterations"],
-            extend_to=run.get("extend_to"),
-            stop=run.get("stop", "none"),
-            eligible=dataset.get("eligible", run.get("eligible", False)),
-            protocol=run.get("protocol", self.config["protocol"]),
-            keep_weights=run.get("keep_weights", self.config["keep_weights"]),
-            misaligned=run.get("misaligned", "error"),
-        )
-
-    def _distinct_runs(self) -> list[Run]:
-        """All runs; two entries that give one path with different settings are refused, naming both."""
-        found: dict[str, Run] = {}
-        for entry in self.entries:
-            for method in entry.methods:
-                for trial in range(1, entry.trials + 1):
-                    run = Run(entry, method, trial)
-                    other = found.setdefault(run.path, run)
-                    same = replace(other.entry, index=0, methods=()) == replace(entry, index=0, methods=())
-                    if not same or other.entry.assisting != entry.assisting:
-                        raise InputError(
-                            f"config: runs[{other.entry.index}] and runs[{entry.index}] both give"
-                            f" results/edits/{run.path} with different settings;"
-                            " expected different definition names"
-                        )
-        return list(found.values())
+        self.files.check(self.used_sources, self.datasets)
 
     def hyperparameters(self, run: Run) -> dict[str, Any]:
         """The run's checked hyperparameters."""
@@ -170,7 +42,7 @@ class Experiment:
             raise InputError(f"{where}: missing, needed by runs[{run.entry.index}]{nearest(model, known)}")
         value = known[model]
         if isinstance(value, str):
-            value = self.found(value)
+            value = self.files.found(value)
         changes = self.config["methods"][run.method.name].get("hyperparameters", {})
         if changes:
             where += f" with methods.{run.method.name}.hyperparameters"
@@ -183,12 +55,7 @@ class Experiment:
         where = f"config: methods.{method.name}"
         if method.assisting:
             raise InputError(f"{where}.neighbors: not with engine easyedit, which has no assisting neighbors")
-        check_checkout(self.found(method.checkout), method.algorithm, f"{where}.engine.path")
-
-    def found(self, path: str) -> Path:
-        """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
-        own = self.house / path
-        return own if own.exists() and not Path(path).exists() else Path(path)
+        check_checkout(self.files.found(method.checkout), method.algorithm, f"{where}.engine.path")
 
     @cached_property
     def used_sources(self) -> list[str]:
@@ -200,32 +67,10 @@ class Experiment:
             names += [config["models"][entry.model]["source"], corpus["source"]]
             if "check" in corpus:
                 names.append(self.check(entry.corpus)["source"])
-        names += [source for dataset in self.datasets for source in self.dataset_sources(dataset)]
+        names += [source for dataset in self.datasets for source in self.files.of_dataset(dataset)]
         owners = {run.prefixes for run in self.runs.values()}
         names += [self.prefixes(owner)["source"] for owner in owners if "source" in self.prefixes(owner)]
         return list(dict.fromkeys(names))
-
-    def _check_local_sources(self) -> None:
-        """A bad file is told before any job starts: a job that fails takes what depends on it along."""
-        for name in self.used_sources:
-            source = self.config["sources"][name]
-            if "path" not in source:
-                continue
-            path = self.found(source["path"])
-            exists = path.is_file() if source["kind"] == "file" else path.is_dir()
-            if not exists:
-                raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
-            expected = source.get("sha256") if source["kind"] == "file" else None
-            if expected and (found := file_sha256(path)) != expected:
-                raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
-        for dataset in self.datasets:
-            facts = [self.config["sources"][name] for name in self.dataset_sources(dataset)]
-            if all(source["kind"] == "file" for source in facts):
-                form = self.config["datasets"][dataset]["format"]
-                try:
-                    load_dataset(form, [self.found(source["path"]) for source in facts])
-                except InputError as error:
-                    raise InputError(f"config: datasets.{dataset}: {error}") from error
 
     @property
     def datasets(self) -> list[str]:
@@ -237,19 +82,6 @@ class Experiment:
     def compared_filters(self) -> list[dict[str, str]]:
         """model, pool and published of the neighbor filters beside which a published list is put."""
         return self.config.get("report", {}).get("eligible", [])
-
-    def dataset_sources(self, dataset: str) -> list[str]:
-        """Names of the sources whose files make a dataset, in their order."""
-        source = self.config["datasets"][dataset]["source"]
-        return [source] if isinstance(source, str) else list(source)
-
-    def local_files(self, source: str) -> list[str]:
-        """The path of a source on this machine and the files in it, nothing for one that is downloaded."""
-        definition = self.config["sources"][source]
-        if "path" not in definition:
-            return []
-        path = self.found(definition["path"])
-        return [str(path), *(str(file) for file in (visible_files(path) if path.is_dir() else []))]
 
     @staticmethod
     def owner_model(owner: str) -> str:
@@ -348,7 +180,7 @@ class Experiment:
         """What edits: ours by its name alone, a checkout with its path and the commit it is at."""
         if method.engine == "reedit":
             return {"name": "reedit"}
-        path = self.found(method.checkout)
+        path = self.files.found(method.checkout)
         return {"name": method.engine, "path": str(path), "commit": commit_of(path)}
 
     def score_settings(self, run: Run) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from reedit import parquet
 from reedit.costs import GB, Cost, Shape, edit_cost, filter_cost, iteration_work, moment_cost, score_cost
 from reedit.errors import InputError
-from reedit.experiment import Experiment, Run
+from reedit.experiment import Experiment
+from reedit.runs import Run
 
 
 @dataclass(frozen=True)

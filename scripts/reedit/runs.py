@@ -1,0 +1,140 @@
+"""What the configuration's `runs` say: entries, the methods they name, and the jobs they expand to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reedit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Method:
+    """A definition of `methods`: an algorithm, and how neighbors assist it."""
+
+    name: str
+    algorithm: str
+    assisting: int  # neighbors in the loss, 0 for none
+    prefixed: bool
+    choice: str
+    protocol: str | None  # overrides the entry's
+    prefixes: bool  # has prefix templates of its own
+    engine: str  # reedit, ours, or easyedit, a checkout of the published one at `checkout`
+    checkout: str | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of `runs`, with defaults and overrides resolved."""
+
+    index: int
+    model: str
+    dataset: str
+    methods: tuple[Method, ...]
+    corpus: str
+    edits: int | str
+    trials: int
+    iterations: int
+    extend_to: int | None
+    stop: str
+    eligible: bool
+    protocol: str
+    keep_weights: str
+    misaligned: str
+
+    @property
+    def assisting(self) -> list[list[Any]]:
+        """[count, choice] of the assisted methods, each once, in a fixed order (plain lists for params)."""
+        return sorted([n, c] for n, c in {(m.assisting, m.choice) for m in self.methods if m.assisting})
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the entry needs the neighbor filter of Appendix B.2."""
+        return self.eligible or bool(self.assisting)
+
+    @property
+    def sample(self) -> str:
+        """Name of the split; entries that sample alike share it."""
+        name = f"{self.edits}x{self.trials}"
+        if self.eligible:
+            name += "".join(["-eligible", *(f"-{count}{choice}" for count, choice in self.assisting)])
+        return name + "-aligned" * (self.misaligned == "drop")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One editing job: a method on one trial of an entry."""
+
+    entry: Entry
+    method: Method
+    trial: int
+
+    @property
+    def path(self) -> str:
+        return f"{self.entry.model}/{self.entry.dataset}/{self.method.name}/trial{self.trial}"
+
+    @property
+    def protocol(self) -> str:
+        return self.method.protocol or self.entry.protocol
+
+    @property
+    def prefixes(self) -> str:
+        """Owner of the prefix templates: the model, or the method where it has its own."""
+        own = f"{self.entry.model}/{self.method.name}"
+        return own if self.method.prefixes else self.entry.model
+
+
+def read_method(config: Mapping[str, Any], name: str) -> Method:
+    """A definition of `methods` with its defaults."""
+    definition = config["methods"][name]
+    neighbors, engine = definition.get("neighbors", {}), definition.get("engine", {"name": "reedit"})
+    return Method(
+        name=name,
+        algorithm=definition["algorithm"],
+        assisting=neighbors.get("count", 0),
+        prefixed=neighbors.get("prefixed", False),
+        choice=neighbors.get("choice", "random"),
+        protocol=definition.get("protocol"),
+        prefixes="prefixes" in definition,
+        engine=engine["name"],
+        checkout=engine.get("path"),
+    )
+
+
+def read_entry(config: Mapping[str, Any], index: int) -> Entry:
+    """runs[index] with the defaults and what the top level and the dataset say."""
+    run = config["runs"][index]
+    dataset = config["datasets"][run["dataset"]]
+    return Entry(
+        index=index,
+        model=run["model"],
+        dataset=run["dataset"],
+        methods=tuple(read_method(config, name) for name in run["methods"]),
+        corpus=run["corpus"],
+        edits=run["edits"],
+        trials=run.get("trials", 1),
+        iterations=run["iterations"],
+        extend_to=run.get("extend_to"),
+        stop=run.get("stop", "none"),
+        eligible=dataset.get("eligible", run.get("eligible", False)),
+        protocol=run.get("protocol", config["protocol"]),
+        keep_weights=run.get("keep_weights", config["keep_weights"]),
+        misaligned=run.get("misaligned", "error"),
+    )
+
+
+def distinct_runs(entries: Sequence[Entry]) -> dict[str, Run]:
+    """All runs by path; raises InputError where two entries give one path with different settings."""
+    found: dict[str, Run] = {}
+    for entry in entries:
+        for method in entry.methods:
+            for trial in range(1, entry.trials + 1):
+                run = Run(entry, method, trial)
+                other = found.setdefault(run.path, run)
+                same = replace(other.entry, index=0, methods=()) == replace(entry, index=0, methods=())
+                if not same or other.entry.assisting != entry.assisting:
+                    raise InputError(
+                        f"config: runs[{other.entry.index}] and runs[{entry.index}] both give"
+                        f" results/edits/{run.path} with different settings;"
+                        " expected different definition names"
+                    )
+    return found
