@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import comparison_tables, parquet
+from reedit import comparison_summary, comparison_tables, parquet
 from reedit.files import write_text
 from reedit.job import job
 
@@ -17,8 +17,8 @@ with job(snakemake.log[0]):
         tex = comparison_tables.comparison_tex(rows, int(number), templates)
         made = comparison_tables.comparison_csv(rows), comparison_tables.comparison_md(rows, int(number))
     else:
-        tex = comparison_tables.summary_tex(rows, templates)
-        made = comparison_tables.summary_csv(rows), comparison_tables.summary_md(rows)
+        tex = comparison_summary.summary_tex(rows, templates)
+        made = comparison_summary.summary_csv(rows), comparison_summary.summary_md(rows)
     output = snakemake.output
     for text, path in zip((tex, *made), (output.tex, output.csv, output.md), strict=True):
         write_text(path, text)

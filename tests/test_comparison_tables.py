@@ -11,15 +11,8 @@ from test_latex import TEMPLATES, needs_latex
 
 from reedit import latex, parquet
 from reedit.comparison import compare
-from reedit.comparison_tables import (
-    LONGEST,
-    comparison_csv,
-    comparison_md,
-    comparison_tex,
-    summary_csv,
-    summary_md,
-    summary_tex,
-)
+from reedit.comparison_summary import LONGEST, summary_csv, summary_md, summary_tex
+from reedit.comparison_tables import comparison_csv, comparison_md, comparison_tex
 from reedit.document import document
 
 LINES = reported_lines()
