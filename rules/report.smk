@@ -1,5 +1,6 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
-REPORT = {"labels": {}, "intervals": False} | config.get("report", {})
+SETTINGS = config.get("report", {})
+REPORT = {"labels": SETTINGS.get("labels", {}), "intervals": SETTINGS.get("intervals", False)}
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
 COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 # comparison.tex sums up; comparison1.tex stands beside table1.tex, where a model of the paper's runs

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -436,6 +437,28 @@ def test_what_stands_for_the_paper_is_compared_with_it_and_nothing_else_is_redon
     assert runs <= {(row["run"], row["protocol"]) for row in found}
     assert {row["model"] for row in found} == {"gpt2-xl"}
     assert "Runs of" in again.path("tables/comparison1.md").read_text()
+
+
+def test_a_published_list_of_eligible_cases_is_put_beside_the_filter(finished, again, tmp_path):
+    cases = json.loads((Path(again.config["sources"]["tiny-facts"]["path"])).read_text())[:9]
+    cases[0]["requested_rewrite"]["target_new"]["str"] = "nothing of the pool"
+    (tmp_path / "published.json").write_text(json.dumps(cases))
+    config = changed(
+        again.config,
+        sources__published={"kind": "file", "path": str(tmp_path / "published.json")},
+        datasets__published={"format": "counterfact", "source": "published"},
+        report__eligible=[{"model": "tiny", "pool": "facts", "published": "published"}],
+    )
+    planned = {"fetch_source": 1, "normalise_facts": 1, "compare_eligible": 1, "tables": 1}
+    assert finished.dry_run("tables", config=config).jobs == planned
+    outcome = again.run("tables", config=config)
+    assert outcome.status == 0, outcome.output
+    (row,) = csv.DictReader(again.path("tables/eligible.csv").open())
+    kept = Counter(row["case_id"] for row in rows(again.path("neighbors/tiny/facts.parquet")) if row["kept"])
+    eligible = {case for case, count in kept.items() if count >= 2}
+    listed = {case["case_id"] for case in cases[1:]}
+    assert (row["cases"], row["published"], row["not_in_pool"]) == ("12", "9", "1")
+    assert row["both"] == str(len(eligible & listed)) and row["only_anew"] == str(len(eligible - listed))
 
 
 def test_an_interrupted_run_goes_on_where_it_was_and_a_forced_one_starts_afresh(finished, again):
