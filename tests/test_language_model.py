@@ -149,6 +149,9 @@ def test_a_saved_model_loads_as_it_was(architecture: str, tmp_path: Path) -> Non
     assert loaded.tokenizer(text)["input_ids"] == tiny_tokenizer()(text)["input_ids"]
     half = LanguageModel.load(tmp_path / "m", "bfloat16", "cpu")
     assert half.model.dtype == torch.bfloat16
+    reduced = LanguageModel.load(tmp_path / "m", "tfloat32", "cpu")  # as float32 where there is no TF32
+    assert torch.equal(reduced.model(IDS).logits, loaded.model(IDS).logits)
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_a_folder_without_a_model_is_an_input_error(tmp_path: Path) -> None:

@@ -105,8 +105,22 @@ def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
     (device,) = calibrated(made, tmp_path)
     shape = Shape(**made.config["models"]["smollm2-135m"]["shape"])
     assert device.name == "My GPU" and device.measured
-    assert device.speed == pytest.approx(2 * iteration_work(shape, settings, 5, 0, 16) / 100)
+    sustained = pytest.approx(2 * iteration_work(shape, settings, 5, 0, 16) / 100)
+    assert device.speeds["float32"] == sustained
     assert any("h, My GPU" in line for line in plan_lines(made, tmp_path))
+
+
+def test_a_smaller_dtype_is_planned_faster() -> None:
+    made = experiment()
+    hours = []
+    for dtype in ("float32", "tfloat32", "bfloat16"):
+        config = json.loads(json.dumps(made.config))
+        config["models"]["smollm2-135m"]["dtype"] = dtype
+        lines = plan_lines(Experiment(config, SCHEMA, REPOSITORY), Path("nowhere"))
+        (total,) = (line for line in lines if line.startswith("| all"))
+        hours.append(float(total.split("|")[-3]))  # A100
+        assert any(f"TFLOP/s in {dtype}," in line for line in lines)
+    assert hours == sorted(hours, reverse=True)
 
 
 def test_a_model_without_a_shape_is_one_line() -> None:

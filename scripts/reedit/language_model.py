@@ -111,16 +111,20 @@ class LanguageModel:
     def load(cls, folder: Path | str, dtype: str = "float32", device: str | None = None) -> "LanguageModel":
         """Load a prepared model folder; CUDA where there is one, else the CPU.
 
+        dtype: float32, tfloat32 (weights in float32, their products by the GPU's TF32 units, which round
+        what they multiply to 10 bits; as float32 elsewhere), bfloat16 or float16.
         Raises InputError if the folder does not hold a model that loads from safetensors alone.
         """
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        reduced = dtype == "tfloat32" and device != "cpu"
+        torch.set_float32_matmul_precision("high" if reduced else "highest")
         transformers_logging.disable_progress_bar()  # the job's own log says what is going on
         try:
             tokenizer = load_tokenizer(folder)
             model, loading = AutoModelForCausalLM.from_pretrained(
                 folder,
                 output_loading_info=True,
-                dtype=getattr(torch, dtype),
+                dtype=torch.float32 if dtype == "tfloat32" else getattr(torch, dtype),
                 use_safetensors=True,
                 trust_remote_code=False,
                 attn_implementation="eager" if device == "cpu" else "sdpa",

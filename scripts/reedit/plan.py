@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,23 +15,32 @@ from reedit.runs import Run
 
 @dataclass(frozen=True)
 class Device:
-    """A device: GB of memory, operations a second in fp32 and in double precision.
+    """A device: GB of memory, operations a second by dtype and in double precision.
 
-    `measured` tells whether `speed` is what a finished run sustained, or the peak that its maker gives.
+    `measured` tells whether they are what finished runs sustained, or the peaks that its maker gives.
     """
 
     name: str
     memory: float
-    speed: float
+    speeds: Mapping[str, float]
     double: float
     measured: bool = False
 
-    def hours(self, cost: Cost) -> float:
-        share = cost.share / 0.5 if self.measured else cost.share
-        return (cost.work / (self.speed * share) + cost.double / (self.double * 0.5)) / 3600
+    def hours(self, cost: Cost, dtype: str) -> float:
+        share = cost.share
+        if self.measured:
+            share /= 0.5
+        elif dtype != "float32":
+            share /= 2  # memory keeps tensor cores waiting
+        return (cost.work / (self.speeds[dtype] * share) + cost.double / (self.double * 0.5)) / 3600
 
 
-GPUS = (Device("A100", 80, 19.5e12, 9.7e12), Device("L40S", 48, 91.6e12, 1.4e12))
+ASSUMED = "half of it assumed in float32, a quarter elsewhere (ROME: 15 and 8 %)"
+DTYPES = ("float32", "tfloat32", "bfloat16", "float16")
+GPUS = (
+    Device("A100", 80, dict(zip(DTYPES, (19.5e12, 156e12, 312e12, 312e12), strict=True)), 9.7e12),
+    Device("L40S", 48, dict(zip(DTYPES, (91.6e12, 183e12, 362e12, 362e12), strict=True)), 1.4e12),
+)
 
 
 def shape_of(experiment: Experiment, model: str) -> Shape:
@@ -141,9 +150,10 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
         sizes = made_by["prefix_templates"], made_by["assisting"], made_by["edits"]
         work[device] += len(rows) * iteration_work(Shape(**given), made_by["hyperparameters"], *sizes)
         seconds[device] += sum(row["seconds_total"] for row in rows)
+    speeds = {name: work[name] / seconds[name] for name in work}
     return [
-        Device(name, float("inf"), work[name] / seconds[name], work[name] / seconds[name] / 2, measured=True)
-        for name in work
+        Device(name, float("inf"), dict.fromkeys(DTYPES, speed), speed / 2, measured=True)
+        for name, speed in speeds.items()
     ]
 
 
@@ -154,14 +164,21 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
     head = ["model", "rule", "of", "jobs", "GPU, GB", "memory, GB", "disk, GB"]
     head += [f"h, {device.name}" for device in devices]
     rows, groups = [], job_costs(experiment)
+    dtypes = {model: settings["dtype"] for model, settings in experiment.config["models"].items()}
     for group in groups:
         cost, names = group.cost, textwrap.shorten(", ".join(group.names), 48, placeholder=", ...")
-        fits = [device.hours(cost) if cost.gpu <= device.memory else None for device in devices]
+        fits = [
+            device.hours(cost, dtypes[group.model]) if cost.gpu <= device.memory else None
+            for device in devices
+        ]
         sizes = [f"{value:.1f}" for value in (cost.gpu, cost.host, cost.disk)]
         hours = ["too large" if value is None else f"{value:.2f}" for value in fits]
         rows.append([group.model, cost.rule, names, str(group.count), *sizes, *hours])
     disk = sum(group.count * group.cost.disk for group in groups)
-    hours = [sum(group.count * device.hours(group.cost) for group in groups) for device in devices]
+    hours = [
+        sum(group.count * device.hours(group.cost, dtypes[group.model]) for group in groups)
+        for device in devices
+    ]
     rows.append(["all", "", "", "", "", "", f"{disk:.1f}", *(f"{value:.1f}" for value in hours)])
     models = dict.fromkeys(run.entry.model for run in experiment.runs.values())
     weights = sum(2 * shape_of(experiment, model).parameters * 4 / GB for model in models)
@@ -169,9 +186,11 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
         "Per job; the last line is of all. Every pass and every k that a run may make is counted: a limit.",
         f"Beside this disk space, {weights:.0f} GB for the models, as fetched and as prepared.",
     ]
+    used = [dtype for dtype in DTYPES if dtype in {dtypes[group.model] for group in groups}]
     for device in devices:
-        how = "as finished runs here sustained" if device.measured else "half of it assumed (ROME: 15 %)"
-        notes.append(f"{device.name}: {device.speed / 1e12:.3g} TFLOP/s in fp32, {how}.")
+        how = "as finished runs here sustained" if device.measured else ASSUMED
+        speeds = ", ".join(f"{device.speeds[dtype] / 1e12:.3g} TFLOP/s in {dtype}" for dtype in used)
+        notes.append(f"{device.name}: {speeds}, {how}.")
     return [f"Jobs: {counts}; then tables and figures.", "", *table(head, rows), "", *notes]
 
 
