@@ -20,7 +20,8 @@ from reedit.facts import Fact
 from reedit.iteration import Plan, apply, compute, edited_perplexities
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments
-from reedit.optimization import Optimized, optimize
+from reedit.optimization import optimize
+from reedit.optimized import Optimized
 from reedit.prefixes import sample_prefixes
 from reedit.spread import factorise
 

@@ -189,11 +189,11 @@ def test_an_interrupted_run_repeats_nothing_and_ends_the_same(
         model = tiny_model("llama", dtype=torch.float32)
         done: list[int] = []
 
-        def watched(*args: Any) -> Computed:
+        def watched(*args: Any, **options: Any) -> Computed:
             if stop_after is not None and args[-1] > stop_after:
                 raise KeyboardInterrupt
             done.append(args[-1])
-            return once(*args)
+            return once(*args, **options)
 
         monkeypatch.setattr(iteration, "compute", watched)
         factors = factors_of(moments_of(model, LAYERS))
@@ -303,7 +303,7 @@ def test_the_loop_makes_as_many_iterations_as_its_plan_says(
     def made_up(model: Any, edits: Any, wanted: Any, k: int, *_: Any) -> Iteration:
         return Iteration({"k": k, "delta_p": gaps[k]} | dict.fromkeys(keys, 9.0), [])
 
-    monkeypatch.setattr(iteration, "compute", lambda *args: Computed(None, {}, 0.0, 0.0))
+    monkeypatch.setattr(iteration, "compute", lambda *args, **options: Computed(None, {}, 0.0, 0.0))
     monkeypatch.setattr(iteration, "measure", made_up)
     found = iterate(llama, [], {}, plan(2, extend_to=4), State(tmp_path / "state", "f"))
     assert [one.row["k"] for one in found] == [1, 2, 3]

@@ -19,7 +19,8 @@ from reedit.facts import Fact
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
 from reedit.memory import MicroBatch, micro_batch
-from reedit.optimization import Optimized, optimize
+from reedit.optimization import optimize
+from reedit.optimized import Optimized
 
 LAYER = 3
 MEMIT, PMET = ALGORITHMS["memit"], ALGORITHMS["pmet"]

@@ -21,8 +21,10 @@ from reedit.edits import Edit
 from reedit.job import peak_memory_mb
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
-from reedit.optimization import Optimized, optimize
+from reedit.optimization import optimize
+from reedit.optimized import Kept, Optimized
 from reedit.progress import progress
+from reedit.ranks import ALONE, Ranks
 from reedit.resumption import Iteration, State
 from reedit.rome import edit_one_by_one
 from reedit.spread import apply_updates, compute_updates
@@ -71,23 +73,39 @@ class Computed:
 
 
 def compute(
-    model: LanguageModel, edits: Sequence[Edit], factors: Mapping[int, Tensor], plan: Plan, k: int
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    factors: Mapping[int, Tensor],
+    plan: Plan,
+    k: int,
+    kept: Kept | None = None,
+    ranks: Ranks = ALONE,
 ) -> Computed:
-    """OPTIMIZATION and SPREAD at theta_k; the model is left as it was."""
+    """OPTIMIZATION and SPREAD at theta_k; the model is left as it was.
+
+    `kept`: edits that OPTIMIZATION is done with; `ranks` share the others. ROME's follow one another, so
+    that every rank makes them all.
+    """
     algorithm, hyperparameters = plan.algorithm, plan.hyperparameters
     layers = hyperparameters["layers"]
     start = time.monotonic()
     report = progress(f"k={k} OPTIMIZATION, passes", len(edits) * hyperparameters["v_num_grad_steps"])
     if algorithm.one_by_one:
         found, update, optimization = edit_one_by_one(
-            model, edits, algorithm, hyperparameters, plan.protocol, factors.get(layers[0]), report
+            model, edits, algorithm, hyperparameters, plan.protocol, factors.get(layers[0]), report, kept
         )
         updates = {layers[0]: update}
     else:
-        found = optimize(model, edits, algorithm, hyperparameters, plan.protocol, report=report)
+        found = optimize(
+            *(model, edits, algorithm, hyperparameters, plan.protocol),
+            report=report,
+            kept=kept,
+            ranks=ranks,
+        )
         optimization = time.monotonic() - start
         target, weight = found.target(algorithm.spreads), hyperparameters["mom2_update_weight"]
         updates = compute_updates(model, edits, target, algorithm, layers, factors, weight)
+    ranks.align(list(updates.values()))
     return Computed(found, updates, optimization, time.monotonic() - start - optimization)
 
 
@@ -194,29 +212,37 @@ def _norm(tensors: Any) -> float:
 
 
 def iterate(
-    model: LanguageModel, edits: Sequence[Edit], factors: Mapping[int, Tensor], plan: Plan, state: State
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    factors: Mapping[int, Tensor],
+    plan: Plan,
+    state: State,
+    ranks: Ranks = ALONE,
 ) -> list[Iteration]:
     """All iterations of a run; those that `state` holds are not repeated.
 
     `factors`: Cholesky factors of the second moments by layer, none for ROME without mom2_adjustment.
+    `ranks` share the edits of OPTIMIZATION; the leading one writes `state`.
     """
     layers = plan.hyperparameters["layers"]
     done = resumed(model, layers, state)
     ahead: Computed | None = None
     while not done or not plan.is_over([i.row["delta_p"] for i in done], [i.row["delta_p2"] for i in done]):
         k, start = len(done) + 1, time.monotonic()
-        computed = ahead or compute(model, edits, factors, plan, k)
+        computed = ahead or compute(model, edits, factors, plan, k, kept=state.optimized(k), ranks=ranks)
         updates = apply(model, computed, k)
         cumulative = model.export_updates(layers)
         model.import_updates(
             cumulative, layers
         )  # what is saved, to the last bit: a resumed run goes on alike
         if plan.looks_ahead:
-            ahead = compute(model, edits, factors, plan, k + 1)
+            ahead = compute(model, edits, factors, plan, k + 1, kept=state.optimized(k + 1), ranks=ranks)
         edited = ahead.found.ppl_initial if ahead else edited_perplexities(model, edits, plan)
         iteration = measure(model, edits, plan, k, computed, updates, edited)
         iteration.row["seconds_total"] = time.monotonic() - start
-        state.save(k, iteration, cumulative)
+        if ranks.leads:
+            state.save(k, iteration, cumulative)
+        iteration = ranks.agreed(iteration)
         done.append(iteration)
         tell(iteration)
     return done

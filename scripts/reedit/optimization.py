@@ -17,27 +17,12 @@ from reedit.buckets import Bucket, Tail, make_buckets
 from reedit.edits import Edit
 from reedit.language_model import LanguageModel
 from reedit.memory import MicroBatch, micro_batch
+from reedit.optimized import Kept, Optimized, joined
+from reedit.ranks import ALONE, Ranks
 from reedit.states import bare_rows, states_at_subject
 
 STOP_LOSS = 0.05  # an edit stops before its update once its loss is below (design, section 4)
 STOP_KL = 0.01  # PMET: likewise, once every label is the argmax and the KL term is not above
-
-
-@dataclass(frozen=True)
-class Optimized:
-    """The outcome of OPTIMIZATION for m edits, in the order given."""
-
-    vectors: tuple[str, ...]  # what was optimised, see algorithms.py
-    hidden: Tensor  # h_i, what the bare prompt has at t, [m, vectors, d]
-    delta: Tensor  # [m, vectors, d]
-    steps: list[int]  # updates made
-    ppl_initial: list[float]
-    ppl_target: list[float]
-
-    def target(self, vector: str) -> Tensor:
-        """z_i = h_i + delta_i of one vector, [m, d]."""
-        place = self.vectors.index(vector)
-        return self.hidden[:, place] + self.delta[:, place]
 
 
 def optimize(
@@ -47,44 +32,45 @@ def optimize(
     hyperparameters: Mapping[str, Any],
     protocol: str = "corrected",
     at_once: MicroBatch | None = None,
-    report: Callable[[int], None] | None = None,
+    report: Callable[[int], None] = lambda passes: None,
+    kept: Kept | None = None,
+    ranks: Ranks = ALONE,
 ) -> Optimized:
     """Find delta for every edit, each as if alone (design, section 4, OPTIMIZATION, PMET, ROME).
 
     hyperparameters used: layers (the last one is l_c), v_lr, v_num_grad_steps, clamp_norm_factor,
     v_weight_decay, kl_factor, nll_loss_factor where the algorithm damps, and step_length, which replaces the
-    published Adam and its v_lr (docs/performance.md). `at_once`: default from
-    free memory; `report` is called with the passes done so far, of v_num_grad_steps for every edit (an edit
-    that stops has done all).
+    published Adam and its v_lr (docs/performance.md). `at_once`: default from free memory. `report` is called
+    with the passes done so far, of v_num_grad_steps for every edit (an edit that stops has done all; of
+    other ranks, which share the edits, as many are assumed as of this one). `kept`: edits that are done, here
+    or before an interruption.
     """
     at_once = at_once or micro_batch(model, edits, hyperparameters["layers"][-1])
     # similar edits together, so that a batch ends together and padding is small
     order = sorted(range(len(edits)), key=lambda i: len(edits[i].rewriting[0].row.ids))
-    parts: list[Optimized] = []
-    for start in range(0, len(order), at_once.edits):
-        batch = [edits[i] for i in order[start : start + at_once.edits]]
+    batches = [order[start : start + at_once.edits] for start in range(0, len(order), at_once.edits)]
+    parts = kept.load(algorithm.optimises, model.device) if kept else []
+    done = {place for places, _ in parts for place in places}
+    finished = 0  # edits of this rank
+    for batch in ranks.share(batches):
+        places = [place for place in batch if place not in done]
+        finished += len(batch) - len(places)
+        if not places:
+            continue
 
-        def batch_report(passes: int, before: int = start * hyperparameters["v_num_grad_steps"]) -> None:
-            if report:
-                report(before + passes)
+        def batch_report(passes: int, before: int = finished * hyperparameters["v_num_grad_steps"]) -> None:
+            report(min(ranks.count * (before + passes), len(edits) * hyperparameters["v_num_grad_steps"]))
 
-        parts.append(
-            _optimize_batch(
-                *(model, batch, algorithm, hyperparameters, protocol, at_once.positions, batch_report)
-            )
+        found = _optimize_batch(
+            *(model, [edits[place] for place in places], algorithm, hyperparameters, protocol),
+            *(at_once.positions, batch_report),
         )
-    back = torch.tensor(order).argsort().tolist()
-    steps = [s for part in parts for s in part.steps]
-    initial = [p for part in parts for p in part.ppl_initial]
-    target = [p for part in parts for p in part.ppl_target]
-    return Optimized(
-        vectors=algorithm.optimises,
-        hidden=torch.cat([part.hidden for part in parts])[back],
-        delta=torch.cat([part.delta for part in parts])[back],
-        steps=[steps[i] for i in back],
-        ppl_initial=[initial[i] for i in back],
-        ppl_target=[target[i] for i in back],
-    )
+        finished += len(places)
+        parts.append((places, found))
+        if kept:
+            kept.save(places, found)
+    everywhere = ranks.gathered([(places, found.to("cpu")) for places, found in parts])
+    return joined(everywhere).to(model.device)
 
 
 @dataclass

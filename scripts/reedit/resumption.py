@@ -1,4 +1,5 @@
-"""What an interrupted job goes on from: its complete iterations, kept durably in a folder of its own."""
+"""What an interrupted job goes on from, kept durably in a folder of its own: its complete iterations, and the
+edits of the next one that OPTIMIZATION is done with."""
 
 import json
 import shutil
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reedit.files import atomic, flush
+from reedit.optimized import Kept
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class State:
     def weights(self, k: int) -> Path:
         return self.folder / f"k{k}" / "weights.safetensors"
 
+    def optimized(self, k: int) -> Kept:
+        """The edits of iteration k that OPTIMIZATION is done with, until the iteration is complete."""
+        return Kept(self.folder / f"k{k}.optimized")
+
     def save(self, k: int, iteration: Iteration, updates: Mapping[str, Tensor]) -> None:
         """Write iteration k; it is there entirely or not at all."""
         partial = self.folder / f"k{k}.partial"
@@ -56,6 +62,7 @@ class State:
         for written in partial.iterdir():
             flush(written)
         partial.rename(self.folder / f"k{k}")
+        shutil.rmtree(self.optimized(k).folder, ignore_errors=True)
 
     def load(self, k: int) -> Iteration:
         return Iteration(**json.loads((self.folder / f"k{k}" / "iteration.json").read_text()))

@@ -10,7 +10,8 @@ from torch import Tensor
 from reedit.algorithms import Algorithm
 from reedit.edits import Edit
 from reedit.language_model import LanguageModel
-from reedit.optimization import Optimized, optimize
+from reedit.optimization import optimize
+from reedit.optimized import Kept, Optimized, joined
 from reedit.spread import rank_one_update, split_by_edit
 from reedit.states import rewriting_rows, states_at_subject
 
@@ -23,11 +24,12 @@ def edit_one_by_one(
     protocol: str,
     factor: Tensor | None,
     report: Callable[[int], None],
+    kept: Kept | None = None,
 ) -> tuple[Optimized, Tensor, float]:
     """What was optimised, the sum of all updates [d, key], and the seconds of OPTIMIZATION alone.
 
     The model is left bit for bit as it was. `factor`: Cholesky factor of C for mom2_adjustment, else None
-    (design, section 4, ROME).
+    (design, section 4, ROME). `kept`: edits that are done, here or before an interruption.
     """
     (layer,) = hyperparameters["layers"]
     # a layer's keys come before its own weights, so that no edit changes them
@@ -35,27 +37,22 @@ def edit_one_by_one(
     factor = None if factor is None else factor.to(model.device)
     before = model.weight(layer)
     total = torch.zeros_like(before)
-    parts: list[Optimized] = []
+    parts = kept.load(algorithm.optimises, model.device) if kept else []
+    done = {place: found for (place,), found in parts}
     seconds = 0.0
     try:
         for i, edit in enumerate(edits):
             start = time.monotonic()
-            part = optimize(model, [edit], algorithm, hyperparameters, protocol)
+            if i not in done:
+                done[i] = optimize(model, [edit], algorithm, hyperparameters, protocol)
+                if kept:
+                    kept.save([i], done[i])
             seconds += time.monotonic() - start
-            update = rank_one_update(keys[i], part.delta[0, 0], factor).to(total.dtype)
+            update = rank_one_update(keys[i], done[i].delta[0, 0], factor).to(total.dtype)
             if update.isfinite().all():  # a collapsed model has no keys to write to
                 total += update
                 model.set_weight(layer, before + total)
-            parts.append(part)
             report((i + 1) * hyperparameters["v_num_grad_steps"])
     finally:
         model.set_weight(layer, before)
-    found = Optimized(
-        vectors=algorithm.optimises,
-        hidden=torch.cat([part.hidden for part in parts]),
-        delta=torch.cat([part.delta for part in parts]),
-        steps=[part.steps[0] for part in parts],
-        ppl_initial=[part.ppl_initial[0] for part in parts],
-        ppl_target=[part.ppl_target[0] for part in parts],
-    )
-    return found, total, seconds
+    return joined(([i], found) for i, found in done.items()), total, seconds

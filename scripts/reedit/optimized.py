@@ -1,0 +1,88 @@
+"""What OPTIMIZATION found, and the part of it that a job has on disk before an iteration is complete."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from reedit.files import atomic
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """The outcome of OPTIMIZATION for m edits, in the order given."""
+
+    vectors: tuple[str, ...]  # what was optimised, see algorithms.py
+    hidden: Tensor  # h_i, what the bare prompt has at t, [m, vectors, d]
+    delta: Tensor  # [m, vectors, d]
+    steps: list[int]  # updates made
+    ppl_initial: list[float]
+    ppl_target: list[float]  # infinite where OPTIMIZATION met numbers that are not finite
+
+    def target(self, vector: str) -> Tensor:
+        """z_i = h_i + delta_i of one vector, [m, d]."""
+        place = self.vectors.index(vector)
+        return self.hidden[:, place] + self.delta[:, place]
+
+    def to(self, device: torch.device | str) -> "Optimized":
+        """The same with its tensors on a device."""
+        return replace(self, hidden=self.hidden.to(device), delta=self.delta.to(device))
+
+
+Part = tuple[Sequence[int], Optimized]  # which edits, and what was found for them
+
+
+def joined(parts: Iterable[Part]) -> Optimized:
+    """The outcome of all edits from parts of them, each edit at least once."""
+    parts = list(parts)
+    places = [place for edits, _ in parts for place in edits]
+    where = {place: row for row, place in enumerate(places)}
+    order = [where[place] for place in range(len(where))]
+    steps = [value for _, part in parts for value in part.steps]
+    initial = [value for _, part in parts for value in part.ppl_initial]
+    target = [value for _, part in parts for value in part.ppl_target]
+    return Optimized(
+        vectors=parts[0][1].vectors,
+        hidden=torch.cat([part.hidden for _, part in parts])[order],
+        delta=torch.cat([part.delta for _, part in parts])[order],
+        steps=[steps[row] for row in order],
+        ppl_initial=[initial[row] for row in order],
+        ppl_target=[target[row] for row in order],
+    )
+
+
+class Kept:
+    """Edits of one iteration whose OPTIMIZATION is done: a file for every batch of them.
+
+    A job that was interrupted goes on with the others. Per edit 8 bytes a number of its vectors, while the
+    iteration lasts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, edits: Sequence[int], found: Optimized) -> None:
+        """Keep what was found for some edits, told by their places in the job."""
+        tensors = {
+            "edits": torch.tensor(edits),
+            "hidden": found.hidden.cpu().contiguous(),
+            "delta": found.delta.cpu().contiguous(),
+            "steps": torch.tensor(found.steps),
+            "ppl_initial": torch.tensor(found.ppl_initial, dtype=torch.float64),
+            "ppl_target": torch.tensor(found.ppl_target, dtype=torch.float64),
+        }
+        with atomic(self.folder / f"{edits[0]}.safetensors") as temporary:
+            save_file(tensors, temporary)
+
+    def load(self, vectors: tuple[str, ...], device: torch.device) -> list[Part]:
+        """All that is kept."""
+        parts: list[Part] = []
+        for path in sorted(self.folder.glob("[0-9]*.safetensors")):
+            kept = load_file(path)
+            numbers = {name: kept[name].tolist() for name in ("steps", "ppl_initial", "ppl_target")}
+            found = Optimized(vectors, kept["hidden"].to(device), kept["delta"].to(device), **numbers)
+            parts.append((kept["edits"].tolist(), found))
+        return parts
