@@ -11,8 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reedit.errors import InputError
-from reedit.files import file_sha256, flush, link_or_copy, visible_files
-from reedit.sources import folder_sha256
+from reedit.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files
 
 REVISION = "revision.json"  # beside the weights: where they came from
 TEXT = (".json", ".txt", ".model", ".jinja")
