@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import TypeVar
 
@@ -193,13 +194,20 @@ def _translated(timeout: float) -> Iterator[None]:
         raise DownloadError("it leads to a place without https") from error
     except TooManyRedirects as error:
         raise DownloadError("it redirects without end") from error
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # an address that no one can read is the latter
         root = _root(error)
-        reason = without_secrets(str(getattr(root, "strerror", None) or root) or type(root).__name__)
         if isinstance(error, ValueError) or isinstance(root, ssl.SSLCertVerificationError):
-            raise DownloadError(reason) from error
+            raise DownloadError(_reason(root)) from error
         stalled = isinstance(root, TimeoutError)
-        raise _Passing(f"nothing came for {timeout:g} s" if stalled else reason) from error
+        raise _Passing(f"nothing came for {timeout:g} s" if stalled else _reason(root)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """A few words on one line, which may be the server's."""
+    if isinstance(error, IncompleteRead):
+        return "the connection ended early"
+    told = str(getattr(error, "strerror", None) or error) or type(error).__name__
+    return without_secrets("".join(c if c.isprintable() else " " for c in told).strip())
 
 
 def _root(error: BaseException) -> BaseException:
