@@ -11,8 +11,11 @@ from jsonschema.exceptions import ValidationError, relevance
 from reedit.errors import InputError
 from reedit.redaction import without_secrets
 
-# a part of a query whose name says that its value lets someone in
-SECRET = re.compile(r"(?i)[?&;]([^=&;]*(?:token|secret|sig|passw|credential|key|auth)[^=&;]*)=")
+# a part of an address's query that by its name lets someone in
+SECRET = re.compile(
+    r"(?i)[?&;]((?:[^=&;]*[_-])?(?:key|sig|auth)|"
+    r"[^=&;]*(?:token|secret|signature|passw|credential|(?:api|access).?key)[^=&;]*)="
+)
 
 
 def check_configuration(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
