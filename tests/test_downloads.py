@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from web_server import Site, content, noise, nothing, redirect, running, silence, status
+from web_server import Handler, Site, content, noise, nothing, redirect, running, silence, status
 
 from reedit.downloads import Checksum, ChecksumError, DownloadError, Web, git_blob_id
 
@@ -47,7 +47,7 @@ def refused(web: Web, url: str, folder: Path, message: str, expected: Checksum =
 
 def test_a_file_comes_in_one_request(site: Site, web: Web, tmp_path: Path) -> None:
     assert fetched(web, site.says("/body", content(BODY)), tmp_path)
-    assert site.ranges() == [None]
+    assert site.ranges() == [None] and site.asked[0].headers["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.parametrize("trouble", [status(503), status(500), status(429), nothing, silence, noise])
@@ -223,6 +223,21 @@ def test_what_a_server_says_cannot_play_with_the_terminal(site: Site, web: Web, 
     refused(web, site.says("/body", noise), tmp_path, r"^what\?; 3 attempts$")
 
 
+def test_no_address_with_its_signature_is_warned_of(
+    site: Site, web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """urllib3 tells of headers that it cannot read, and of where they came from."""
+
+    def strange(to: Handler) -> None:
+        to.wfile.write(b"HTTP/1.0 200 OK\r\nno header\r\nX: 1\r\n\r\n" + BODY)
+
+    url = site.says("/body", redirect("/signed?signature=hush"))
+    site.says("/signed", strange)
+    with caplog.at_level(logging.WARNING):
+        web.download("body", url, tmp_path / "body.bin", EXPECTED)
+    assert "hush" not in caplog.text
+
+
 def test_a_name_that_does_not_resolve_is_one_short_reason(tmp_path: Path) -> None:
     web = Web(attempts=1)
     refused(web, "https://nowhere.invalid/body?signature=hush", tmp_path, "^[^:/]*; 1 attempts$")
@@ -236,7 +251,7 @@ def test_a_certificate_that_is_not_trusted_is_not_asked_twice(site: Site, web: W
             raise requests.exceptions.SSLError(error) from error
 
     web.session.get = untrusted
-    with pytest.raises(DownloadError, match="certificate verify failed"):
+    with pytest.raises(DownloadError, match=r"certificate verify failed: self-signed certificate$"):
         web.download("body", "https://127.0.0.1/body", tmp_path / "body.bin", EXPECTED)
 
 

@@ -287,4 +287,4 @@ def test_progress_names_the_file_and_its_place(
 ) -> None:
     with caplog.at_level(logging.INFO, "reedit"):
         fetched(DATASET, tmp_path)
-    assert caplog.messages[0].startswith(f"source data: {SHARD} (1 of 1), MB: 1 of 1 (100 %)")
+    assert caplog.messages[0].startswith(f"{SHARD} (1 of 1), MB: 1 of 1 (100 %)")

@@ -99,6 +99,7 @@ class Web:
         self, timeout: float = 60.0, attempts: int = 4, backoff: float = 2.0, loopback: bool = False
     ) -> None:
         self.timeout, self.attempts, self.backoff = timeout, attempts, backoff
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole addresses
         self.session = requests.Session()
         self.session.max_redirects = 10
         self.session.headers["Accept-Encoding"] = "identity"  # a byte counted is a byte kept

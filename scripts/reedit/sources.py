@@ -130,7 +130,7 @@ def _fetch_url(where: str, source: Mapping[str, Any], folder: Path, web: Web) ->
     target = folder / PurePosixPath(address).name
     try:
         if not target.exists():
-            web.download(where, source["url"], target, Checksum(source["sha256"]))
+            web.download(target.name, source["url"], target, Checksum(source["sha256"]))
     except ChecksumError as error:
         raise InputError(f"{where}: {address}: {error}") from error
     except DownloadError as error:
@@ -154,6 +154,6 @@ def _fetch_hub(where: str, source: Mapping[str, Any], folder: Path, web: Web) ->
             target = folder / file.path
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                repository.download(f"{where}: {file.path} ({number} of {len(found)})", file, target)
+                repository.download(f"{file.path} ({number} of {len(found)})", file, target)
     except DownloadError as error:
         raise InputError(f"{where}: {error}") from error
