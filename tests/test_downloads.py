@@ -169,6 +169,28 @@ def test_a_piece_that_is_already_whole_is_not_fetched_again(site: Site, web: Web
     assert site.ranges() == [f"bytes={len(BODY)}-"]
 
 
+def test_after_a_damaged_note_a_download_begins_anew(site: Site, web: Web, tmp_path: Path) -> None:
+    (tmp_path / ".body.bin.part").write_bytes(BODY[:HALF])
+    (tmp_path / ".body.bin.etag").write_bytes(b"\0\0\xff\n")
+    assert fetched(web, site.says("/body", content(BODY)), tmp_path) and site.ranges() == [None]
+
+
+def test_the_note_outlives_the_download_until_the_file_is_checked(
+    site: Site, web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while a large file is hashed, the next call has nothing to fetch."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checksum, "check", killed)
+        with pytest.raises(KeyboardInterrupt):
+            web.download("body", site.says("/body", content(BODY)), tmp_path / "body.bin", EXPECTED)
+    assert fetched(web, site.address + "/body", tmp_path)
+    assert site.ranges() == [None, f"bytes={len(BODY)}-"]
+
+
 def test_a_server_may_ask_for_more_patience_within_reason(
     site: Site, web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -241,6 +263,18 @@ def test_no_address_with_its_signature_is_warned_of(
 def test_a_name_that_does_not_resolve_is_one_short_reason(tmp_path: Path) -> None:
     web = Web(attempts=1)
     refused(web, "https://nowhere.invalid/body?signature=hush", tmp_path, "^[^:/]*; 1 attempts$")
+
+
+def test_a_connection_that_does_not_come_is_waited_for_less_long(tmp_path: Path) -> None:
+    web, waits = Web(attempts=1), []
+
+    def away(*_: object, timeout: tuple[float, float], **__: object) -> None:
+        waits.append(timeout)
+        raise requests.exceptions.ConnectTimeout
+
+    web.session.get = away
+    refused(web, "https://127.0.0.1/body", tmp_path, "^no connection for 10 s; 1 attempts$")
+    assert waits == [(10, 60)]
 
 
 def test_a_certificate_that_is_not_trusted_is_not_asked_twice(site: Site, web: Web, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ checksum, fails at once.
 
 import hashlib
 import logging
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from typing import TypeVar
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from requests.exceptions import InvalidSchema, TooManyRedirects
+from requests.exceptions import ConnectTimeout, InvalidSchema, TooManyRedirects
 
 from reedit.files import file_sha256, flush
 from reedit.progress import progress
@@ -29,6 +30,7 @@ from reedit.redaction import without_secrets
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers that another attempt may change
 LONGEST_WAIT = 60.0  # seconds between two attempts, whatever a server asks for
 PIECE = 1 << 16  # bytes; what an interruption may lose
+STRONG_ETAG = re.compile(r'"[!#-~]*"')  # W/"..." would be a weak one
 LOOPBACK = "http://127.0.0.1:"
 
 Result = TypeVar("Result")
@@ -90,7 +92,7 @@ class _Bearer(AuthBase):
 class Web:
     """The web as this workflow asks it: https alone, wherever a server redirects to, and with patience.
 
-    `timeout`: seconds without a byte; `attempts`: so many in a row without anything new; `backoff`: seconds
+    `timeout`: seconds without a byte, at most 10 of them for a connection; `attempts`: so many in a row without anything new; `backoff`: seconds
     before the second attempt, twice as many before each later one. `loopback` is for tests: servers on
     127.0.0.1 may then do without https.
     """
@@ -98,7 +100,8 @@ class Web:
     def __init__(
         self, timeout: float = 60.0, attempts: int = 4, backoff: float = 2.0, loopback: bool = False
     ) -> None:
-        self.timeout, self.attempts, self.backoff = timeout, attempts, backoff
+        self.timeout = (min(timeout, 10.0), timeout)  # to connect, between two bytes
+        self.attempts, self.backoff = attempts, backoff
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole addresses
         self.session = requests.Session()
         self.session.max_redirects = 10
@@ -114,7 +117,7 @@ class Web:
 
         def attempt() -> requests.Response:
             method, how = ("POST" if form else "GET"), {"auth": _Bearer(token), "timeout": self.timeout}
-            with _translated(self.timeout):
+            with _translated(*self.timeout):
                 answer = self.session.request(method, url, data=form, **how)
                 _check_status(answer)
                 return answer
@@ -137,24 +140,25 @@ class Web:
         part = target.with_name(f".{target.name}.part")
         for again in (False, True):
             begin = self._patiently(what, lambda: self._receive(what, url, part, token), lambda: _size(part))
-            _note(part).unlink()
             try:
                 expected.check(part)
             except ChecksumError:
                 part.unlink()
+                _note(part).unlink()
                 if again or not begin:  # put together of pieces, it may be no one's fault: once more, in one
                     raise
             else:
                 flush(part)
                 part.rename(target)
+                _note(part).unlink()
                 return
 
     def _receive(self, what: str, url: str, part: Path, token: str | None) -> int:
         """One attempt; returns the byte at which it began."""
-        begin, etag = _size(part), _note(part).read_text() if _note(part).exists() else ""
+        begin, etag = _size(part), _noted_etag(part)
         resumed = {"Range": f"bytes={begin}-", "If-Range": etag} if begin and etag else {}
         asked = {"headers": resumed, "auth": _Bearer(token), "timeout": self.timeout, "stream": True}
-        with _translated(self.timeout), self.session.get(url, **asked) as answer:
+        with _translated(*self.timeout), self.session.get(url, **asked) as answer:
             if resumed and answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return begin  # nothing is left to come; the checksum decides
             _check_status(answer)
@@ -187,7 +191,7 @@ class Web:
 
 
 @contextmanager
-def _translated(timeout: float) -> Iterator[None]:
+def _translated(connecting: float, waiting: float) -> Iterator[None]:
     """Tell a failure of the network that may pass (_Passing) from one that will not (DownloadError)."""
     try:
         yield
@@ -195,12 +199,14 @@ def _translated(timeout: float) -> Iterator[None]:
         raise DownloadError("it leads to a place without https") from error
     except TooManyRedirects as error:
         raise DownloadError("it redirects without end") from error
+    except ConnectTimeout as error:
+        raise _Passing(f"no connection for {connecting:g} s") from error
     except (requests.RequestException, ValueError) as error:  # an address that no one can read is the latter
         root = _root(error)
         if isinstance(error, ValueError) or isinstance(root, ssl.SSLCertVerificationError):
             raise DownloadError(_reason(root)) from error
         stalled = isinstance(root, TimeoutError)
-        raise _Passing(f"nothing came for {timeout:g} s" if stalled else _reason(root)) from error
+        raise _Passing(f"nothing came for {waiting:g} s" if stalled else _reason(root)) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -239,10 +245,16 @@ def _note(part: Path) -> Path:
     return part.with_suffix(".etag")
 
 
+def _noted_etag(part: Path) -> str:
+    """The ETag of what has come so far, empty where none was noted or the note is damaged."""
+    etag = _note(part).read_text(errors="replace") if _note(part).exists() else ""
+    return etag if STRONG_ETAG.fullmatch(etag) else ""
+
+
 def _strong_etag(answer: requests.Response) -> str:
     """The ETag by which a server knows the very same bytes again, empty where there is none."""
     etag = answer.headers.get("ETag", "")
-    return etag if etag.startswith('"') and "Content-Encoding" not in answer.headers else ""
+    return etag if STRONG_ETAG.fullmatch(etag) and "Content-Encoding" not in answer.headers else ""
 
 
 def _megabytes(what: str, begin: int, answer: requests.Response) -> Callable[[int | None], None]:

@@ -57,12 +57,12 @@ def fetch(name: str, source: Mapping[str, Any], folder: Path, web: Web | None = 
 
 def _begun(partial: Path, source: Mapping[str, Any]) -> Path:
     """A folder to fetch into, with what a download of the same definition has left there."""
-    definition = json.dumps(dict(source), sort_keys=True)
+    definition = json.dumps(dict(source), sort_keys=True).encode()
     mark = partial / DEFINITION
-    if source["kind"] not in RESUMABLE or not mark.is_file() or mark.read_text() != definition:
+    if source["kind"] not in RESUMABLE or not mark.is_file() or mark.read_bytes() != definition:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        mark.write_text(definition)
+        mark.write_bytes(definition)
     return partial
 
 
