@@ -92,9 +92,9 @@ class _Bearer(AuthBase):
 class Web:
     """The web as this workflow asks it: https alone, wherever a server redirects to, and with patience.
 
-    `timeout`: seconds without a byte, at most 10 of them for a connection; `attempts`: so many in a row without anything new; `backoff`: seconds
-    before the second attempt, twice as many before each later one. `loopback` is for tests: servers on
-    127.0.0.1 may then do without https.
+    `timeout`: seconds without a byte, at most 10 of them for a connection; `attempts`: so many in a row without
+    anything new; `backoff`: seconds before the second attempt, twice as many before each later one.
+    `loopback` is for tests: servers on 127.0.0.1 may then do without https.
     """
 
     def __init__(
