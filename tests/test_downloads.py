@@ -260,9 +260,10 @@ def test_no_address_with_its_signature_is_warned_of(
     assert "hush" not in caplog.text
 
 
-def test_a_name_that_does_not_resolve_is_one_short_reason(tmp_path: Path) -> None:
+def test_a_host_that_is_not_found_asks_for_a_network(tmp_path: Path) -> None:
     web = Web(attempts=1)
-    refused(web, "https://nowhere.invalid/body?signature=hush", tmp_path, "^[^:/]*; 1 attempts$")
+    message = r"^its host is not found, is there a network\?; 1 attempts$"
+    refused(web, "https://nowhere.invalid/body?signature=hush", tmp_path, message)
 
 
 def test_a_connection_that_does_not_come_is_waited_for_less_long(tmp_path: Path) -> None:

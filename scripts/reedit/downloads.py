@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import IncompleteRead
 from pathlib import Path
+from socket import gaierror
 from typing import TypeVar
 
 import requests
@@ -92,8 +93,8 @@ class _Bearer(AuthBase):
 class Web:
     """The web as this workflow asks it: https alone, wherever a server redirects to, and with patience.
 
-    `timeout`: seconds without a byte, at most 10 of them for a connection; `attempts`: so many in a row without
-    anything new; `backoff`: seconds before the second attempt, twice as many before each later one.
+    `timeout`: seconds without a byte, at most 10 of them for a connection; `attempts`: so many in a row
+    without anything new; `backoff`: seconds before the second attempt, twice as many before each later one.
     `loopback` is for tests: servers on 127.0.0.1 may then do without https.
     """
 
@@ -213,6 +214,8 @@ def _reason(error: BaseException) -> str:
     """A few words on one line, which may be the server's."""
     if isinstance(error, IncompleteRead):
         return "the connection ended early"
+    if isinstance(error, gaierror):
+        return "its host is not found, is there a network?"
     told = str(getattr(error, "strerror", None) or error) or type(error).__name__
     return without_secrets("".join(c if c.isprintable() else " " for c in told).strip())
 
