@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from reedit import parquet
 from reedit.collapse import check_collapse, read_texts
+from reedit.files import payload
 from reedit.job import job
 from reedit.language_model import LanguageModel
 from reedit.preparation import model_revision
 from reedit.provenance import provenance
-from reedit.sources import payload
 from reedit.trials import kept_states
 
 if TYPE_CHECKING:

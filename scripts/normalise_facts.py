@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from reedit.datasets import load_dataset
 from reedit.facts import write_facts
+from reedit.files import payload
 from reedit.job import job
 from reedit.provenance import provenance
-from reedit.sources import payload
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

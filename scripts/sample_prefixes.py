@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit import parquet
+from reedit.files import payload
 from reedit.job import job
 from reedit.language_model import LanguageModel
 from reedit.prefixes import read_prefixes, sample_prefixes
 from reedit.provenance import provenance
-from reedit.sources import payload
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

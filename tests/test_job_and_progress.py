@@ -70,6 +70,21 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not isinstance(caught.value, SystemExit) or caught.value.code == 1
 
 
+@pytest.mark.parametrize("error", [InputError, RuntimeError], ids=["bad input", "bug"])
+def test_no_secret_reaches_the_terminal_or_the_log(
+    error: type[Exception], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in what is told nor in a traceback."""
+    with pytest.raises(SystemExit), job(log_of(tmp_path)) as logger:
+        logger.info("asking https://me:hush@host/a?signature=hush")
+        try:
+            raise ValueError("Bearer hush")
+        except ValueError as inner:
+            raise error("https://host/a?token=hush") from inner
+    for text in (log_of(tmp_path).read_text(), capsys.readouterr().err):
+        assert "https://host/a?***" in text and "hush" not in text
+
+
 def test_an_interruption_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), job(log_of(tmp_path)):
         raise KeyboardInterrupt
@@ -89,6 +104,19 @@ def test_progress_speaks_at_intervals_and_at_the_end(caplog: pytest.LogCaptureFi
         "rows: 50 of 100 (50 %), 6 s left",
         "rows: 75 of 100 (75 %), 4 s left",
         "rows: 100 of 100 (100 %), in 12.0 s",
+    ]
+
+
+def test_progress_goes_on_from_what_was_done_before(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 5.0, 10.0, 15.0])
+    with caplog.at_level(logging.INFO, "reedit"):
+        report = progress("rows", 100, every=5.0, clock=lambda: next(times), begun=40)
+        for done in (40, 50, 100):
+            report(done)
+    assert [record.getMessage() for record in caplog.records] == [
+        "rows: 40 of 100 (40 %), just begun",
+        "rows: 50 of 100 (50 %), 50 s left",
+        "rows: 100 of 100 (100 %), in 15.0 s",
     ]
 
 

@@ -22,6 +22,7 @@ from reedit.counterfact import load_counterfact
 from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Fact
+from reedit.files import payload
 from reedit.iteration import Plan, apply, compute
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
@@ -29,7 +30,7 @@ from reedit.moments import collect_moments
 from reedit.preparation import prepare_model
 from reedit.probes import Probe, make_probes
 from reedit.scoring import score
-from reedit.sources import fetch, payload
+from reedit.sources import fetch
 from reedit.spread import factorise
 
 REPOSITORY = Path(__file__).parents[1]

@@ -1,26 +1,26 @@
 """Verified downloads: content of the expected sha256 in a folder that appears as a whole or not at all."""
 
-import http.client
-import io
+import errno
+import json
+import os
 import subprocess
-import urllib.error
-import urllib.request
+import sys
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
-from configurations import SCHEMA, configuration
-from huggingface_hub.errors import GatedRepoError, HTTPError, LocalEntryNotFoundError
+from configurations import REPOSITORY
+from web_server import Site, content, redirect, running, status
 
 from reedit import sources
-from reedit.configuration import check_configuration
+from reedit.downloads import PIECE, Web
 from reedit.errors import InputError
-from reedit.sources import fetch, file_sha256, folder_sha256, payload, visible_files, visible_tree
+from reedit.files import file_sha256, folder_sha256, payload, visible_files
+from reedit.sources import fetch
 
 CONTENT = b"some content"
 HASH = sha256(CONTENT).hexdigest()
@@ -31,7 +31,6 @@ WHEEL = {
     "member": "pack/data/file.bin",
     "sha256": HASH,
 }
-URL = {"kind": "url", "url": "https://example.org/data/file.bin?x=1", "sha256": HASH}
 
 
 @pytest.fixture
@@ -42,17 +41,17 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "sources" / "data"
 
 
-def refused(source: dict[str, Any], place: Path, message: str) -> None:
+def refused(source: dict[str, Any], place: Path, message: str, web: Web | None = None) -> None:
     """The fetch fails with one line that names the source, and leaves things as they were."""
     with pytest.raises(InputError, match=message) as caught:
-        fetch("data", source, place)
+        fetch("data", source, place, web)
     assert str(caught.value).startswith("source data: ") and "\n" not in str(caught.value)
     assert [path.name for path in place.parent.iterdir()] == ["data"], "nothing half-written is left"
     assert [path.name for path in place.iterdir()] == ["old"]
 
 
-def fetched(source: dict[str, Any], place: Path) -> list[str]:
-    fetch("data", source, place)
+def fetched(source: dict[str, Any], place: Path, web: Web | None = None) -> list[str]:
+    fetch("data", source, place, web)
     assert [path.name for path in place.parent.iterdir()] == ["data"]
     return [path.name for path in visible_files(place)]
 
@@ -142,206 +141,105 @@ def test_a_pip_that_fails_is_one_line_that_asks_for_a_network(
     refused(WHEEL, place, r"pip could not fetch pack-age==1\.2 \(.+\); is there a network\?")
 
 
-class Answer(io.BytesIO):
-    def __init__(self, content: bytes, url: str) -> None:
-        super().__init__(content)
-        self.url = url
-
-    def geturl(self) -> str:
-        return self.url
-
-
-def web(monkeypatch: pytest.MonkeyPatch, *answers: Callable[[], Any]) -> list[str]:
-    """A network that gives these answers in turn, and no waiting between attempts."""
-    asked: list[str] = []
-
-    def urlopen(url: str, timeout: float) -> Any:
-        asked.append(url)
-        return answers[len(asked) - 1]()
-
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
-    return asked
-
-
-def failing(error: Exception) -> Callable[[], Any]:
-    def fail() -> Any:
-        raise error
-
-    return fail
-
-
-def http_error(code: int) -> Callable[[], Any]:
-    return failing(urllib.error.HTTPError(URL["url"], code, "no", http.client.HTTPMessage(), None))
-
-
-def test_a_url_is_fetched_under_its_own_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    web(monkeypatch, lambda: Answer(CONTENT, URL["url"]))
-    assert fetched(URL, place) == ["file.bin"]
-    assert payload(place).read_bytes() == CONTENT
-
-
-def test_a_url_is_asked_again_while_the_fault_may_pass(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = web(
-        monkeypatch,
-        failing(urllib.error.URLError("reset")),
-        http_error(503),
-        lambda: Answer(CONTENT, URL["url"]),
-    )
-    assert fetched(URL, place) == ["file.bin"] and len(asked) == 3
-
-
-@pytest.mark.parametrize(
-    ("answers", "message", "attempts"),
-    [
-        ([http_error(404)], r"could not fetch https://.* \(404\)", 1),
-        ([http_error(500)] * 3, r"could not fetch https://.* \(500\)", 3),
-        ([failing(urllib.error.URLError("no route"))] * 3, r"\(no route\)", 3),
-        ([failing(TimeoutError("slow"))] * 3, r"\(slow\)", 3),
-        ([lambda: Answer(CONTENT, "http://example.org/file.bin")], "a place without https", 1),
-        ([lambda: Answer(b"<html>login</html>", URL["url"])], f"sha256 is .*, expected {HASH}", 1),
-    ],
-    ids=["absent", "server", "network", "slow", "redirected to http", "altered"],
-)  # fmt: skip
-def test_a_url_that_fails_is_one_line(
-    answers: list, message: str, attempts: int, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = web(monkeypatch, *answers)
-    refused(URL, place, message)
-    assert len(asked) == attempts
-
-
-def test_a_url_without_https_does_not_pass_the_configuration() -> None:
-    config = configuration()
-    config["sources"]["facts"]["url"] = "http://example.org/facts.json"
-    with pytest.raises(InputError, match=r"sources\.facts\.url"):
-        check_configuration(config, SCHEMA)
-
-
-SHARD = "20231101.en/train-00000-of-00041.parquet"
-HUB = {"kind": "hub", "repo": "wiki/pedia", "revision": "c" * 40, "repo_type": "dataset", "files": [SHARD]}
-
-
-class Hub:
-    """A hub of one repository: path -> content; LFS knows the sha256 of `large` files alone."""
-
-    files: dict[str, bytes]
-    large: dict[str, str]
-    asked: list[tuple]
-    error: Exception | None
-
-    def __init__(self, token: str | bool) -> None:
-        self.asked.append(("token", token))
-
-    def get_paths_info(self, repo: str, paths: list[str], revision: str, repo_type: str) -> list:
-        self.asked.append((repo, revision, repo_type))
-        found = []
-        for path in paths:
-            if path in self.files:
-                lfs = SimpleNamespace(sha256=self.large[path]) if path in self.large else None
-                found.append(SimpleNamespace(path=path, size=len(self.files[path]), lfs=lfs))
-            elif any(file.startswith(path + "/") for file in self.files):
-                found.append(SimpleNamespace(path=path))
-        return found
-
-    def hf_hub_download(self, repo: str, path: str, local_dir: Path, revision: str, repo_type: str) -> None:
-        if self.error:
-            raise self.error
-        self.asked.append((repo, revision, repo_type, path))
-        for place in (local_dir / path, local_dir / ".cache/huggingface/lock"):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(self.files[path])
-
-    def snapshot_download(self, repo: str, revision: str, local_dir: Path, allow_patterns: list[str]) -> None:
-        if self.error:
-            raise self.error
-        for path, content in self.files.items():
-            if any(PurePosixPath(path).match(pattern) for pattern in allow_patterns):
-                (local_dir / path).write_bytes(content)
-
-
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> type[Hub]:
-    class Own(Hub):
-        files = {SHARD: CONTENT, "20231101.en/other.parquet": b"other"}  # noqa: RUF012
-        large = {SHARD: HASH}  # noqa: RUF012
-        asked: list[tuple] = []  # noqa: RUF012
-        error = None
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Own)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    return Own
+def site() -> Iterator[Site]:
+    with running() as site:
+        yield site
 
 
-def gated() -> Exception:
-    error = GatedRepoError.__new__(GatedRepoError)  # its own maker wants a whole answer of the server
-    error.args = ("403 Client Error\nmore",)
-    return error
+def web() -> Web:
+    """In a hurry, and on this machine."""
+    return Web(timeout=0.3, attempts=2, backoff=0.01, loopback=True)
 
 
-def test_only_the_files_named_are_fetched_from_the_hub_at_the_revision(place: Path, hub: type[Hub]) -> None:
-    fetch("data", HUB, place)
-    assert [path.relative_to(place) for path in visible_tree(place)] == [Path(SHARD)]
-    assert payload(place).read_bytes() == CONTENT and not (place / ".cache").exists()
-    pinned = ("wiki/pedia", "c" * 40, "dataset")
-    assert hub.asked == [("token", False), pinned, (*pinned, SHARD)]
+def url(address: str, body: bytes = CONTENT) -> dict[str, Any]:
+    return {"kind": "url", "url": address, "sha256": sha256(body).hexdigest()}
 
 
-def test_a_file_of_the_hub_has_the_sha256_of_the_configuration_or_of_the_hub(
-    place: Path, hub: type[Hub]
-) -> None:
-    other = sha256(b"other").hexdigest()
-    refused(HUB | {"sha256": {SHARD: other}}, place, f"{SHARD}: sha256 is {HASH}, expected {other}")
-    hub.large = {SHARD: other}
-    refused(HUB, place, f"{SHARD}: sha256 is {HASH}, expected {other}")
-    fetch("data", HUB | {"sha256": {SHARD: HASH}}, place)
-    hub.large = {}
-    with pytest.raises(InputError, match=f"the hub knows no sha256 of {SHARD}"):
-        fetch("data", HUB, place)
-
-
-@pytest.mark.parametrize("name", ["20231101.en/train-00041.parquet", "20231101.en"])
-def test_a_file_that_the_hub_lacks_is_told_before_any_download(
-    name: str, place: Path, hub: type[Hub]
-) -> None:
-    refused(HUB | {"files": [SHARD, name]}, place, f"wiki/pedia has no file {name} at that revision")
-    assert len(hub.asked) == 2
-
-
-@pytest.mark.parametrize("files", [{}, {"files": [SHARD]}], ids=["model", "files"])
-def test_a_gated_repository_asks_for_the_licence_and_the_token(
-    files: dict, place: Path, hub: type[Hub]
-) -> None:
-    hub.error = gated()
-    source = {key: HUB[key] for key in ("kind", "repo", "revision")} | files
-    refused(source, place, "wiki/pedia is gated; accept its licence on the hub and set HF_TOKEN")
+def test_a_url_is_fetched_under_its_own_name(place: Path, site: Site) -> None:
+    address = site.says("/data/file.bin", content(CONTENT))
+    assert fetched(url(address + "?x=1"), place, web()) == ["file.bin"]
+    assert payload(place).read_bytes() == CONTENT and place.stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("answer", "message"),
     [
-        (LocalEntryNotFoundError("no connection\nmore"), "no connection"),
-        (HTTPError("name not known"), "name not known"),
-        (OSError(), "OSError"),
+        (status(404), r"could not fetch http://\S*/file\.bin \(404 Not Found\)$"),
+        (status(503), r"could not fetch http://\S*/file\.bin \(503 Service Unavailable; 2 attempts\)$"),
+        (redirect("http://localhost/file.bin"), r"\(it leads to a place without https\)$"),
+        (content(b"<html>login</html>"), rf"file\.bin: sha256 is [0-9a-f]{{64}}, expected {HASH}$"),
     ],
+    ids=["absent", "busy", "redirected to http", "altered"],
 )
-def test_a_hub_out_of_reach_is_one_line(error: Exception, reason: str, place: Path, hub: type[Hub]) -> None:
-    hub.error = error
-    refused(HUB, place, rf"could not fetch wiki/pedia \({reason}\)")
-
-
-def test_the_token_comes_from_the_environment_alone(
-    place: Path, hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+def test_a_url_that_fails_is_one_line_without_its_query(
+    answer: Any, message: str, place: Path, site: Site
 ) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    fetch("data", HUB, place)
-    assert hub.asked[0] == ("token", "hf_secret")
+    refused(url(site.says("/data/file.bin", answer) + "?x=1"), place, message, web())
 
 
-def test_of_a_model_on_the_hub_only_weights_and_text_are_taken(place: Path, hub: type[Hub]) -> None:
-    hub.files = {"model.safetensors": b"w", "config.json": b"{}", "modeling.py": b"x", "model.bin": b"pickle"}
-    source = {key: HUB[key] for key in ("kind", "repo", "revision")}
-    assert fetched(source, place) == ["config.json", "model.safetensors"]
+LARGE = bytes(range(256)) * 1000
+
+
+def test_what_came_before_a_failure_is_kept_apart_and_gone_on_with(place: Path, site: Site) -> None:
+    source = url(site.says("/file.bin", content(LARGE, stop=100_000, ranges=False)), LARGE)
+    with pytest.raises(InputError, match="the connection ended early; 2 attempts"):
+        fetch("data", source, place, web())
+    assert [path.name for path in place.iterdir()] == ["old"]
+    assert sorted(path.name for path in place.parent.iterdir()) == [".data.part", "data"]
+    site.says("/file.bin", content(LARGE))
+    assert fetched(source, place, web()) == ["file.bin"] and payload(place).read_bytes() == LARGE
+    assert site.ranges()[-1] == f"bytes={100_000 // PIECE * PIECE}-"
+
+
+def test_a_download_that_was_killed_goes_on_where_it_was(place: Path, site: Site) -> None:
+    source = url(site.says("/file.bin", content(LARGE, stop=150_000, stall=True)), LARGE)
+    code = "import json, pathlib, sys; from reedit.downloads import Web; from reedit.sources import fetch\n"
+    code += "fetch('data', json.loads(sys.argv[1]), pathlib.Path(sys.argv[2]), Web(loopback=True))"
+    command = [sys.executable, "-c", code, json.dumps(source), str(place)]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")})
+    part = place.parent / ".data.part/.file.bin.part"
+    deadline = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    came = part.stat().st_size
+    site.says("/file.bin", content(LARGE))
+    assert fetched(source, place, web()) == ["file.bin"] and payload(place).read_bytes() == LARGE
+    assert 0 < came < len(LARGE) and site.ranges() == [None, f"bytes={came}-"]
+
+
+def test_what_came_of_another_definition_is_not_gone_on_with(place: Path, site: Site) -> None:
+    begun = place.parent / ".data.part"
+    with pytest.raises(InputError):
+        fetch("data", url(site.says("/file.bin", content(LARGE, stop=99_000, ranges=False))), place, web())
+    assert (begun / ".file.bin.part").exists()
+    source = url(site.says("/file.bin", content(LARGE)), LARGE)
+    assert fetched(source, place, web()) == ["file.bin"] and site.ranges()[-1] is None
+
+
+def test_what_a_killed_copy_left_is_thrown_away(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/a.json").write_bytes(CONTENT)
+    source = {"kind": "folder", "path": str(tmp_path / "model")}
+    left = place.parent / ".data.part"
+    left.mkdir()
+    (left / ".definition.json").write_text(json.dumps(source, sort_keys=True))
+    (left / "a.json").hardlink_to(tmp_path / "model/a.json")
+    assert fetched(source, place) == ["a.json"] and (tmp_path / "model/a.json").read_bytes() == CONTENT
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_server(
+    place: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("reedit.downloads.flush", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetch("data", url(site.says("/file.bin", content(CONTENT))), place, web())
+    assert len(site.asked) == 1 and [path.name for path in place.iterdir()] == ["old"]
 
 
 def test_a_payload_is_exactly_one_visible_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The configuration checked at the door: one line for the first thing that is wrong with it."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,13 +9,20 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, relevance
 
 from reedit.errors import InputError
+from reedit.redaction import without_secrets
+
+# a part of an address's query that by its name lets someone in
+SECRET = re.compile(
+    r"(?i)[?&;]((?:[^=&;]*[_-])?(?:key|sig|auth)|"
+    r"[^=&;]*(?:token|secret|signature|passw|credential|(?:api|access).?key)[^=&;]*)="
+)
 
 
 def check_configuration(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Raise InputError if `config` does not follow the JSON schema; then check names across definitions."""
     errors = list(Draft202012Validator(schema).iter_errors(config))
     if errors:
-        raise InputError(_one_line(_deepest(errors)))
+        raise InputError(without_secrets(_one_line(_deepest(errors))))
     check_references(config)
 
 
@@ -82,6 +90,9 @@ def check_references(config: Mapping[str, Any]) -> None:
     for name, corpus in config["corpora"].items():
         _check_corpus(f"corpora.{name}", corpus, config)
     for name, source in config["sources"].items():
+        secret = SECRET.search(source.get("url", ""))
+        if secret:
+            raise InputError(f"config: sources.{name}.url: {secret[1]}= in it, expected no secret")
         if source["kind"] == "hub":
             for file in source.get("sha256", {}):
                 if file not in source.get("files", []):

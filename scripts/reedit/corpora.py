@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reedit.errors import InputError
-from reedit.files import visible_tree
-from reedit.sources import payload
+from reedit.files import payload, visible_tree
 
 QUOTES = re.compile("'{2,}")  # bold and italics; the parser's own way with them is slow and may fail
 CHARACTERS_PER_TOKEN = 12  # characters of text or wikitext that surely hold one token

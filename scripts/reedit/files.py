@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from reedit.errors import InputError
+
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
@@ -56,7 +58,21 @@ def visible_tree(folder: Path) -> list[Path]:
     return [path for path in found if not any(p[0] == "." for p in path.relative_to(folder).parts)]
 
 
+def payload(folder: Path) -> Path:
+    """The single file of a fetched source, or InputError."""
+    files = visible_tree(folder)
+    if len(files) != 1:
+        raise InputError(f"{folder}: holds {len(files)} files, expected exactly one; delete it and rerun")
+    return files[0]
+
+
 def file_sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """sha256 over the names and contents of a folder's files, as ``sha256sum`` would list them."""
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in visible_files(folder)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.redaction import without_secrets
 
 MARK = " ERROR error: "  # in a log, before what went wrong
 PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # a fault of the place, not of the code
@@ -65,8 +66,15 @@ def _name(log: Path) -> str:
 
 
 def _add_handler(logger: logging.Logger, handler: logging.Handler, layout: str) -> None:
-    handler.setFormatter(logging.Formatter(layout))
+    handler.setFormatter(_Discreet(layout))
     logger.addHandler(handler)
+
+
+class _Discreet(logging.Formatter):
+    """Keeps secrets out of what is logged, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 def _unwritable(error: Exception) -> str | None:
