@@ -31,6 +31,8 @@ rule edit_facts:
     conda:
         "../envs/edit.yaml"
     threads: 8
+    resources:
+        processes=lambda wildcards: experiment.processes(run_of(wildcards)),
     params:
         settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
         # complete iterations of an interrupted job; an output folder would be wiped

@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING
 
 from reedit.edit_run import edit_run
 from reedit.job import job
+from reedit.sharing import share_edit_run
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
     paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
-    edit_run(paths, Path(snakemake.params.state["folder"]), snakemake.params.settings | snakemake.params.code)
+    state, settings = (
+        Path(snakemake.params.state["folder"]),
+        snakemake.params.settings | snakemake.params.code,
+    )
+    if (processes := snakemake.resources.processes) > 1:
+        share_edit_run(processes, Path(snakemake.log[0]), paths, state, settings)
+    else:
+        edit_run(paths, state, settings)

@@ -1,6 +1,6 @@
 """The editing job of one run, from its input files to its output files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from reedit.errors import InputError
 from reedit.facts import Neighbor
 from reedit.files import link_or_copy
 from reedit.hyperparameters import check_for_model
-from reedit.iteration import Plan, State, iterate, kept_iterations
+from reedit.iteration import Plan, iterate, kept_iterations
 from reedit.language_model import LanguageModel
 from reedit.moments import read_moment
 from reedit.preparation import model_revision
 from reedit.provenance import digest, processor_name, provenance
+from reedit.ranks import join
+from reedit.resumption import Iteration, State
 from reedit.roles import choose_assistants
 from reedit.spread import factorise
 from reedit.trials import trial_facts
@@ -31,7 +33,9 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
 
     `paths`: model, facts, split, prefixes, where the algorithm needs them moments, where neighbors were
     filtered neighbors; outputs targets, iterations, weights. An interrupted job goes on from `state_folder`.
+    In processes that share the job (ranks.py) the leading one writes.
     """
+    ranks = join()
     published = None  # the engine is ours
     if settings["engine"]["name"] == "easyedit":
         easyedit.require_cuda()
@@ -78,10 +82,11 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
             "corpus_tokens": tokens,
             "prefix_templates": len(templates),
             "edits": len(edits),
-            "device": str(model.device),
+            "device": model.device.type,
         },
     )
-    state = State(state_folder, digest([made_by, _content(paths)]))
+    fingerprint = digest([made_by, _content(paths)])
+    state = ranks.in_turn(lambda: State(state_folder, fingerprint))
     if published:
         with easyedit.scratch_folder(state) as scratch:
             engine = easyedit.Engine(
@@ -91,16 +96,25 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
             )
             done = easyedit.iterate_published(engine, edits, facts, plan, state)
     else:
-        done = iterate(model, edits, factors, plan, state)
+        done = iterate(model, edits, factors, plan, state, ranks)
+    if ranks.leads:
+        # not part of the state's digest: a job may go on, from its state, on another machine
+        made_by |= {"device_name": _device_name(model.device), "processes": ranks.count}
+        _write(paths, done, state, settings["keep_weights"], made_by)
+    ranks.leave()
+
+
+def _write(
+    paths: Paths, done: Sequence[Iteration], state: State, keep_weights: str, made_by: Mapping[str, Any]
+) -> None:
+    """The job's output files; its state is not needed any more."""
     targets = [row for iteration in done for row in iteration.targets]
     iterations = [iteration.row for iteration in done]
     paths["weights"].mkdir(parents=True, exist_ok=True)
-    for k in kept_iterations(iterations, settings["keep_weights"]):
+    for k in kept_iterations(iterations, keep_weights):
         place = paths["weights"] / f"k{k}.safetensors"
         place.unlink(missing_ok=True)
         link_or_copy(state.weights(k), place)
-    # not part of the state's digest: a job may go on, from its state, on another machine
-    made_by |= {"device_name": _device_name(model.device)}
     parquet.write(targets, paths["targets"], "targets", made_by)
     parquet.write(iterations, paths["iterations"], "iterations", made_by)
     state.discard()

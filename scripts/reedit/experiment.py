@@ -183,6 +183,11 @@ class Experiment:
         path = self.files.found(method.checkout)
         return {"name": method.engine, "path": str(path), "commit": commit_of(path)}
 
+    def processes(self, run: Run) -> int:
+        """How many processes share a run's edit job; ROME's and a checkout's edits follow one another."""
+        shareable = run.method.algorithm != "rome" and run.method.engine == "reedit"
+        return self.config["models"][run.entry.model].get("processes", 1) if shareable else 1
+
     def score_settings(self, run: Run) -> dict[str, Any]:
         """All that determines a run's scores beside its input files."""
         return {

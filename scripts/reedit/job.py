@@ -17,26 +17,26 @@ PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # a fault of th
 
 
 def peak_memory_mb() -> float:
-    """Peak resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Peak resident memory so far, in MiB, of this process or of the largest that it has waited for."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return peak / 1024**2 if sys.platform == "darwin" else peak / 1024
 
 
 @contextmanager
-def job(log: str | Path) -> Iterator[logging.Logger]:
+def job(log: str | Path, shared: bool = False, level: int = logging.INFO) -> Iterator[logging.Logger]:
     """Log to the terminal and to `log`; end the process with status 1 on an error.
 
     A bad input, or a disk that is full or may not be written to, is one line; anything else, a bug, its
-    whole traceback.
+    whole traceback. A process that shares a job that has begun (`shared`) goes on with its log.
     """
     logger = logging.getLogger("reedit")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     start = time.monotonic()
     try:
         _add_handler(logger, logging.StreamHandler(sys.stderr), f"[{_name(Path(log))}] %(message)s")
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        file = logging.FileHandler(log, mode="a" if shared else "w", encoding="utf-8")
         _add_handler(logger, file, "%(asctime)s %(levelname)s %(message)s")
         yield logger
     except InputError as error:
@@ -46,7 +46,8 @@ def job(log: str | Path) -> Iterator[logging.Logger]:
         place = _unwritable(error)
         logger.error("error: %s", place or f"{type(error).__name__}: {error}", exc_info=place is None)
         sys.exit(1)
-    logger.info("done in %.1f s, peak memory %.0f MiB", time.monotonic() - start, peak_memory_mb())
+    if not shared:
+        logger.info("done in %.1f s, peak memory %.0f MiB", time.monotonic() - start, peak_memory_mb())
 
 
 def errors_since(folder: Path, start: float) -> list[str]:

@@ -1,6 +1,6 @@
 """The processes that share one edit job: each has a copy of the model and optimises its share of the edits.
 
-They come from torchrun, or from sharing.py on one machine; without either there is one, alone.
+They come from sharing.py, which starts them as torchrun does; else there is one, alone.
 """
 
 import os
@@ -61,6 +61,12 @@ class Ranks:
         made = make()
         torch.distributed.barrier()
         return made
+
+    def leave(self) -> None:
+        """Part from the other processes once all of them are here."""
+        if self.count > 1:
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
 
 
 ALONE = Ranks()
