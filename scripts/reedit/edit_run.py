@@ -1,5 +1,7 @@
 """The editing job of one run, from its input files to its output files."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
         iterations=settings["iterations"],
         stop=settings["stop"],
         extend_to=settings["extend_to"],
+        nonfinite=settings["nonfinite"],
     )
     made_by = provenance(
         settings,
@@ -109,6 +112,7 @@ def _write(
 ) -> None:
     """The job's output files; its state is not needed any more."""
     targets = [row for iteration in done for row in iteration.targets]
+    made_by = {**made_by, "dropped": _dropped(targets)}
     iterations = [iteration.row for iteration in done]
     paths["weights"].mkdir(parents=True, exist_ok=True)
     for k in kept_iterations(iterations, keep_weights):
@@ -118,6 +122,11 @@ def _write(
     parquet.write(targets, paths["targets"], "targets", made_by)
     parquet.write(iterations, paths["iterations"], "iterations", made_by)
     state.discard()
+
+
+def _dropped(targets: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many cases were left out of an iteration, their numbers not finite, by k."""
+    return dict(Counter(str(row["k"]) for row in targets if row["ppl_target"] == math.inf))
 
 
 def _device_name(device: torch.device) -> str:

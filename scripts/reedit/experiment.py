@@ -172,6 +172,7 @@ class Experiment:
             "stop": run.entry.stop,
             "dtype": self.config["models"][run.entry.model]["dtype"],
             "keep_weights": run.entry.keep_weights,
+            "nonfinite": run.entry.nonfinite,
             "seed": self.config["seed"],
             "trial": run.trial,
         }

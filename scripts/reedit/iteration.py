@@ -18,6 +18,7 @@ from torch import Tensor
 from reedit import stopping
 from reedit.algorithms import Algorithm
 from reedit.edits import Edit
+from reedit.errors import InputError
 from reedit.job import peak_memory_mb
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
@@ -27,7 +28,7 @@ from reedit.progress import progress
 from reedit.ranks import ALONE, Ranks
 from reedit.resumption import Iteration, State
 from reedit.rome import edit_one_by_one
-from reedit.spread import apply_updates, compute_updates
+from reedit.spread import NotFinite, apply_updates, compute_updates
 from reedit.states import bare_rows, states_at_subject
 
 
@@ -41,6 +42,7 @@ class Plan:
     iterations: int = 1
     stop: str = "none"
     extend_to: int | None = None  # go on to here where `proposed` is not met by `iterations`
+    nonfinite: str = "drop"  # what to do with a case whose numbers are not finite: drop, or stop
 
     @property
     def looks_ahead(self) -> bool:
@@ -95,6 +97,7 @@ def compute(
             model, edits, algorithm, hyperparameters, plan.protocol, factors.get(layers[0]), report, kept
         )
         updates = {layers[0]: update}
+        _drop(found.unusable, edits, plan, f"k={k} OPTIMIZATION")
     else:
         found = optimize(
             *(model, edits, algorithm, hyperparameters, plan.protocol),
@@ -103,10 +106,48 @@ def compute(
             ranks=ranks,
         )
         optimization = time.monotonic() - start
-        target, weight = found.target(algorithm.spreads), hyperparameters["mom2_update_weight"]
-        updates = compute_updates(model, edits, target, algorithm, layers, factors, weight)
+        found, updates = _spread(model, edits, found, factors, plan, k)
     ranks.align(list(updates.values()))
     return Computed(found, updates, optimization, time.monotonic() - start - optimization)
+
+
+def _spread(
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    found: Optimized,
+    factors: Mapping[int, Tensor],
+    plan: Plan,
+    k: int,
+) -> tuple[Optimized, dict[int, Tensor]]:
+    """SPREAD of all edits whose numbers are finite; what was found, and the updates."""
+    layers, weight = plan.hyperparameters["layers"], plan.hyperparameters["mom2_update_weight"]
+    target = found.target(plan.algorithm.spreads)
+    dropped, where = found.unusable, "OPTIMIZATION"
+    while True:
+        _drop(dropped, edits, plan, f"k={k} {where}")
+        found = found.spoilt(dropped)
+        bad = set(found.unusable)
+        used = [i for i in range(len(edits)) if i not in bad]
+        if not used:
+            return found, {layer: torch.zeros_like(model.weight(layer)) for layer in layers}
+        chosen = [edits[i] for i in used]
+        try:
+            return found, compute_updates(
+                model, chosen, target[used], plan.algorithm, layers, factors, weight
+            )
+        except NotFinite as error:
+            dropped, where = [used[i] for i in error.edits], str(error)
+
+
+def _drop(dropped: Sequence[int], edits: Sequence[Edit], plan: Plan, where: str) -> None:
+    """Name the cases that are left out; InputError where the run is to stop instead."""
+    if not dropped:
+        return
+    names = ", ".join(str(edits[i].case_id) for i in dropped[:5]) + ", ..." * (len(dropped) > 5)
+    told = f"{where}: numbers that are not finite in {len(dropped)} of {len(edits)} cases: {names}"
+    if plan.nonfinite == "stop":
+        raise InputError(f"{told}; nonfinite: drop would leave them out")
+    logging.getLogger("reedit").warning("%s; left out", told)
 
 
 def apply(model: LanguageModel, computed: Computed, k: int) -> dict[int, Tensor]:

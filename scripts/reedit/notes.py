@@ -37,6 +37,10 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{method} was edited by EasyEdit (commit {engine}), which does not tell Δp: whether the"
             " criterion is met is unknown, and the last iteration is shown (docs/easyedit.md)."
         )
+    for path, p in runs.items():
+        if counts := p.get("dropped"):
+            told = ", ".join(f"{count} at k={k}" for k, count in counts.items())
+            notes.append(f"Left out of {path}, their numbers not finite: {told} of {p['edits']} cases.")
     code = _distinct(p["hyperparameters_hash"] for p in runs.values())
     notes.append(f"Hyperparameters: {', '.join(code)} (hash); {_packages(next(iter(runs.values())))}.")
     return notes

@@ -116,9 +116,11 @@ def _optimize_batch(
             pull = torch.autograd.grad(decay.sum(), delta)[0]
         loss = factor * now.nll + now.kl + decay.detach()
         scaled = factor if algorithm.damped and protocol == "released" else 1.0
-        for i, ppl in enumerate((scaled * now.log_ppl).double().exp().tolist()):
+        ppl_now = (scaled * now.log_ppl).double().exp()
+        ppl_now[~loss.isfinite()] = math.inf  # a collapsed model says no numbers
+        for i, ppl in enumerate(ppl_now.tolist()):
             if active[i]:
-                ppl_target[i] = math.inf if math.isnan(ppl) else ppl  # a collapsed model says no numbers
+                ppl_target[i] = ppl
                 if number == 0:
                     ppl_initial[i] = ppl_target[i]
         finished = (loss < STOP_LOSS) | ~loss.isfinite() | last

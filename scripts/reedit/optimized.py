@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import inf, isinf
 from pathlib import Path
 
 import torch
@@ -20,12 +21,25 @@ class Optimized:
     delta: Tensor  # [m, vectors, d]
     steps: list[int]  # updates made
     ppl_initial: list[float]
-    ppl_target: list[float]  # infinite where OPTIMIZATION met numbers that are not finite
+    ppl_target: list[float]  # infinite where OPTIMIZATION or SPREAD met numbers that are not finite
 
     def target(self, vector: str) -> Tensor:
         """z_i = h_i + delta_i of one vector, [m, d]."""
         place = self.vectors.index(vector)
         return self.hidden[:, place] + self.delta[:, place]
+
+    @property
+    def unusable(self) -> list[int]:
+        """The edits whose numbers are not finite: there is nothing to write for them."""
+        finite = (self.hidden.isfinite() & self.delta.isfinite()).flatten(1).all(1).tolist()
+        return [i for i, ppl in enumerate(self.ppl_target) if isinf(ppl) or not finite[i]]
+
+    def spoilt(self, edits: Iterable[int]) -> "Optimized":
+        """The same with some edits unusable."""
+        target = list(self.ppl_target)
+        for edit in edits:
+            target[edit] = inf
+        return replace(self, ppl_target=target)
 
     def to(self, device: torch.device | str) -> "Optimized":
         """The same with its tensors on a device."""

@@ -49,7 +49,9 @@ def edit_one_by_one(
                     kept.save([i], done[i])
             seconds += time.monotonic() - start
             update = rank_one_update(keys[i], done[i].delta[0, 0], factor).to(total.dtype)
-            if update.isfinite().all():  # a collapsed model has no keys to write to
+            if done[i].unusable or not update.isfinite().all():  # a collapsed model has no keys to write to
+                done[i] = done[i].spoilt([0])
+            else:
                 total += update
                 model.set_weight(layer, before + total)
             report((i + 1) * hyperparameters["v_num_grad_steps"])

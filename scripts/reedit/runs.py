@@ -40,6 +40,7 @@ class Entry:
     protocol: str
     keep_weights: str
     misaligned: str
+    nonfinite: str
 
     @property
     def assisting(self) -> list[list[Any]]:
@@ -119,6 +120,7 @@ def read_entry(config: Mapping[str, Any], index: int) -> Entry:
         protocol=run.get("protocol", config["protocol"]),
         keep_weights=run.get("keep_weights", config["keep_weights"]),
         misaligned=run.get("misaligned", "error"),
+        nonfinite=run.get("nonfinite", config.get("nonfinite", "drop")),
     )
 
 

@@ -16,6 +16,14 @@ from reedit.language_model import LanguageModel, wide
 from reedit.states import Walk, bare_rows, rewriting_rows
 
 
+class NotFinite(Exception):
+    """Keys or residuals of some edits, told by their places, are not finite at a layer."""
+
+    def __init__(self, edits: Sequence[int], layer: int) -> None:
+        super().__init__(f"SPREAD, layer {layer}")
+        self.edits = edits
+
+
 def factorise(moment: Tensor, layer: int, tokens: int) -> Tensor:
     """The lower Cholesky factor of C in fp64, [key, key]; InputError where C has none."""
     factor, failed = torch.linalg.cholesky_ex(moment.double())
@@ -68,7 +76,7 @@ def compute_updates(
     """The updates of all causal layers, [d, key] each; the model is left bit for bit as it was.
 
     `targets` Z [m, d] of the vector that the algorithm spreads, at the last layer; `factors` by layer;
-    `weight` is mom2_update_weight.
+    `weight` is mom2_update_weight. Raises NotFinite.
     """
     before = {layer: model.weight(layer) for layer in layers}
     updates: dict[int, Tensor] = {}
@@ -82,6 +90,9 @@ def compute_updates(
             keys = torch.stack([mean_key(states) for states in own])  # [m, key]
             current = bare.read(layers[-1], [algorithm.spreads])[algorithm.spreads]  # [m, d]
             residual = (targets - current) / algorithm.divide(len(layers) - i)
+            bad = ~(keys.isfinite().all(1) & residual.isfinite().all(1))  # [m]
+            if bad.any():
+                raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
             factor = factors[layer].to(keys.device)
             updates[layer] = layer_update(keys, residual, factor, weight).to(before[layer].dtype)
             model.set_weight(layer, before[layer] + updates[layer])
