@@ -53,6 +53,10 @@ FAULTS = {
         "field src: expected the subject 'Osaka' once",
     ),
     "the subject is there twice": ({"src": "Is Kyoto in Kyoto?"}, "field src: expected the subject"),
+    "braces beside the subject": (
+        {"src": "Is {} like Kyoto?"},
+        "field src: expected no {} beside the subject",
+    ),
     "no answer": ({"answers": []}, "field answers: holds none"),
     "an empty answer": ({"answers": [" "]}, "field answers: expected a list of non-empty strings"),
     "an empty object": ({"loc_ans": ""}, "field loc_ans is empty"),

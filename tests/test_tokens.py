@@ -76,6 +76,14 @@ def test_a_target_that_changes_the_prompts_last_token_is_an_error_that_names_the
         joint_row(Merging(), "plays the", "piano", "case 12")
 
 
+def test_a_target_that_the_vocabulary_cannot_spell_is_an_error_that_names_the_case() -> None:
+    """Its label would be the unknown token, the same for every such target."""
+    with pytest.raises(InputError, match=r"case 4: the target '東京' has characters that the model's vocab"):
+        joint_row(METASPACE, "Kyoto lies in", "東京", "case 4")
+    joint_row(METASPACE, "Kyoto lies in", "<unk>", "case 4")  # asked for by its name
+    joint_row(BYTES, "Kyoto lies in", "東京", "case 4")
+
+
 def test_the_empty_prompt_has_no_tokens_to_begin_with() -> None:
     with pytest.raises(InputError, match="case 3"):
         joint_row(BYTES, "", "piano", "case 3")

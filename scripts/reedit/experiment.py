@@ -1,5 +1,6 @@
 """A typed view of the configuration: entries of `runs`, the runs they expand to, and their settings."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -188,7 +189,7 @@ class Experiment:
     def found(self, path: str) -> Path:
         """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
         own = self.house / path
-        return own if own.exists() and not Path(path).exists() else Path(path)
+        return own if os.path.exists(own) and not os.path.exists(path) else Path(path)
 
     @cached_property
     def used_sources(self) -> list[str]:
@@ -212,9 +213,15 @@ class Experiment:
             if "path" not in source:
                 continue
             path = self.found(source["path"])
-            exists = path.is_file() if source["kind"] == "file" else path.is_dir()
-            if not exists:
+            exists = os.path.isfile(path) if source["kind"] == "file" else os.path.isdir(path)
+            if not exists:  # os.path: a path that is too long or holds a NUL is no error there
                 raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
+            for file in self.local_files(name):
+                if "{" in file or "}" in file:
+                    raise InputError(
+                        f"config: sources.{name}.path: found {file!r}, expected no braces:"
+                        " Snakemake takes them for wildcards"
+                    )
             expected = source.get("sha256") if source["kind"] == "file" else None
             if expected and (found := file_sha256(path)) != expected:
                 raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
