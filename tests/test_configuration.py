@@ -138,6 +138,7 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
             {"labels": {"small": "</script><script>alert(1)</script>"}},
             "report.labels.small: found '</script><script>alert(1)</script>', expected a text without <",
         ),
+        (("report",), {"labels": {"small": "a\rb"}}, "labels.small: found 'a\\rb', expected a text without"),
     ],
 )
 def test_a_wrong_key_or_value_is_one_line_with_its_path(keys: tuple, value: Any, expected: str) -> None:

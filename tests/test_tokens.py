@@ -8,7 +8,7 @@ from tiny import tiny_tokenizer
 from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Fact, Neighbor
-from reedit.tokens import LabelledRow, encode, joint_row, released_row, subject_position
+from reedit.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
 
 BYTES, BOS, METASPACE = tiny_tokenizer(), tiny_tokenizer("bos"), tiny_tokenizer("metaspace")
 TEMPLATES = ["The old town of. {}", "Because I. {}"]
@@ -87,6 +87,8 @@ def test_a_target_that_the_vocabulary_cannot_spell_is_an_error_that_names_the_ca
 def test_the_empty_prompt_has_no_tokens_to_begin_with() -> None:
     with pytest.raises(InputError, match="case 3"):
         joint_row(BYTES, "", "piano", "case 3")
+    with pytest.raises(InputError, match="case 3"):
+        loose_row(BYTES, "", "piano", "case 3")
 
 
 def test_released_labels_are_the_targets_own_tokens_with_a_space() -> None:

@@ -53,11 +53,11 @@ def loose_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, wher
     """As joint_row, but the labels are what follows as many tokens as the prompt has, aligned or not.
 
     So the published code scores pieces of words (design, section 5, ZsRE). Raises InputError, naming `where`,
-    where nothing follows.
+    where nothing precedes or nothing follows.
     """
-    whole = encode(tokenizer, f"{prompt} {target}")
-    labels = tuple(whole[len(encode(tokenizer, prompt)) :])
-    if not labels:
+    start, whole = encode(tokenizer, prompt), encode(tokenizer, f"{prompt} {target}")
+    labels = tuple(whole[len(start) :])
+    if not start or not labels:
         raise InputError(f"{where}: {target!r} adds no token to {prompt!r}, expected at least one")
     return LabelledRow(tuple(whole[:-1]), labels)
 

@@ -29,6 +29,8 @@ def _fact(case: Case, case_id: int) -> Fact:
     answers = case.texts("answers")
     if not answers:
         raise InputError(f"{case.where}: field answers: holds none, expected at least one")
+    if answers[0].strip() == NO_ANSWER:
+        raise InputError(f"{case.where}: field answers: found {NO_ANSWER!r}, which stands for no answer")
     return Fact(
         case_id=case_id,
         relation="",
