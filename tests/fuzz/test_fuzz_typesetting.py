@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 from configurations import SCHEMA
-from hostile import TEXT, file_of, share
+from hostile import TEXT, UNICODE, file_of, share
 from hypothesis import example, given
 from hypothesis import strategies as st
 from made_runs import experiment
 from test_latex import TEMPLATES, needs_latex
 
-from reedit import latex
+from reedit import example_figure, latex
 from reedit.catalog import TABLES
 from reedit.document import document
+from reedit.drawing import printable
 from reedit.eligibility import COLUMNS, eligibility_csv
+from reedit.figures import scores
 from reedit.markdown import aligned, bullets
 from reedit.selection import methods_of
 from reedit.summary import Samples, table_rows
@@ -146,3 +148,25 @@ def test_a_name_of_any_text_comes_back_from_the_csv_as_it_is(name: str) -> None:
     row = dict.fromkeys(COLUMNS, 1) | {"model": name}
     (read,) = csv.DictReader(io.StringIO(eligibility_csv([row]), newline=""))
     assert read["model"] == name
+
+
+@needs_pdftotext
+@share(50)
+@given(st.lists(LABELS, min_size=3, max_size=3), st.lists(UNICODE, min_size=3, max_size=3))
+def test_figures_are_drawn_with_labels_and_facts_of_any_text(words: list[str], fact: list[str]) -> None:
+    """A dollar sign is one: matplotlib would read mathematics, or fail at it."""
+    model, dataset, method = (f"Q{text[:30]}" for text in words)
+    labels = {"smollm2-135m": model, "worldfacts": dataset, "memit": method}
+    prompt, new, true = (text[:40] for text in fact)
+    told = {"prompt": prompt, "target_new": new, "target_true": true, "under_edit": True, "case_id": 1}
+    with file_of(b"") as pdf:
+        runs, _ = experiment(pdf.parent, MADE, cases=6)
+        drawn = {}
+        course = [row | told | {"efficacy_accuracy": 1.0} for row in runs if row["k"] > 0]
+        png = pdf.with_name("png")
+        for draw, rows in [(scores, runs), (example_figure.example, course)]:
+            draw(rows, pdf, png, labels)
+            drawn[draw] = text_of(pdf)
+    for text in (model, dataset):
+        assert comparable(printable(text)) in drawn[example_figure.example], (text, drawn)
+    assert comparable(printable(method)) in drawn[scores], (method, drawn[scores])
