@@ -166,7 +166,15 @@ def test_a_wrong_value_is_named_in_one_line(change: dict[str, Any], message: str
     assert "\n" not in str(caught.value)
 
 
-NOT_YAML = ["a: 2020-13-45", "a: !!int x", "a: !!bool x", "a: !!timestamp x", "a: 0x_", "[" * 5000]
+NOT_YAML = [
+    "a: 2020-13-45",
+    "a: !!int x",
+    "a: !!bool x",
+    "a: !!timestamp x",
+    "a: 0x_",
+    "a: !!float",
+    "[" * 5000,
+]
 
 
 @pytest.mark.parametrize("content", ["a: [", "- 1", "", "\t:", "a: !!python/name:os.system", *NOT_YAML])

@@ -12,6 +12,6 @@ SHARED = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 settings.register_profile("bounded", SHARED, derandomize=True, max_examples=100)
-settings.register_profile("thorough", SHARED, max_examples=5000)
+settings.register_profile("thorough", SHARED, max_examples=2000)
 if settings.get_current_profile_name() == "default":
     settings.load_profile("bounded")
