@@ -100,7 +100,7 @@ def read_moment(path: Path) -> tuple[Tensor, dict[str, str]]:
             moment, metadata = file.get_tensor("moment"), file.metadata() or {}
     except Exception as error:  # safetensors raises its own types
         raise InputError(f"{path}: not a second moment in safetensors ({error})") from error
-    if moment.dtype != torch.float32 or moment.dim() != 2 or len(moment) != moment.shape[1]:
+    if moment.dtype != torch.float32 or moment.dim() != 2 or not 0 < len(moment) == moment.shape[1]:
         found = f"{moment.dtype} of shape {tuple(moment.shape)}"
         raise InputError(f"{path}: moment is {found}, expected torch.float32 of (keys, keys)")
     if not COUNT.fullmatch(metadata.get("count", "")):
@@ -115,7 +115,7 @@ def check_moment(moment: Tensor, where: str) -> None:
     if not moment.isfinite().all():
         raise InputError(f"{where} has entries that are not finite")
     asymmetry = float((moment - moment.T).norm() / moment.norm().clamp_min(1e-30))
-    if asymmetry > ASYMMETRY:
+    if not asymmetry <= ASYMMETRY:  # NaN, where a norm is beyond the range of fp32
         raise InputError(f"{where} is not symmetric (by {asymmetry:.2g} of its norm)")
     if not (moment.diagonal() > 0).all():
         raise InputError(f"{where} has a diagonal that is not positive")

@@ -93,10 +93,10 @@ def test_an_edit_in_any_words_is_aligned_in_every_row_or_refused(
     with suppress(Refused):
         with one_line_if_refused():
             edit = make_edit(tokenizer, fact, [start], [neighbor], True, protocol)
-        assert misalignment(tokenizer, fact, protocol) is None
+        assert protocol == "released" or misalignment(tokenizer, fact, protocol) is None
         asked = prompt.replace("{}", subject)
         for weighted, text in zip(edit.rewriting, [asked, start.replace("{}", asked)], strict=True):
-            end = text.index(asked) + prompt.index("{}") + len(subject)
+            end = len(text) - len(asked) + prompt.index("{}") + len(subject)
             assert list(weighted.row.ids[: weighted.row.position + 1]) == encode(tokenizer, text[:end])
             if protocol == "corrected":
                 whole = (*weighted.row.ids, weighted.row.labels[-1])
