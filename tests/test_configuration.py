@@ -118,6 +118,27 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
             "sources.facts.kind: found 'ftp', expected one of file, folder",
         ),
         (("seed",), -1, "seed: found -1, expected at least 0"),
+        (("seed",), 2**32, "seed: found 4294967296, expected at most 4294967295"),
+        (("seed",), 3.0, "seed: found 3.0, expected integer"),
+        (("runs", 0, "iterations"), 2.0, "runs[0].iterations: found 2.0, expected integer"),
+        (("runs", 0, "edits"), 8.0, "runs[0].edits: found 8.0, expected all, or a whole number"),
+        (("runs", 0, "trials"), 10**9, "runs[0].trials: found 1000000000, expected at most 1000"),
+        (("models",), {1: 5, "a": 5}, "config: models"),
+        (("sources", "facts", "sha256"), f"{HASH}\n", "sources.facts.sha256: found"),
+        (
+            ("sources", "facts", "url"),
+            "https://[",
+            "facts.url: found 'https://[', expected an https address in ASCII",
+        ),
+        (("sources", "facts", "url"), "https://ü.org/x", "facts.url: found 'https://ü.org/x'"),
+        (("sources", "weights", "member"), "a/..", "weights.member: found 'a/..', expected a path inside"),
+        (("sources", "weights", "member"), "/etc/passwd", "weights.member: found '/etc/passwd'"),
+        (
+            ("report",),
+            {"labels": {"small": "</script><script>alert(1)</script>"}},
+            "report.labels.small: found '</script><script>alert(1)</script>', expected a text without <",
+        ),
+        (("report",), {"labels": {"small": "a\rb"}}, "labels.small: found 'a\\rb', expected a text without"),
     ],
 )
 def test_a_wrong_key_or_value_is_one_line_with_its_path(keys: tuple, value: Any, expected: str) -> None:
@@ -247,6 +268,7 @@ def test_corpora_of_every_format_pass() -> None:
         (("sources", "npz", "files"), ["*.npz"], "found '*.npz', expected a path inside"),
         (("sources", "npz", "sha256"), {"d/e.npz": "ab"}, "sources.npz.sha256.d/e.npz: found 'ab'"),
         (("sources", "npz", "sha256"), {"d/f.npz": HASH}, "is not one of its files (did you mean d/e.npz?)"),
+        (("sources", "npz", "repo"), "../..", "npz.repo: found '../..', expected the owner and the name"),
         (("sources", "npz", "repo_type"), "space", "npz.repo_type: found 'space', expected one of model"),
     ],
 )  # fmt: skip

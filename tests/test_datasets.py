@@ -53,7 +53,15 @@ FAULTS = {
         "field src: expected the subject 'Osaka' once",
     ),
     "the subject is there twice": ({"src": "Is Kyoto in Kyoto?"}, "field src: expected the subject"),
+    "braces beside the subject": (
+        {"src": "Is {} like Kyoto?"},
+        "field src: expected no {} beside the subject",
+    ),
     "no answer": ({"answers": []}, "field answers: holds none"),
+    "no answer in words": (
+        {"answers": [NO_ANSWER]},
+        r"field answers: found '<\|endoftext\|>', which stands for no",
+    ),
     "an empty answer": ({"answers": [" "]}, "field answers: expected a list of non-empty strings"),
     "an empty object": ({"loc_ans": ""}, "field loc_ans is empty"),
     "no paraphrase": ({"rephrase": 3}, "field rephrase: expected str"),

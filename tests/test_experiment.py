@@ -166,6 +166,24 @@ def test_a_local_source_must_be_there_and_of_its_kind(kind: str, wrong: str, tmp
                     experiment(tmp_path, sources=sources)
 
 
+@pytest.mark.parametrize("path", ["{source}", "a{b", "c}"])
+def test_a_path_with_braces_is_refused(path: str, tmp_path: Path) -> None:
+    """Snakemake fills wildcards into what an input function returns: {source} would be another file."""
+    (tmp_path / path).write_text("two words")
+    sources = configuration()["sources"] | {"lines": {"kind": "file", "path": str(tmp_path / path)}}
+    with pytest.raises(InputError, match=r"sources\.lines\.path: found .*, expected no braces"):
+        experiment(tmp_path, sources=sources)
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "nul\0", "a\nb\x1b", "~", "$(touch x)", "; touch x", "'"])
+def test_a_path_that_cannot_be_is_one_line(path: str, tmp_path: Path) -> None:
+    sources = configuration()["sources"] | {"lines": {"kind": "file", "path": path}}
+    with pytest.raises(InputError, match=r"^config: sources\.lines\.path: no such file: "):
+        experiment(tmp_path, sources=sources)
+    with pytest.raises(InputError, match=r"no such file|not readable|not YAML"):
+        experiment(tmp_path, hyperparameters={"memit": {"small": path}})
+
+
 def test_a_source_that_no_run_uses_need_not_be_there(tmp_path: Path) -> None:
     sources = configuration()["sources"] | {"unused": {"kind": "file", "path": "nowhere"}}
     assert experiment(tmp_path, sources=sources).files.local("weights") == []

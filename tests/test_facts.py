@@ -127,6 +127,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (b"{}", "expected a JSON list, found dict"),
         (b"[]", "holds no case"),
         (b"[3]", "case 0.*expected an object, found int"),
+        (b'[{"case_id": ' + b"9" * 5000 + b"}]", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_a_file_that_is_no_list_of_cases_is_named(content: bytes, message: str, tmp_path: Path) -> None:
@@ -134,6 +136,12 @@ def test_a_file_that_is_no_list_of_cases_is_named(content: bytes, message: str, 
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"facts\.json.*{message}"):
         load_counterfact(path)
+
+
+@pytest.mark.parametrize("path", [".", "x" * 300, "nul\0"])
+def test_a_path_that_cannot_be_read_is_one_line(path: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        load_counterfact(tmp_path / path)
 
 
 def put(*keys: Any, value: Any) -> Callable[[dict], None]:
@@ -156,6 +164,14 @@ def drop(*keys: Any) -> Callable[[dict], None]:
 
 PUBLISHED_FAULTS = {
     "no case_id": (drop("case_id"), "lacks the field case_id"),
+    "case_id is negative": (put("case_id", value=-1), "field case_id: expected a number from 0"),
+    "case_id beyond int64": (put("case_id", value=2**63), "field case_id: expected a number from 0"),
+    "half a character": (put("requested_rewrite", "subject", value="a\ud800"), "subject: expected Unicode"),
+    "half a character in a list": (put("paraphrase_prompts", value=["\ud800"]), "strings of Unicode"),
+    "the new object is the true one": (
+        put("requested_rewrite", "target_new", value={"str": " Japan "}),
+        "the new and the true object are both 'Japan'",
+    ),
     "case_id is text": (put("case_id", value="7"), "field case_id: expected int, found str"),
     "case_id is true": (put("case_id", value=True), "field case_id: expected int, found bool"),
     "case_id is a fraction": (put("case_id", value=1.5), "field case_id: expected int, found float"),
@@ -236,6 +252,15 @@ RELEASED_FAULTS = {
         "neighborhood_samples: lacks the field",
     ),
     "no paraphrases": (drop("rephrase_prompt"), "lacks the field rephrase_prompt"),
+    "braces beside the subject": (
+        put("prompt", value="The {} of Porsche 911, created by"),
+        "field prompt: expected no {} beside the subject",
+    ),
+    "nobody assists": (put("neighborhood_samples", value=[]), "expected the one that assists, found 0"),
+    "two assist": (
+        put("neighborhood_samples", value=RELEASED["neighborhood_samples"] * 2),
+        "expected the one that assists, found 2",
+    ),
 }
 
 
@@ -270,3 +295,22 @@ def test_a_relative_pronoun_after_a_comma_is_no_part_of_a_subject(tmp_path: Path
     cases[0]["neighborhood_prompts"][0] = template.replace("{} ", "Javastraat, which ")
     fact = load_counterfact(written(tmp_path, cases)).facts[0]
     assert fact.neighbors[0].subject == "Javastraat"
+
+
+@pytest.mark.parametrize("samples", [True, False])
+def test_a_neighbor_whose_subject_is_blank_is_dropped_and_counted(samples: bool, tmp_path: Path) -> None:
+    case = copy.deepcopy(tiny_facts()[0])
+    template = case["requested_rewrite"]["prompt"]
+    case |= {"neighborhood_prompts": [template.replace("{}", "  ")]}
+    case |= {"neighborhood_samples": [{"subject": "  ", "prompt": template}]}
+    dataset = load_counterfact(written(tmp_path, [case] if samples else without_samples([case])))
+    assert dataset.facts[0].neighbors == () and dataset.dropped == 1
+
+
+def test_what_a_message_quotes_stays_one_line_without_control_characters(tmp_path: Path) -> None:
+    case = tiny_facts()[0] | {"case_id": "a\nb\x1b[2J\u202e" + "x" * 5000}
+    with pytest.raises(InputError) as caught:
+        load_counterfact(written(tmp_path, [case]))
+    message = str(caught.value)
+    assert message.isprintable() and len(message) < 1300
+    assert message.endswith("field case_id: expected int, found str")

@@ -128,7 +128,19 @@ def test_rome_edits_one_layer() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"step_length": 0}, "step_length: found 0, expected more than 0"),
+        ({"step_length": 0}, "step_length: found 0, expected a finite number above 0"),
+        ({"v_lr": -0.5}, "v_lr: found -0.5, expected a finite number above 0"),
+        ({"v_lr": float("nan")}, "v_lr: found nan, expected a finite number above 0"),
+        ({"v_lr": "nan"}, "v_lr: found nan, expected a finite number above 0"),
+        (
+            {"clamp_norm_factor": float("inf")},
+            "clamp_norm_factor: found inf, expected a finite number above 0",
+        ),
+        ({"mom2_update_weight": 0}, "mom2_update_weight: found 0, expected a finite number above 0"),
+        ({"kl_factor": -1}, "kl_factor: found -1, expected a finite number of at least 0"),
+        ({"v_weight_decay": 10**400}, "v_weight_decay: found 1000.*, expected a finite number of at least 0"),
+        ({"layers": [5, 4]}, r"layers: found \[5, 4\], expected .* each above the one before"),
+        ({"layers": [-1]}, r"layers: found \[-1\], expected a non-empty list of layer numbers"),
         ({"v_learning_rate": 1}, r"unknown keys \['v_learning_rate'\]; known: layers, v_lr"),
         ({"v_lr": "half"}, "v_lr: found 'half', expected a number"),
         ({"v_lr": True}, "v_lr: found True, expected a number"),
@@ -154,11 +166,27 @@ def test_a_wrong_value_is_named_in_one_line(change: dict[str, Any], message: str
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["a: [", "- 1", "", "\t:"])
+NOT_YAML = [
+    "a: 2020-13-45",
+    "a: !!int x",
+    "a: !!bool x",
+    "a: !!timestamp x",
+    "a: 0x_",
+    "a: !!float",
+    "[" * 5000,
+]
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1", "", "\t:", "a: !!python/name:os.system", *NOT_YAML])
 def test_a_file_that_is_no_mapping_is_named_in_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "h.yaml").write_text(content)
     with pytest.raises(InputError, match=r"h\.yaml: ") as caught:
         read_hyperparameters(tmp_path / "h.yaml", "memit", "here")
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"nowhere\.yaml: no such file"):
-        read_hyperparameters(tmp_path / "nowhere.yaml", "memit", "here")
+    for path, problem in [
+        ("nowhere.yaml", "no such file"),
+        ("", "not readable"),
+        ("x" * 300, "not readable"),
+    ]:
+        with pytest.raises(InputError, match=problem):
+            read_hyperparameters(tmp_path / path, "memit", "here")

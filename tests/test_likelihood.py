@@ -8,6 +8,7 @@ from naive import log_probabilities, naive_greedy
 from tiny import tiny_model
 
 from reedit.batches import by_length, padded
+from reedit.errors import InputError
 from reedit.language_model import LanguageModel
 from reedit.likelihood import covering_inputs, greedy_continuations, likelihoods
 from reedit.tokens import LabelledRow, joint_row
@@ -45,6 +46,17 @@ def test_likelihoods_are_those_of_one_row_at_a_time(architecture: str, budget: i
 def test_likelihoods_of_nothing_are_nothing(llama: LanguageModel) -> None:
     assert likelihoods(llama, []) == []
     assert greedy_continuations(llama, [], []) == []
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gptj"])
+def test_a_text_longer_than_the_model_reads_is_one_line(architecture: str) -> None:
+    """Learned positions would end in an IndexError, rotary ones in numbers that mean nothing."""
+    model = tiny_model(architecture)
+    longest = (5,) * 256
+    assert len(likelihoods(model, [LabelledRow(longest, (5,))])) == 1
+    for row in (LabelledRow((*longest, 5), (5,)), LabelledRow(longest, (5,), shift=1)):
+        with pytest.raises(InputError, match=r"a text of 257 tokens.*the model takes at most 256"):
+            likelihoods(model, [row])
 
 
 def test_the_report_ends_with_the_number_of_rows(llama: LanguageModel) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from naive import naive_moment
+from safetensors.torch import save_file
 from tiny import tiny_corpus, tiny_model
 
 from reedit.errors import InputError
@@ -98,7 +99,7 @@ def test_collecting_leaves_no_hook(llama: LanguageModel) -> None:
 
 
 def test_a_moment_survives_its_file_in_fp32(tmp_path: Path) -> None:
-    moment = torch.rand(5, 5, dtype=torch.float64)
+    moment = torch.cov(torch.rand(5, 9, dtype=torch.float64))
     write_moment(moment.T, tmp_path / "2.safetensors", {"count": "7", "corpus": "c"})
     found, metadata = read_moment(tmp_path / "2.safetensors")
     assert torch.equal(found, moment.T.float()) and found.dtype == torch.float32
@@ -111,3 +112,30 @@ def test_a_file_without_a_moment_is_named(tmp_path: Path) -> None:
         read_moment(tmp_path / "2.safetensors")
     with pytest.raises(InputError, match=r"3\.safetensors"):
         read_moment(tmp_path / "3.safetensors")
+
+
+EYE = torch.eye(4)
+SPOILED = {
+    "fp64": (EYE.double(), "1", r"moment is torch\.float64 of shape \(4, 4\), expected torch\.float32"),
+    "integers": (EYE.int(), "1", r"moment is torch\.int32"),
+    "not square": (torch.ones(4, 5), "1", r"of shape \(4, 5\), expected torch\.float32 of \(keys, keys\)"),
+    "empty": (torch.ones(0, 0), "1", r"of shape \(0, 0\)"),
+    "a vector": (torch.ones(4), "1", r"of shape \(4,\)"),
+    "NaN": (EYE * torch.nan, "1", "not finite"),
+    "asymmetric": (EYE + torch.ones(4, 4).triu(1), "1", "not symmetric"),
+    "beyond fp32": (EYE + torch.full((4, 4), 3e38).triu(1), "1", "not symmetric"),
+    "negative diagonal": (-EYE, "1", "a diagonal that is not positive"),
+    "count 0": (EYE, "0", "count is 0, expected a number of tokens above 0"),
+    "count missing": (EYE, None, "count is missing"),
+    "count text": (EYE, "many", "count is many"),
+}
+
+
+@pytest.mark.parametrize("wrong", SPOILED)
+def test_a_spoiled_moment_is_one_line_that_says_what_is_wrong(wrong: str, tmp_path: Path) -> None:
+    """Cholesky reads one triangle only: an asymmetric moment would be used in silence."""
+    moment, count, message = SPOILED[wrong]
+    path = tmp_path / "2.safetensors"
+    save_file({"moment": moment.contiguous()}, path, metadata={"count": count} if count else {})
+    with pytest.raises(InputError, match=rf"2\.safetensors: .*{message}"):
+        read_moment(path)

@@ -63,7 +63,10 @@ SPOILED = {
     "asymmetric": ({"mom2.mom2": KEYS.T @ KEYS + np.triu(np.ones((6, 6)), 1)}, "not symmetric"),
     "not finite": ({"mom2.mom2": np.full((6, 6), np.nan)}, "not finite"),
     "infinite": ({"mom2.mom2": np.full((6, 6), np.inf)}, "not finite"),
-    "diagonal": ({"mom2.mom2": np.diag([1.0, 1, 1, 1, 1, 0])}, "diagonal of mom2.mom2 is not positive"),
+    "diagonal": (
+        {"mom2.mom2": np.diag([1.0, 1, 1, 1, 1, 0])},
+        "mom2.mom2 has a diagonal that is not positive",
+    ),
     "shape": ({"mom2.mom2": np.eye(5)}, r"of shape \(5, 5\), expected fp32 or fp64 of \(6, 6\)"),
     "vector": ({"mom2.mom2": np.ones(6)}, r"of shape \(6,\)"),
     "integers": ({"mom2.mom2": np.eye(6, dtype=int)}, "is int64 of shape"),
@@ -73,6 +76,7 @@ SPOILED = {
     "count -3": ({"mom2.count": -3}, r"mom2\.count is -3"),
     "count 1.5": ({"mom2.count": 1.5}, r"mom2\.count is 1\.5"),
     "count text": ({"mom2.count": "many"}, r"mom2\.count is many"),
+    "count beyond int64": ({"mom2.count": 1e300}, r"mom2\.count is 1e\+300"),
     "counts": ({"mom2.count": np.array([1, 2])}, r"mom2\.count is \[1 2\]"),
 }
 
@@ -194,3 +198,14 @@ def test_a_modules_name_is_known_without_the_weights(architecture: str, tmp_path
     model.model.config.save_pretrained(tmp_path)
     name = layout_of(tmp_path).module_name(2)
     assert name == model.module_name(2) and model.model.get_submodule(name) is model.mlp_output(2)
+
+
+@pytest.mark.parametrize("member", ["mom2.count", "mom2.mom2"])
+def test_a_member_that_is_no_array_is_one_line(member: str, tmp_path: Path) -> None:
+    """numpy hands out the bytes of such a member as they are."""
+    path = tmp_path / "a.npz"
+    whole = published(tmp_path / "whole.npz")
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, b"no array" if name == f"{member}.npy" else old.read(name))
+    refused(path, rf"{member} is .*, expected")

@@ -83,9 +83,16 @@ def test_a_users_templates_are_used_as_they_stand(tmp_path: Path) -> None:
         ('["a {}", "b"]', "template 1: expected a string with one {}, found 'b'"),
         ('["{} {}"]', "template 0"),
         ("[3]", "template 0"),
+        ('["\\ud800 {}"]', "template 0"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_a_users_faulty_templates_are_named(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(content)
     with pytest.raises(InputError, match=message):
         read_prefixes(tmp_path / "p.json")
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused(llama: LanguageModel) -> None:
+    with pytest.raises(InputError, match="prefixes: tokens is 257, expected at most the model's 256"):
+        sample_prefixes(llama, 5, [4, 257], 0)

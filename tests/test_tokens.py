@@ -8,7 +8,7 @@ from tiny import tiny_tokenizer
 from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Fact, Neighbor
-from reedit.tokens import LabelledRow, encode, joint_row, released_row, subject_position
+from reedit.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
 
 BYTES, BOS, METASPACE = tiny_tokenizer(), tiny_tokenizer("bos"), tiny_tokenizer("metaspace")
 TEMPLATES = ["The old town of. {}", "Because I. {}"]
@@ -76,9 +76,19 @@ def test_a_target_that_changes_the_prompts_last_token_is_an_error_that_names_the
         joint_row(Merging(), "plays the", "piano", "case 12")
 
 
+def test_a_target_that_the_vocabulary_cannot_spell_is_an_error_that_names_the_case() -> None:
+    """Its label would be the unknown token, the same for every such target."""
+    with pytest.raises(InputError, match=r"case 4: the target '東京' has characters that the model's vocab"):
+        joint_row(METASPACE, "Kyoto lies in", "東京", "case 4")
+    joint_row(METASPACE, "Kyoto lies in", "<unk>", "case 4")  # asked for by its name
+    joint_row(BYTES, "Kyoto lies in", "東京", "case 4")
+
+
 def test_the_empty_prompt_has_no_tokens_to_begin_with() -> None:
     with pytest.raises(InputError, match="case 3"):
         joint_row(BYTES, "", "piano", "case 3")
+    with pytest.raises(InputError, match="case 3"):
+        loose_row(BYTES, "", "piano", "case 3")
 
 
 def test_released_labels_are_the_targets_own_tokens_with_a_space() -> None:

@@ -137,7 +137,11 @@ def tiny_tokenizer(kind: str = "bytes") -> PreTrainedTokenizerFast:
             single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
         )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>", bos_token="<s>"
+        tokenizer_object=tokenizer,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        bos_token="<s>",
+        unk_token="<unk>" if metaspace else None,
     )
 
 

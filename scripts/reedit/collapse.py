@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
-from reedit.facts import read_json_list
+from reedit.facts import is_unicode, read_json_list
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
 from reedit.tokens import LabelledRow, encode
@@ -16,9 +16,10 @@ def read_texts(path: Path) -> list[str]:
     """The texts of a file in the form of ME-PPL-50: a JSON list of objects with the field Text."""
     texts = []
     for index, item in enumerate(read_json_list(path)):
-        if not isinstance(item, dict) or not isinstance(item.get("Text"), str) or not item["Text"].strip():
+        text = item.get("Text") if isinstance(item, dict) else None
+        if not isinstance(text, str) or not text.strip() or not is_unicode(text):
             raise InputError(f"{path}: text {index}: expected an object with a non-empty string Text")
-        texts.append(item["Text"])
+        texts.append(text)
     if not texts:
         raise InputError(f"{path}: holds no text, expected at least one")
     return texts

@@ -1,12 +1,14 @@
 """The configuration checked at the door: one line for the first thing that is wrong with it."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, relevance
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from reedit.errors import InputError
 from reedit.redaction import without_secrets
@@ -17,19 +19,30 @@ SECRET = re.compile(
     r"[^=&;]*(?:token|secret|signature|passw|credential|(?:api|access).?key)[^=&;]*)="
 )
 
+# JSON Schema takes 2.0 for an integer, and YAML has numbers that JSON has not
+KINDS = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+        "number": lambda _, value: (
+            isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+        ),
+    }
+)
+Validator = extend(Draft202012Validator, type_checker=KINDS)
+
 
 def check_configuration(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Raise InputError if `config` does not follow the JSON schema; then check names across definitions."""
-    errors = list(Draft202012Validator(schema).iter_errors(config))
+    errors = list(Validator(schema).iter_errors(config))
     if errors:
         raise InputError(without_secrets(_one_line(_deepest(errors))))
     check_references(config)
 
 
 def _deepest(errors: Iterable[ValidationError]) -> ValidationError:
-    """The most telling error: an unknown or missing key first, else the one nearest to the value at fault."""
+    """The most telling error: an unknown or missing key first, else the one nearest to the top."""
     telling = [e for e in errors if e.validator in ("additionalProperties", "required")]
-    return telling[0] if telling else max(errors, key=relevance)
+    return telling[0] if telling else min(errors, key=lambda error: len(error.absolute_path))
 
 
 def _one_line(error: ValidationError) -> str:
@@ -47,6 +60,7 @@ def _one_line(error: ValidationError) -> str:
         "type": lambda: f"{_listed(error.validator_value)}",
         "pattern": lambda: error.schema.get("description", f"text of the form {error.validator_value}"),
         "minimum": lambda: f"at least {error.validator_value}",
+        "maximum": lambda: f"at most {error.validator_value}",
         "minItems": lambda: f"at least {error.validator_value} entry",
         "multipleOf": lambda: f"a multiple of {error.validator_value}",
         "oneOf": lambda: error.schema["description"],

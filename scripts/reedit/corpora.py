@@ -55,7 +55,7 @@ class Documents:
                 self.taken += 1
                 yield text
         except (UnicodeDecodeError, OSError, EOFError, ElementTree.ParseError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"{self.path}: not readable as {self.form} ({reason})") from error
         if not self.taken:
             raise InputError(f"{self.path}: no document, expected at least one ({self.form})")

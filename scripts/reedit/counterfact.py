@@ -36,6 +36,8 @@ def load_counterfact(*paths: Path, recover: bool = False) -> Dataset:
     for case, fact in zip(cases, facts, strict=True):
         if fact.case_id in seen:
             raise InputError(f"{case.where}: its case_id appears twice, expected unique case_ids")
+        if fact.target_new == fact.target_true:
+            raise InputError(f"{case.where}: the new and the true object are both {fact.target_new!r}")
         seen.add(fact.case_id)
     listed = 0 if fixed_roles else sum(len(case.value["neighborhood_prompts"]) for case in cases)
     known = sum(len(fact.neighbors) for fact in facts)
@@ -61,7 +63,7 @@ def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:
             for i, (text, found) in enumerate(zip(texts, subjects, strict=True))
         ]
     return Fact(
-        case_id=case.get("case_id", int),
+        case_id=case.case_id(),
         relation=relation,
         subject=case.text("requested_rewrite.subject"),
         prompt=prompt,
@@ -93,7 +95,7 @@ def _sample_subject(case: Case, text: str, index: int) -> str | None:
             f"{case.where}: field neighborhood_samples: expected objects with subject and prompt"
         )
     subject, prompt = sample["subject"], sample["prompt"]
-    agrees = subject and prompt.count("{}") == 1 and prompt.replace("{}", subject) == text
+    agrees = subject.strip() and prompt.count("{}") == 1 and prompt.replace("{}", subject) == text
     return subject if agrees and text.index(subject) == prompt.index("{}") else None
 
 
@@ -117,17 +119,20 @@ def _recovered_subject(text: str, templates: Sequence[str]) -> str | None:
         head, tail = template.split("{}")
         if len(text) > len(head) + len(tail) and text.startswith(head) and text.endswith(tail):
             subject = RELATIVE.sub("", text[len(head) : len(text) - len(tail)])
-            return subject if text.index(subject) == len(head) else None
+            return subject if subject.strip() and text.index(subject) == len(head) else None
     return None
 
 
 def _released_fact(case: Case) -> Fact:
     """The released eligible form: full-text prompt, the first neighbor assists, the others evaluate."""
-    subject, text, true = case.text("subject"), case.text("prompt"), case.text("ground_truth")
-    if text.count(subject) != 1:
-        raise InputError(f"{case.where}: field prompt: expected the subject {subject!r} once, found {text!r}")
+    subject, true = case.text("subject"), case.text("ground_truth")
+    samples = case.get("neighborhood_samples", list)
+    if len(samples) != 1:
+        raise InputError(
+            f"{case.where}: field neighborhood_samples: expected the one that assists, found {len(samples)}"
+        )
     neighbors = []
-    for sample in case.get("neighborhood_samples", list):
+    for sample in samples:
         sample = Case(f"{case.where}: neighborhood_samples", sample)
         prompt, own = sample.text("prompt"), sample.text("subject")
         full = prompt.replace("{}", own)
@@ -139,10 +144,10 @@ def _released_fact(case: Case) -> Fact:
         raise InputError(f"{case.where}: field locality.neighborhood: expected one ground_truth a prompt")
     neighbors += [Neighbor(None, p, o.strip()) for p, o in zip(prompts, objects, strict=True)]
     return Fact(
-        case_id=case.get("case_id", int),
+        case_id=case.case_id(),
         relation="",
         subject=subject,
-        prompt=text.replace(subject, "{}"),
+        prompt=case.template("prompt", subject),
         target_new=case.text("target_new"),
         target_true=true,
         paraphrases=case.texts("rephrase_prompt"),

@@ -64,6 +64,8 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
                 spaced=algorithm.released_space(settings["repository"]),
             )
         )
+        for weighted in edits[-1].labelled:
+            model.check_length(weighted.row.ids)
     factors, tokens = {}, None
     if "moments" in paths:
         factors, tokens = _read_factors(paths["moments"], layers, model)

@@ -1,5 +1,17 @@
 """The one exception whose message is meant for the user."""
 
+LONGEST = 1200  # characters of a message
+
 
 class InputError(Exception):
-    """A bad input. The message is one line: where it is, what was found, what was expected."""
+    """A bad input. The message is one line: where it is, what was found, what was expected.
+
+    What it quotes is data: control characters become spaces, a terminal would obey them, and of a very long
+    message the middle is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = "".join(c if c.isprintable() else " " for c in message)
+        if len(line) > LONGEST:
+            line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+        super().__init__(line)

@@ -54,6 +54,8 @@ class Case:
             raise InputError(
                 f"{self.where}: field {field}: expected {kind.__name__}, found {type(found).__name__}"
             )
+        if isinstance(found, str) and not is_unicode(found):
+            raise InputError(f"{self.where}: field {field}: expected Unicode, found {found!r}")
         return found
 
     def text(self, field: str) -> str:
@@ -64,9 +66,29 @@ class Case:
 
     def texts(self, field: str) -> tuple[str, ...]:
         found = self.get(field, list)
-        if not all(isinstance(text, str) and text.strip() for text in found):
-            raise InputError(f"{self.where}: field {field}: expected a list of non-empty strings")
+        if not all(isinstance(text, str) and text.strip() and is_unicode(text) for text in found):
+            raise InputError(f"{self.where}: field {field}: expected a list of non-empty strings of Unicode")
         return tuple(found)
+
+    def case_id(self) -> int:
+        found = self.get("case_id", int)
+        if not 0 <= found < 2**63:
+            raise InputError(f"{self.where}: field case_id: expected a number from 0 to 2^63 - 1")
+        return found
+
+    def template(self, field: str, subject: str) -> str:
+        """The text of a field with ``{}`` in place of its subject, which has to stand in it once."""
+        text = self.text(field)
+        template = text.replace(subject, "{}")
+        if text.count(subject) != 1:
+            raise InputError(
+                f"{self.where}: field {field}: expected the subject {subject!r} once, found {text!r}"
+            )
+        if template.count("{}") != 1:
+            raise InputError(
+                f"{self.where}: field {field}: expected no {{}} beside the subject, found {text!r}"
+            )
+        return template
 
     def has(self, field: str) -> bool:
         return field in self.value
@@ -80,6 +102,15 @@ class Dataset:
     sizes: tuple[int, ...]  # cases of each file
     fixed_roles: bool  # the file itself says which neighbor assists: each case's first
     dropped: int  # neighbors whose subject could not be told from their text
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written: JSON may hold halves of a character, lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_cases(path: Path) -> list[Case]:
@@ -96,7 +127,9 @@ def read_json_list(path: Path) -> list[Any]:
         value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:  # of too long a number it is a bare ValueError
         raise InputError(f"{path}: not JSON ({error})") from error
     if not isinstance(value, list):
         raise InputError(f"{path}: expected a JSON list, found {type(value).__name__}")

@@ -1,14 +1,16 @@
 """Hyperparameters of one algorithm on one model, with the keys of EasyEdit's YAML files."""
 
+import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reedit.errors import InputError
+from reedit.yaml_files import read_mapping
 
 NUMBER = (int, float)
+LARGEST = sys.float_info.max  # YAML's integers have no end
 # what the engine reads, and the type of each
 USED: Mapping[str, Any] = {
     "layers": list,
@@ -25,6 +27,8 @@ USED: Mapping[str, Any] = {
     "rewrite_module_tmp": str,
     "rewrite_module_tmps": list,
 }
+POSITIVE = ("v_lr", "clamp_norm_factor", "mom2_update_weight", "nll_loss_factor", "step_length")
+NOT_NEGATIVE = ("v_weight_decay", "kl_factor")
 # what EasyEdit's files say besides and may say one way only: it is what the algorithms here do
 FIXED: Mapping[str, Any] = {"fact_token": "subject_last", "layer_selection": "all"}
 # what EasyEdit's files say besides; the model's layout, the corpus and the runs say it here
@@ -60,11 +64,11 @@ def read_hyperparameters(
     """The checked hyperparameters that the engine reads.
 
     `value` is a mapping or the path of an EasyEdit YAML file; `changes` takes the place of some. Raises
-    InputError for an unknown, missing or ill-typed key, or a value that contradicts what the algorithms do,
-    naming `where` or the file.
+    InputError for an unknown, missing or ill-typed key, a number out of range, or a value that contradicts
+    what the algorithms do, naming `where` or the file.
     """
     if isinstance(value, Path):
-        value, where = _read_yaml(value), str(value)
+        value, where = read_mapping(value, "hyperparameters"), str(value)
     value = {**value, **(changes or {})}
     unknown = sorted(map(str, set(value) - set(KNOWN)))
     if unknown:
@@ -78,13 +82,19 @@ def read_hyperparameters(
         wrong_bool = isinstance(found, bool) and USED[key] is not bool
         if wrong_bool or not isinstance(found, USED[key]):
             raise InputError(f"{where}: {key}: found {found!r}, expected {_type_name(USED[key])}")
+    for key in (*POSITIVE, *NOT_NEGATIVE):
+        number = used.get(key, 1)
+        if not ((number > 0 or (number == 0 and key in NOT_NEGATIVE)) and number <= LARGEST):
+            expected = "above 0" if key in POSITIVE else "of at least 0"
+            raise InputError(f"{where}: {key}: found {number!r}, expected a finite number {expected}")
     layers = used["layers"]
-    if not layers or any(isinstance(layer, bool) or not isinstance(layer, int) for layer in layers):
-        raise InputError(f"{where}: layers: found {layers!r}, expected a non-empty list of layer numbers")
+    if not _ascending(layers):
+        raise InputError(
+            f"{where}: layers: found {layers!r}, expected a non-empty list of layer numbers,"
+            " each above the one before"
+        )
     if algorithm == "rome" and len(layers) > 1:
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
-    if used.get("step_length", 1) <= 0:
-        raise InputError(f"{where}: step_length: found {used['step_length']}, expected more than 0")
     if used["v_num_grad_steps"] < 1:
         raise InputError(f"{where}: v_num_grad_steps: found {used['v_num_grad_steps']}, expected at least 1")
     for key, expected in FIXED.items():
@@ -112,16 +122,10 @@ def check_for_model(hyperparameters: Mapping[str, Any], layers: int, rewrite_mod
             raise InputError(f"hyperparameters: {key}: found {found!r}, expected {value!r} for this model")
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file of hyperparameters") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a mapping of hyperparameters")
-    return value
+def _ascending(layers: list[Any]) -> bool:
+    """Whether there are layer numbers, from 0 on and each above the one before."""
+    numbers = all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers)
+    return bool(layers) and numbers and layers[0] >= 0 and all(a < b for a, b in pairwise(layers))
 
 
 def _number(value: Any) -> Any:

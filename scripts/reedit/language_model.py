@@ -4,7 +4,7 @@ The layout is all that the algorithms know of an architecture; a new one is one 
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -179,6 +179,15 @@ class LanguageModel:
                 raise InputError(f"hyperparameters: layers: {layer}: the model has layers 0 to {count - 1}")
         if not layers or any(later <= earlier for earlier, later in pairwise(layers)):
             raise InputError(f"hyperparameters: layers: {layers}: expected each above the one before")
+
+    def check_length(self, ids: Sequence[int], shift: int = 0) -> None:
+        """Raise InputError for a text of more tokens, from position `shift` on, than the model takes."""
+        limit = self.model.config.max_position_embeddings
+        if shift + len(ids) > limit:
+            raise InputError(
+                f"a text of {shift + len(ids)} tokens, {self.tokenizer.decode(list(ids[:20]))!r}...:"
+                f" the model takes at most {limit}"
+            )
 
     def weight(self, layer: int) -> Tensor:
         """W of a layer as it is now: fp32 at least, [d, key]."""

@@ -48,8 +48,11 @@ def likelihoods(
 ) -> list[Likelihood]:
     """The likelihood of every row's labels, in order.
 
-    `budget`: padded token positions per forward pass; `report` is called with the rows done so far.
+    `budget`: padded token positions per forward pass; `report` is called with the rows done so far. Raises
+    InputError for a row that is longer than the model can read.
     """
+    for row in rows:
+        model.check_length(row.ids, row.shift)
     # its shift leads a row: only rows that are shifted alike share what they read
     inputs, cover = covering_inputs([(row.shift, *row.ids) for row in rows])
     members: list[list[int]] = [[] for _ in inputs]

@@ -1,6 +1,7 @@
 """Second moments E[k k^T] of the edited modules' inputs: all layers in one pass (design, section 8)."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from operator import length_hint
@@ -17,6 +18,9 @@ from reedit.files import atomic
 from reedit.language_model import LanguageModel, captured, stopped_before, wide
 from reedit.progress import progress
 from reedit.tokens import encode
+
+COUNT = re.compile(r"[1-9][0-9]{0,17}")  # of tokens, in the metadata
+ASYMMETRY = 1e-3  # of the Frobenius norm; what a sum of fp32 products may show
 
 
 @torch.no_grad()
@@ -90,9 +94,28 @@ def write_moment(moment: Tensor, path: Path, metadata: Mapping[str, str]) -> Non
 
 
 def read_moment(path: Path) -> tuple[Tensor, dict[str, str]]:
-    """One layer's moment, fp32 [key, key], and its metadata."""
+    """One layer's moment, fp32 [key, key], and its metadata, which has the count of tokens; both checked."""
     try:
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor("moment"), file.metadata() or {}
+            moment, metadata = file.get_tensor("moment"), file.metadata() or {}
     except Exception as error:  # safetensors raises its own types
         raise InputError(f"{path}: not a second moment in safetensors ({error})") from error
+    if moment.dtype != torch.float32 or moment.dim() != 2 or not 0 < len(moment) == moment.shape[1]:
+        found = f"{moment.dtype} of shape {tuple(moment.shape)}"
+        raise InputError(f"{path}: moment is {found}, expected torch.float32 of (keys, keys)")
+    if not COUNT.fullmatch(metadata.get("count", "")):
+        found = metadata.get("count", "missing")
+        raise InputError(f"{path}: count is {found}, expected a number of tokens above 0")
+    check_moment(moment, f"{path}: moment")
+    return moment, metadata
+
+
+def check_moment(moment: Tensor, where: str) -> None:
+    """Raise InputError unless `moment` [key, key] is finite and symmetric, with a positive diagonal."""
+    if not moment.isfinite().all():
+        raise InputError(f"{where} has entries that are not finite")
+    asymmetry = float((moment - moment.T).norm() / moment.norm().clamp_min(1e-30))
+    if not asymmetry <= ASYMMETRY:  # NaN, where a norm is beyond the range of fp32
+        raise InputError(f"{where} is not symmetric (by {asymmetry:.2g} of its norm)")
+    if not (moment.diagonal() > 0).all():
+        raise InputError(f"{where} has a diagonal that is not positive")

@@ -1,6 +1,5 @@
 """Prefix templates sampled from the unedited model (design, section 4, Prefixes)."""
 
-import json
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import torch
 
 from reedit.errors import InputError
+from reedit.facts import is_unicode, read_json_list
 from reedit.language_model import LanguageModel
 
 STARTERS = ("The", "Therefore", "Because", "I", "You")
@@ -22,6 +22,9 @@ def sample_prefixes(model: LanguageModel, count: int, tokens: int | Sequence[int
     """
     generator = torch.Generator().manual_seed(seed)
     lengths = [tokens] if isinstance(tokens, int) else tokens
+    limit = model.model.config.max_position_embeddings
+    if max(lengths) > limit:
+        raise InputError(f"prefixes: tokens is {max(lengths)}, expected at most the model's {limit}")
     return [
         template(_continued(model, starter, length, generator))
         for length in lengths
@@ -56,13 +59,8 @@ def template(text: str) -> str:
 
 def read_prefixes(path: Path) -> list[str]:
     """A user's JSON list of templates, used as they stand; each must hold ``{}`` exactly once."""
-    try:
-        templates = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
-    if not isinstance(templates, list):
-        raise InputError(f"{path}: expected a JSON list of templates")
+    templates = read_json_list(path)
     for index, found in enumerate(templates):
-        if not isinstance(found, str) or found.count("{}") != 1:
+        if not isinstance(found, str) or found.count("{}") != 1 or not is_unicode(found):
             raise InputError(f"{path}: template {index}: expected a string with one {{}}, found {found!r}")
     return templates

@@ -1,5 +1,6 @@
 """Where the configuration's sources lie on this machine, and whether what lies there is good."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ class SourceFiles:
     def found(self, path: str) -> Path:
         """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
         own = self.house / path
-        return own if own.exists() and not Path(path).exists() else Path(path)
+        return own if os.path.exists(own) and not os.path.exists(path) else Path(path)
 
     def of_dataset(self, dataset: str) -> list[str]:
         """Names of the sources whose files make a dataset, in their order."""
@@ -49,8 +50,15 @@ class SourceFiles:
         if "path" not in source:
             return
         path = self.found(source["path"])
-        if not (path.is_file() if source["kind"] == "file" else path.is_dir()):
+        exists = os.path.isfile(path) if source["kind"] == "file" else os.path.isdir(path)
+        if not exists:  # os.path: a path that is too long or holds a NUL is no error there
             raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
+        for file in self.local(name):
+            if "{" in file or "}" in file:
+                raise InputError(
+                    f"config: sources.{name}.path: found {file!r}, expected no braces:"
+                    " Snakemake takes them for wildcards"
+                )
         expected = source.get("sha256") if source["kind"] == "file" else None
         if expected and (found := file_sha256(path)) != expected:
             raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")

@@ -34,7 +34,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 def joint_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, where: str) -> LabelledRow:
     """Labels from one tokenisation of ``prompt + " " + target`` (the corrected protocol; all scores).
 
-    Raises InputError, naming `where`, if that tokenisation does not begin with the prompt's tokens.
+    Raises InputError, naming `where`, if that tokenisation does not begin with the prompt's tokens, or if the
+    target has characters that the vocabulary lacks.
     """
     start, whole = encode(tokenizer, prompt), encode(tokenizer, f"{prompt} {target}")
     if not start or whole[: len(start)] != start or len(whole) <= len(start):
@@ -42,18 +43,21 @@ def joint_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, wher
             f"{where}: the tokens of {prompt!r} are not the beginning of those of {prompt + ' ' + target!r};"
             " expected a target that starts a new token"
         )
-    return LabelledRow(tuple(whole[:-1]), tuple(whole[len(start) :]))
+    labels = tuple(whole[len(start) :])
+    if tokenizer.unk_token_id in labels and tokenizer.unk_token not in target:
+        raise InputError(f"{where}: the target {target!r} has characters that the model's vocabulary lacks")
+    return LabelledRow(tuple(whole[:-1]), labels)
 
 
 def loose_row(tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, where: str) -> LabelledRow:
     """As joint_row, but the labels are what follows as many tokens as the prompt has, aligned or not.
 
     So the published code scores pieces of words (design, section 5, ZsRE). Raises InputError, naming `where`,
-    where nothing follows.
+    where nothing precedes or nothing follows.
     """
-    whole = encode(tokenizer, f"{prompt} {target}")
-    labels = tuple(whole[len(encode(tokenizer, prompt)) :])
-    if not labels:
+    start, whole = encode(tokenizer, prompt), encode(tokenizer, f"{prompt} {target}")
+    labels = tuple(whole[len(start) :])
+    if not start or not labels:
         raise InputError(f"{where}: {target!r} adds no token to {prompt!r}, expected at least one")
     return LabelledRow(tuple(whole[:-1]), labels)
 

@@ -25,19 +25,17 @@ def load_zsre(*paths: Path) -> Dataset:
 
 
 def _fact(case: Case, case_id: int) -> Fact:
-    subject, question = case.text("subject"), case.text("src")
-    if question.count(subject) != 1:
-        raise InputError(
-            f"{case.where}: field src: expected the subject {subject!r} once, found {question!r}"
-        )
+    subject = case.text("subject")
     answers = case.texts("answers")
     if not answers:
         raise InputError(f"{case.where}: field answers: holds none, expected at least one")
+    if answers[0].strip() == NO_ANSWER:
+        raise InputError(f"{case.where}: field answers: found {NO_ANSWER!r}, which stands for no answer")
     return Fact(
         case_id=case_id,
         relation="",
         subject=subject,
-        prompt=question.replace(subject, "{}"),
+        prompt=case.template("src", subject),
         target_new=answers[0].strip(),
         target_true=NO_ANSWER,
         paraphrases=(case.text("rephrase"),),

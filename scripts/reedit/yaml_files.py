@@ -1,0 +1,23 @@
+"""A mapping from a YAML file, or one clear line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reedit.errors import InputError
+
+
+def read_mapping(path: Path, what: str) -> dict[Any, Any]:
+    """The mapping of a YAML file of `what` (a plural); InputError where it is absent or holds none."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file of {what}") from error
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({error.strerror})") from error
+    except Exception as error:  # PyYAML's constructors raise nearly every type: ValueError for 2020-13-45
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a mapping of {what}")
+    return value
