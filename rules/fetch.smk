@@ -1,6 +1,6 @@
 rule fetch_source:
     input:
-        lambda wildcards: experiment.local_files(wildcards.source),
+        lambda wildcards: local(experiment.local_files(wildcards.source)),
     output:
         directory("results/sources/{source}"),
     log:

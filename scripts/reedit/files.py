@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,29 @@ def atomic(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        flush(temporary)
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            yield temporary
+            flush(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Raise what the disk says of `temporary` (a file or folder), or of no file, as an OSError of `path`."""
+    try:
+        yield
+    except OSError as error:
+        written = str(error.filename2 or error.filename or temporary)
+        if error.errno is None or not written.startswith(str(temporary)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has errors of its own
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -60,8 +60,8 @@ def errors_since(folder: Path, start: float) -> list[str]:
 
 
 def _name(log: Path) -> str:
-    """The rule and the wildcards of results/logs/{rule}/{wildcards}.log."""
-    return " ".join(log.with_suffix("").parts[2:])
+    """The rule and the wildcards of [prefix/]results/logs/{rule}/{wildcards}.log."""
+    return log.with_suffix("").as_posix().rpartition("results/logs/")[2].replace("/", " ")
 
 
 def _add_handler(logger: logging.Logger, handler: logging.Handler, layout: str) -> None:
@@ -72,7 +72,5 @@ def _add_handler(logger: logging.Logger, handler: logging.Handler, layout: str) 
 def _unwritable(error: Exception) -> str | None:
     """One line for a disk that is full or may not be written to, None for any other error."""
     if isinstance(error, OSError) and error.errno in PLACE:
-        return f"{error.filename or 'output'}: {error.strerror}"
-    if "(os error 28)" in str(error):  # safetensors has an error of its own, without a path
-        return "output: No space left on device"
+        return f"{error.filename2 or error.filename or 'output'}: {error.strerror}"
     return None

@@ -95,4 +95,6 @@ def read_moment(path: Path) -> tuple[Tensor, dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return file.get_tensor("moment"), file.metadata() or {}
     except Exception as error:  # safetensors raises its own types
-        raise InputError(f"{path}: not a second moment in safetensors ({error})") from error
+        raise InputError(
+            f"{path}: not a second moment in safetensors ({error}); delete its folder and rerun"
+        ) from error

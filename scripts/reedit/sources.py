@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from reedit.errors import InputError
-from reedit.files import file_sha256, link_or_copy, visible_files, visible_tree
+from reedit.files import file_sha256, link_or_copy, naming, visible_files, visible_tree
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -49,10 +49,11 @@ def fetch(name: str, source: Mapping[str, Any], folder: Path) -> None:
         "hub": lambda: _fetch_hub(where, source, temporary),
     }
     try:
-        fetchers[source["kind"]]()
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
+        with naming(folder, temporary):
+            fetchers[source["kind"]]()
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.chmod(0o755)
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
