@@ -35,6 +35,8 @@ setup:  ## make .venv with the pinned packages; find or install a LaTeX engine
 	@sh envs/latex.sh
 
 all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf and report.zip
+	@for folder in . results; do [ -w $$folder ] || { \
+	    echo "$(CURDIR)/$$folder: may not be written to; make it writable, or work in a copy" >&2; exit 1; }; done
 	@# Where all but the PDF succeeded, the tables are up to date and still printed.
 	@$(SNAKEMAKE) $(ARGS) || { status=$$?; \
 	    if [ -n "$$(ls .snakemake/locks 2>/dev/null)" ]; then echo $(LOCKED) >&2; exit $$status; fi; \

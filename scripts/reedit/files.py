@@ -1,5 +1,6 @@
 """Files and folders: what is in them, and writing them whole or not at all."""
 
+import errno
 import hashlib
 import os
 import re
@@ -7,6 +8,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# a fault of the place, not of the code
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 @contextmanager
@@ -29,16 +33,23 @@ def naming(path: Path, temporary: Path) -> Iterator[None]:
     """Raise what the disk says of `temporary` (a file or folder), or of no file, as an OSError of `path`."""
     try:
         yield
-    except OSError as error:
-        written = str(error.filename2 or error.filename or temporary)
-        if error.errno is None or not written.startswith(str(temporary)):
-            raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     except Exception as error:
-        found = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has errors of its own
-        if found is None:
+        number = _said_by_disk(error, temporary)
+        if number is None:
             raise
-        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _said_by_disk(error: BaseException | None, temporary: Path) -> int | None:
+    """The error number behind `error`, which a library may raise in its own way or on its way out."""
+    while error is not None:
+        if found := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors
+            return int(found[1])
+        if isinstance(error, OSError) and error.errno in PLACE:
+            written = str(error.filename2 or error.filename or temporary)
+            return error.errno if written.startswith(str(temporary)) else None
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -1,6 +1,5 @@
 """What every script has around it: a log, one clear line for a bad input, time and peak memory."""
 
-import errno
 import logging
 import resource
 import sys
@@ -10,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.files import PLACE
 
 MARK = " ERROR error: "  # in a log, before what went wrong
-PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # a fault of the place, not of the code
 
 
 def peak_memory_mb() -> float:
