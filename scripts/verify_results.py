@@ -13,9 +13,9 @@ HOUSE = Path(__file__).resolve().parents[1]
 
 def main(configurations: list[str], delete: bool) -> int:
     """Print a line for every fault and stray, and what repairs them; 1 if there was a fault."""
-    if delete and at_work(Path()):
+    if at_work(Path()):
         raise InputError(
-            "verify: nothing is deleted while another run is at work in this folder (.snakemake/locks)"
+            "verify: another run is at work in this folder; killed? .venv/bin/snakemake --unlock"
         )
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # progress
     verification = Verification(Path("results"), read_experiment(configurations, HOUSE))

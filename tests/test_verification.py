@@ -14,7 +14,7 @@ from reedit import parquet
 from reedit.checksums import SUMS, changed_since_fetched, write_sums
 from reedit.experiment import Experiment
 from reedit.moments import write_moment
-from reedit.verification import Verification, at_work, closing_lines, is_temporary, remove
+from reedit.verification import SCHEMAS, Verification, at_work, closing_lines, is_temporary, remove
 
 RUN = "small/mine/memit/trial1"
 PARAMETER = "layers.4.mlp.down_proj.weight"
@@ -96,6 +96,10 @@ def test_what_is_whole_passes_and_is_counted(results: Path) -> None:
     files = [path for path in results.rglob("*") if path.is_file() and "logs" not in path.parts]
     assert verification.files == len(files)
     assert verification.size == sum(path.stat().st_size for path in files)
+
+
+def test_every_declared_table_is_checked() -> None:
+    assert set(SCHEMAS.values()) == set(parquet.SCHEMAS)
 
 
 def cut(path: Path) -> None:

@@ -844,6 +844,7 @@ def test_what_was_damaged_is_named_deleted_and_made_anew_by_a_plain_rerun(finish
     again.command()  # writes its overlay
     whole = verify(again)
     assert whole.returncode == 0 and whole.stdout.endswith(" read: nothing is bad\n"), whole.stderr
+    assert "belongs to no result" not in whole.stdout  # what is new has to be told to reedit.verification
     damaged = [f"scores/{RELEASED[0]}.parquet", f"edits/{RELEASED[1]}/weights/k1.safetensors"]
     for place in damaged:
         cut(again.path(place))
@@ -901,13 +902,11 @@ def test_a_second_run_in_the_folder_stops_and_harms_nothing(finished, again):
     while not (locks.is_dir() and any(locks.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.02)
     second = again.run("--", target)
-    refused = verify(again, "--delete")
+    refused = verify(again)
     output, _ = first.communicate(timeout=120)
     assert second.status != 0 and "Directory cannot be locked" in second.output
     assert "Traceback" not in second.output and not second.jobs
-    assert refused.returncode == 1 and refused.stderr.startswith(
-        "verify: nothing is deleted while another run"
-    )
+    assert refused.returncode == 1 and refused.stderr.startswith("verify: another run is at work")
     assert first.returncode == 0, output
     place = f"edits/{RELEASED[0]}/targets.parquet"
     assert timeless(again.path(place)) == timeless(finished.path(place))

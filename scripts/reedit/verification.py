@@ -6,6 +6,7 @@ result.
 """
 
 import json
+import logging
 import math
 import re
 import shlex
@@ -67,8 +68,8 @@ class Fault:
 
     def __str__(self) -> str:
         what = "it" if self.output == self.path else str(self.output)
-        then = "it is made anew once a job needs it" if self.on_demand else "rerun"
-        return f"{self.path}: {self.reason}; delete {what}{': ' if self.on_demand else ' and '}{then}"
+        repair = ": it is made anew once a job needs it" if self.on_demand else " and rerun"
+        return f"{self.path}: {self.reason}; delete {what}{repair}"
 
 
 @dataclass
@@ -145,6 +146,9 @@ class Verification:
     def _check_source(self, folder: Path) -> None:
         """As it was fetched; where nobody noted how that was, at least readable."""
         source = self.experiment.config["sources"].get(folder.name, {})
+        size = sum(path.stat().st_size for path in visible_tree(folder))
+        if size > GB:  # or nothing would be said for a minute
+            logging.getLogger("reedit").info("reading %s, %.0f GB", folder, size / GB)
         reason = changed_since_fetched(folder, source)
         if reason is not None:
             linked = source.get("kind") == "folder" and any(
