@@ -35,7 +35,7 @@ setup:  ## make .venv with the pinned packages; find or install a LaTeX engine
 	@sh envs/latex.sh
 
 all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf and report.zip
-	@for folder in . results; do [ -w $$folder ] || { \
+	@for folder in . results; do [ -w $$folder ] || [ ! -e $$folder ] || { \
 	    echo "$(CURDIR)/$$folder: may not be written to; make it writable, or work in a copy" >&2; exit 1; }; done
 	@# Where all but the PDF succeeded, the tables are up to date and still printed.
 	@$(SNAKEMAKE) $(ARGS) || { status=$$?; \
