@@ -168,7 +168,7 @@ class Experiment:
     def run(self, *arguments: str, config: Config | None = None) -> Outcome:
         """A snakemake call from its start to its end."""
         process = self.start(*arguments, config=config)
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=600)
         return Outcome(process.returncode, output)
 
     def dry_run(self, *arguments: str, config: Config | None = None) -> Outcome:
