@@ -868,6 +868,16 @@ def test_what_was_damaged_is_named_deleted_and_made_anew_by_a_plain_rerun(finish
     assert verify(again).returncode == 0
 
 
+def test_nothing_is_verified_while_a_run_is_at_work(again):
+    again.command()
+    locks = again.folder / ".snakemake/locks"
+    locks.mkdir(exist_ok=True)
+    (locks / "0.output.lock").touch()
+    refused = verify(again, "--delete")
+    assert refused.returncode == 1 and refused.stderr.startswith("verify: another run is at work")
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_damaged_source_is_named_by_its_sha256_and_fetched_again_when_needed(again):
     again.command()
     cut(again.path("sources/tiny-facts/facts.json"))
@@ -904,11 +914,9 @@ def test_a_second_run_in_the_folder_stops_and_harms_nothing(finished, again):
     while not (locks.is_dir() and any(locks.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.02)
     second = again.run("--", target)
-    refused = verify(again)
     output, _ = first.communicate(timeout=120)
     assert second.status != 0 and "Directory cannot be locked" in second.output
     assert "Traceback" not in second.output and not second.jobs
-    assert refused.returncode == 1 and refused.stderr.startswith("verify: another run is at work")
     assert first.returncode == 0, output
     place = f"edits/{RELEASED[0]}/targets.parquet"
     assert timeless(again.path(place)) == timeless(finished.path(place))
