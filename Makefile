@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # A name in experiments/, or several, laid over config.yaml in turn. Empty: config.yaml alone, the default.
 EXPERIMENT ?=
 CORES ?= all
-# More arguments for snakemake; in `make test`, for pytest.
+# More arguments for snakemake; in `make test`, for pytest; in `make verify`, --delete.
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -19,9 +19,10 @@ MAIN_TABLES := results/tables/table[127].md
 PRINT_TABLES := for n in 1 2 7; do table=results/tables/table$$n.md; \
     if [ -e "$$table" ] && { [ $$n != 7 ] || ! grep -q '^|' results/tables/table1.md; }; \
     then echo; cat "$$table"; fi; done
+LOCKED := 'Another run is at work in this folder: wait for it. If it was killed: .venv/bin/snakemake --unlock'
 
 .DEFAULT_GOAL := all
-.PHONY: help setup all plan report test lint clean
+.PHONY: help setup all plan verify report test lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
@@ -34,8 +35,11 @@ setup:  ## make .venv with the pinned packages; find or install a LaTeX engine
 	@sh envs/latex.sh
 
 all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf and report.zip
+	@for folder in . results; do [ -w $$folder ] || [ ! -e $$folder ] || { \
+	    echo "$(CURDIR)/$$folder: may not be written to; make it writable, or work in a copy" >&2; exit 1; }; done
 	@# Where all but the PDF succeeded, the tables are up to date and still printed.
 	@$(SNAKEMAKE) $(ARGS) || { status=$$?; \
+	    if [ -n "$$(ls .snakemake/locks 2>/dev/null)" ]; then echo $(LOCKED) >&2; exit $$status; fi; \
 	    if $(SNAKEMAKE) --dry-run $$(ls $(MAIN_TABLES) 2>/dev/null) 2>&1 | grep -q 'Nothing to be done'; \
 	    then $(PRINT_TABLES); fi; \
 	    sh envs/latex.sh; exit $$status; }
@@ -46,6 +50,9 @@ all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tab
 
 plan: setup $(EXPERIMENT_FILE)  ## print the jobs of an experiment, and what they take of memory, disk and time; downloads no model
 	@$(IN_VENV) PYTHONPATH=scripts python scripts/plan_experiment.py config.yaml $(EXPERIMENT_FILE)
+
+verify: setup $(EXPERIMENT_FILE)  ## read all results again and name what is damaged; ARGS=--delete deletes it
+	@$(IN_VENV) PYTHONPATH=scripts python scripts/verify_results.py config.yaml $(EXPERIMENT_FILE) $(ARGS)
 
 report: setup $(EXPERIMENT_FILE)  ## make reports/report.zip, Snakemake's own report, anew
 	@$(SNAKEMAKE) --report reports/report.zip

@@ -23,7 +23,7 @@ from snakemake.utils import min_version
 min_version("9.9")
 
 
-configfile: f"{workflow.basedir}/config.yaml"
+configfile: f"{workflow.current_basedir.path}/config.yaml"
 
 
 include: "rules/common.smk"
@@ -38,6 +38,7 @@ include: "rules/report.smk"
 localrules:
     all,
     tables,
+    measurements,
     fetch_source,
     render_table,
     compare_reported,
@@ -52,3 +53,4 @@ rule all:
     input:
         rules.compile_pdf.output,
         rules.tables.input,
+        rules.measurements.input,

@@ -6,10 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
-HOUSE = Path(workflow.basedir)
+HOUSE = Path(workflow.current_basedir).parent  # this checkout, also where it is a module of another workflow
 # this checkout's library, whichever one the environment was made for; jobs inherit it
 sys.path.insert(0, str(HOUSE / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
@@ -20,13 +19,16 @@ from reedit.configuration import nearest
 from reedit.errors import InputError
 from reedit.experiment import Experiment
 from reedit.job import errors_since
+from reedit.overlays import SCHEMA, overlaid
+from reedit.yaml_files import read_mapping
 
 START = time.time()
 
+# Snakemake gives a module its `config:` alone; that is an overlay of config.yaml like any other
+config = overlaid(read_mapping(HOUSE / "config.yaml", "settings"), config)
+
 try:
-    experiment = Experiment(
-        config, yaml.safe_load((HOUSE / "rules/schemas/config.schema.yaml").read_text()), HOUSE
-    )
+    experiment = Experiment(config, read_mapping(HOUSE / SCHEMA, "settings"), HOUSE)
 except InputError as error:
     sys.exit(str(error))  # that one line; a WorkflowError would add where in this file it was raised
 

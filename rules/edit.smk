@@ -36,7 +36,9 @@ rule edit_facts:
     params:
         settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
         # complete iterations of an interrupted job; an output folder would be wiped
-        state=lambda wildcards: {"folder": f"results/state/{run_of(wildcards).path}"},
+        state=lambda wildcards, output: {
+            "folder": os.path.dirname(output.targets).replace("results/edits/", "results/state/")
+        },
         code=code("edit_facts"),
     script:
         "../scripts/edit_facts.py"

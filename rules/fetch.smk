@@ -1,6 +1,6 @@
 rule fetch_source:
     input:
-        lambda wildcards: experiment.files.local(wildcards.source),
+        lambda wildcards: local(experiment.files.local(wildcards.source)),
     output:
         directory("results/sources/{source}"),
     log:

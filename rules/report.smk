@@ -5,7 +5,8 @@ RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
 COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 # comparison.tex sums up; comparison1.tex stands beside table1.tex, where a model of the paper's runs
 COMPARISONS = ["", *(COMPARED if experiment.runs_a_reported_model else [])]
-DATASETS = list(dict.fromkeys(run.entry.dataset for run in experiment.runs.values()))
+RUNS = list(experiment.runs.values())
+DATASETS = list(dict.fromkeys(run.entry.dataset for run in RUNS))
 FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
 
 ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases
@@ -85,7 +86,7 @@ rule summarise_differences:
 rule render_differences:
     input:
         differences="results/summary/differences.parquet",
-        template=[TEMPLATES / "differences.tex.j2", TEMPLATES / "macros.tex.j2"],
+        template=local([TEMPLATES / "differences.tex.j2", TEMPLATES / "macros.tex.j2"]),
     output:
         tex="results/tables/differences.tex",
         csv=report(
@@ -109,7 +110,7 @@ rule render_differences:
 rule render_table:
     input:
         table="results/summary/table{n}.parquet",
-        template=[TEMPLATES / "table{n}.tex.j2", TEMPLATES / "macros.tex.j2"],
+        template=local([TEMPLATES / "table{n}.tex.j2", TEMPLATES / "macros.tex.j2"]),
     output:
         tex="results/tables/table{n}.tex",
         csv=report(
@@ -133,8 +134,8 @@ rule render_table:
 rule compare_reported:
     input:
         tables=expand("results/summary/table{n}.parquet", n=COMPARED),
-        reported=RESOURCES / "reported.csv",
-        slips=RESOURCES / "reported-slips.yaml",
+        reported=local(RESOURCES / "reported.csv"),
+        slips=local(RESOURCES / "reported-slips.yaml"),
     output:
         comparison="results/summary/comparison.parquet",
     log:
@@ -151,11 +152,13 @@ rule compare_reported:
 rule render_comparison:
     input:
         comparison="results/summary/comparison.parquet",
-        template=[
-            TEMPLATES / "comparison.tex.j2",
-            TEMPLATES / "comparison_summary.tex.j2",
-            TEMPLATES / "macros.tex.j2",
-        ],
+        template=local(
+            [
+                TEMPLATES / "comparison.tex.j2",
+                TEMPLATES / "comparison_summary.tex.j2",
+                TEMPLATES / "macros.tex.j2",
+            ]
+        ),
     output:
         tex="results/tables/comparison{n}.tex",
         csv=report(
@@ -182,7 +185,7 @@ rule compare_eligible:
         pool=[f"results/facts/{one['pool']}.parquet" for one in ELIGIBLE],
         filtered=[f"results/neighbors/{one['model']}/{one['pool']}.parquet" for one in ELIGIBLE],
         published=[f"results/facts/{one['published']}.parquet" for one in ELIGIBLE],
-        template=[TEMPLATES / "eligible.tex.j2"],
+        template=local([TEMPLATES / "eligible.tex.j2"]),
     output:
         tex="results/tables/eligible.tex",
         csv="results/tables/eligible.csv",
@@ -232,7 +235,7 @@ rule compile_pdf:
         ],
         comparisons=expand("results/tables/comparison{n}.tex", n=COMPARISONS),
         figures=expand("results/figures/{figure}.pdf", figure=FIGURES),
-        template=[TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"],
+        template=local([TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"]),
     output:
         pdf=report(
             "reports/tables.pdf",
@@ -247,3 +250,22 @@ rule compile_pdf:
         code=code("compile_pdf"),
     script:
         "../scripts/compile_pdf.py"
+
+
+# Every Parquet table: one that was deleted comes back, although Snakemake needs none whose followers are there.
+rule measurements:
+    input:
+        [f"results/facts/{dataset}.parquet" for dataset in experiment.datasets],
+        [
+            f"results/neighbors/{run.entry.model}/{run.entry.dataset}.parquet"
+            for run in RUNS
+            if run.entry.filtered
+        ],
+        [f"results/splits/{run.entry.model}/{run.entry.dataset}/{run.entry.sample}.parquet" for run in RUNS],
+        [f"results/prefixes/{run.prefixes}.parquet" for run in RUNS],
+        rules.summarise_runs.input,
+        rules.summarise_runs.output,
+        rules.summarise_cases.input,
+        rules.summarise_cases.output,
+        rules.summarise_differences.output,
+        rules.compare_reported.output,

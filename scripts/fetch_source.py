@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit.checksums import write_sums
 from reedit.job import job
 from reedit.sources import fetch
 
@@ -14,3 +15,4 @@ with job(snakemake.log[0]):
     if "path" in source:
         source["path"] = snakemake.input[0]  # as found: from the working directory, or beside the Snakefile
     fetch(snakemake.wildcards.source, source, Path(snakemake.output[0]))
+    write_sums(Path(snakemake.output[0]))

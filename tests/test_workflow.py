@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -159,7 +161,7 @@ def provenance(path: Path) -> dict:
 def timeless(path: Path) -> tuple[list[dict], dict]:
     """A table without what measures the machine, and its provenance."""
     kept = [
-        {name: value for name, value in row.items() if not re.match("seconds_|peak_memory", name)}
+        {name: value for name, value in row.items() if not re.match("seconds|peak_memory", name)}
         for row in rows(path)
     ]
     return kept, provenance(path)
@@ -777,3 +779,167 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(finished, again):
     assert timeless(again.path(f"edits/{run}/targets.parquet")) == timeless(
         finished.path(f"edits/{run}/targets.parquet")
     )
+
+
+# -- as a module, and once more ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reused(root, house, inputs):
+    """The same experiment once more, by another workflow that uses this one as a module with a prefix."""
+    experiment = Experiment(
+        root / "another/workflow", root / "another", tiny_config(inputs), rule_prefix="reedit_"
+    )
+    experiment.folder.mkdir(parents=True)
+    for name in ("facts.json", "texts.json"):  # beside that workflow, told by relative paths
+        shutil.copy(inputs / name, experiment.folder / name)
+        source = f"tiny-{name.removesuffix('.json')}"
+        experiment.config["sources"][source]["path"] = name
+    experiment.config = {"editing": experiment.config}
+    (root / "another/Snakefile").write_text(f"""
+module reedit:
+    snakefile: {str(house / "Snakefile")!r}
+    config: config["editing"]
+    prefix: "edited"
+
+use rule * from reedit as reedit_*
+
+rule of_my_own:
+    default_target: True
+    input: "edited/results/tables/table1.md", rules.reedit_tables.input, rules.reedit_measurements.input
+    output: "mine.md"
+    shell: "cp {{input[0]:q}} {{output}}"
+""")
+    outcome = experiment.run()
+    assert outcome.status == 0, outcome.output
+    return experiment.folder / "edited/results"
+
+
+def test_another_workflow_uses_it_as_a_module_under_a_prefix(finished, reused):
+    for name in ("table1.md", "differences.csv", "comparison.tex"):
+        found, expected = (folder / "tables" / name for folder in (reused, finished.path("")))
+        assert found.read_text() == expected.read_text()
+    folder = reused.parents[1]
+    assert (folder / "mine.md").read_text() == (reused / "tables/table1.md").read_text()
+    assert sorted(p.name for p in folder.iterdir() if p.name[0] != ".") == [
+        *("edited", "facts.json", "mine.md", "texts.json")
+    ]
+
+
+def test_two_runs_with_one_seed_give_the_same_tables(finished, reused):
+    places = sorted(path.relative_to(reused) for path in reused.rglob("*.parquet"))
+    assert {place.parts[0] for place in places} >= {
+        "facts",
+        "neighbors",
+        "splits",
+        "edits",
+        "scores",
+        "summary",
+    }
+    for place in places:
+        assert timeless(reused / place) == timeless(finished.path(str(place))), place
+    for place in sorted(path.relative_to(reused) for path in reused.rglob("*.safetensors")):
+        found, expected = load_file(reused / place), load_file(finished.path(str(place)))
+        assert found.keys() == expected.keys()
+        assert all(tensor.equal(expected[name]) for name, tensor in found.items()), place
+
+
+# -- files that go wrong, and two runs at once ---------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    """Leave the first half of a file, as a new file: folders of models share theirs."""
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.unlink()
+    path.write_bytes(half)
+
+
+def verify(experiment: Experiment, *arguments: str) -> subprocess.CompletedProcess:
+    """What `make verify` runs."""
+    overlay = experiment.folder.with_name(f"{experiment.folder.name}.yaml")
+    script = experiment.house / "scripts/verify_results.py"
+    command = [sys.executable, script, experiment.house / "config.yaml", overlay, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(experiment.house / "scripts")}
+    return subprocess.run(
+        command, cwd=experiment.folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_what_was_damaged_is_named_deleted_and_made_anew_by_a_plain_rerun(finished, again):
+    again.command()  # writes its overlay
+    whole = verify(again)
+    assert whole.returncode == 0 and whole.stdout.endswith(" read: nothing is bad\n"), whole.stderr
+    assert "belongs to no result" not in whole.stdout  # what is new has to be told to reedit.verification
+    damaged = [f"scores/{RELEASED[0]}.parquet", f"edits/{RELEASED[1]}/weights/k1.safetensors"]
+    for place in damaged:
+        cut(again.path(place))
+    named = verify(again)
+    assert named.returncode == 1 and "Traceback" not in named.stderr
+    lines = [line for line in named.stdout.splitlines() if "; delete " in line]
+    assert len(lines) == 2 and all(any(f"results/{place}: " in line for line in lines) for place in damaged)
+    assert verify(again, "--delete").returncode == 1
+    assert not any(again.path(place).exists() for place in damaged)
+    outcome = again.run("measurements")
+    assert outcome.status == 0, outcome.output
+    jobs = {"edit_facts": 1, "score_edits": 2, "check_collapse": 1, "measurements": 1, "compare_reported": 1}
+    jobs |= {"summarise_runs": 1, "summarise_cases": 1, "summarise_differences": 1}
+    assert outcome.jobs == jobs
+    for run in RELEASED:
+        assert again.contents(f"edits/{run}/weights") == finished.contents(f"edits/{run}/weights") != {}
+        for place in (f"scores/{run}.parquet", f"edits/{run}/targets.parquet"):
+            assert timeless(again.path(place)) == timeless(finished.path(place))
+    assert verify(again).returncode == 0
+
+
+def test_nothing_is_verified_while_a_run_is_at_work(again):
+    again.command()
+    locks = again.folder / ".snakemake/locks"
+    locks.mkdir(exist_ok=True)
+    (locks / "0.output.lock").touch()
+    refused = verify(again, "--delete")
+    assert refused.returncode == 1 and refused.stderr.startswith("verify: another run is at work")
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_damaged_source_is_named_by_its_sha256_and_fetched_again_when_needed(again):
+    again.command()
+    cut(again.path("sources/tiny-facts/facts.json"))
+    named = verify(again, "--delete")
+    assert "results/sources/tiny-facts: facts.json: sha256 is " in named.stdout
+    outcome = again.run("--forcerun", "normalise_facts", "--", "results/facts/facts.parquet")
+    assert outcome.status == 0 and outcome.jobs == {"fetch_source": 1, "normalise_facts": 1}, outcome.output
+    assert verify(again).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("facts/facts.parquet", "results/neighbors/tiny/facts.parquet"),
+        (f"scores/{PLAIN[0]}.parquet", "results/summary/runs.parquet"),
+        (f"edits/{PLAIN[0]}/iterations.parquet", "results/summary/runs.parquet"),
+    ],
+)
+def test_a_damaged_table_is_one_line_in_a_rerun_without_verification(again, place, target):
+    cut(again.path(place))
+    outcome = again.run("--", target)
+    assert outcome.status != 0 and "Traceback" not in outcome.output
+    (line,) = outcome.errors
+    assert line.startswith(f"results/{place}: not readable as Parquet") and line.endswith(
+        "delete it and rerun"
+    )
+
+
+def test_a_second_run_in_the_folder_stops_and_harms_nothing(finished, again):
+    target = f"results/edits/{RELEASED[0]}/targets.parquet"
+    first = again.start("--forcerun", "edit_facts", "--", target)
+    locks = again.folder / ".snakemake/locks"
+    deadline = time.monotonic() + 60
+    while not (locks.is_dir() and any(locks.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = again.run("--", target)
+    output, _ = first.communicate(timeout=120)
+    assert second.status != 0 and "Directory cannot be locked" in second.output
+    assert "Traceback" not in second.output and not second.jobs
+    assert first.returncode == 0, output
+    place = f"edits/{RELEASED[0]}/targets.parquet"
+    assert timeless(again.path(place)) == timeless(finished.path(place))

@@ -22,7 +22,7 @@ from tiny import tiny_corpus, tiny_facts
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "config.yaml", "envs", "profiles", "reports/captions", "reports/templates")
 WORKFLOW += ("resources", "rules", "scripts")
-ONE_THREAD = ["edit_facts=1", "score_edits=1", "check_collapse=1"]  # so that two of them run at a time
+LONG = ("edit_facts", "score_edits", "check_collapse")
 CASES = 12
 Config = dict[str, Any]
 
@@ -135,6 +135,7 @@ class Experiment:
     house: Path
     config: Config
     environment: dict[str, str] = field(default_factory=dict)
+    rule_prefix: str = ""  # of the rules' names, where another workflow uses them
 
     def copy(self, folder: Path) -> "Experiment":
         """The same with all its results, at another place; times are kept."""
@@ -146,7 +147,8 @@ class Experiment:
         overlay.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.house / "Snakefile")]
         command += ["--directory", str(self.folder), "--cores", "2", "--configfile", str(overlay)]
-        return [*command, "--set-threads", *ONE_THREAD, "--nocolor", *arguments]
+        one_thread = [f"{self.rule_prefix}{rule}=1" for rule in LONG]  # so that two of them run at a time
+        return [*command, "--set-threads", *one_thread, "--nocolor", *arguments]
 
     def start(self, *arguments: str, config: Config | None = None) -> subprocess.Popen:
         """A snakemake call in a process group of its own, as a terminal starts it."""
@@ -166,7 +168,7 @@ class Experiment:
     def run(self, *arguments: str, config: Config | None = None) -> Outcome:
         """A snakemake call from its start to its end."""
         process = self.start(*arguments, config=config)
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=600)
         return Outcome(process.returncode, output)
 
     def dry_run(self, *arguments: str, config: Config | None = None) -> Outcome:

@@ -1,13 +1,18 @@
 """Files and folders: what is in them, and writing them whole or not at all."""
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reedit.errors import InputError
+
+# a fault of the place, not of the code
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 @contextmanager
@@ -17,11 +22,36 @@ def atomic(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        flush(temporary)
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            yield temporary
+            flush(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Raise what the disk says of `temporary` (a file or folder), or of no file, as an OSError of `path`."""
+    try:
+        yield
+    except Exception as error:
+        number = _said_by_disk(error, temporary)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _said_by_disk(error: BaseException | None, temporary: Path) -> int | None:
+    """The error number behind `error`, which a library may raise in its own way or on its way out."""
+    while error is not None:
+        if found := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors
+            return int(found[1])
+        if isinstance(error, OSError) and error.errno in PLACE:
+            written = str(error.filename2 or error.filename or temporary)
+            return error.errno if written.startswith(str(temporary)) else None
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from reedit import stopping
@@ -30,6 +29,7 @@ from reedit.resumption import Iteration, State
 from reedit.rome import edit_one_by_one
 from reedit.spread import NotFinite, apply_updates, compute_updates
 from reedit.states import bare_rows, states_at_subject
+from reedit.tensors import read_tensors
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ def resumed(model: LanguageModel, layers: list[int], state: State) -> list[Itera
     done = [state.load(k) for k in range(1, state.completed() + 1)]
     if done:
         logging.getLogger("reedit").info("resuming after iteration %d", len(done))
-        model.import_updates(load_file(state.weights(len(done)), device=str(model.device)), layers)
+        model.import_updates(read_tensors(state.weights(len(done)), str(model.device)), layers)
     return done
 
 

@@ -1,6 +1,5 @@
 """What every script has around it: a log, one clear line for a bad input, time and peak memory."""
 
-import errno
 import logging
 import resource
 import sys
@@ -10,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.files import PLACE
 from reedit.redaction import without_secrets
 
 MARK = " ERROR error: "  # in a log, before what went wrong
-PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # a fault of the place, not of the code
 
 
 def peak_memory_mb() -> float:
@@ -62,8 +61,8 @@ def errors_since(folder: Path, start: float) -> list[str]:
 
 
 def _name(log: Path) -> str:
-    """The rule and the wildcards of results/logs/{rule}/{wildcards}.log."""
-    return " ".join(log.with_suffix("").parts[2:])
+    """The rule and the wildcards of [prefix/]results/logs/{rule}/{wildcards}.log."""
+    return log.with_suffix("").as_posix().rpartition("results/logs/")[2].replace("/", " ")
 
 
 def _add_handler(logger: logging.Logger, handler: logging.Handler, layout: str) -> None:
@@ -81,7 +80,5 @@ class _Discreet(logging.Formatter):
 def _unwritable(error: Exception) -> str | None:
     """One line for a disk that is full or may not be written to, None for any other error."""
     if isinstance(error, OSError) and error.errno in PLACE:
-        return f"{error.filename or 'output'}: {error.strerror}"
-    if "(os error 28)" in str(error):  # safetensors has an error of its own, without a path
-        return "output: No space left on device"
+        return f"{error.filename2 or error.filename or 'output'}: {error.strerror}"
     return None

@@ -99,7 +99,9 @@ def read_moment(path: Path) -> tuple[Tensor, dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             moment, metadata = file.get_tensor("moment"), file.metadata() or {}
     except Exception as error:  # safetensors raises its own types
-        raise InputError(f"{path}: not a second moment in safetensors ({error})") from error
+        raise InputError(
+            f"{path}: not a second moment in safetensors ({error}); delete its folder and rerun"
+        ) from error
     if moment.dtype != torch.float32 or moment.dim() != 2 or not 0 < len(moment) == moment.shape[1]:
         found = f"{moment.dtype} of shape {tuple(moment.shape)}"
         raise InputError(f"{path}: moment is {found}, expected torch.float32 of (keys, keys)")

@@ -5,7 +5,8 @@ protocol, code hash, ...) travels in the file's key-value metadata under the key
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -313,20 +314,29 @@ def read(path: Path | str, schema: str) -> list[dict[str, Any]]:
 
 def read_table(path: Path | str, schema: str) -> pa.Table:
     """The same as a pyarrow Table."""
-    try:
+    with _readable(path):
         table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file (expected Parquet, schema {schema})") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not readable as Parquet ({error}); delete it and rerun") from error
     _check_columns(table, path, schema)
     return table
 
 
 def read_provenance(path: Path | str) -> dict[str, Any]:
-    """What produced the file: the dictionary given to `write`."""
-    metadata = pq.read_schema(path).metadata or {}
-    return json.loads(metadata.get(b"reedit", b"{}"))
+    """What produced the file: the dictionary given to `write`. InputError if it is not readable."""
+    with _readable(path):
+        metadata = pq.read_schema(path).metadata or {}
+        return json.loads(metadata.get(b"reedit", b"{}"))
+
+
+@contextmanager
+def _readable(path: Path | str) -> Iterator[None]:
+    """Raise what pyarrow says of a missing or damaged file as an InputError of one line."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file, expected Parquet") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition(f"'{path}': ")[2]
+        raise InputError(f"{path}: not readable as Parquet ({reason}); delete it and rerun") from error
 
 
 def _check_columns(table: pa.Table, path: Path | str, schema: str) -> None:

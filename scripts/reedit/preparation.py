@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from reedit.errors import InputError
-from reedit.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files
+from reedit.files import file_sha256, flush, folder_sha256, link_or_copy, naming, visible_files
 
 REVISION = "revision.json"  # beside the weights: where they came from
 INDEX = "model.safetensors.index.json"  # of weights in several files
@@ -28,35 +28,38 @@ def prepare_model(fetched: Path, folder: Path, source: Mapping[str, Any]) -> str
     """
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        quantised = sorted(fetched.glob("*.gguf"))
-        if quantised:
-            _dequantise(quantised[0], temporary)
-            revision = f"sha256:{file_sha256(quantised[0])}"
-        elif any(fetched.glob("*.safetensors")):
-            _check_shards(fetched)
-            _check_texts(fetched)
-            for file in visible_files(fetched):
-                # not the mark of a folder made here: writing ours would write through the link
-                if file.name != REVISION and file.suffix in (".safetensors", *TEXT):
-                    link_or_copy(file, temporary / file.name)
-            revision = source.get("revision") or f"sha256:{folder_sha256(fetched)}"
-        else:
-            raise InputError(
-                f"{fetched}: no *.safetensors and no *.gguf, expected a model (no pickle is read)"
-            )
-        (temporary / REVISION).write_text(json.dumps({"revision": revision, "source": dict(source)}))
-        temporary.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        with naming(folder, temporary):
+            revision = _fill(temporary, fetched, source)
+            (temporary / REVISION).write_text(json.dumps({"revision": revision, "source": dict(source)}))
+            temporary.chmod(0o755)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return revision
 
 
+def _fill(folder: Path, fetched: Path, source: Mapping[str, Any]) -> str:
+    """Put the fetched model into `folder`; its revision."""
+    quantised = sorted(fetched.glob("*.gguf"))
+    if quantised:
+        _dequantise(quantised[0], folder)
+        return f"sha256:{file_sha256(quantised[0])}"
+    if not any(fetched.glob("*.safetensors")):
+        raise InputError(f"{fetched}: no *.safetensors and no *.gguf, expected a model (no pickle is read)")
+    _check_shards(fetched)
+    _check_texts(fetched)
+    for file in visible_files(fetched):
+        # not the mark of a folder made here: writing ours would write through the link
+        if file.name != REVISION and file.suffix in (".safetensors", *TEXT):
+            link_or_copy(file, folder / file.name)
+    return source.get("revision") or f"sha256:{folder_sha256(fetched)}"
+
+
 def _dequantise(gguf: Path, folder: Path) -> None:
     """Save a GGUF file's weights as fp32 safetensors, with its tokenizer."""
     parent, name = gguf.parent, gguf.name
-    with _refused(f"{gguf}: not a model that reads"):
+    with _refused(f"{gguf}: not a model that reads, delete {gguf.parent} and rerun"):
         model = AutoModelForCausalLM.from_pretrained(
             parent, gguf_file=name, dtype=torch.float32, trust_remote_code=False
         )
@@ -101,5 +104,8 @@ def _refused(what: str) -> Iterator[None]:
 
 
 def model_revision(folder: Path) -> str:
-    """The revision of a prepared model."""
-    return json.loads((folder / REVISION).read_text())["revision"]
+    """The revision of a prepared model; InputError where its mark is missing or damaged."""
+    try:
+        return json.loads((folder / REVISION).read_text())["revision"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / REVISION}: no revision ({error}); delete {folder} and rerun") from error

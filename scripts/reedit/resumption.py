@@ -10,7 +10,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reedit.files import atomic, flush
+from reedit.errors import InputError
+from reedit.files import atomic, flush, naming
 from reedit.optimized import Kept
 
 
@@ -55,17 +56,26 @@ class State:
         """Write iteration k; it is there entirely or not at all."""
         partial = self.folder / f"k{k}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
         content = json.dumps({"row": iteration.row, "targets": iteration.targets})
-        (partial / "iteration.json").write_text(content)
-        for written in partial.iterdir():
-            flush(written)
-        partial.rename(self.folder / f"k{k}")
+        try:
+            with naming(self.folder / f"k{k}", partial):
+                partial.mkdir()
+                save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
+                (partial / "iteration.json").write_text(content)
+                for written in partial.iterdir():
+                    flush(written)
+                partial.rename(self.folder / f"k{k}")
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(self.optimized(k).folder, ignore_errors=True)
 
     def load(self, k: int) -> Iteration:
-        return Iteration(**json.loads((self.folder / f"k{k}" / "iteration.json").read_text()))
+        """Iteration k as it was saved; InputError where its file has been damaged since."""
+        path = self.folder / f"k{k}" / "iteration.json"
+        try:
+            return Iteration(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: no iteration ({error}); delete {self.folder} and rerun") from error
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

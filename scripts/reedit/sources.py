@@ -18,7 +18,7 @@ from typing import Any
 
 from reedit.downloads import Checksum, ChecksumError, DownloadError, Web
 from reedit.errors import InputError
-from reedit.files import file_sha256, folder_sha256, link_or_copy, visible_files, visible_tree
+from reedit.files import file_sha256, folder_sha256, link_or_copy, naming, visible_files, visible_tree
 from reedit.hub import ADDRESS, Repository
 from reedit.redaction import without_secrets
 
@@ -46,10 +46,11 @@ def fetch(name: str, source: Mapping[str, Any], folder: Path, web: Web | None = 
         "hub": lambda: _fetch_hub(where, source, partial, web),
     }
     try:
-        fetchers[source["kind"]]()
-        (partial / DEFINITION).unlink()
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        with naming(folder, partial):
+            fetchers[source["kind"]]()
+            (partial / DEFINITION).unlink()
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
     finally:
         if source["kind"] not in RESUMABLE or not _holds_anything(partial):
             shutil.rmtree(partial, ignore_errors=True)

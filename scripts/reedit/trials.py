@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from reedit import parquet
 from reedit.facts import Fact, read_facts
 from reedit.language_model import LanguageModel
 from reedit.roles import by_case
+from reedit.tensors import read_tensors
 
 
 def trial_facts(
@@ -30,5 +29,5 @@ def kept_states(model: LanguageModel, weights: Path, layers: list[int]) -> Itera
     """Put the model into every kept state, k = 0 (unedited) first; yields k."""
     yield 0
     for path in sorted(weights.glob("k*.safetensors"), key=lambda path: int(path.stem[1:])):
-        model.import_updates(load_file(path, device=str(model.device)), layers)
+        model.import_updates(read_tensors(path, str(model.device)), layers)
         yield int(path.stem[1:])
