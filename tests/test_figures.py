@@ -12,6 +12,7 @@ from reedit import case_figures, drawing, example_figure, figures, parquet, trad
 from reedit.errors import InputError
 from reedit.example_figure import BOX_COX, box_cox_axis
 from reedit.parquet import SCHEMAS
+from reedit.zsre import NO_ANSWER
 
 
 def example_course(runs, cases):
@@ -157,6 +158,14 @@ def test_labels_name_models_datasets_and_methods(shown, few, tmp_path):
 
 
 # -- the example --------------------------------------------------------------------------------------------
+
+
+def test_an_example_without_an_old_answer_names_the_new_one_alone(shown, few, tmp_path):
+    runs, cases = few
+    course = [row | {"target_true": NO_ANSWER} for row in example_course(runs, cases)]
+    example_figure.example(course, tmp_path / "f.pdf", tmp_path / "f.png")
+    (panel,) = shown[0].axes
+    assert "— is to become Rome" in panel.get_title(loc="left")
 
 
 def test_the_example_goes_up_and_down_and_names_its_case(shown, few, tmp_path):

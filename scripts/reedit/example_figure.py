@@ -24,6 +24,7 @@ from reedit.drawing import (
     save_sentence,
     style,
 )
+from reedit.zsre import NO_ANSWER
 
 BOX_COX = -0.2  # between the logarithm (0) and the reciprocal (-1): spreads out 1..2, draws 10..10^6 together
 TICKS = (1, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, *(10**power for power in range(2, 300)))
@@ -118,7 +119,8 @@ def _round_number(tick: float) -> str:
 def _title(row: Row, labels: Labels) -> str:
     """Who edited what; a long prompt is broken into lines."""
     where = f"{method_name(row['method'], labels)}, {panel_title((row['model'], row['dataset']), labels)}"
-    fact = f"“{row['prompt']}” — {row['target_true']} is to become {row['target_new']}"
+    change = f"{row['target_true']} is to become" if row["target_true"] != NO_ANSWER else "is to become"
+    fact = f"“{row['prompt']}” — {change} {row['target_new']}"
     about = "UnderEdit case" if row["under_edit"] else "case"
     lines = textwrap.wrap(printable(fact), 100, max_lines=3, placeholder=" …")
     return "\n".join([f"{where}, {about} {row['case_id']}", *lines])
