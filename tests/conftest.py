@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from workflow import HAS_ENGINE, Experiment, copy_workflow, make_inputs, tiny_config
 
 from reedit.counterfact import load_counterfact
 from reedit.facts import Fact
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=6, help="how often tests/test_kills.py kills a run")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,3 +66,34 @@ def in_fp64(monkeypatch: pytest.MonkeyPatch) -> Callable[[LanguageModel], Langua
         return LanguageModel(model.model.double(), model.tokenizer)
 
     return widen
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a space in its name, which everything here lives in."""
+    return tmp_path_factory.mktemp("a folder with spaces")
+
+
+@pytest.fixture(scope="session")
+def house(root: Path) -> Path:
+    return copy_workflow(root / "the workflow")
+
+
+@pytest.fixture(scope="session")
+def inputs(root: Path, taught_folder: Path) -> Path:
+    return make_inputs(root / "inputs", taught_folder)
+
+
+@pytest.fixture(scope="session")
+def finished(root: Path, house: Path, inputs: Path) -> Experiment:
+    """The experiment of `tiny_config`, run from nothing in a working directory away from the workflow."""
+    experiment = Experiment(root / "experiment", house, tiny_config(inputs))
+    experiment.outcome = experiment.run(*([] if HAS_ENGINE else ["tables"]))
+    assert experiment.outcome.status == 0, experiment.outcome.output
+    return experiment
+
+
+@pytest.fixture
+def again(finished: Experiment, tmp_path: Path) -> Experiment:
+    """A copy of the finished experiment that a test may spoil."""
+    return finished.copy(tmp_path / "experiment")

@@ -13,7 +13,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
-from test_workflow import finished, house, inputs, root  # noqa: F401
 from workflow import Experiment, changed
 
 RUN = "tiny/facts/memit/trial1"
@@ -22,7 +21,7 @@ SHARED = {"models__tiny__processes": 2, "seed": 0}
 
 
 @pytest.fixture
-def shared(finished: Experiment, tmp_path: Path) -> Experiment:  # noqa: F811
+def shared(finished: Experiment, tmp_path: Path) -> Experiment:
     """The finished experiment without one run's edits, and with two processes for it."""
     again = finished.copy(tmp_path / "experiment")
     again.config = changed(again.config, **SHARED)
@@ -38,7 +37,7 @@ def close(one: Path, other: Path) -> None:
         assert [a[name] for name in rest] == pytest.approx([b[name] for name in rest], rel=2e-2, abs=1e-3)
 
 
-def test_two_processes_give_what_one_gives(shared: Experiment, finished: Experiment) -> None:  # noqa: F811
+def test_two_processes_give_what_one_gives(shared: Experiment, finished: Experiment) -> None:
     outcome = shared.run(TARGET)
     assert outcome.status == 0, outcome.output
     close(shared.path(f"edits/{RUN}/targets.parquet"), finished.path(f"edits/{RUN}/targets.parquet"))

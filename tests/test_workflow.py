@@ -21,11 +21,13 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_facts
 from workflow import (
     CASES,
+    HAS_ENGINE,
     Experiment,
     changed,
-    copy_workflow,
     edited,
-    make_inputs,
+    provenance,
+    rows,
+    timeless,
     tiny_config,
     without,
 )
@@ -40,7 +42,6 @@ ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
 REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 6, "compile_pdf": 1, "all": 1}
 REPORT |= {"compare_reported": 1, "render_comparison": 1}  # the summary; no model of the paper's
 REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_differences": 1}
-HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
 NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT)])
@@ -115,56 +116,8 @@ CONTRACT = {  # design, section 3
 }
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """A folder with a space in its name, which everything here lives in."""
-    return tmp_path_factory.mktemp("a folder with spaces")
-
-
-@pytest.fixture(scope="module")
-def house(root):
-    return copy_workflow(root / "the workflow")
-
-
-@pytest.fixture(scope="module")
-def inputs(root, taught_folder):
-    return make_inputs(root / "inputs", taught_folder)
-
-
-@pytest.fixture(scope="module")
-def finished(root, house, inputs):
-    """The experiment of `tiny_config`, run from nothing in a working directory away from the workflow."""
-    experiment = Experiment(root / "experiment", house, tiny_config(inputs))
-    experiment.outcome = experiment.run(*([] if HAS_ENGINE else ["tables"]))
-    assert experiment.outcome.status == 0, experiment.outcome.output
-    return experiment
-
-
-@pytest.fixture
-def again(finished, tmp_path):
-    """A copy of the finished experiment that a test may spoil."""
-    return finished.copy(tmp_path / "experiment")
-
-
 def schema(path: Path) -> dict:
     return {column.name: column.type for column in pq.read_schema(path)}
-
-
-def rows(path: Path) -> list[dict]:
-    return pq.read_table(path).to_pylist()
-
-
-def provenance(path: Path) -> dict:
-    return json.loads(pq.read_schema(path).metadata[b"reedit"])
-
-
-def timeless(path: Path) -> tuple[list[dict], dict]:
-    """A table without what measures the machine, and its provenance."""
-    kept = [
-        {name: value for name, value in row.items() if not re.match("seconds|peak_memory", name)}
-        for row in rows(path)
-    ]
-    return kept, provenance(path)
 
 
 # -- results ------------------------------------------------------------------------------------------------

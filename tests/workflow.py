@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
 from tiny import tiny_corpus, tiny_facts
 
@@ -24,6 +25,7 @@ WORKFLOW = ("Snakefile", "config.yaml", "envs", "profiles", "reports/captions", 
 WORKFLOW += ("resources", "rules", "scripts")
 LONG = ("edit_facts", "score_edits", "check_collapse")
 CASES = 12
+HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 Config = dict[str, Any]
 
 
@@ -224,3 +226,20 @@ def without(
         if found and name not in names:
             (folder / name).symlink_to(found)
     return str(folder)
+
+
+def rows(path: Path) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+def provenance(path: Path) -> dict:
+    return json.loads(pq.read_schema(path).metadata[b"reedit"])
+
+
+def timeless(path: Path) -> tuple[list[dict], dict]:
+    """A table without what measures the machine, and its provenance."""
+    kept = [
+        {name: value for name, value in row.items() if not re.match("seconds|peak_memory", name)}
+        for row in rows(path)
+    ]
+    return kept, provenance(path)
