@@ -35,7 +35,9 @@ def job(log: str | Path, shared: bool = False, level: int = logging.INFO) -> Ite
     try:
         _add_handler(logger, logging.StreamHandler(sys.stderr), f"[{_name(Path(log))}] %(message)s")
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log, mode="a" if shared else "w", encoding="utf-8")
+        if not shared:
+            Path(log).unlink(missing_ok=True)
+        file = logging.FileHandler(log, mode="a", encoding="utf-8")
         _add_handler(logger, file, "%(asctime)s %(levelname)s %(message)s")
         yield logger
     except InputError as error:
