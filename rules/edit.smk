@@ -31,6 +31,10 @@ rule edit_facts:
     conda:
         "../envs/edit.yaml"
     threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime="1d",  # what is cut off goes on after its last complete iteration
     params:
         settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
         # complete iterations of an interrupted job; an output folder would be wiped

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import resource
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from reedit.errors import InputError
 
 MARK = " ERROR error: "  # in a log, before what went wrong
+START = "REEDIT_START"  # in the environment: when the workflow's call began (rules/common.smk)
 PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # a fault of the place, not of the code
 
 
@@ -26,7 +28,8 @@ def job(log: str | Path) -> Iterator[logging.Logger]:
     """Log to the terminal and to `log`; end the process with status 1 on an error.
 
     A bad input, or a disk that is full or may not be written to, is one line; anything else, a bug, its
-    whole traceback.
+    whole traceback. What a bad input or such a disk has ended before in the same call of the workflow is not
+    done again: a cluster's profile retries jobs, for those that were killed.
     """
     logger = logging.getLogger("reedit")
     logger.setLevel(logging.INFO)
@@ -34,6 +37,9 @@ def job(log: str | Path) -> Iterator[logging.Logger]:
     start = time.monotonic()
     try:
         _add_handler(logger, logging.StreamHandler(sys.stderr), f"[{_name(Path(log))}] %(message)s")
+        if settled := _settled(Path(log)):
+            logger.error("not tried again, since it ended with: %s", settled)
+            sys.exit(1)
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(log, mode="w", encoding="utf-8")
         _add_handler(logger, file, "%(asctime)s %(levelname)s %(message)s")
@@ -57,6 +63,18 @@ def errors_since(folder: Path, start: float) -> list[str]:
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
         if MARK in line
     ]
+
+
+def _settled(log: Path) -> str | None:
+    """The line that ended the job before in this call of the workflow, if trying again cannot help.
+
+    A traceback follows the line of any other error, and a job that was killed leaves no such line.
+    """
+    start = float(os.environ.get(START, "inf"))
+    if not log.exists() or log.stat().st_mtime < start:
+        return None
+    last = log.read_text(encoding="utf-8", errors="replace").rstrip("\n").rpartition("\n")[2]
+    return last.partition(MARK)[2] or None
 
 
 def _name(log: Path) -> str:
