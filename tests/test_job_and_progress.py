@@ -2,7 +2,9 @@
 
 import errno
 import logging
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from reedit.progress import progress
 from reedit.provenance import PACKAGES, provenance
 
 
-@pytest.fixture(autouse=True)
+@contextmanager
 def own_handlers() -> Iterator[None]:
     """Jobs add handlers for the life of their process; a test's process lives on."""
     logger = logging.getLogger("reedit")
@@ -24,6 +26,12 @@ def own_handlers() -> Iterator[None]:
         handler.close()
     logger.setLevel(level)
     logging.raiseExceptions = raising
+
+
+@pytest.fixture(autouse=True)
+def without_traces() -> Iterator[None]:
+    with own_handlers():
+        yield
 
 
 def log_of(folder: Path) -> Path:
@@ -68,6 +76,42 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().err
     assert isinstance(caught.value, ZeroDivisionError) or "Traceback" in shown
     assert not isinstance(caught.value, SystemExit) or caught.value.code == 1
+
+
+def attempt(log: Path, error: Exception | None = None) -> bool:
+    """Whether a job on that log does its work, which may end with an error."""
+    done = []
+    with own_handlers(), suppress(SystemExit), job(log):
+        done.append(True)
+        if error:
+            raise error
+    return bool(done)
+
+
+@pytest.mark.parametrize("error", [InputError("facts.json: no cases"), OSError(errno.ENOSPC, "full", "out")])
+def test_what_a_retry_cannot_help_is_not_worked_on_again_in_the_same_call(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REEDIT_START", str(time.time() - 60))
+    log = log_of(tmp_path)
+    assert attempt(log, error)
+    told, line = log.read_text(), capsys.readouterr().err.splitlines()[0].partition("error: ")[2]
+    assert not attempt(log) and not attempt(log)
+    assert log.read_text() == told
+    assert f"not tried again, since it ended with: {line}" in capsys.readouterr().err
+    monkeypatch.setenv("REEDIT_START", str(time.time() + 60))
+    assert attempt(log)  # the next call
+
+
+def test_a_job_that_was_killed_or_met_another_error_is_worked_on_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REEDIT_START", str(time.time() - 60))
+    log = log_of(tmp_path)
+    assert attempt(log, RuntimeError("CUDA error: uncorrectable ECC error"))
+    assert attempt(log)
+    log.write_text("2026-01-01 00:00:00 INFO edits: 1 of 8\n")  # all that a killed job leaves
+    assert attempt(log)
 
 
 def test_an_interruption_is_passed_on(tmp_path: Path) -> None:

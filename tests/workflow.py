@@ -146,7 +146,7 @@ class Experiment:
         overlay.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.house / "Snakefile")]
         command += ["--directory", str(self.folder), "--cores", "2", "--configfile", str(overlay)]
-        return [*command, "--set-threads", *ONE_THREAD, "--nocolor", *arguments]
+        return [*command, "--set-threads", *ONE_THREAD, "--resources", "gpu=2", "--nocolor", *arguments]
 
     def start(self, *arguments: str, config: Config | None = None) -> subprocess.Popen:
         """A snakemake call in a process group of its own, as a terminal starts it."""

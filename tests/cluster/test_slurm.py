@@ -1,4 +1,4 @@
-"""The workflow on a real Slurm, which slurm.sh starts: jobs are submitted, killed, and lost with their node."""
+"""The workflow on a real Slurm, which slurm.sh starts: jobs submitted, killed, and lost with their node."""
 
 import re
 import shutil
