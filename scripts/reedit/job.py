@@ -7,13 +7,14 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reedit.errors import InputError
 
 MARK = " ERROR error: "  # in a log, before what went wrong
 START = "REEDIT_START"  # in the environment: when the workflow's call began (rules/common.smk)
+NOTE = ".failed"  # beside a log, in place of .log: what ended the job for good
 PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # a fault of the place, not of the code
 
 
@@ -37,19 +38,22 @@ def job(log: str | Path) -> Iterator[logging.Logger]:
     start = time.monotonic()
     try:
         _add_handler(logger, logging.StreamHandler(sys.stderr), f"[{_name(Path(log))}] %(message)s")
-        if settled := _settled(Path(log)):
-            logger.error("not tried again, since it ended with: %s", settled)
-            sys.exit(1)
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(log, mode="w", encoding="utf-8")
         _add_handler(logger, file, "%(asctime)s %(levelname)s %(message)s")
+        if settled := _settled(Path(log)):
+            logger.info("this call has tried before, and trying again cannot help")
+            raise InputError(settled)
         yield logger
     except InputError as error:
         logger.error("error: %s", error)
+        _settle(Path(log), str(error))
         sys.exit(1)
     except Exception as error:
         place = _unwritable(error)
         logger.error("error: %s", place or f"{type(error).__name__}: {error}", exc_info=place is None)
+        if place:
+            _settle(Path(log), place)
         sys.exit(1)
     logger.info("done in %.1f s, peak memory %.0f MiB", time.monotonic() - start, peak_memory_mb())
 
@@ -65,16 +69,26 @@ def errors_since(folder: Path, start: float) -> list[str]:
     ]
 
 
-def _settled(log: Path) -> str | None:
-    """The line that ended the job before in this call of the workflow, if trying again cannot help.
+def _settle(log: Path, line: str) -> None:
+    """Leave a note for a retry in this call of the workflow: why trying again cannot help.
 
-    A traceback follows the line of any other error, and a job that was killed leaves no such line.
+    Beside the log, which Snakemake removes before a retry.
     """
-    start = float(os.environ.get(START, "inf"))
-    if not log.exists() or log.stat().st_mtime < start:
+    if START in os.environ:
+        with suppress(OSError):  # where the disk is full, a retry finds that out by itself
+            log.with_suffix(NOTE).write_text(f"{os.environ[START]}\n{line}\n", encoding="utf-8")
+
+
+def _settled(log: Path) -> str | None:
+    """The line that this call of the workflow has a note about; a note of another call is removed."""
+    note = log.with_suffix(NOTE)
+    if not note.exists():
         return None
-    last = log.read_text(encoding="utf-8", errors="replace").rstrip("\n").rpartition("\n")[2]
-    return last.partition(MARK)[2] or None
+    call, _, line = note.read_text(encoding="utf-8").partition("\n")
+    if call == os.environ.get(START):
+        return line.strip()
+    note.unlink()
+    return None
 
 
 def _name(log: Path) -> str:

@@ -170,5 +170,5 @@ def test_a_bad_input_is_told_in_one_line_and_not_worked_on_again(again: Experime
     tried = [job for job in squeue() if job.id > before]
     assert [(job.rule, job.state) for job in tried] == [("sample_split", "FAILED")] * 3
     slurm_logs = [next(again.folder.glob(f".snakemake/slurm_logs/**/{job.id}.log")) for job in tried]
-    refusal = f"not tried again, since it ended with: {outcome.errors[0]}"
-    assert [refusal in log.read_text() for log in slurm_logs] == [False, True, True]
+    refused = ["trying again cannot help" in log.read_text() for log in slurm_logs]
+    assert refused == [False, True, True]
