@@ -44,7 +44,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 # the processors and the memory named below, whatever this machine has
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 # without accounting a finished job is known as long as this; squeue is asked for it
 MinJobAge=3600
 SchedulerParameters=sched_interval=2
