@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # A name in experiments/, or several, laid over config.yaml in turn. Empty: config.yaml alone, the default.
 EXPERIMENT ?=
 CORES ?= all
-# More arguments for snakemake; in `make test`, for pytest; in `make verify`, --delete.
+# More arguments for snakemake; in `make test` and `make test-cluster`, for pytest; in `make verify`, --delete.
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -22,17 +22,21 @@ PRINT_TABLES := for n in 1 2 7; do table=results/tables/table$$n.md; \
 LOCKED := 'Another run is at work in this folder: wait for it. If it was killed: .venv/bin/snakemake --unlock'
 
 .DEFAULT_GOAL := all
-.PHONY: help setup all plan verify report test lint clean
+.PHONY: help setup setup-slurm all plan verify report test test-cluster lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
-	@sed -n 's/^\([a-z]*\):.*  ## /  \1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*  ## /  \1\t/p' Makefile | expand -t 16
 	@echo 'Without a GPU: make TORCH_INDEX=https://download.pytorch.org/whl/cpu'
 	@echo '(PyTorch from PyPI is, on Linux, a CUDA build of several gigabytes.)'
 
 setup:  ## make .venv with the pinned packages; find or install a LaTeX engine
 	@PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
 	@sh envs/latex.sh
+
+setup-slurm:  ## make .venv-slurm, the same with Snakemake's plugin for Slurm (docs/cluster.md)
+	@VENV=.venv-slurm EXTRAS=test,slurm PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
+	@VENV=.venv-slurm sh envs/latex.sh
 
 all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf and report.zip
 	@for folder in . results; do [ -w $$folder ] || [ ! -e $$folder ] || { \
@@ -59,6 +63,9 @@ report: setup $(EXPERIMENT_FILE)  ## make reports/report.zip, Snakemake's own re
 
 test: setup  ## run the tests
 	@$(IN_VENV) pytest $(ARGS)
+
+test-cluster: setup-slurm  ## run the cluster's tests, on a Slurm that they start here; as root, with slurm-wlm and munge
+	@.venv-slurm/bin/python -m pytest -m cluster tests/cluster $(ARGS)
 
 lint: setup  ## check the style of the code and of the workflow
 	@$(IN_VENV) ruff check

@@ -35,6 +35,7 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+# On a cluster these stay where snakemake runs: what needs the network, and what takes seconds.
 localrules:
     all,
     tables,
@@ -45,6 +46,7 @@ localrules:
     render_comparison,
     render_differences,
     compare_eligible,
+    draw_figure,
     compile_pdf,
 
 

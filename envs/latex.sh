@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="latexmk texlive-latex-base texlive-latex-recommended texlive-fonts-recommended lmodern"
-tried=.venv/.latex-tried    # there after an installation that failed, and kept with its log until .venv is remade
+tried=${VENV:-.venv}/.latex-tried    # there after an installation that failed, and kept with its log until .venv is remade
 
 has() { command -v "$1" >/dev/null 2>&1; }
 

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Makes .venv and installs the pinned packages into it; `make setup` calls it with PYTHON and TORCH_INDEX set.
+# VENV and EXTRAS name another environment and what of pyproject.toml's extras goes into it (make setup-slurm).
 # Silent and quick where nothing has changed: .venv/.installed keeps the checksum of what it was made from.
 set -eu
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-venv=.venv
+venv=${VENV:-.venv}
+extras=${EXTRAS:-test}
 installed=$venv/.installed
 wanted=$({ pwd -P; cat pyproject.toml constraints.txt; } | cksum)
 
@@ -68,6 +70,6 @@ fi
 pip_install pip -qq pip setuptools
 install_torch
 say "installing the other packages (a minute or two)"
-pip_install "the packages of pyproject.toml" -qq --no-build-isolation --editable '.[test]'
+pip_install "the packages of pyproject.toml" -qq --no-build-isolation --editable ".[$extras]"
 echo "$wanted" >"$installed"
 say "$venv is ready"

@@ -22,7 +22,8 @@ from reedit.job import errors_since
 from reedit.overlays import SCHEMA, overlaid
 from reedit.yaml_files import read_mapping
 
-START = time.time()
+# When this call began; its jobs inherit it, and tell by it what has failed in this call (reedit.job).
+START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
 
 # Snakemake gives a module its `config:` alone; that is an overlay of config.yaml like any other
 config = overlaid(read_mapping(HOUSE / "config.yaml", "settings"), config)
@@ -65,6 +66,26 @@ def fetched(section):
 def fetched_facts(wildcards):
     """The fetched folders of a dataset's sources."""
     return [f"results/sources/{source}" for source in experiment.files.of_dataset(wildcards.dataset)]
+
+
+def memory(times=1.5):
+    """mem_mb of a job that holds its input `times` over; a retry, of a job perhaps killed for it, gets more."""
+
+    def mem_mb(wildcards, input, attempt):
+        return round(attempt * (6000 + times * sum(map(size_mb, map(Path, input)))))
+
+    return mem_mb
+
+
+def size_mb(path):
+    """MB of a file, or of all that is in a folder: Snakemake's own input.size_mb does not look into folders."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def hours(first):
+    """runtime of a job in minutes; a retry, of a job perhaps cut off by it, gets more."""
+    return lambda wildcards, attempt: round(attempt * first * 60)
 
 
 def any_of(names):

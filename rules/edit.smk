@@ -33,6 +33,11 @@ rule edit_facts:
     threads: 8
     resources:
         processes=lambda wildcards: experiment.processes(run_of(wildcards)),
+        gpu=lambda wildcards: experiment.processes(run_of(wildcards)),
+        mem_mb=lambda wildcards, input, attempt: (
+            experiment.processes(run_of(wildcards)) * memory()(wildcards, input, attempt)
+        ),
+        runtime="1d",  # what is cut off goes on after its last complete iteration
     params:
         settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
         # complete iterations of an interrupted job; an output folder would be wiped

@@ -22,6 +22,10 @@ rule score_edits:
     conda:
         "../envs/edit.yaml"
     threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(4),
     params:
         settings=lambda wildcards: experiment.score_settings(run_of(wildcards)),
         code=code("score_edits"),
@@ -43,6 +47,10 @@ rule check_collapse:
     conda:
         "../envs/edit.yaml"
     threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(1),
     params:
         settings=lambda wildcards: {
             "layers": experiment.hyperparameters(run_of(wildcards))["layers"],

@@ -9,6 +9,9 @@ rule prepare_model:
         "results/benchmarks/prepare_model/{model}.tsv"
     conda:
         "../envs/edit.yaml"
+    resources:
+        mem_mb=memory(3),  # read in half precision, written in full
+        runtime=hours(2),
     params:
         settings=lambda wildcards: {"source": config["sources"][config["models"][wildcards.model]["source"]]},
         code=code("prepare_model"),
@@ -45,6 +48,10 @@ rule filter_neighbors:
     conda:
         "../envs/edit.yaml"
     threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(2),
     params:
         settings=lambda wildcards: {
             "dtype": dtype_of(wildcards),
@@ -105,6 +112,10 @@ rule sample_prefixes:
     conda:
         "../envs/edit.yaml"
     threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(1),
     params:
         settings=lambda wildcards: experiment.prefixes(wildcards.owner),
         dtype=lambda wildcards: {"dtype": config["models"][experiment.owner_model(wildcards.owner)]["dtype"]},

@@ -13,6 +13,10 @@ rule collect_moments:
     conda:
         "../envs/edit.yaml"
     threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(2),  # the sums, in double precision
+        runtime=hours(12),
     params:
         settings=lambda wildcards: {
             **experiment.reading(wildcards.corpus),
@@ -40,6 +44,10 @@ rule import_moments:
     conda:
         "../envs/edit.yaml"
     threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(2),
     params:
         settings=lambda wildcards: {
             "check": experiment.reading(config["corpora"][wildcards.corpus]["check"]),

@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from reedit.progress import progress
 from reedit.provenance import PACKAGES, provenance
 
 
-@pytest.fixture(autouse=True)
+@contextmanager
 def own_handlers() -> Iterator[None]:
     """Jobs add handlers for the life of their process; a test's process lives on."""
     logger = logging.getLogger("reedit")
@@ -24,6 +25,12 @@ def own_handlers() -> Iterator[None]:
         handler.close()
     logger.setLevel(level)
     logging.raiseExceptions = raising
+
+
+@pytest.fixture(autouse=True)
+def without_traces() -> Iterator[None]:
+    with own_handlers():
+        yield
 
 
 def log_of(folder: Path) -> Path:
@@ -83,6 +90,40 @@ def test_no_secret_reaches_the_terminal_or_the_log(
             raise error("https://host/a?token=hush") from inner
     for text in (log_of(tmp_path).read_text(), capsys.readouterr().err):
         assert "https://host/a?***" in text and "hush" not in text
+
+
+def attempt(log: Path, error: Exception | None = None) -> bool:
+    """Whether a job on that log does its work, which may end with an error."""
+    done = []
+    with own_handlers(), suppress(SystemExit), job(log):
+        done.append(True)
+        if error:
+            raise error
+    return bool(done)
+
+
+@pytest.mark.parametrize("error", [InputError("facts.json: no cases"), OSError(errno.ENOSPC, "full", "out")])
+def test_what_a_retry_cannot_help_is_not_worked_on_again_in_the_same_call(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of(tmp_path)
+    monkeypatch.setenv("REEDIT_START", "1000.5")
+    assert attempt(log, error)
+    line = capsys.readouterr().err.partition("error: ")[2].strip()
+    for _ in range(2):
+        log.unlink()  # as Snakemake does before a retry
+        assert not attempt(log)
+        assert log.read_text().endswith(f" ERROR error: {line}\n")
+    monkeypatch.setenv("REEDIT_START", "2000.5")
+    assert attempt(log) and attempt(log)  # the next call
+
+
+def test_a_job_that_was_killed_or_met_another_error_is_worked_on_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REEDIT_START", "1000.5")
+    assert attempt(log_of(tmp_path), RuntimeError("CUDA error: uncorrectable ECC error"))
+    assert attempt(log_of(tmp_path))
 
 
 def test_an_interruption_is_passed_on(tmp_path: Path) -> None:

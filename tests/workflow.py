@@ -150,7 +150,7 @@ class Experiment:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.house / "Snakefile")]
         command += ["--directory", str(self.folder), "--cores", "2", "--configfile", str(overlay)]
         one_thread = [f"{self.rule_prefix}{rule}=1" for rule in LONG]  # so that two of them run at a time
-        return [*command, "--set-threads", *one_thread, "--nocolor", *arguments]
+        return [*command, "--set-threads", *one_thread, "--resources", "gpu=2", "--nocolor", *arguments]
 
     def start(self, *arguments: str, config: Config | None = None) -> subprocess.Popen:
         """A snakemake call in a process group of its own, as a terminal starts it."""

@@ -1,11 +1,12 @@
 """What every script has around it: a log, one clear line for a bad input, time and peak memory."""
 
 import logging
+import os
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reedit.errors import InputError
@@ -13,6 +14,8 @@ from reedit.files import PLACE
 from reedit.redaction import without_secrets
 
 MARK = " ERROR error: "  # in a log, before what went wrong
+START = "REEDIT_START"  # in the environment: when the workflow's call began (rules/common.smk)
+NOTE = ".failed"  # beside a log, in place of .log: what ended the job for good
 
 
 def peak_memory_mb() -> float:
@@ -26,7 +29,9 @@ def job(log: str | Path, shared: bool = False, level: int = logging.INFO) -> Ite
     """Log to the terminal and to `log`; end the process with status 1 on an error.
 
     A bad input, or a disk that is full or may not be written to, is one line; anything else, a bug, its
-    whole traceback. A process that shares a job that has begun (`shared`) goes on with its log.
+    whole traceback. What a bad input or such a disk has ended before in the same call of the workflow is not
+    done again: a cluster's profile retries jobs, for those that were killed. A process that shares a job
+    that has begun (`shared`) goes on with its log.
     """
     logger = logging.getLogger("reedit")
     logger.setLevel(level)
@@ -39,13 +44,19 @@ def job(log: str | Path, shared: bool = False, level: int = logging.INFO) -> Ite
             Path(log).unlink(missing_ok=True)
         file = logging.FileHandler(log, mode="a", encoding="utf-8")
         _add_handler(logger, file, "%(asctime)s %(levelname)s %(message)s")
+        if settled := _settled(Path(log)):
+            logger.info("this call has tried before, and trying again cannot help")
+            raise InputError(settled)
         yield logger
     except InputError as error:
         logger.error("error: %s", error)
+        _settle(Path(log), str(error))
         sys.exit(1)
     except Exception as error:
         place = _unwritable(error)
         logger.error("error: %s", place or f"{type(error).__name__}: {error}", exc_info=place is None)
+        if place:
+            _settle(Path(log), place)
         sys.exit(1)
     if not shared:
         logger.info("done in %.1f s, peak memory %.0f MiB", time.monotonic() - start, peak_memory_mb())
@@ -60,6 +71,28 @@ def errors_since(folder: Path, start: float) -> list[str]:
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
         if MARK in line
     ]
+
+
+def _settle(log: Path, line: str) -> None:
+    """Leave a note for a retry in this call of the workflow: why trying again cannot help.
+
+    Beside the log, which Snakemake removes before a retry.
+    """
+    if START in os.environ:
+        with suppress(OSError):  # where the disk is full, a retry finds that out by itself
+            log.with_suffix(NOTE).write_text(f"{os.environ[START]}\n{line}\n", encoding="utf-8")
+
+
+def _settled(log: Path) -> str | None:
+    """The line that this call of the workflow has a note about; a note of another call is removed."""
+    note = log.with_suffix(NOTE)
+    if not note.exists():
+        return None
+    call, _, line = note.read_text(encoding="utf-8").partition("\n")
+    if call == os.environ.get(START):
+        return line.strip()
+    note.unlink()
+    return None
 
 
 def _name(log: Path) -> str:

@@ -15,7 +15,6 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from reedit.edit_run import edit_run
-from reedit.errors import InputError
 from reedit.job import job
 
 
@@ -29,7 +28,7 @@ def share_edit_run(
 ) -> None:
     """`edit_run` in `processes` processes, which append to `log` and share this one's threads.
 
-    Where one ends before its time so do the others: InputError says which, or its own line has.
+    Where one ends before its time so do the others and this one: a line says which, or its own has.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it would tell it in pages
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
@@ -53,10 +52,11 @@ def share_edit_run(
             rank, failure = min(error.failures.items(), key=lambda item: item[1].timestamp)
             if failure.exitcode > 0:  # it has said why
                 sys.exit(failure.exitcode)
-            raise InputError(
-                f"process {rank + 1} of {processes} was ended by {failure.signal_name()};"
-                " what is done is kept, and a rerun goes on from there"
-            ) from error
+            logging.getLogger("reedit").error(
+                "error: process %d of %d was ended by %s; what is done is kept, and a rerun goes on from there",
+                *(rank + 1, processes, failure.signal_name()),
+            )
+            sys.exit(1)  # no InputError: another try may help
 
 
 def run_shared(description: Path) -> None:
