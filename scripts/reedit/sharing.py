@@ -53,7 +53,7 @@ def share_edit_run(
             if failure.exitcode > 0:  # it has said why
                 sys.exit(failure.exitcode)
             logging.getLogger("reedit").error(
-                "error: process %d of %d was ended by %s; what is done is kept, and a rerun goes on from there",
+                "error: process %d of %d was ended by %s; what is done is kept, a rerun goes on from there",
                 *(rank + 1, processes, failure.signal_name()),
             )
             sys.exit(1)  # no InputError: another try may help
