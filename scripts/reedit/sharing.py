@@ -11,10 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from reedit.edit_run import edit_run
+from reedit.errors import InputError
 from reedit.job import job
 
 
@@ -24,12 +26,14 @@ def share_edit_run(
     paths: Mapping[str, Path],
     state_folder: Path,
     settings: Mapping[str, Any],
-    module: str = __name__,
 ) -> None:
     """`edit_run` in `processes` processes, which append to `log` and share this one's threads.
 
-    Where one ends before its time so do the others and this one: a line says which, or its own has.
+    Where one ends before its time so do the others and this one: a line says which, or its own has. Raises
+    InputError where there are fewer GPUs.
     """
+    if torch.cuda.is_available() and processes > (found := torch.cuda.device_count()):
+        raise InputError(f"config: models: processes is {processes}, expected at most the {found} GPUs here")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it would tell it in pages
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
@@ -47,7 +51,7 @@ def share_edit_run(
         described = {"log": log, "paths": dict(paths), "state_folder": state_folder, "settings": settings}
         description.write_text(json.dumps(described, default=str))
         try:
-            elastic_launch(launch, sys.executable)("-m", module, str(description))
+            elastic_launch(launch, sys.executable)("-m", __name__, str(description))
         except ChildFailedError as error:
             rank, failure = min(error.failures.items(), key=lambda item: item[1].timestamp)
             if failure.exitcode > 0:  # it has said why
