@@ -125,12 +125,26 @@ def test_an_interrupted_rome_goes_on_with_the_edits_it_had_not_made(
 def test_what_is_kept_goes_with_its_iteration(tmp_path: Path) -> None:
     state = State(tmp_path / "state", "a")
     numbers = ([3], [float("inf")], [1.5])
-    state.optimized(1).save([0], Optimized(("mlp",), torch.ones(1, 1, 4), torch.zeros(1, 1, 4), *numbers))
+    kept = Optimized(("mlp",), torch.ones(1, 1, 4), torch.zeros(1, 1, 4), *numbers)
+    state.optimized(1).save([0], kept, 2.5)
+    assert state.optimized(1).seconds() == 2.5
     ((places, found),) = State(tmp_path / "state", "a").optimized(1).load(("mlp",), torch.device("cpu"))
     assert (places, found.steps, found.ppl_initial, found.ppl_target) == ([0], *numbers)
     assert state.optimized(2).load(("mlp",), torch.device("cpu")) == []
     state.save(1, Iteration({"k": 1}, []), {"w": torch.zeros(1)})
     assert {path.name for path in state.folder.iterdir()} == {"fingerprint", "k1"}
+
+
+def test_a_kept_file_that_was_damaged_goes_with_a_line_and_its_edits_are_optimised_again(
+    llama: LanguageModel, tiny_dataset: list[Fact], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    algorithm, settings = ALGORITHMS["memit"], VARIANTS["memit"][1]
+    edits = edits_of(llama, tiny_dataset[:4])
+    whole = optimize(llama, edits, algorithm, settings, at_once=TWO, kept=Kept(tmp_path))
+    first, *_ = sorted(tmp_path.iterdir())
+    first.write_bytes(first.read_bytes()[:100])
+    again = optimize(llama, edits, algorithm, settings, at_once=TWO, kept=Kept(tmp_path))
+    assert same(whole, again) and "optimised again" in caplog.text
 
 
 def test_parts_are_joined_in_the_order_of_the_edits_each_once() -> None:

@@ -8,12 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import load_file
+from test_iteration import VARIANTS, edits_of
 from workflow import Experiment, changed
+
+from reedit.algorithms import ALGORITHMS
+from reedit.facts import Fact
+from reedit.language_model import LanguageModel
+from reedit.memory import MicroBatch
+from reedit.optimization import optimize
+from reedit.optimized import Part
+from reedit.ranks import Ranks
 
 RUN = "tiny/facts/memit/trial1"
 TARGET = f"results/edits/{RUN}/targets.parquet"
@@ -101,3 +114,29 @@ def test_a_bad_input_in_a_shared_job_is_one_line(shared: Experiment) -> None:
     assert [
         line for line in outcome.errors if "not a second moment" in line
     ] and "Traceback" not in outcome.output
+
+
+def test_ranks_that_see_other_free_memory_still_share_every_edit(
+    llama: LanguageModel, tiny_dataset: list[Fact]
+) -> None:
+    """Two ranks made one after the other: what one gathers is what the other is given."""
+    edits = edits_of(llama, tiny_dataset[:7])
+    algorithm, settings = ALGORITHMS["memit"], VARIANTS["memit"][1]
+    sizes = [MicroBatch(512, 2), MicroBatch(512, 3)]
+    found: list[list[Part]] = []
+
+    @dataclass(frozen=True)
+    class Recorded(Ranks):
+        def agreed(self, value: Any) -> Any:
+            return sizes[0] if isinstance(value, MicroBatch) else value
+
+        def gathered(self, mine: list[Part]) -> list[Part]:
+            found.append(mine)
+            return [part for parts in found for part in parts]
+
+    with suppress(KeyError, IndexError):  # the first one cannot know yet what the second will find
+        optimize(llama, edits, algorithm, settings, at_once=sizes[0], ranks=Recorded(0, 2))
+    both = optimize(llama, edits, algorithm, settings, at_once=sizes[1], ranks=Recorded(1, 2))
+    assert sorted(place for parts in found for places, _ in parts for place in places) == list(range(7))
+    alone = optimize(llama, edits, algorithm, settings, at_once=sizes[0])
+    assert torch.equal(both.delta, alone.delta) and both.steps == alone.steps

@@ -90,7 +90,9 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
             "device": model.device.type,
         },
     )
-    fingerprint = digest([made_by, _content(paths)])
+    # what is complete stays so under another policy for what comes
+    lasting = {name: value for name, value in made_by.items() if name not in ("nonfinite", "keep_weights")}
+    fingerprint = digest([lasting, _content(paths)])
     state = ranks.in_turn(lambda: State(state_folder, fingerprint))
     if published:
         with easyedit.scratch_folder(state) as scratch:

@@ -72,6 +72,7 @@ class Computed:
     updates: dict[int, Tensor]  # [d, key] by layer
     seconds_optimization: float
     seconds_spread: float
+    seconds_earlier: float = 0.0  # of OPTIMIZATION, before an interruption
 
 
 def compute(
@@ -90,7 +91,7 @@ def compute(
     """
     algorithm, hyperparameters = plan.algorithm, plan.hyperparameters
     layers = hyperparameters["layers"]
-    start = time.monotonic()
+    start, earlier = time.monotonic(), (kept.seconds() / ranks.count if kept else 0.0)
     report = progress(f"k={k} OPTIMIZATION, passes", len(edits) * hyperparameters["v_num_grad_steps"])
     if algorithm.one_by_one:
         found, update, optimization = edit_one_by_one(
@@ -108,7 +109,8 @@ def compute(
         optimization = time.monotonic() - start
         found, updates = _spread(model, edits, found, factors, plan, k)
     ranks.align(list(updates.values()))
-    return Computed(found, updates, optimization, time.monotonic() - start - optimization)
+    spread = time.monotonic() - start - optimization
+    return Computed(found, updates, optimization + earlier, spread, earlier)
 
 
 def _spread(
@@ -280,7 +282,7 @@ def iterate(
             ahead = compute(model, edits, factors, plan, k + 1, kept=state.optimized(k + 1), ranks=ranks)
         edited = ahead.found.ppl_initial if ahead else edited_perplexities(model, edits, plan)
         iteration = measure(model, edits, plan, k, computed, updates, edited)
-        iteration.row["seconds_total"] = time.monotonic() - start
+        iteration.row["seconds_total"] = time.monotonic() - start + computed.seconds_earlier
         if ranks.leads:
             state.save(k, iteration, cumulative)
         iteration = ranks.agreed(iteration)

@@ -65,12 +65,13 @@ def job(log: str | Path, shared: bool = False, level: int = logging.INFO) -> Ite
 def errors_since(folder: Path, start: float) -> list[str]:
     """What went wrong in the jobs that logged under `folder` since `start`, one line each."""
     logs = [log for log in sorted(folder.rglob("*.log")) if log.stat().st_mtime >= start]
-    return [
+    lines = [
         f"[{_name(log)}] error: {line.partition(MARK)[2]}"
         for log in logs
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
         if MARK in line
     ]
+    return list(dict.fromkeys(lines))  # processes that share a job may all have met the same
 
 
 def _settle(log: Path, line: str) -> None:

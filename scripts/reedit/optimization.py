@@ -4,6 +4,7 @@ Many edits are optimised in one batch; what a pass computes is in buckets.py.
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,22 +46,21 @@ def optimize(
     other ranks, which share the edits, as many are assumed as of this one). `kept`: edits that are done, here
     or before an interruption.
     """
-    at_once = at_once or micro_batch(model, edits, hyperparameters["layers"][-1])
+    # the same on all ranks, whatever each has of free memory
+    at_once = ranks.agreed(at_once or micro_batch(model, edits, hyperparameters["layers"][-1]))
     # similar edits together, so that a batch ends together and padding is small
     order = sorted(range(len(edits)), key=lambda i: len(edits[i].rewriting[0].row.ids))
-    batches = [order[start : start + at_once.edits] for start in range(0, len(order), at_once.edits)]
     parts = kept.load(algorithm.optimises, model.device) if kept else []
-    done = {place for places, _ in parts for place in places}
-    finished = 0  # edits of this rank
-    for batch in ranks.share(batches):
-        places = [place for place in batch if place not in done]
-        finished += len(batch) - len(places)
-        if not places:
-            continue
+    done = ranks.agreed({place for places, _ in parts for place in places})
+    batches = [order[start : start + at_once.edits] for start in range(0, len(order), at_once.edits)]
+    left = [rest for batch in batches if (rest := [place for place in batch if place not in done])]
+    passes, finished = hyperparameters["v_num_grad_steps"], 0  # edits of this rank
+    for places in ranks.share(left):
 
-        def batch_report(passes: int, before: int = finished * hyperparameters["v_num_grad_steps"]) -> None:
-            report(min(ranks.count * (before + passes), len(edits) * hyperparameters["v_num_grad_steps"]))
+        def batch_report(made: int, before: int = finished * passes) -> None:
+            report(min(len(done) * passes + ranks.count * (before + made), len(edits) * passes))
 
+        start = time.monotonic()
         found = _optimize_batch(
             *(model, [edits[place] for place in places], algorithm, hyperparameters, protocol),
             *(at_once.positions, batch_report),
@@ -68,7 +68,7 @@ def optimize(
         finished += len(places)
         parts.append((places, found))
         if kept:
-            kept.save(places, found)
+            kept.save(places, found, time.monotonic() - start)
     everywhere = ranks.gathered([(places, found.to("cpu")) for places, found in parts])
     return joined(everywhere).to(model.device)
 

@@ -6,6 +6,7 @@ They come from sharing.py, which starts them as torchrun does; else there is one
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -84,5 +85,6 @@ def join() -> Ranks:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
-    torch.distributed.init_process_group(backend)
+    # a rank may wait for hours for the last batch of another
+    torch.distributed.init_process_group(backend, timeout=timedelta(days=7))
     return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())

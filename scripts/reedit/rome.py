@@ -46,7 +46,7 @@ def edit_one_by_one(
             if i not in done:
                 done[i] = optimize(model, [edit], algorithm, hyperparameters, protocol)
                 if kept:
-                    kept.save([i], done[i])
+                    kept.save([i], done[i], time.monotonic() - start)
             seconds += time.monotonic() - start
             update = rank_one_update(keys[i], done[i].delta[0, 0], factor).to(total.dtype)
             if done[i].unusable or not update.isfinite().all():  # a collapsed model has no keys to write to

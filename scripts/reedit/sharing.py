@@ -53,7 +53,9 @@ def share_edit_run(
         try:
             elastic_launch(launch, sys.executable)("-m", __name__, str(description))
         except ChildFailedError as error:
-            rank, failure = min(error.failures.items(), key=lambda item: item[1].timestamp)
+            rank, failure = min(
+                error.failures.items(), key=lambda item: (item[1].exitcode > 0, item[1].timestamp)
+            )  # one that was killed before those that missed it
             if failure.exitcode > 0:  # it has said why
                 sys.exit(failure.exitcode)
             logging.getLogger("reedit").error(

@@ -48,9 +48,9 @@ def fetch(name: str, source: Mapping[str, Any], folder: Path, web: Web | None = 
     try:
         with naming(folder, partial):
             fetchers[source["kind"]]()
-            (partial / DEFINITION).unlink()
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)
+            (folder / DEFINITION).unlink()
     finally:
         if source["kind"] not in RESUMABLE or not _holds_anything(partial):
             shutil.rmtree(partial, ignore_errors=True)

@@ -54,6 +54,7 @@ ON_DEMAND = ("sources", "models", "moments", "exports")  # not asked for by a re
 NO_RESULTS = ("logs", "benchmarks")
 MARKS = (".gitkeep", ".snakemake_timestamp", SUMS)
 # of files.atomic, of mkdtemp, of a job's state, of the engine easyedit
+UNFINISHED = re.compile(r"\..+\.part")  # a download that was interrupted
 TEMPORARY = re.compile(r"\..+\.(\d+\.tmp|\w{8})|k\d+\.partial|statistics\w{8}")
 
 
@@ -102,6 +103,8 @@ class Verification:
     def _look(self, path: Path) -> Iterator[Fault]:
         """Check a file or a folder, or note it among the strays."""
         parts = self._parts(path)
+        if parts[0] == "sources" and len(parts) > 1 and UNFINISHED.fullmatch(parts[1]):
+            return  # the next call goes on with it
         check = next((check for pattern, check in self._checks.items() if _fits(parts, pattern)), None)
         if TEMPORARY.fullmatch(path.name):
             self.strays.append(path)
