@@ -97,6 +97,7 @@ def job(tmp_path: Path, checkout: Path, tiny_dataset: list[Fact], moments_of: An
             "stop": "proposed",
             "dtype": "float32",
             "keep_weights": "all",
+            "nonfinite": "drop",
             "seed": 0,
             "trial": 1,
         }
