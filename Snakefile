@@ -35,24 +35,11 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
-# On a cluster these stay where snakemake runs: what needs the network, and what takes seconds.
-localrules:
-    all,
-    tables,
-    measurements,
-    fetch_source,
-    render_table,
-    compare_reported,
-    render_comparison,
-    render_differences,
-    compare_eligible,
-    draw_figure,
-    compile_pdf,
-
-
+# On a cluster a localrule stays where snakemake runs: what needs the network, and what takes seconds.
 rule all:
     default_target: True
     input:
         rules.compile_pdf.output,
         rules.tables.input,
         rules.measurements.input,
+    localrule: True

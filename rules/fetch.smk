@@ -5,6 +5,7 @@ rule fetch_source:
         directory("results/sources/{source}"),
     log:
         "results/logs/fetch_source/{source}.log",
+    localrule: True
     conda:
         "../envs/edit.yaml"
     params:

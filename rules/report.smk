@@ -19,6 +19,7 @@ rule tables:
         expand("results/tables/comparison{n}.{ext}", n=COMPARISONS, ext=["tex", "csv", "md"]),
         expand("results/tables/differences.{ext}", ext=["tex", "csv", "md"]),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
+    localrule: True
 
 
 rule summarise_runs:
@@ -98,6 +99,7 @@ rule render_differences:
         md="results/tables/differences.md",
     log:
         "results/logs/render_differences.log",
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -122,6 +124,7 @@ rule render_table:
         md="results/tables/table{n}.md",
     log:
         "results/logs/render_table/table{n}.log",
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -140,6 +143,7 @@ rule compare_reported:
         comparison="results/summary/comparison.parquet",
     log:
         "results/logs/compare_reported.log",
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -172,6 +176,7 @@ rule render_comparison:
         "results/logs/render_comparison/comparison{n}.log",
     wildcard_constraints:
         n=r"\d*",
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -192,6 +197,7 @@ rule compare_eligible:
         md="results/tables/eligible.md",
     log:
         "results/logs/compare_eligible.log",
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -216,6 +222,7 @@ rule draw_figure:
         ),
     log:
         "results/logs/draw_figure/{figure}.log",
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -244,6 +251,7 @@ rule compile_pdf:
         ),
     log:
         "results/logs/compile_pdf.log",
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -269,3 +277,4 @@ rule measurements:
         rules.summarise_cases.output,
         rules.summarise_differences.output,
         rules.compare_reported.output,
+    localrule: True

@@ -46,6 +46,11 @@ def test_trials_on_different_machines_name_both_and_a_device_without_a_name_its_
     assert hardware_rows([(identity, path)])[0]["device"] == "cpu"
 
 
+def test_a_job_of_several_processes_names_as_many_devices(tmp_path):
+    (row,) = hardware_rows([run(tmp_path, "memit", processes=4)])
+    assert row["device"] == "4 x NVIDIA A100-SXM4-80GB"
+
+
 def test_the_runs_of_a_model_and_of_a_method_stand_together(tmp_path):
     order = [("m", "a", "memit"), ("n", "a", "memit"), ("m", "a", "pmet"), ("m", "a", "na_memit")]
     order += [("m", "b", "memit")]

@@ -300,11 +300,11 @@ def test_the_loop_makes_as_many_iterations_as_its_plan_says(
     gaps = {1: 9.0, 2: 8.0, 3: 0.5, 4: 9.0}
     keys = ("delta_p2", "ppl_initial", "ppl_target", "ppl_edited")
 
-    def made_up(model: Any, edits: Any, wanted: Any, k: int, *_: Any) -> Iteration:
+    def made_up(model: Any, edits: Any, algorithm: Any, layers: Any, k: int, *_: Any) -> Iteration:
         return Iteration({"k": k, "delta_p": gaps[k]} | dict.fromkeys(keys, 9.0), [])
 
     monkeypatch.setattr(iteration, "compute", lambda *args, **options: Computed(None, {}, 0.0, 0.0))
-    monkeypatch.setattr(iteration, "measure", made_up)
+    monkeypatch.setattr(iteration, "iteration_rows", made_up)
     found = iterate(llama, [], {}, plan(2, extend_to=4), State(tmp_path / "state", "f"))
     assert [one.row["k"] for one in found] == [1, 2, 3]
 

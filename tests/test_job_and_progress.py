@@ -102,13 +102,12 @@ def attempt(log: Path, error: Exception | None = None) -> bool:
     return bool(done)
 
 
-@pytest.mark.parametrize("error", [InputError("facts.json: no cases"), OSError(errno.ENOSPC, "full", "out")])
 def test_what_a_retry_cannot_help_is_not_worked_on_again_in_the_same_call(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = log_of(tmp_path)
     monkeypatch.setenv("REEDIT_START", "1000.5")
-    assert attempt(log, error)
+    assert attempt(log, InputError("facts.json: no cases"))
     line = capsys.readouterr().err.partition("error: ")[2].strip()
     for _ in range(2):
         log.unlink()  # as Snakemake does before a retry
@@ -118,11 +117,14 @@ def test_what_a_retry_cannot_help_is_not_worked_on_again_in_the_same_call(
     assert attempt(log) and attempt(log)  # the next call
 
 
-def test_a_job_that_was_killed_or_met_another_error_is_worked_on_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: uncorrectable ECC error"), OSError(errno.ENOSPC, "full", "out")]
+)
+def test_a_job_that_met_what_another_machine_may_not_have_is_worked_on_again(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REEDIT_START", "1000.5")
-    assert attempt(log_of(tmp_path), RuntimeError("CUDA error: uncorrectable ECC error"))
+    assert attempt(log_of(tmp_path), error)
     assert attempt(log_of(tmp_path))
 
 

@@ -108,7 +108,7 @@ def test_a_moment_survives_its_file_in_fp32(tmp_path: Path) -> None:
 
 def test_a_file_without_a_moment_is_named(tmp_path: Path) -> None:
     (tmp_path / "2.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(InputError, match=r"2\.safetensors: not a second moment"):
+    with pytest.raises(InputError, match=r"2\.safetensors: not readable as safetensors"):
         read_moment(tmp_path / "2.safetensors")
     with pytest.raises(InputError, match=r"3\.safetensors"):
         read_moment(tmp_path / "3.safetensors")

@@ -188,13 +188,13 @@ def test_a_case_of_no_numbers_is_named_and_leaves_the_others_as_they_are_alone(
     for layer, update in alone.updates.items():
         assert torch.allclose(found.updates[layer], update, rtol=1e-4, atol=1e-6)
     assert f"numbers that are not finite in 1 of 4 cases: {edits[-1].case_id}" in caplog.text
-    assert found.found.unusable == [3] and math.isinf(found.found.ppl_target[3])
+    assert found.found.dropped == [3] and math.isinf(found.found.ppl_target[3])
     stop = replace(plan(1, variant=variant), nonfinite="stop")
     with pytest.raises(InputError, match=f"k=1 OPTIMIZATION: .* cases: {edits[-1].case_id}; nonfinite: drop"):
         compute(model, edits, factors, stop, 1)
 
 
-def test_a_key_of_no_numbers_is_found_in_spread_and_its_case_left_out(
+def test_a_key_of_no_numbers_is_found_in_spread_and_its_case_dropped(
     tiny_dataset: list[Fact], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_model("llama", dtype=torch.float32)
@@ -209,8 +209,8 @@ def test_a_key_of_no_numbers_is_found_in_spread_and_its_case_left_out(
 
     monkeypatch.setattr(spread, "mean_key", mean_key)
     found = compute(model, edits, factors, plan(1), 1)
-    told = f"k=1 SPREAD, layer 1: numbers that are not finite in 1 of 3 cases: {edits[1].case_id}; left out"
-    assert told in caplog.text and found.found.unusable == [1]
+    told = f"k=1 SPREAD, layer 1: numbers that are not finite in 1 of 3 cases: {edits[1].case_id}; dropped"
+    assert told in caplog.text and found.found.dropped == [1]
     for layer, update in alone.updates.items():
         assert torch.allclose(found.updates[layer], update, rtol=1e-4, atol=1e-6)
 
@@ -221,7 +221,7 @@ def test_where_no_case_is_left_nothing_is_written(tiny_dataset: list[Fact]) -> N
     model.model.get_input_embeddings().weight.data[:] = torch.inf
     factors = factors_of_identity(model, VARIANTS["memit"][1]["layers"])
     found = compute(model, edits, factors, plan(1), 1)
-    assert found.found.unusable == [0, 1]
+    assert found.found.dropped == [0, 1]
     assert all(not update.any() for update in found.updates.values())
 
 

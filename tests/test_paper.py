@@ -86,6 +86,7 @@ def test_work_grows_with_edits_passes_and_rows() -> None:
     assert iteration_work(shape, usual, 5, 0, 20) == pytest.approx(2 * work)
     assert iteration_work(shape, usual | {"v_num_grad_steps": 40}, 5, 0, 10) > 1.5 * work
     assert work < iteration_work(shape, usual, 5, 1, 10) < 1.3 * work
+    assert work / 4 < iteration_work(shape, usual, 5, 0, 10, processes=4) < work / 2  # SPREAD is not shared
     one_by_one, together = (edit_cost(shape, usual, 5, 0, 10, 5, moments) for moments in (False, True))
     assert one_by_one.share < together.share and one_by_one.double == 0 < together.double
 
@@ -108,6 +109,18 @@ def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
     sustained = pytest.approx(2 * iteration_work(shape, settings, 5, 0, 16) / 100)
     assert device.speeds["float32"] == sustained
     assert any("h, My GPU" in line for line in plan_lines(made, tmp_path))
+
+
+def test_a_job_of_several_processes_is_planned_shorter_and_needs_more_memory() -> None:
+    config = json.loads(json.dumps(experiment().config))
+    config["models"]["smollm2-135m"]["processes"] = 4
+    shared = Experiment(config, SCHEMA, REPOSITORY)
+    alone, four = (
+        next(group.cost for group in job_costs(made) if group.cost.rule == "edit_facts")
+        for made in (experiment(), shared)
+    )
+    assert four.work < alone.work / 2 and four.host == 4 * alone.host and four.gpu == alone.gpu
+    assert "several processes" in "".join(plan_lines(shared, Path("nowhere")))
 
 
 def test_a_smaller_dtype_is_planned_faster() -> None:

@@ -739,7 +739,10 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(finished, again):
 
 @pytest.fixture(scope="module")
 def reused(root, house, inputs):
-    """The same experiment once more, by another workflow that uses this one as a module with a prefix."""
+    """The same experiment once more, by another workflow that uses this one as a module with a prefix.
+
+    Its results, and the outcome of its run.
+    """
     experiment = Experiment(
         root / "another/workflow", root / "another", tiny_config(inputs), rule_prefix="reedit_"
     )
@@ -757,6 +760,9 @@ module reedit:
 
 use rule * from reedit as reedit_*
 
+# what Snakemake would not submit to a cluster; without one it calls every job local
+print("local rules:", *workflow._localrules)
+
 rule of_my_own:
     default_target: True
     input: "edited/results/tables/table1.md", rules.reedit_tables.input, rules.reedit_measurements.input
@@ -765,10 +771,11 @@ rule of_my_own:
 """)
     outcome = experiment.run()
     assert outcome.status == 0, outcome.output
-    return experiment.folder / "edited/results"
+    return experiment.folder / "edited/results", outcome
 
 
 def test_another_workflow_uses_it_as_a_module_under_a_prefix(finished, reused):
+    reused, _ = reused
     for name in ("table1.md", "differences.csv", "comparison.tex"):
         found, expected = (folder / "tables" / name for folder in (reused, finished.path("")))
         assert found.read_text() == expected.read_text()
@@ -779,7 +786,16 @@ def test_another_workflow_uses_it_as_a_module_under_a_prefix(finished, reused):
     ]
 
 
+def test_in_another_workflow_too_downloads_and_tables_stay_off_the_compute_nodes(reused):
+    _, outcome = reused
+    (told,) = set(re.findall("^local rules: (.*)$", outcome.output, re.M))
+    local = set(told.split())
+    assert {"reedit_fetch_source", "reedit_render_table", "reedit_draw_figure"} <= local
+    assert not local & {"reedit_prepare_model", "reedit_edit_facts", "reedit_score_edits"}
+
+
 def test_two_runs_with_one_seed_give_the_same_tables(finished, reused):
+    reused, _ = reused
     places = sorted(path.relative_to(reused) for path in reused.rglob("*.parquet"))
     assert {place.parts[0] for place in places} >= {
         "facts",

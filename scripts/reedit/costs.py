@@ -46,16 +46,25 @@ class Cost:
 
 
 def iteration_work(
-    shape: Shape, hyperparameters: Mapping[str, Any], templates: int, assisting: int, edits: int
+    shape: Shape,
+    hyperparameters: Mapping[str, Any],
+    templates: int,
+    assisting: int,
+    edits: int,
+    processes: int = 1,
 ) -> float:
-    """Operations of one iteration: OPTIMIZATION, SPREAD's forward passes, the perplexities."""
+    """Operations of one iteration: OPTIMIZATION, SPREAD's forward passes, the perplexities.
+
+    Of `processes` each makes its share of OPTIMIZATION, and all of the rest.
+    """
     rows, layers = 1 + templates + assisting, hyperparameters["layers"]
     head = rows * LABELS * shape.vocabulary * shape.width
     passes = 4 * ((rows + 1) * TAIL * (shape.layers - 1 - layers[-1]) * shape.block + head)
     setup = 2 * (rows + 1) * ROW * shape.parameters
     spread = 2 * rows * (ROW - TAIL) * (layers[-1] + len(layers)) * shape.block
     perplexity = 2 * rows * ROW * shape.parameters
-    return edits * (hyperparameters["v_num_grad_steps"] * passes + setup + spread + perplexity)
+    optimization = (hyperparameters["v_num_grad_steps"] * passes + setup) / processes
+    return edits * (optimization + spread + perplexity)
 
 
 def edit_cost(
@@ -66,8 +75,12 @@ def edit_cost(
     edits: int,
     iterations: int,
     moments: bool,
+    processes: int = 1,
 ) -> Cost:
-    """An edit job that keeps the weights of every k; without `moments`, edits go one by one (ROME)."""
+    """An edit job that keeps the weights of every k; without `moments`, edits go one by one (ROME).
+
+    `processes` share it, each with a GPU and a copy of the model: GB of one GPU, of the machine for all.
+    """
     layers = hyperparameters["layers"]
     edited = len(layers) * shape.width * shape.keys * 4
     weights = shape.parameters * 4 + 2 * edited
@@ -76,9 +89,9 @@ def edit_cost(
     return Cost(
         rule="edit_facts",
         gpu=(weights + 2 * factor) / GB + WORKSPACE,
-        host=(weights + len(layers) * factor) / GB,
+        host=processes * (weights + len(layers) * factor) / GB,
         disk=iterations * edited / GB,
-        work=iterations * iteration_work(shape, hyperparameters, templates, assisting, edits),
+        work=iterations * iteration_work(shape, hyperparameters, templates, assisting, edits, processes),
         double=(iterations * solve + len(layers) * shape.keys**3 / 3) if moments else 0.0,
         share=0.5 if moments else 0.15,  # one edit at a time keeps no large GPU busy
     )

@@ -25,7 +25,8 @@ from reedit.checkout import apply_module
 from reedit.edits import Edit
 from reedit.errors import InputError
 from reedit.facts import Fact
-from reedit.iteration import Plan, edited_perplexities, perplexity_columns, resumed, tell, weight_columns
+from reedit.iteration import Plan, edited_perplexities, resumed
+from reedit.iteration_rows import perplexity_columns, tell, weight_columns
 from reedit.language_model import LanguageModel, load_tokenizer
 from reedit.moments import read_moment
 from reedit.npz_statistics import Statistics, file_name, write_statistics

@@ -129,7 +129,7 @@ def _write(
 
 
 def _dropped(targets: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many cases were left out of an iteration, their numbers not finite, by k."""
+    """How many cases were dropped from an iteration, their numbers not finite, by k."""
     return dict(Counter(str(row["k"]) for row in targets if row["ppl_target"] == math.inf))
 
 

@@ -95,8 +95,9 @@ def duration(seconds: float) -> str:
 
 
 def _trial(iterations: Sequence[Mapping[str, Any]], made_by: Mapping[str, Any]) -> Row:
+    device, processes = made_by.get("device_name", made_by["device"]), made_by.get("processes", 1)
     return {
-        "device": made_by.get("device_name", made_by["device"]),
+        "device": device if processes == 1 else f"{processes} x {device}",
         "peak_memory_mb": max(row["peak_memory_mb"] for row in iterations),
         "seconds": sum(row["seconds_total"] for row in iterations),
         "iterations": len(iterations),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from reedit.downloads import Checksum, ChecksumError, DownloadError, Web
 
@@ -61,7 +62,7 @@ class Repository:
     def download(self, what: str, file: HubFile, target: Path) -> None:
         """Bring a file into `target`; `what` names it in the log. Raises DownloadError."""
         owner = "" if self.kind == "model" else f"{self.kind}s/"
-        url = f"{self.address}/{owner}{self.name}/resolve/{self.revision}/{file.path}"
+        url = f"{self.address}/{owner}{self.name}/resolve/{self.revision}/{quote(file.path)}"
         with self._told(f"{file.path} of {self.name}"):
             self.web.download(what, url, target, file.checksum, self.token)
 

@@ -5,7 +5,6 @@ Paper, section 3.1; design, section 4 (Iteration).
 
 import logging
 import math
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from reedit import stopping
 from reedit.algorithms import Algorithm
 from reedit.edits import Edit
 from reedit.errors import InputError
-from reedit.job import peak_memory_mb
+from reedit.iteration_rows import iteration_rows, tell
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
 from reedit.optimization import optimize
@@ -28,7 +27,6 @@ from reedit.ranks import ALONE, Ranks
 from reedit.resumption import Iteration, State
 from reedit.rome import edit_one_by_one
 from reedit.spread import NotFinite, apply_updates, compute_updates
-from reedit.states import bare_rows, states_at_subject
 from reedit.tensors import read_tensors
 
 
@@ -98,7 +96,7 @@ def compute(
             model, edits, algorithm, hyperparameters, plan.protocol, factors.get(layers[0]), report, kept
         )
         updates = {layers[0]: update}
-        _drop(found.unusable, edits, plan, f"k={k} OPTIMIZATION")
+        _drop(found.dropped, edits, plan, f"k={k} OPTIMIZATION")
     else:
         found = optimize(
             *(model, edits, algorithm, hyperparameters, plan.protocol),
@@ -124,11 +122,11 @@ def _spread(
     """SPREAD of all edits whose numbers are finite; what was found, and the updates."""
     layers, weight = plan.hyperparameters["layers"], plan.hyperparameters["mom2_update_weight"]
     target = found.target(plan.algorithm.spreads)
-    dropped, where = found.unusable, "OPTIMIZATION"
+    dropped, where = found.dropped, "OPTIMIZATION"
     while True:
         _drop(dropped, edits, plan, f"k={k} {where}")
-        found = found.spoilt(dropped)
-        bad = set(found.unusable)
+        found = found.dropping(dropped)
+        bad = set(found.dropped)
         used = [i for i in range(len(edits)) if i not in bad]
         if not used:
             return found, {layer: torch.zeros_like(model.weight(layer)) for layer in layers}
@@ -142,14 +140,14 @@ def _spread(
 
 
 def _drop(dropped: Sequence[int], edits: Sequence[Edit], plan: Plan, where: str) -> None:
-    """Name the cases that are left out; InputError where the run is to stop instead."""
+    """Name the cases that are dropped; InputError where the run is to stop instead."""
     if not dropped:
         return
     names = ", ".join(str(edits[i].case_id) for i in dropped[:5]) + ", ..." * (len(dropped) > 5)
     told = f"{where}: numbers that are not finite in {len(dropped)} of {len(edits)} cases: {names}"
     if plan.nonfinite == "stop":
-        raise InputError(f"{told}; nonfinite: drop would leave them out")
-    logging.getLogger("reedit").warning("%s; left out", told)
+        raise InputError(f"{told}; nonfinite: drop would go on without them")
+    logging.getLogger("reedit").warning("%s; dropped", told)
 
 
 def apply(model: LanguageModel, computed: Computed, k: int) -> dict[int, Tensor]:
@@ -175,83 +173,6 @@ def edited_perplexities(model: LanguageModel, edits: Sequence[Edit], plan: Plan)
     if plan.algorithm.damped and plan.protocol == "released":  # of the NLL as a first pass scales it
         exponent = [value * plan.hyperparameters.get("nll_loss_factor", 1.0) for value in exponent]
     return [math.exp(value) if value < 700 else math.inf for value in exponent]
-
-
-def measure(
-    model: LanguageModel,
-    edits: Sequence[Edit],
-    plan: Plan,
-    k: int,
-    computed: Computed,
-    updates: Mapping[int, Tensor],
-    edited: Sequence[float],
-) -> Iteration:
-    """The rows of iteration k, with the model at theta_{k+1}; `edited` is p(theta_{k+1}, h-hat)."""
-    found, vector, layers = computed.found, plan.algorithm.spreads, plan.hyperparameters["layers"]
-    now = states_at_subject(model, bare_rows(edits), layers[-1], [vector])[vector]  # [m, d]
-    residual = (found.target(vector) - now).norm(dim=1).tolist()
-    place = found.vectors.index(vector)
-    hidden_norm = found.hidden[:, place].norm(dim=1).tolist()
-    delta_norm = found.delta[:, place].norm(dim=1).tolist()
-    targets = [
-        {
-            "k": k,
-            "case_id": edit.case_id,
-            "steps": found.steps[i],
-            "ppl_initial": found.ppl_initial[i],
-            "ppl_target": found.ppl_target[i],
-            "ppl_edited": edited[i],
-            "hidden_norm": hidden_norm[i],
-            "delta_norm": delta_norm[i],
-            "residual_before": delta_norm[i],  # h is the bare prompt's own state: z - h = delta
-            "residual_after": residual[i],
-        }
-        for i, edit in enumerate(edits)
-    ]
-    row = {"k": k} | perplexity_columns(found.ppl_initial, found.ppl_target, edited)
-    row |= weight_columns(model, layers, updates)
-    row["seconds_optimization"] = computed.seconds_optimization
-    row["seconds_spread"] = computed.seconds_spread
-    return Iteration(row, targets)
-
-
-def perplexity_columns(
-    initial: Sequence[float], target: Sequence[float] | None, edited: Sequence[float]
-) -> dict[str, float | None]:
-    """Means of three kinds over the edits, and the gaps; None for what an unknown `target` leaves open."""
-    row: dict[str, float | None] = {}
-    for name, values in [("initial", initial), ("target", target), ("edited", edited)]:
-        row[f"ppl_{name}"] = statistics.fmean(values) if values else None
-        row[f"ppl_{name}_median"] = statistics.median(values) if values else None
-        logs = [math.log(value) for value in values or ()]
-        row[f"ppl_{name}_gmean"] = math.exp(statistics.fmean(logs)) if logs else None
-    row["delta_p"] = _gap(row["ppl_edited"], row["ppl_target"])
-    row["delta_p2"] = _gap(row["ppl_edited"], row["ppl_initial"])
-    return row
-
-
-def weight_columns(
-    model: LanguageModel, layers: Sequence[int], updates: Mapping[int, Tensor]
-) -> dict[str, float]:
-    """Norms of the iteration's updates and of the weights they led to, and the peak of memory so far."""
-    on_device = model.device.type == "cuda"
-    return {
-        "update_norm": _norm(updates.values()),
-        "weight_norm": _norm(model.weight(layer) for layer in layers),
-        "peak_memory_mb": torch.cuda.max_memory_allocated() / 1024**2 if on_device else peak_memory_mb(),
-    }
-
-
-def _gap(one: float | None, other: float | None) -> float | None:
-    """|one - other|, infinite where either is, None where either is unknown."""
-    if one is None or other is None:
-        return None
-    return abs(one - other) if math.isfinite(one) and math.isfinite(other) else math.inf
-
-
-def _norm(tensors: Any) -> float:
-    """Frobenius norm of several tensors together."""
-    return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in tensors))
 
 
 def iterate(
@@ -281,7 +202,9 @@ def iterate(
         if plan.looks_ahead:
             ahead = compute(model, edits, factors, plan, k + 1, kept=state.optimized(k + 1), ranks=ranks)
         edited = ahead.found.ppl_initial if ahead else edited_perplexities(model, edits, plan)
-        iteration = measure(model, edits, plan, k, computed, updates, edited)
+        iteration = iteration_rows(model, edits, plan.algorithm, layers, k, computed.found, updates, edited)
+        iteration.row["seconds_optimization"] = computed.seconds_optimization
+        iteration.row["seconds_spread"] = computed.seconds_spread
         iteration.row["seconds_total"] = time.monotonic() - start + computed.seconds_earlier
         if ranks.leads:
             state.save(k, iteration, cumulative)
@@ -298,23 +221,6 @@ def resumed(model: LanguageModel, layers: list[int], state: State) -> list[Itera
         logging.getLogger("reedit").info("resuming after iteration %d", len(done))
         model.import_updates(read_tensors(state.weights(len(done)), str(model.device)), layers)
     return done
-
-
-def tell(iteration: Iteration) -> None:
-    """One line for the log, and another one where the model has collapsed."""
-    logger, row = logging.getLogger("reedit"), iteration.row
-    columns = ("ppl_initial", "ppl_target", "ppl_edited", "delta_p")
-    known = ["unknown" if row[name] is None else f"{row[name]:.4g}" for name in columns]
-    logger.info(
-        "k=%d: perplexity %s before, %s optimised, %s edited; |delta p| %s; %.1f s",
-        *(row["k"], *known, row["seconds_total"]),
-    )
-    infinite = sum(not math.isfinite(target["ppl_edited"]) for target in iteration.targets)
-    if not math.isfinite(row["ppl_edited"]):
-        logger.warning(
-            "k=%d: the model has collapsed: the perplexity of %d of %d edits is infinite",
-            *(row["k"], infinite, len(iteration.targets)),
-        )
 
 
 def kept_iterations(rows: Sequence[Mapping[str, float]], keep: str) -> list[int]:

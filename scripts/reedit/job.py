@@ -29,9 +29,9 @@ def job(log: str | Path, shared: bool = False, level: int = logging.INFO) -> Ite
     """Log to the terminal and to `log`; end the process with status 1 on an error.
 
     A bad input, or a disk that is full or may not be written to, is one line; anything else, a bug, its
-    whole traceback. What a bad input or such a disk has ended before in the same call of the workflow is not
-    done again: a cluster's profile retries jobs, for those that were killed. A process that shares a job
-    that has begun (`shared`) goes on with its log.
+    whole traceback. What a bad input has ended before in the same call of the workflow is not done again:
+    a cluster's profile retries jobs, for those that were killed. A process that shares a job that has begun
+    (`shared`) goes on with its log.
     """
     logger = logging.getLogger("reedit")
     logger.setLevel(level)
@@ -55,9 +55,7 @@ def job(log: str | Path, shared: bool = False, level: int = logging.INFO) -> Ite
     except Exception as error:
         place = _unwritable(error)
         logger.error("error: %s", place or f"{type(error).__name__}: {error}", exc_info=place is None)
-        if place:
-            _settle(Path(log), place)
-        sys.exit(1)
+        sys.exit(1)  # a retry may run on another machine, with room on its disks
     if not shared:
         logger.info("done in %.1f s, peak memory %.0f MiB", time.monotonic() - start, peak_memory_mb())
 

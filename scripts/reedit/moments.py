@@ -8,7 +8,6 @@ from operator import length_hint
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from reedit.errors import InputError
 from reedit.files import atomic
 from reedit.language_model import LanguageModel, captured, stopped_before, wide
 from reedit.progress import progress
+from reedit.tensors import metadata_of, read_tensors
 from reedit.tokens import encode
 
 COUNT = re.compile(r"[1-9][0-9]{0,17}")  # of tokens, in the metadata
@@ -95,13 +95,10 @@ def write_moment(moment: Tensor, path: Path, metadata: Mapping[str, str]) -> Non
 
 def read_moment(path: Path) -> tuple[Tensor, dict[str, str]]:
     """One layer's moment, fp32 [key, key], and its metadata, which has the count of tokens; both checked."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            moment, metadata = file.get_tensor("moment"), file.metadata() or {}
-    except Exception as error:  # safetensors raises its own types
-        raise InputError(
-            f"{path}: not a second moment in safetensors ({error}); delete its folder and rerun"
-        ) from error
+    tensors, metadata = read_tensors(path), metadata_of(path)
+    if "moment" not in tensors:
+        raise InputError(f"{path}: holds {sorted(tensors)}, expected moment; delete its folder and rerun")
+    moment = tensors["moment"]
     if moment.dtype != torch.float32 or moment.dim() != 2 or not 0 < len(moment) == moment.shape[1]:
         found = f"{moment.dtype} of shape {tuple(moment.shape)}"
         raise InputError(f"{path}: moment is {found}, expected torch.float32 of (keys, keys)")

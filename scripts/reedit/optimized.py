@@ -32,13 +32,13 @@ class Optimized:
         return self.hidden[:, place] + self.delta[:, place]
 
     @property
-    def unusable(self) -> list[int]:
+    def dropped(self) -> list[int]:
         """The edits whose numbers are not finite: there is nothing to write for them."""
         finite = (self.hidden.isfinite() & self.delta.isfinite()).flatten(1).all(1).tolist()
         return [i for i, ppl in enumerate(self.ppl_target) if isinf(ppl) or not finite[i]]
 
-    def spoilt(self, edits: Iterable[int]) -> "Optimized":
-        """The same with some edits unusable."""
+    def dropping(self, edits: Iterable[int]) -> "Optimized":
+        """The same with some more edits dropped."""
         target = list(self.ppl_target)
         for edit in edits:
             target[edit] = inf

@@ -116,7 +116,8 @@ def job_costs(experiment: Experiment) -> list[Group]:
         edits, iterations = edits_of(experiment, run), entry.extend_to or entry.iterations
         moments = experiment.needs_moments(run)
         settings, templates = experiment.hyperparameters(run), experiment.template_count(run.prefixes)
-        edit = edit_cost(shape, settings, templates, run.method.assisting, edits, iterations, moments)
+        sizes = templates, run.method.assisting, edits, iterations
+        edit = edit_cost(shape, settings, *sizes, moments, experiment.processes(run))
         add(entry.model, edit, run.method.name)
         add(entry.model, score_cost(shape, edits, iterations), entry.dataset)
         if moments:
@@ -147,7 +148,8 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
             continue
         rows = parquet.read(path, "iterations")
         device = made_by.get("device_name") or made_by["device"]
-        sizes = made_by["prefix_templates"], made_by["assisting"], made_by["edits"]
+        sizes = [made_by[name] for name in ("prefix_templates", "assisting", "edits")]
+        sizes.append(made_by.get("processes", 1))
         work[device] += len(rows) * iteration_work(Shape(**given), made_by["hyperparameters"], *sizes)
         seconds[device] += sum(row["seconds_total"] for row in rows)
     speeds = {name: work[name] / seconds[name] for name in work}
@@ -186,6 +188,10 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
         "Per job; the last line is of all. Every pass and every k that a run may make is counted: a limit.",
         f"Beside this disk space, {weights:.0f} GB for the models, as fetched and as prepared.",
     ]
+    if any(experiment.processes(run) > 1 for run in experiment.runs.values()):
+        notes.append(
+            "A job of several processes holds as many GPUs; hours and GPU memory are of one of them."
+        )
     used = [dtype for dtype in DTYPES if dtype in {dtypes[group.model] for group in groups}]
     for device in devices:
         how = "as finished runs here sustained" if device.measured else ASSUMED

@@ -49,8 +49,8 @@ def edit_one_by_one(
                     kept.save([i], done[i], time.monotonic() - start)
             seconds += time.monotonic() - start
             update = rank_one_update(keys[i], done[i].delta[0, 0], factor).to(total.dtype)
-            if done[i].unusable or not update.isfinite().all():  # a collapsed model has no keys to write to
-                done[i] = done[i].spoilt([0])
+            if done[i].dropped or not update.isfinite().all():  # a collapsed model has no keys to write to
+                done[i] = done[i].dropping([0])
             else:
                 total += update
                 model.set_weight(layer, before + total)

@@ -48,7 +48,13 @@ def share_edit_run(
     )
     with TemporaryDirectory() as folder:
         description = Path(folder) / "job.json"
-        described = {"log": log, "paths": dict(paths), "state_folder": state_folder, "settings": settings}
+        described = {
+            "log": log,
+            "paths": dict(paths),
+            "state_folder": state_folder,
+            "settings": settings,
+            "parent": os.getpid(),
+        }
         description.write_text(json.dumps(described, default=str))
         try:
             elastic_launch(launch, sys.executable)("-m", __name__, str(description))
@@ -68,7 +74,7 @@ def share_edit_run(
 def run_shared(description: Path) -> None:
     """This process's part of a job that `description` tells, as written by share_edit_run."""
     told = json.loads(description.read_text())
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(told["parent"],), daemon=True).start()
     leads = os.environ.get("RANK", "0") == "0"
     with job(told["log"], shared=True, level=logging.INFO if leads else logging.WARNING):
         paths = {name: Path(path) for name, path in told["paths"].items()}
