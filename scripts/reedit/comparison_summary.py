@@ -15,7 +15,7 @@ from reedit.reported import IDENTITY
 from reedit.typeset import render
 
 NOTHING = (
-    "Nothing in this experiment stands for a model and dataset of the paper (`reported_as` in the"
+    "Nothing in this experiment stands for a model and dataset of the paper (reported_as in the"
     " configuration says what does), so there is no comparison with its numbers."
 )
 HEAD = ["Table", "Model", "Dataset", "Algo", "Protocol", "k", "Measure"]

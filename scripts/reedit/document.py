@@ -43,9 +43,11 @@ def document(
 
 
 def _table(path: Path) -> dict[str, Any]:
-    """The table's TeX and the number in its name (table6.tex), None where it has none."""
-    number = re.search(r"\d+$", path.stem)
-    return {"number": int(number[0]) if number else None, "tex": Markup(path.read_text(encoding="utf-8"))}
+    """The table's TeX, its lines in print by a rough count with caption and notes, and the number in its name
+    (table6.tex), None where it has none."""
+    number, tex = re.search(r"\d+$", path.stem), path.read_text(encoding="utf-8")
+    lines = tex.count(r"\\") + tex.count(r"\par") + 6
+    return {"number": int(number[0]) if number else None, "tex": Markup(tex), "lines": lines}
 
 
 def _says_something(tex: str) -> bool:
