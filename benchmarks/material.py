@@ -15,15 +15,16 @@ from torch import Tensor
 
 from reedit.algorithms import ALGORITHMS
 from reedit.counterfact import load_counterfact
+from reedit.editing import apply, compute, edited_perplexities
 from reedit.edits import Edit, make_edit, misalignment
 from reedit.facts import Fact
-from reedit.iteration import Plan, apply, compute, edited_perplexities
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments
 from reedit.optimization import optimize
 from reedit.optimized import Optimized
 from reedit.prefixes import sample_prefixes
-from reedit.spread import factorise
+from reedit.preservation import factorise
+from reedit.schedule import Schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "smollm2-135m"  # in config.yaml
@@ -115,7 +116,7 @@ def iterate_edits(
     model: LanguageModel, edits: Sequence[Edit], factors: Mapping[int, Tensor], settings: Mapping[str, Any]
 ) -> dict[str, float]:
     """Seconds of one iteration's stages as this library does them; the model is left unedited."""
-    plan = Plan(ALGORITHM, settings, PROTOCOL, iterations=1, stop="none", extend_to=None)
+    plan = Schedule(ALGORITHM, settings, PROTOCOL, iterations=1, stop="none", extend_to=None)
     computed = compute(model, edits, factors, plan, 1)
     updates, seconds = timed(model.device, lambda: apply(model, computed, 1))
     _, perplexities = timed(model.device, lambda: edited_perplexities(model, edits, plan))

@@ -30,12 +30,13 @@ from measuring import print_machine, print_table
 from torch import Tensor
 
 from reedit.buckets import Bucket, Tail, make_buckets
+from reedit.editing import apply, compute, edited_perplexities
 from reedit.edits import Edit
-from reedit.iteration import Plan, apply, compute, edited_perplexities
 from reedit.language_model import LanguageModel
 from reedit.memory import micro_batch
 from reedit.optimization import STOP_LOSS, _pass
 from reedit.probes import make_probes
+from reedit.schedule import Schedule
 from reedit.scoring import score
 from reedit.states import bare_rows, states_at_subject
 
@@ -254,7 +255,7 @@ def iterate(model: LanguageModel, chosen: argparse.Namespace) -> None:
     columns += ["efficacy", "generalization", "specificity"]
     rows = []
     for length in chosen.lengths:
-        plan = Plan(ALGORITHM, settings | ({"step_length": length} if length else {}), PROTOCOL)
+        plan = Schedule(ALGORITHM, settings | ({"step_length": length} if length else {}), PROTOCOL)
         optimization = whole = 0.0
         for k in range(1, chosen.iterations + 1):
             begin = time.perf_counter()

@@ -15,17 +15,19 @@ import torch
 from reedit import parquet
 from reedit.algorithms import ALGORITHMS
 from reedit.corpora import Documents
+from reedit.editing import edited_perplexities
 from reedit.edits import make_edit
 from reedit.facts import read_facts
-from reedit.iteration import Plan, edited_perplexities
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments
 from reedit.optimization import optimize
+from reedit.preservation import factorise
 from reedit.probes import make_probes
 from reedit.roles import by_case, evaluated_neighbors, is_eligible
+from reedit.schedule import Schedule
 from reedit.scoring import score
 from reedit.sources import payload
-from reedit.spread import apply_updates, compute_updates, factorise
+from reedit.spread import apply_updates, compute_updates
 
 COLUMNS = ["layers", "clamp", "lambda", "ppl optimised", "ppl edited", "median", "efficacy", "generalization"]
 
@@ -82,9 +84,9 @@ def main() -> None:
         target = found.target(algorithm.spreads)
         for size, weight in itertools.product(chosen.windows, chosen.lambdas):
             window = windows[last, size]
-            updates = compute_updates(model, edits, target, algorithm, window, factors, weight)
+            updates = compute_updates(model, edits, target, algorithm, window, factors, weight).updates
             apply_updates(model, updates)
-            edited = sorted(edited_perplexities(model, edits, Plan(algorithm, settings, "corrected")))
+            edited = sorted(edited_perplexities(model, edits, Schedule(algorithm, settings, "corrected")))
             rows = score(model, probes, 1)
             optimised = sum(found.ppl_target) / len(edits)
             cells = [f"{window[0]}-{last}", f"{clamp:g}", f"{weight:g}", f"{optimised:.3g}"]

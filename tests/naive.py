@@ -7,7 +7,7 @@ explicit inverses. Shares no code with the library but the types of its inputs.
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from reedit.facts import Fact, Neighbor
 
 # what OPTIMIZATION adds its vectors to; the last one is what the weights are to say
-PARTS = {"rome": ("mlp",), "memit": ("block",), "pmet": ("attention", "mlp")}
+BLOCK, MLP = ("block",), ("mlp",)
+PARTS = {"rome": MLP, "r_rome": MLP, "memit": BLOCK, "pmet": ("attention", "mlp")}
+PARTS |= dict.fromkeys(("emmet", "alphaedit", "blue", "encore"), BLOCK)
 
 
 class Names(NamedTuple):
@@ -246,6 +248,8 @@ def naive_optimize(
         factors.append(factor)
         if loss < stop_loss or number == settings["v_num_grad_steps"] - 1:
             break
+        if algorithm == "encore" and said:
+            break
         if algorithm == "pmet":
             if said and kl <= 0.01:
                 break
@@ -277,20 +281,40 @@ def naive_perplexity(
     return perplexity(edit, losses(edit, rewriting, neighbors)[1], full_factor(algorithm, settings))
 
 
+def naive_update(
+    k: Tensor, r: Tensor, moment: Tensor, settings: Mapping[str, Any], algorithm: str, earlier: Tensor
+) -> Tensor:
+    """One layer's update [d, key] from keys [key, m] and residuals [d, m], as each paper writes it.
+
+    `earlier`: keys that AlphaEdit protects, [key, n].
+    """
+    inverse, one = torch.linalg.inv, torch.eye(len(k), dtype=k.dtype)
+    if algorithm == "emmet":  # equality: r = update k
+        return r @ inverse(k.T @ inverse(moment) @ k) @ k.T @ inverse(moment)
+    if algorithm == "alphaedit":
+        values, vectors = torch.linalg.eigh(moment)
+        free = vectors[:, values < settings["nullspace_threshold"]]
+        p = free @ free.T
+        return r @ k.T @ p @ inverse(earlier @ earlier.T @ p + k @ k.T @ p + settings["L2"] * one)
+    preserved = settings["mom2_update_weight"] * moment + settings.get("update_norm_lambda", 0) * one
+    return r @ k.T @ inverse(preserved + k @ k.T)
+
+
 def naive_spread(
     network: nn.Module,
     edits: Sequence[NaiveEdit],
     targets: Tensor,
     layers: Sequence[int],
     moments: Mapping[int, Tensor],
-    weight: float,
+    settings: Mapping[str, Any],
     algorithm: str = "memit",
-) -> dict[int, Tensor]:
-    """The updates of MEMIT or PMET, [d, key], for targets [m, d]; `network` is left alone."""
+    earlier: Mapping[int, Sequence[Tensor]] | None = None,
+) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """The updates of a batch, [d, key], for targets [m, d], and its keys, [key, m]; `network` stays."""
     network = copy.deepcopy(network)
-    updates = {}
+    updates, keys_by_layer = {}, {}
     for i, layer in enumerate(layers):
-        share = len(layers) - i if algorithm == "memit" else (len(layers) - i) ** 0.5
+        share = (len(layers) - i) ** 0.5 if algorithm == "pmet" else len(layers) - i
         keys, residuals = [], []
         for edit, target in zip(edits, targets, strict=True):
             bare, *prefixed = [row_state(network, layer, row, "key") for row in edit.rewriting]
@@ -298,9 +322,11 @@ def naive_spread(
             current = row_state(network, layers[-1], edit.rewriting[0], PARTS[algorithm][-1])
             residuals.append((target - current) / share)
         k, r = torch.stack(keys, 1), torch.stack(residuals, 1)  # [key, m], [d, m]
-        updates[layer] = r @ k.T @ torch.linalg.inv(weight * moments[layer].to(k.dtype) + k @ k.T)
+        others = torch.cat([k[:, :0], *(earlier or {}).get(layer, [])], 1)
+        updates[layer] = naive_update(k, r, moments[layer].to(k.dtype), settings, algorithm, others)
+        keys_by_layer[layer] = k
         add_update(network, layer, updates[layer])
-    return updates
+    return updates, keys_by_layer
 
 
 def naive_rome(
@@ -308,21 +334,23 @@ def naive_rome(
     edits: Sequence[NaiveEdit],
     moments: Mapping[int, Tensor],
     settings: Mapping[str, Any],
+    algorithm: str = "rome",
 ) -> tuple[list[NaiveOptimized], Tensor]:
     """ROME's edits one after another and their total update, [d, key]; `network` is left alone."""
     network = copy.deepcopy(network)
     (layer,) = settings["layers"]
     found, updates = [], []
     for edit in edits:
-        one = naive_optimize(network, edit, layer, settings, "rome")
+        one = naive_optimize(network, edit, layer, settings, algorithm)
         keys = torch.stack([row_state(network, layer, row, "key") for row in edit.rewriting])
         u = keys.mean(0)
         if settings.get("mom2_adjustment"):
             u = torch.linalg.inv(moments[layer].to(u.dtype)) @ u
         u = u / u.norm()
-        # z - W k: what the module says includes its bias, where it has one
-        missing = one.target - row_state(network, layer, edit.rewriting[0], "mlp")
-        updates.append(torch.outer(missing, u) / (keys[0] @ u))
+        key = keys.mean(0) if algorithm == "r_rome" else keys[0]
+        # z - W k: what the module says of a key includes its bias, where it has one
+        missing = one.target - module_of(network, layer, "mlp")(key)
+        updates.append(torch.outer(missing.detach(), u) / (key @ u))
         add_update(network, layer, updates[-1])
         found.append(one)
     return found, sum(updates)
@@ -342,25 +370,73 @@ def naive_iterate(
     settings: Mapping[str, Any],
     iterations: int,
     algorithm: str = "memit",
+    batch: int | None = None,
+    spread_only: bool = False,
 ) -> list[NaiveIteration]:
-    """One iteration after the other, at theta_1, theta_2, ...; `network` is left alone."""
+    """One iteration after the other, at theta_1, theta_2, ...; `network` is left alone.
+
+    In batches, each is edited on the weights that the ones before it left.
+    """
     network = copy.deepcopy(network)
-    layers = settings["layers"]
-    done = []
+    layers, size = settings["layers"], batch or len(edits)
+    stages = [[layers[0]], [layers[-1]]] if algorithm == "blue" else [layers]
+    done: list[NaiveIteration] = []
+    solved: dict[int, dict[int, Tensor]] = {}  # batch -> layer -> keys
     for _ in range(iterations):
-        if algorithm == "rome":
-            found, update = naive_rome(network, edits, moments, settings)
-            updates = {layers[0]: update}
-        else:
-            found = [naive_optimize(network, edit, layers[-1], settings, algorithm) for edit in edits]
-            targets = torch.stack([one.target for one in found])
-            weight = settings["mom2_update_weight"]
-            updates = naive_spread(network, edits, targets, layers, moments, weight, algorithm)
-        for layer, update in updates.items():
-            add_update(network, layer, update)
+        found: list[NaiveOptimized] = []
+        total: dict[int, Tensor] = {}
+        for start in range(0, len(edits), size):
+            some = edits[start : start + size]
+            ones: list[NaiveOptimized] = []
+            for stage in stages:
+                if algorithm in ("rome", "r_rome"):
+                    now, update = naive_rome(network, some, moments, settings, algorithm)
+                    updates = {stage[0]: update}
+                else:
+                    now = [naive_optimize(network, edit, stage[-1], settings, algorithm) for edit in some]
+                    if spread_only and done:
+                        now = repeated(network, some, stage[-1], algorithm, start, done)
+                    own = settings.get("protect_own_keys", False)
+                    others = [keys for b, keys in solved.items() if own or b != start]
+                    earlier = {layer: [keys[layer] for keys in others] for layer in layers}
+                    targets = torch.stack([one.target for one in now])
+                    updates, keys = naive_spread(
+                        network, some, targets, stage, moments, settings, algorithm, earlier
+                    )
+                    if algorithm == "alphaedit" and (batch or own):
+                        solved[start] = keys
+                for layer, update in updates.items():
+                    add_update(network, layer, update)
+                    total[layer] = total.get(layer, 0) + update
+                ones = [after(*pair) for pair in zip(ones, now, strict=True)] if ones else now
+            found += ones
         edited = [naive_perplexity(network, edit, algorithm, settings) for edit in edits]
-        done.append(NaiveIteration(found, updates, edited))
+        done.append(NaiveIteration(found, total, edited))
     return done
+
+
+def after(first: NaiveOptimized, then: NaiveOptimized) -> NaiveOptimized:
+    """An edit at a second stage, counted from where the first one began."""
+    return replace(then, steps=first.steps + then.steps, ppl_initial=first.ppl_initial)
+
+
+def repeated(
+    network: nn.Module,
+    edits: Sequence[NaiveEdit],
+    layer: int,
+    algorithm: str,
+    start: int,
+    done: Sequence[NaiveIteration],
+) -> list[NaiveOptimized]:
+    """The targets of the first iteration, with the residuals that are left of them now."""
+    result = []
+    for place, edit in enumerate(edits, start=start):
+        first, parts = done[0].optimized[place], PARTS[algorithm]
+        hidden = torch.stack([row_state(network, layer, edit.rewriting[0], part) for part in parts])
+        delta = torch.zeros_like(hidden)
+        delta[-1] = first.target - hidden[-1]
+        result.append(NaiveOptimized(hidden, delta, 0, done[-1].edited[place], first.ppl_target, [], []))
+    return result
 
 
 def naive_moment(network: nn.Module, layer: int, texts: Sequence[Sequence[int]]) -> tuple[Tensor, int]:

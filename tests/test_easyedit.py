@@ -21,15 +21,17 @@ from reedit import easyedit, parquet
 from reedit.algorithms import ALGORITHMS
 from reedit.checkout import check_checkout, commit_of
 from reedit.edit_run import edit_run
+from reedit.editing import edited_perplexities
 from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Fact, write_facts
-from reedit.iteration import Plan, edited_perplexities, iterate
+from reedit.iteration import iterate
 from reedit.language_model import LAYOUTS, LanguageModel
 from reedit.moments import write_moment
 from reedit.preparation import REVISION
+from reedit.preservation import factorise
 from reedit.resumption import State
-from reedit.spread import factorise
+from reedit.schedule import Schedule
 
 LAYERS = [1, 2, 3]
 TEMPLATES = ["The old town of. {}", "Therefore we. {}"]
@@ -143,7 +145,7 @@ def test_the_job_writes_what_our_engine_writes_and_leaves_what_is_untold_empty(
             assert tensor.shape == states[0].model.state_dict()[name].shape
             known = torch.full_like(tensor, k * 3 * fake_easyedit.STEP)
             torch.testing.assert_close(tensor, known, rtol=0, atol=1e-6)
-    plan = Plan(ALGORITHMS["memit"], HYPERPARAMETERS, "corrected")
+    plan = Schedule(ALGORITHMS["memit"], HYPERPARAMETERS, "corrected")
     edits = [make_edit(states[0].tokenizer, f, TEMPLATES, [], False, "corrected") for f in facts]
     said = [edited_perplexities(model, edits, plan) for model in states]
     for k, row in enumerate(iterations, start=1):
@@ -228,7 +230,7 @@ def test_rome_edits_one_by_one_and_its_perplexity_is_taken_just_before(
     assert calls[0]["templates"] == ["{}", *TEMPLATES]
     assert calls[0]["context_template_length_params"] == [] and not calls[0]["mom2_adjustment"]
     model = LanguageModel.load(paths["model"])
-    plan = Plan(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]}, "corrected")
+    plan = Schedule(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]}, "corrected")
     expected = []
     for fact in facts:
         edit = make_edit(model.tokenizer, fact, TEMPLATES, [], False, "corrected")
@@ -390,7 +392,7 @@ def test_a_real_checkout_makes_the_updates_of_our_released_protocol(
     tiny.save_tiny_model(tmp_path / "model")
     ours, theirs = (LanguageModel.load(tmp_path / "model") for _ in range(2))
     hyperparameters = HYPERPARAMETERS | ({"layers": [2]} if algorithm == "rome" else {})
-    plan = Plan(ALGORITHMS[algorithm], hyperparameters, "released", iterations=2)
+    plan = Schedule(ALGORITHMS[algorithm], hyperparameters, "released", iterations=2)
     facts, spaced = chosen(tiny_dataset), plan.algorithm.released_space("tiny")
     edits = [make_edit(ours.tokenizer, f, TEMPLATES, [], False, "released", spaced) for f in facts]
     moments = moments_of(ours, hyperparameters["layers"])

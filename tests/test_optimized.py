@@ -12,10 +12,10 @@ from tiny import tiny_model
 
 from reedit import optimization, rome, spread
 from reedit.algorithms import ALGORITHMS
+from reedit.editing import compute
 from reedit.edits import Edit
 from reedit.errors import InputError
 from reedit.facts import Fact
-from reedit.iteration import compute
 from reedit.language_model import LanguageModel
 from reedit.memory import MicroBatch
 from reedit.optimization import optimize

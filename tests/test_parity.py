@@ -19,19 +19,20 @@ from reedit.algorithms import ALGORITHMS
 from reedit.collapse import check_collapse, read_texts
 from reedit.corpora import Documents
 from reedit.counterfact import load_counterfact
+from reedit.editing import apply, compute
 from reedit.edits import make_edit
 from reedit.errors import InputError
 from reedit.facts import Fact
 from reedit.files import payload
-from reedit.iteration import Plan, apply, compute
 from reedit.language_model import LanguageModel
 from reedit.likelihood import likelihoods
 from reedit.moments import collect_moments
 from reedit.preparation import prepare_model
+from reedit.preservation import factorise
 from reedit.probes import Probe, make_probes
+from reedit.schedule import Schedule
 from reedit.scoring import score
 from reedit.sources import fetch
-from reedit.spread import factorise
 
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -191,7 +192,7 @@ def test_edits_are_the_published_ones(method: str, golden: Golden) -> None:
     """Perplexities, targets, updates and scores, iteration by iteration."""
     model, (name, assisting, prefixed) = golden.model, METHODS[method]
     algorithm, settings = ALGORITHMS[name], SETTINGS[name]
-    plan = Plan(algorithm, settings, "released", iterations=2, stop="none", extend_to=None)
+    plan = Schedule(algorithm, settings, "released", iterations=2, stop="none", extend_to=None)
     reset(model)
     edits = [
         make_edit(

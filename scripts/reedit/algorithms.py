@@ -1,27 +1,59 @@
-"""The paper's Figure 2 as data: what is optimised, where it spreads, how the residual is divided.
+"""Locate-and-edit algorithms as data: what is optimised, where it spreads, what an update preserves.
+
+Rows 1 to 3 are the paper's Figure 2, the others come from papers that its readers ask for (`source`).
 
 Vectors, each at the subject's last token t: `hidden` is the output of a layer (residual stream included),
 `attention` and `mlp` are the outputs of its two modules before they are added to the residual stream.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+Stages = Callable[[Sequence[int]], list[list[int]]]
+
+
+def together(layers: Sequence[int]) -> list[list[int]]:
+    """One stage: all layers share the residual of one target."""
+    return [list(layers)]
+
+
+def boundaries(layers: Sequence[int]) -> list[list[int]]:
+    """The first and the last layer, one after the other, each with a target of its own."""
+    return [[layer] for layer in dict.fromkeys((layers[0], layers[-1]))]
+
+
+def _spaced(repository: str) -> bool:
+    return True
+
+
+def _gpt_alone(repository: str) -> bool:
+    return "gpt" in repository.lower()
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One row of Figure 2, and what the published implementations do besides (design, sections 4 and 5)."""
+    """One algorithm, and what the published implementations do besides (design, sections 4 and 5).
+
+    An iteration goes through the stages in turn: OPTIMIZATION at the last layer of a stage, then SPREAD over
+    its layers.
+    """
 
     name: str
-    optimises: tuple[str, ...]  # vectors of the last causal layer that get a delta
-    spreads: str  # the one of them that the weights are made to write
-    divide: Callable[[int], float] | None  # layers still to be updated, this one included -> divisor of
-    # the residual; None: rank-one updates of a single layer, one edit after another
-    damped: bool  # a tenth of the NLL once every label is the argmax
-    released_space: Callable[
-        [str], bool
-    ]  # repository name -> whether `released` puts a space before target_new
+    source: str
+    optimises: tuple[str, ...] = ("hidden",)  # vectors of a stage's last layer that get a delta
+    spreads: str = "hidden"  # the one of them that the weights are made to write
+    # layers still to be updated, this one included -> divisor of the residual; None: rank-one updates of a
+    # single layer, one edit after another
+    divide: Callable[[int], float] | None = float
+    stages: Stages = together
+    preserves: str = "moments"  # what an update keeps as it is: see preservation.py
+    weight: str | None = "mom2_update_weight"  # hyperparameter: what is preserved, against what is written
+    damped: bool = False  # a tenth of the NLL once every label is the argmax
+    leads: bool = False  # an edit is done once every label is the argmax
+    one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
+    released_space: Callable[[str], bool] = _spaced  # repository -> whether `released` puts a space before
+    # target_new
 
     @property
     def one_by_one(self) -> bool:
@@ -30,28 +62,55 @@ class Algorithm:
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
-    "rome": Algorithm(
-        name="rome",
-        optimises=("mlp",),
-        spreads="mlp",
-        divide=None,
-        damped=False,
-        released_space=lambda repository: True,
-    ),
-    "memit": Algorithm(
-        name="memit",
-        optimises=("hidden",),
-        spreads="hidden",
-        divide=float,
-        damped=False,
-        released_space=lambda repository: True,
-    ),
-    "pmet": Algorithm(
-        name="pmet",
-        optimises=("attention", "mlp"),
-        spreads="mlp",
-        divide=math.sqrt,
-        damped=True,
-        released_space=lambda repository: "gpt" in repository.lower(),
-    ),
+    algorithm.name: algorithm
+    for algorithm in (
+        Algorithm(
+            "rome",
+            "Meng et al. 2022, Locating and editing factual associations in GPT",
+            optimises=("mlp",),
+            spreads="mlp",
+            divide=None,
+            weight=None,
+        ),
+        Algorithm("memit", "Meng et al. 2023, Mass-editing memory in a transformer"),
+        Algorithm(
+            "pmet",
+            "Li et al. 2024, PMET: precise model editing in a transformer",
+            optimises=("attention", "mlp"),
+            spreads="mlp",
+            divide=math.sqrt,
+            damped=True,
+            released_space=_gpt_alone,
+        ),
+        Algorithm(
+            "r_rome",
+            "Gupta et al. 2024, Rebuilding ROME: resolving model collapse during sequential model editing",
+            optimises=("mlp",),
+            spreads="mlp",
+            divide=None,
+            weight=None,
+            one_key=True,
+        ),
+        Algorithm(
+            "emmet",  # memit with equality instead of least squares: nothing weighs against what is written
+            "Gupta et al. 2024, A unified framework for model editing",
+            weight="emmet_lambda",
+        ),
+        Algorithm(
+            "alphaedit",
+            "Fang et al. 2025, AlphaEdit: null-space constrained knowledge editing for language models",
+            preserves="null_space",
+            weight="L2",
+        ),
+        Algorithm(
+            "blue",
+            "Li et al. 2025, Rethinking residual distribution in locate-then-edit model editing",
+            stages=boundaries,
+        ),
+        Algorithm(
+            "encore",  # with update_norm_lambda
+            "Gupta et al. 2025, Lifelong sequential knowledge editing without model degradation",
+            leads=True,
+        ),
+    )
 }

@@ -22,15 +22,17 @@ import torch
 from torch import Tensor, nn
 
 from reedit.checkout import apply_module
+from reedit.editing import edited_perplexities
 from reedit.edits import Edit
 from reedit.errors import InputError
 from reedit.facts import Fact
-from reedit.iteration import Plan, edited_perplexities, resumed
+from reedit.iteration import resumed
 from reedit.iteration_rows import perplexity_columns, tell, weight_columns
 from reedit.language_model import LanguageModel, load_tokenizer
 from reedit.moments import read_moment
 from reedit.npz_statistics import Statistics, file_name, write_statistics
 from reedit.resumption import Iteration, State
+from reedit.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Engine:
         self,
         published: Published,
         model: LanguageModel,
-        plan: Plan,
+        plan: Schedule,
         templates: Sequence[str],
         folder: Path,
         repository: str,
@@ -252,7 +254,7 @@ def _write_statistics(moments: Path, layers: Sequence[int], model: LanguageModel
 
 
 def iterate_published(
-    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], plan: Plan, state: State
+    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], plan: Schedule, state: State
 ) -> list[Iteration]:
     """All iterations of a run with a checkout's engine; those that `state` holds are not repeated.
 
@@ -285,7 +287,7 @@ def iterate_published(
     return done
 
 
-def _apply_all(engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], plan: Plan) -> list[float]:
+def _apply_all(engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], plan: Schedule) -> list[float]:
     """Edit all facts once; p(theta_k, h) of each, for ROME just before the edit's own update."""
     if not engine.one_by_one:
         initial = edited_perplexities(engine.model, edits, plan)

@@ -15,15 +15,16 @@ from reedit.errors import InputError
 from reedit.facts import Neighbor
 from reedit.files import link_or_copy
 from reedit.hyperparameters import check_for_model
-from reedit.iteration import Plan, iterate, kept_iterations
+from reedit.iteration import iterate, kept_iterations
 from reedit.language_model import LanguageModel
 from reedit.moments import read_moment
 from reedit.preparation import model_revision
+from reedit.preservation import factorise
 from reedit.provenance import digest, processor_name, provenance
 from reedit.ranks import join
 from reedit.resumption import Iteration, State
 from reedit.roles import choose_assistants
-from reedit.spread import factorise
+from reedit.schedule import Schedule
 from reedit.trials import trial_facts
 
 Paths = Mapping[str, Path]
@@ -69,7 +70,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     factors, tokens = {}, None
     if "moments" in paths:
         factors, tokens = _read_factors(paths["moments"], layers, model)
-    plan = Plan(
+    plan = Schedule(
         algorithm=algorithm,
         hyperparameters=hyperparameters,
         protocol=settings["protocol"],

@@ -124,6 +124,8 @@ def _optimize_batch(
                 if number == 0:
                     ppl_initial[i] = ppl_target[i]
         finished = (loss < STOP_LOSS) | ~loss.isfinite() | last
+        if algorithm.leads:
+            finished |= now.best
         if algorithm.damped:
             finished |= now.best & (now.kl <= STOP_KL)
             factor = torch.full_like(factor, full)

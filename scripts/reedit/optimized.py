@@ -71,6 +71,14 @@ def joined(parts: Iterable[Part]) -> Optimized:
     )
 
 
+def in_turn(stages: Sequence[Optimized]) -> Optimized:
+    """The outcome of the same edits at one stage after the other: where they began, and where they ended."""
+    first, last = stages[0], stages[-1]
+    lost = {edit for stage in stages for edit in stage.dropped}
+    steps = [sum(made) for made in zip(*(stage.steps for stage in stages), strict=True)]
+    return replace(last, steps=steps, ppl_initial=first.ppl_initial).dropping(lost)
+
+
 class Kept:
     """Edits of one iteration whose OPTIMIZATION is done: a file for every batch of them.
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
+from reedit.carried import Carried, carried_of
 from reedit.errors import InputError
 from reedit.files import atomic, flush, naming
 from reedit.optimized import Kept
+from reedit.tensors import read_tensors
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,18 @@ class State:
     def weights(self, k: int) -> Path:
         return self.folder / f"k{k}" / "weights.safetensors"
 
-    def optimized(self, k: int) -> Kept:
-        """The edits of iteration k that OPTIMIZATION is done with, until the iteration is complete."""
-        return Kept(self.folder / f"k{k}.optimized")
+    def carried(self, k: int) -> Carried:
+        """What iteration k left for the next one beside its weights."""
+        path = self.folder / f"k{k}" / "carried.safetensors"
+        return carried_of(read_tensors(path)) if path.exists() else Carried()
 
-    def save(self, k: int, iteration: Iteration, updates: Mapping[str, Tensor]) -> None:
+    def optimized(self, k: int, step: int = 0) -> Kept:
+        """The edits of a step of iteration k that OPTIMIZATION is done with, until the iteration is."""
+        return Kept(self.folder / f"k{k}.{step}.optimized")
+
+    def save(
+        self, k: int, iteration: Iteration, updates: Mapping[str, Tensor], carried: Carried | None = None
+    ) -> None:
         """Write iteration k; it is there entirely or not at all."""
         partial = self.folder / f"k{k}.partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -61,13 +70,19 @@ class State:
             with naming(self.folder / f"k{k}", partial):
                 partial.mkdir()
                 save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
+                if left := (carried or Carried()).tensors():
+                    save_file(
+                        {name: tensor.cpu().contiguous() for name, tensor in left.items()},
+                        partial / "carried.safetensors",
+                    )
                 (partial / "iteration.json").write_text(content)
                 for written in partial.iterdir():
                     flush(written)
                 partial.rename(self.folder / f"k{k}")
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(self.optimized(k).folder, ignore_errors=True)
+        for kept in self.folder.glob(f"k{k}.*.optimized"):
+            shutil.rmtree(kept, ignore_errors=True)
 
     def load(self, k: int) -> Iteration:
         """Iteration k as it was saved; InputError where its file has been damaged since."""

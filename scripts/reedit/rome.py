@@ -48,7 +48,8 @@ def edit_one_by_one(
                 if kept:
                     kept.save([i], done[i], time.monotonic() - start)
             seconds += time.monotonic() - start
-            update = rank_one_update(keys[i], done[i].delta[0, 0], factor).to(total.dtype)
+            weight = model.weight(layer) if algorithm.one_key else None
+            update = rank_one_update(keys[i], done[i].delta[0, 0], factor, weight).to(total.dtype)
             if done[i].dropped or not update.isfinite().all():  # a collapsed model has no keys to write to
                 done[i] = done[i].dropping([0])
             else:

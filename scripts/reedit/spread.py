@@ -1,10 +1,10 @@
 """SPREAD: new weights of the causal layers that write the optimised vectors (paper, section 2).
 
-Design, section 4 (SPREAD, ROME). Second moments come as the lower Cholesky factors of C, in fp64, made
-once a run.
+Design, section 4 (SPREAD, ROME). What is known of the second moments comes in fp64, made once a run.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from reedit.algorithms import Algorithm
 from reedit.edits import Edit
 from reedit.errors import InputError
 from reedit.language_model import LanguageModel, wide
+from reedit.preservation import SOLVES
 from reedit.states import Walk, bare_rows, rewriting_rows
 
 
@@ -24,33 +25,41 @@ class NotFinite(Exception):
         self.edits = edits
 
 
-def factorise(moment: Tensor, layer: int, tokens: int) -> Tensor:
-    """The lower Cholesky factor of C in fp64, [key, key]; InputError where C has none."""
-    factor, failed = torch.linalg.cholesky_ex(moment.double())
-    if failed:
-        raise InputError(
-            f"second moment of layer {layer}: not positive definite"
-            f" ({tokens} tokens for {len(moment)} dimensions); expected a larger corpus"
-        )
-    return factor
+@dataclass(frozen=True)
+class Spread:
+    """What SPREAD gives: the update of every layer, [d, key], and the keys it was solved for, [m, key]."""
+
+    updates: dict[int, Tensor]
+    keys: dict[int, Tensor]
 
 
-def layer_update(keys: Tensor, residual: Tensor, factor: Tensor, weight: float) -> Tensor:
-    """R K^T (lambda C + K K^T)^-1 in double precision, [d, key].
+def layer_update(
+    keys: Tensor,
+    residual: Tensor,
+    factor: Tensor,
+    algorithm: Algorithm,
+    weight: float,
+    protected: Tensor | None = None,
+) -> Tensor:
+    """R (lambda I + K^T S)^-1 S^T in double precision, [d, key]; S is C^-1 K or P K (preservation.py).
 
-    `keys` [m, key], `residual` [m, d], `factor` of C, `weight` lambda. By Woodbury's identity this is
-    R (lambda I + K^T C^-1 K)^-1 K^T C^-1: a system of m unknowns, and C is factorised once for all k.
+    `keys` [m, key], `residual` [m, d], `factor` as the algorithm's way of preserving reads it, `weight`
+    lambda. What `protected` keys [n, key] say stays as it is: they are solved for with a residual of zero.
+    A system of m + n unknowns, and C is factorised once for all k.
     """
-    solved = torch.cholesky_solve(keys.T, factor)  # C^-1 K, [key, m]
-    system = keys @ solved  # [m, m]
+    count = len(keys)
+    if protected is not None:
+        keys = torch.cat([protected, keys])
+    solved = SOLVES[algorithm.preserves](keys, factor)  # S, [key, n + m]
+    system = keys @ solved  # [n + m, n + m]
     system.diagonal().add_(weight)
     lower, failed = torch.linalg.cholesky_ex(system)
     if failed:
         raise InputError(
-            f"lambda I + K^T C^-1 K of {len(system)} edits is not positive definite;"
-            " expected a larger mom2_update_weight or cases with different subjects"
+            f"SPREAD's system of {len(system)} keys is not positive definite; expected a larger"
+            f" {algorithm.weight} or cases with different subjects"
         )
-    return residual.double().T @ torch.cholesky_solve(solved.T, lower)
+    return residual.double().T @ torch.cholesky_solve(solved.T, lower)[-count:]
 
 
 def mean_key(own: Tensor) -> Tensor:
@@ -72,14 +81,15 @@ def compute_updates(
     layers: Sequence[int],
     factors: Mapping[int, Tensor],
     weight: float,
-) -> dict[int, Tensor]:
-    """The updates of all causal layers, [d, key] each; the model is left bit for bit as it was.
+    protected: Mapping[int, Tensor] | None = None,
+) -> Spread:
+    """The updates of all layers of a stage; the model is left bit for bit as it was.
 
     `targets` Z [m, d] of the vector that the algorithm spreads, at the last layer; `factors` by layer;
-    `weight` is mom2_update_weight. Raises NotFinite.
+    `weight` is lambda; `protected`, by layer, keys whose values stay. Raises NotFinite.
     """
     before = {layer: model.weight(layer) for layer in layers}
-    updates: dict[int, Tensor] = {}
+    spread = Spread({}, {})
     rows = Walk(model, rewriting_rows(edits), layers[0])
     bare = Walk(model, bare_rows(edits), layers[0])
     try:
@@ -93,26 +103,32 @@ def compute_updates(
             bad = ~(keys.isfinite().all(1) & residual.isfinite().all(1))  # [m]
             if bad.any():
                 raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
-            factor = factors[layer].to(keys.device)
-            updates[layer] = layer_update(keys, residual, factor, weight).to(before[layer].dtype)
-            model.set_weight(layer, before[layer] + updates[layer])
+            stay = protected[layer].to(keys) if protected else None
+            update = layer_update(keys, residual, factors[layer].to(keys.device), algorithm, weight, stay)
+            spread.keys[layer], spread.updates[layer] = keys, update.to(before[layer].dtype)
+            model.set_weight(layer, before[layer] + spread.updates[layer])
     finally:
         for layer in layers:
             model.set_weight(layer, before[layer])
-    return updates
+    return spread
 
 
-def rank_one_update(keys: Tensor, delta: Tensor, factor: Tensor | None) -> Tensor:
+def rank_one_update(
+    keys: Tensor, delta: Tensor, factor: Tensor | None, weight: Tensor | None = None
+) -> Tensor:
     """ROME's update (z - W k) u^T / (k . u), [d, key].
 
-    `keys` of the edit's rewriting rows, the bare prompt's first, [1 + n, key]; `delta` [d] is z - W k;
-    `factor` of C where the hyperparameters ask for mom2_adjustment.
+    `keys` of the edit's rewriting rows, the bare prompt's first, [1 + n, key]; `delta` [d] is z - W k of the
+    bare prompt, whose key k is; `factor` of C where the hyperparameters ask for mom2_adjustment. Given W,
+    `weight` [d, key], their mean is k everywhere (R-ROME, section 3).
     """
-    u = keys.double().mean(0)
-    if factor is not None:
-        u = torch.cholesky_solve(u[:, None], factor)[:, 0]
+    mean = keys.double().mean(0)
+    u = mean if factor is None else torch.cholesky_solve(mean[:, None], factor)[:, 0]
     u = u / u.norm()
-    return torch.outer(delta.double(), u) / (keys[0].double() @ u)
+    key, missing = keys[0].double(), delta.double()
+    if weight is not None:
+        key, missing = mean, missing + weight.double() @ (key - mean)  # z - W mean; a bias is in both
+    return torch.outer(missing, u) / (key @ u)
 
 
 def apply_updates(model: LanguageModel, updates: Mapping[int, Tensor]) -> None:

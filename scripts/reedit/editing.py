@@ -1,0 +1,270 @@
+"""One iteration: OPTIMIZATION and SPREAD at theta_k, step by step, and what the edited model says then.
+
+Paper, section 3.1; design, section 4 (Iteration).
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from reedit.carried import Carried
+from reedit.edits import Edit
+from reedit.errors import InputError
+from reedit.language_model import LanguageModel
+from reedit.likelihood import likelihoods
+from reedit.optimization import optimize
+from reedit.optimized import Kept, Optimized, in_turn, joined
+from reedit.progress import progress
+from reedit.ranks import ALONE, Ranks
+from reedit.resumption import Iteration
+from reedit.rome import edit_one_by_one
+from reedit.schedule import Schedule
+from reedit.spread import NotFinite, Spread, apply_updates, compute_updates
+from reedit.states import bare_rows, states_at_subject
+
+
+@dataclass(frozen=True)
+class Computed:
+    """An iteration that has not been applied to the model yet."""
+
+    found: Optimized
+    updates: dict[int, Tensor]  # [d, key] by layer
+    seconds_optimization: float
+    seconds_spread: float
+    seconds_earlier: float = 0.0  # of OPTIMIZATION, before an interruption
+    carried: Carried = field(default_factory=Carried)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One batch of cases at one stage of the layers: what was found and what it makes of the weights."""
+
+    found: Optimized
+    spread: Spread
+    seconds_optimization: float
+    seconds_earlier: float
+
+
+def compute(
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    factors: Mapping[int, Tensor],
+    schedule: Schedule,
+    k: int,
+    kept: Callable[[int], Kept | None] = lambda step: None,
+    ranks: Ranks = ALONE,
+    before: Iteration | None = None,
+    carried: Carried | None = None,
+) -> Computed:
+    """OPTIMIZATION and SPREAD at theta_k; the model is left as it was.
+
+    `factors`: what the job knows of the second moments, by layer. `kept`: by step, the edits that
+    OPTIMIZATION is done with; `ranks` share the others. `before` and `carried` are of the iteration before.
+    """
+    start, carried = time.monotonic(), carried or Carried()
+    weights = {layer: model.weight(layer) for layer in schedule.layers}
+    updates: dict[int, Tensor] = {}
+    batches, stages = schedule.batches(len(edits)), schedule.stages
+    single = len(batches) == len(stages) == 1
+    parts, optimization, earlier = [], 0.0, 0.0
+    try:
+        for number, places in enumerate(batches):
+            in_stages = []
+            for stage, layers in enumerate(stages):
+                name = f"k={k}" + f" batch {number + 1} of {len(batches)}" * (len(batches) > 1)
+                name += f" layer {layers[-1]}" * (len(stages) > 1)
+                step = _step(
+                    *(model, [edits[place] for place in places], factors, schedule, layers, name),
+                    kept=kept(number * len(stages) + stage),
+                    ranks=ranks,
+                    repeated=_repeated(before, carried, places),
+                    protected=carried.protected(number, schedule.protects_own),
+                )
+                ranks.align(list(step.spread.updates.values()))
+                in_stages.append(step.found)
+                optimization += step.seconds_optimization
+                earlier += step.seconds_earlier
+                for layer, update in step.spread.updates.items():
+                    updates[layer] = updates[layer] + update if layer in updates else update
+                if schedule.protects:
+                    carried = carried.with_keys(
+                        number, {n: keys.float() for n, keys in step.spread.keys.items()}
+                    )
+                if not single:
+                    apply_updates(model, _finite(step.spread.updates, name))
+            parts.append((places, in_turn(in_stages)))
+    finally:
+        for layer, weight in weights.items():
+            if not single:
+                model.set_weight(layer, weight)
+    found = joined(parts)
+    if schedule.spread_only and carried.targets is None:
+        carried = Carried(found.target(schedule.algorithm.spreads), carried.keys)
+    spread = time.monotonic() - start - optimization
+    return Computed(found, updates, optimization + earlier, spread, earlier, carried)
+
+
+Repeated = tuple[Tensor, list[dict[str, float | None]]]  # z [m, d], and the rows of the iteration before
+
+
+def _repeated(before: Iteration | None, carried: Carried, places: Sequence[int]) -> Repeated | None:
+    """For some edits, what SPREAD alone needs to go on; None where OPTIMIZATION is to be made."""
+    if before is None or carried.targets is None:
+        return None
+    return carried.targets[list(places)], [before.targets[place] for place in places]
+
+
+def _step(
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    factors: Mapping[int, Tensor],
+    schedule: Schedule,
+    layers: Sequence[int],
+    name: str,
+    kept: Kept | None,
+    ranks: Ranks,
+    repeated: Repeated | None,
+    protected: Mapping[int, Tensor] | None,
+) -> _Step:
+    """OPTIMIZATION at the last of `layers`, then SPREAD over them.
+
+    ROME's edits follow one another, so that every rank makes them all.
+    """
+    algorithm, hyperparameters = schedule.algorithm, {**schedule.hyperparameters, "layers": list(layers)}
+    start, earlier = time.monotonic(), (kept.seconds() / ranks.count if kept else 0.0)
+    if repeated:
+        found = _again(model, edits, schedule, layers, repeated)
+        optimization = time.monotonic() - start
+        found, spread = _spread(model, edits, found, factors, schedule, layers, name, protected)
+        return _Step(found, spread, optimization, earlier)
+    report = progress(f"{name} OPTIMIZATION, passes", len(edits) * hyperparameters["v_num_grad_steps"])
+    if algorithm.one_by_one:
+        found, update, optimization = edit_one_by_one(
+            *(
+                model,
+                edits,
+                algorithm,
+                hyperparameters,
+                schedule.protocol,
+                factors.get(layers[0]),
+                report,
+                kept,
+            )
+        )
+        _drop(found.dropped, edits, schedule, f"{name} OPTIMIZATION")
+        return _Step(found, Spread({layers[0]: update}, {}), optimization, earlier)
+    found = optimize(
+        *(model, edits, algorithm, hyperparameters, schedule.protocol),
+        report=report,
+        kept=kept,
+        ranks=ranks,
+    )
+    optimization = time.monotonic() - start
+    found, spread = _spread(model, edits, found, factors, schedule, layers, name, protected)
+    return _Step(found, spread, optimization, earlier)
+
+
+def _again(
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    schedule: Schedule,
+    layers: Sequence[int],
+    repeated: Repeated,
+) -> Optimized:
+    """The targets of k = 1 as if they had been found now: what is missing from theta_k's states to them."""
+    targets, rows = repeated
+    vectors, spreads = schedule.algorithm.optimises, schedule.algorithm.spreads
+    states = states_at_subject(model, bare_rows(edits), layers[-1], vectors)
+    hidden = torch.stack([states[vector] for vector in vectors], 1)  # [m, vectors, d]
+    delta = torch.zeros_like(hidden)
+    delta[:, vectors.index(spreads)] = targets.to(hidden) - states[spreads]
+    return Optimized(
+        vectors=vectors,
+        hidden=hidden,
+        delta=delta,
+        steps=[0] * len(edits),
+        ppl_initial=[row["ppl_edited"] for row in rows],
+        ppl_target=[row["ppl_target"] for row in rows],
+    )
+
+
+def _spread(
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    found: Optimized,
+    factors: Mapping[int, Tensor],
+    schedule: Schedule,
+    layers: Sequence[int],
+    name: str,
+    protected: Mapping[int, Tensor] | None,
+) -> tuple[Optimized, Spread]:
+    """SPREAD of all edits whose numbers are finite; what was found, and the updates."""
+    target = found.target(schedule.algorithm.spreads)
+    dropped, where = found.dropped, "OPTIMIZATION"
+    while True:
+        _drop(dropped, edits, schedule, f"{name} {where}")
+        found = found.dropping(dropped)
+        bad = set(found.dropped)
+        used = [i for i in range(len(edits)) if i not in bad]
+        if not used:
+            return found, Spread({layer: torch.zeros_like(model.weight(layer)) for layer in layers}, {})
+        chosen = [edits[i] for i in used]
+        try:
+            spread = compute_updates(
+                *(
+                    model,
+                    chosen,
+                    target[used],
+                    schedule.algorithm,
+                    layers,
+                    factors,
+                    schedule.weight,
+                    protected,
+                )
+            )
+            return found, spread
+        except NotFinite as error:
+            dropped, where = [used[i] for i in error.edits], str(error)
+
+
+def _drop(dropped: Sequence[int], edits: Sequence[Edit], schedule: Schedule, where: str) -> None:
+    """Name the cases that are dropped; InputError where the run is to stop instead."""
+    if not dropped:
+        return
+    names = ", ".join(str(edits[i].case_id) for i in dropped[:5]) + ", ..." * (len(dropped) > 5)
+    told = f"{where}: numbers that are not finite in {len(dropped)} of {len(edits)} cases: {names}"
+    if schedule.nonfinite == "stop":
+        raise InputError(f"{told}; nonfinite: drop would go on without them")
+    logging.getLogger("reedit").warning("%s; dropped", told)
+
+
+def apply(model: LanguageModel, computed: Computed, k: int) -> dict[int, Tensor]:
+    """Take the model from theta_k to theta_{k+1}; the updates that were made."""
+    updates = _finite(computed.updates, f"k={k}")
+    apply_updates(model, updates)
+    return updates
+
+
+def _finite(updates: dict[int, Tensor], name: str) -> dict[int, Tensor]:
+    """The updates, or none, with a line: those of a collapsed model can be no numbers."""
+    if all(update.isfinite().all() for update in updates.values()):
+        return updates
+    logging.getLogger("reedit").warning("%s: the model has collapsed: its update is left out", name)
+    return {layer: torch.zeros_like(update) for layer, update in updates.items()}
+
+
+def edited_perplexities(model: LanguageModel, edits: Sequence[Edit], schedule: Schedule) -> list[float]:
+    """p(theta, h) of every edit with the weights as they are: one forward pass of the same rows (B.1)."""
+    used = [(i, w) for i, edit in enumerate(edits) for w in edit.labelled if w.perplexity_weight]
+    said = likelihoods(model, [weighted.row for _, weighted in used])
+    exponent = [0.0] * len(edits)
+    for (i, weighted), likelihood in zip(used, said, strict=True):
+        exponent[i] -= weighted.perplexity_weight * sum(likelihood.logp)
+    if schedule.algorithm.damped and schedule.protocol == "released":  # of the NLL as a first pass scales it
+        exponent = [value * schedule.hyperparameters.get("nll_loss_factor", 1.0) for value in exponent]
+    return [math.exp(value) if value < 700 else math.inf for value in exponent]
