@@ -9,6 +9,7 @@
     results/splits/{model}/{dataset}/{sample}.parquet  the cases of each trial
     results/prefixes/{owner}.parquet                   prefix templates, of a model or a method
     results/moments/{model}/{corpus}/{layer}.safetensors
+    results/spectra/{model}/{corpus}/{layer}.safetensors  their eigenvectors, where an algorithm needs them
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
     results/scores/{run}.parquet, results/collapse/{run}.parquet

@@ -101,6 +101,11 @@ def run_of(wildcards):
     return experiment.runs[path]
 
 
+def regularised(name):
+    """A file of the run whose updates a method regularises, as an input function."""
+    return lambda wildcards: f"results/edits/{experiment.regularised(run_of(wildcards))}/{name}"
+
+
 def dtype_of(wildcards):
     return config["models"][wildcards.model]["dtype"]
 

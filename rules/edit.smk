@@ -11,6 +11,14 @@ rule edit_facts:
             lambda wildcards: (
                 {"moments": f"results/moments/{wildcards.model}/{run_of(wildcards).entry.corpus}"}
                 if experiment.needs_moments(run_of(wildcards))
+                and not experiment.needs_spectra(run_of(wildcards))
+                else {}
+            )
+        ),
+        unpack(
+            lambda wildcards: (
+                {"spectra": f"results/spectra/{wildcards.model}/{run_of(wildcards).entry.corpus}"}
+                if experiment.needs_spectra(run_of(wildcards))
                 else {}
             )
         ),
@@ -28,6 +36,8 @@ rule edit_facts:
         "results/logs/edit_facts/{model}/{dataset}/{method}/trial{trial}.log",
     benchmark:
         "results/benchmarks/edit_facts/{model}/{dataset}/{method}/trial{trial}.tsv"
+    wildcard_constraints:
+        method=any_of(experiment.methods(regularising=False)),
     conda:
         "../envs/edit.yaml"
     threads: 8
@@ -47,3 +57,47 @@ rule edit_facts:
         code=code("edit_facts"),
     script:
         "../scripts/edit_facts.py"
+
+
+# The weights of another method's run, regularised after the fact.
+rule regularise_edits:
+    input:
+        unpack(
+            lambda wildcards: (
+                {"neighbors": f"results/neighbors/{wildcards.model}/{wildcards.dataset}.parquet"}
+                if run_of(wildcards).method.assisting
+                else {}
+            )
+        ),
+        model="results/models/{model}",
+        facts="results/facts/{dataset}.parquet",
+        split=lambda wildcards: (
+            f"results/splits/{wildcards.model}/{wildcards.dataset}/{run_of(wildcards).entry.sample}.parquet"
+        ),
+        prefixes=lambda wildcards: f"results/prefixes/{run_of(wildcards).prefixes}.parquet",
+        base_targets=regularised("targets.parquet"),
+        base_iterations=regularised("iterations.parquet"),
+        base_weights=regularised("weights"),
+    output:
+        targets="results/edits/{model}/{dataset}/{method}/trial{trial}/targets.parquet",
+        iterations="results/edits/{model}/{dataset}/{method}/trial{trial}/iterations.parquet",
+        weights=directory("results/edits/{model}/{dataset}/{method}/trial{trial}/weights"),
+    log:
+        "results/logs/regularise_edits/{model}/{dataset}/{method}/trial{trial}.log",
+    benchmark:
+        "results/benchmarks/regularise_edits/{model}/{dataset}/{method}/trial{trial}.tsv"
+    wildcard_constraints:
+        method=any_of(experiment.methods(regularising=True)),
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(4),
+    params:
+        settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
+        regularisation=lambda wildcards: run_of(wildcards).method.regularisation,
+        code=code("regularise_edits"),
+    script:
+        "../scripts/regularise_edits.py"

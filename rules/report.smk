@@ -7,7 +7,20 @@ COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 COMPARISONS = ["", *(COMPARED if experiment.runs_a_reported_model else [])]
 RUNS = list(experiment.runs.values())
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in RUNS))
-FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
+SEQUENTIAL = [run for run in RUNS if run.method.batch]
+FIGURES = [
+    "perplexity",
+    "example",
+    "underedit",
+    "distribution",
+    "scores",
+    "tradeoff",
+    *["retention"] * bool(SEQUENTIAL),
+]
+SPLITS = {
+    run.path: f"results/splits/{run.entry.model}/{run.entry.dataset}/{run.entry.sample}.parquet"
+    for run in SEQUENTIAL
+}
 
 ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases
 
@@ -212,6 +225,7 @@ rule draw_figure:
         runs="results/summary/runs.parquet",
         cases="results/summary/cases.parquet",
         example="results/summary/example.parquet",
+        splits=lambda wildcards: sorted(set(SPLITS.values())) if wildcards.figure == "retention" else [],
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(
@@ -226,7 +240,7 @@ rule draw_figure:
     conda:
         "../envs/report.yaml"
     params:
-        settings={"labels": REPORT["labels"], "seed": config["seed"]},
+        settings={"labels": REPORT["labels"], "seed": config["seed"], "splits": SPLITS},
         code=code("draw_figure"),
     script:
         "../scripts/draw_figure.py"

@@ -60,6 +60,29 @@ rule import_moments:
         "../scripts/import_moments.py"
 
 
+# For algorithms that write in the null space of a moment; done once, whatever their threshold is.
+rule decompose_moments:
+    input:
+        "results/moments/{model}/{corpus}",
+    output:
+        directory("results/spectra/{model}/{corpus}"),
+    log:
+        "results/logs/decompose_moments/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/decompose_moments/{model}/{corpus}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(6),  # one layer at a time in double precision, with what the solver needs
+        runtime=hours(4),
+    params:
+        code=code("decompose_moments"),
+    script:
+        "../scripts/decompose_moments.py"
+
+
 # Not part of `all`. The folder is laid out as ROME and EasyEdit look for it: STATS_DIR=results/exports.
 rule export_moments:
     input:

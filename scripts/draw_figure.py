@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import case_figures, example_figure, figures, parquet, tradeoff_figure
+from reedit import case_figures, example_figure, figures, parquet, retention_figure, tradeoff_figure
 from reedit.job import job
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ with job(snakemake.log[0]):
         "example": (example_figure.example, [parquet.read(inputs.example, "example")]),
         "underedit": (case_figures.underedit, [runs, cases]),
         "tradeoff": (tradeoff_figure.tradeoff, [runs, cases, settings["seed"]]),
+        "retention": (retention_figure.retention, [runs, cases, retention_figure.places(settings["splits"])]),
         "distribution": (case_figures.distribution, [runs, cases]),
     }[snakemake.wildcards.figure]
     draw(*data, snakemake.output.pdf, snakemake.output.png, settings["labels"])

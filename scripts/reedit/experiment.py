@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from reedit.algorithms import ALGORITHMS
 from reedit.checkout import check_checkout, commit_of
 from reedit.configuration import check_configuration, nearest
 from reedit.errors import InputError
@@ -43,9 +44,9 @@ class Experiment:
         value = known[model]
         if isinstance(value, str):
             value = self.files.found(value)
-        changes = self.config["methods"][run.method.name].get("hyperparameters", {})
+        changes = self.config["methods"][run.method.edited_as].get("hyperparameters", {})
         if changes:
-            where += f" with methods.{run.method.name}.hyperparameters"
+            where += f" with methods.{run.method.edited_as}.hyperparameters"
         return read_hyperparameters(value, algorithm, where, changes)
 
     def _check_engine(self, method: Method) -> None:
@@ -111,7 +112,23 @@ class Experiment:
 
     def needs_moments(self, run: Run) -> bool:
         """Whether a run reads second moments: ROME does not without mom2_adjustment."""
-        return run.method.algorithm != "rome" or self.hyperparameters(run).get("mom2_adjustment", False)
+        if run.method.regularises:
+            return False
+        one_by_one = ALGORITHMS[run.method.algorithm].one_by_one
+        return not one_by_one or self.hyperparameters(run).get("mom2_adjustment", False)
+
+    def needs_spectra(self, run: Run) -> bool:
+        """Whether it reads their eigenvectors in place of the moments themselves."""
+        return self.needs_moments(run) and ALGORITHMS[run.method.algorithm].preserves == "null_space"
+
+    def regularised(self, run: Run) -> str:
+        """The path of the run whose updates this one regularises."""
+        return f"{run.entry.model}/{run.entry.dataset}/{run.method.regularises}/trial{run.trial}"
+
+    def methods(self, regularising: bool) -> list[str]:
+        """Names of the methods that edit, or of those that regularise what others have edited."""
+        used = {run.method.name: bool(run.method.regularises) for run in self.runs.values()}
+        return [name for name, regularises in used.items() if regularises == regularising]
 
     def layers(self, model: str, corpus: str) -> list[int]:
         """All layers whose moments the runs of a model and corpus need."""
@@ -173,6 +190,8 @@ class Experiment:
             "dtype": self.config["models"][run.entry.model]["dtype"],
             "keep_weights": run.entry.keep_weights,
             "nonfinite": run.entry.nonfinite,
+            "batch": run.method.batch,
+            "spread_only": run.method.spread_only,
             "seed": self.config["seed"],
             "trial": run.trial,
         }
@@ -186,7 +205,7 @@ class Experiment:
 
     def processes(self, run: Run) -> int:
         """How many processes share a run's edit job; ROME's and a checkout's edits follow one another."""
-        shareable = run.method.algorithm != "rome" and run.method.engine == "reedit"
+        shareable = not ALGORITHMS[run.method.algorithm].one_by_one and run.method.engine == "reedit"
         return self.config["models"][run.entry.model].get("processes", 1) if shareable else 1
 
     def score_settings(self, run: Run) -> dict[str, Any]:
@@ -225,7 +244,7 @@ class Experiment:
             "dataset": run.entry.dataset,
             "format": self.config["datasets"][run.entry.dataset]["format"],
             "method": run.method.name,
-            "algorithm": run.method.algorithm,
+            "algorithm": run.method.family,
             "assisted": run.method.assisting > 0,
             "prefixed": run.method.assisting > 0 and run.method.prefixed,
             "protocol": run.protocol,

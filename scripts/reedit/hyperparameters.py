@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from reedit.algorithms import ALGORITHMS
 from reedit.errors import InputError
 from reedit.yaml_files import read_mapping
 
@@ -23,17 +24,24 @@ USED: Mapping[str, Any] = {
     "mom2_adjustment": bool,
     "nll_loss_factor": NUMBER,
     "step_length": NUMBER,  # ours, off unless given: not in EasyEdit's files
+    "emmet_lambda": NUMBER,
+    "update_norm_lambda": NUMBER,
+    "L2": NUMBER,
+    "nullspace_threshold": NUMBER,
+    "protect_own_keys": bool,  # ours: AlphaEdit in the iterative loop
     "v_loss_layer": int,
     "rewrite_module_tmp": str,
     "rewrite_module_tmps": list,
 }
 POSITIVE = ("v_lr", "clamp_norm_factor", "mom2_update_weight", "nll_loss_factor", "step_length")
-NOT_NEGATIVE = ("v_weight_decay", "kl_factor")
+POSITIVE += ("L2", "nullspace_threshold")
+NOT_NEGATIVE = ("v_weight_decay", "kl_factor", "emmet_lambda", "update_norm_lambda")
 # what EasyEdit's files say besides and may say one way only: it is what the algorithms here do
 FIXED: Mapping[str, Any] = {"fact_token": "subject_last", "layer_selection": "all"}
 # what EasyEdit's files say besides; the model's layout, the corpus and the runs say it here
 ACCEPTED = (
     "alg_name",
+    "P_loc",
     "attn_module_tmp",
     "batch_size",
     "context_template_length_params",
@@ -53,6 +61,11 @@ ACCEPTED = (
 )
 KNOWN = (*USED, *FIXED, *ACCEPTED)
 REQUIRED = ("layers", "v_lr", "v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
+ALSO_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("memit", "pmet", "blue"), ("mom2_update_weight",)),
+    "encore": ("mom2_update_weight", "update_norm_lambda"),
+    "alphaedit": ("nullspace_threshold", "L2"),
+}
 
 
 def read_hyperparameters(
@@ -73,7 +86,7 @@ def read_hyperparameters(
     unknown = sorted(map(str, set(value) - set(KNOWN)))
     if unknown:
         raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join(KNOWN)}")
-    required = REQUIRED if algorithm == "rome" else (*REQUIRED, "mom2_update_weight")
+    required = (*REQUIRED, *ALSO_REQUIRED.get(algorithm, ()))
     missing = sorted(set(required) - set(value))
     if missing:
         raise InputError(f"{where}: lacks {missing}, required for {algorithm}")
@@ -93,15 +106,15 @@ def read_hyperparameters(
             f"{where}: layers: found {layers!r}, expected a non-empty list of layer numbers,"
             " each above the one before"
         )
-    if algorithm == "rome" and len(layers) > 1:
+    if ALGORITHMS[algorithm].one_by_one and len(layers) > 1:
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
     if used["v_num_grad_steps"] < 1:
         raise InputError(f"{where}: v_num_grad_steps: found {used['v_num_grad_steps']}, expected at least 1")
     for key, expected in FIXED.items():
         if value.get(key, expected) != expected:
             raise InputError(f"{where}: {key}: found {value[key]!r}, expected {expected}")
-    made_for = str(value.get("alg_name", algorithm))  # MEMIT_RECURSIVE_NEIGHBOR is MEMIT's
-    if made_for.lower().partition("_")[0] != algorithm:
+    made_for = str(value.get("alg_name", algorithm))
+    if not f"{made_for.lower().replace('-', '_')}_".startswith(f"{algorithm}_"):  # MEMIT_RECURSIVE is MEMIT's
         raise InputError(f"{where}: alg_name: found {made_for!r}, expected {algorithm.upper()}")
     return used
 

@@ -12,7 +12,9 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for model in _distinct(path.split("/")[0] for path in runs):
         revisions = _distinct(p["model_revision"] for path, p in runs.items() if path.startswith(f"{model}/"))
         notes.append(f"Model {model}, revision {', '.join(map(_short, revisions))}.")
-    samples = _distinct(f"{path.split('/')[1]} ({p['edits']} edits in one batch)" for path, p in runs.items())
+    samples = _distinct(
+        f"{path.split('/')[1]} ({p['edits']} edits {_batches(p)})" for path, p in runs.items()
+    )
     trials = len(_distinct(path.split("/")[-1] for path in runs))
     seeds = ", ".join(_distinct(str(p["seed"]) for p in runs.values()))
     notes.append(f"Facts: {', '.join(samples)}; {trials} mutually exclusive trial(s); seed {seeds}.")
@@ -53,6 +55,12 @@ def unmet_note(methods: Sequence[Sequence[str]], labels: Mapping[str, str]) -> l
         for model, dataset, method in methods
     ]
     return [f"Never meet the proposed rule, and are not shown: {', '.join(named)}."] if named else []
+
+
+def _batches(made_by: Mapping[str, Any]) -> str:
+    """How many cases a run edited, and how many of them together."""
+    size = made_by.get("batch")
+    return f"{made_by['edits']} edits " + ("in one batch" if size is None else f"in batches of {size}")
 
 
 def _distinct(values: Any) -> list[Any]:

@@ -83,7 +83,11 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
         "sample_split": len({(run.entry.model, run.entry.dataset, run.entry.sample) for run in runs}),
         "sample_prefixes": len({run.prefixes for run in runs}),
         "collect_moments": len(moments),
-        "edit_facts": len(runs),
+        "decompose_moments": len(
+            {(r.entry.model, r.entry.corpus) for r in runs if experiment.needs_spectra(r)}
+        ),
+        "edit_facts": sum(not run.method.regularises for run in runs),
+        "regularise_edits": sum(bool(run.method.regularises) for run in runs),
         "score_edits": len(runs),
         "check_collapse": len(runs),
     }
@@ -117,8 +121,9 @@ def job_costs(experiment: Experiment) -> list[Group]:
         moments = experiment.needs_moments(run)
         settings, templates = experiment.hyperparameters(run), experiment.template_count(run.prefixes)
         sizes = templates, run.method.assisting, edits, iterations
-        edit = edit_cost(shape, settings, *sizes, moments, experiment.processes(run))
-        add(entry.model, edit, run.method.name)
+        if not run.method.regularises:
+            edit = edit_cost(shape, settings, *sizes, moments, experiment.processes(run))
+            add(entry.model, edit, run.method.name)
         add(entry.model, score_cost(shape, edits, iterations), entry.dataset)
         if moments:
             corpus = experiment.config["corpora"][entry.corpus]
@@ -144,7 +149,12 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
         made_by = parquet.read_provenance(path)
         model = path.relative_to(results / "edits").parts[0]
         given = experiment.config["models"].get(model, {}).get("shape")
-        if given is None or made_by.get("algorithm") == "rome":
+        unlike = {
+            "rome",
+            "r_rome",
+            "blue",
+        }  # what keeps no GPU busy, or optimises more than once an iteration
+        if given is None or made_by.get("algorithm") in unlike or "regularisation" in made_by:
             continue
         rows = parquet.read(path, "iterations")
         device = made_by.get("device_name") or made_by["device"]

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reedit.algorithms import ALGORITHMS
 from reedit.errors import InputError
+
+OPTIONS = ("log_base", "keep")  # of a regularisation
+PUBLISHED = ("rome", "memit", "pmet")  # algorithms that the engine easyedit runs
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,23 @@ class Method:
     prefixes: bool  # has prefix templates of its own
     engine: str  # reedit, ours, or easyedit, a checkout of the published one at `checkout`
     checkout: str | None
+    batch: int | None  # cases edited together, one batch after another; None for all
+    spread_only: bool
+    regularises: str | None = None  # the method whose updates this one makes gentler
+    regularisation: Mapping[str, Any] | None = None  # how: its name and its options
+
+    @property
+    def edited_as(self) -> str:
+        """The name of the definition that says how it edits: its own, or of the one it regularises."""
+        return self.regularises or self.name
+
+    @property
+    def family(self) -> str:
+        """The algorithm and what makes this method another one than its published form, neighbors aside."""
+        parts = [self.algorithm]
+        parts += ["spread_only"] * self.spread_only + [f"batch{self.batch}"] * (self.batch is not None)
+        parts += [self.regularisation["name"]] if self.regularisation else []
+        return "+".join(parts)
 
 
 @dataclass(frozen=True)
@@ -80,13 +101,21 @@ class Run:
     @property
     def prefixes(self) -> str:
         """Owner of the prefix templates: the model, or the method where it has its own."""
-        own = f"{self.entry.model}/{self.method.name}"
+        own = f"{self.entry.model}/{self.method.edited_as}"
         return own if self.method.prefixes else self.entry.model
 
 
 def read_method(config: Mapping[str, Any], name: str) -> Method:
     """A definition of `methods` with its defaults."""
     definition = config["methods"][name]
+    if "regularises" in definition:
+        base = definition["regularises"]
+        if "algorithm" not in config["methods"].get(base, {}):
+            raise InputError(
+                f"config: methods.{name}.regularises: found {base!r}, expected a method with an algorithm"
+            )
+        how = {"name": definition["by"]} | {key: definition[key] for key in OPTIONS if key in definition}
+        return replace(read_method(config, base), name=name, regularises=base, regularisation=how)
     neighbors, engine = definition.get("neighbors", {}), definition.get("engine", {"name": "reedit"})
     return Method(
         name=name,
@@ -98,14 +127,42 @@ def read_method(config: Mapping[str, Any], name: str) -> Method:
         prefixes="prefixes" in definition,
         engine=engine["name"],
         checkout=engine.get("path"),
+        batch=definition.get("batch"),
+        spread_only=definition.get("spread_only", False),
     )
+
+
+def _check_method(method: Method, entry: Entry) -> None:
+    """Raise InputError for a method that this entry cannot have."""
+    where = f"config: methods.{method.name}"
+    if method.spread_only and len(ALGORITHMS[method.algorithm].stages((0, 1))) > 1:
+        raise InputError(f"{where}: spread_only: not with {method.algorithm}, which has a target a layer")
+    if method.spread_only and ALGORITHMS[method.algorithm].one_by_one:
+        raise InputError(f"{where}: spread_only: not with {method.algorithm}, which edits one by one")
+    if method.engine != "reedit" and (method.batch or method.spread_only):
+        raise InputError(f"{where}: batch, spread_only: not with engine {method.engine}")
+    if method.engine != "reedit" and method.algorithm not in PUBLISHED:
+        raise InputError(
+            f"{where}.engine: {method.engine} is asked for {method.algorithm}, expected one of {PUBLISHED}"
+        )
+    if method.regularises:
+        if method.regularises not in [other.name for other in entry.methods]:
+            raise InputError(
+                f"config: runs[{entry.index}]: {method.name} regularises {method.regularises}, expected that"
+                " among its methods too"
+            )
+        if entry.keep_weights != "all":
+            raise InputError(
+                f"config: runs[{entry.index}]: {method.name} regularises the weights of every k; expected"
+                f" keep_weights: all, found {entry.keep_weights}"
+            )
 
 
 def read_entry(config: Mapping[str, Any], index: int) -> Entry:
     """runs[index] with the defaults and what the top level and the dataset say."""
     run = config["runs"][index]
     dataset = config["datasets"][run["dataset"]]
-    return Entry(
+    entry = Entry(
         index=index,
         model=run["model"],
         dataset=run["dataset"],
@@ -122,6 +179,9 @@ def read_entry(config: Mapping[str, Any], index: int) -> Entry:
         misaligned=run.get("misaligned", "error"),
         nonfinite=run.get("nonfinite", config.get("nonfinite", "drop")),
     )
+    for method in entry.methods:
+        _check_method(method, entry)
+    return entry
 
 
 def distinct_runs(entries: Sequence[Entry]) -> dict[str, Run]:

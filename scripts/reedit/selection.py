@@ -229,7 +229,9 @@ def _unedited(members: Sequence[Method]) -> list[Method]:
     A method that edits one by one lends it last: its p(theta_1, h) is measured between edits.
     """
     by_protocol: dict[str, Method] = {}
-    for method in sorted(members, key=lambda method: ALGORITHMS[method.algorithm].one_by_one):
+    for method in sorted(
+        members, key=lambda method: ALGORITHMS[method.algorithm.partition("+")[0]].one_by_one
+    ):
         by_protocol.setdefault(method.protocol, method)
     order = list(dict.fromkeys(method.protocol for method in members))
     return [by_protocol[protocol] for protocol in order]

@@ -58,8 +58,14 @@ SCHEMAS = {
     **{f"summary/{name}.parquet": name for name in ("runs", "cases", "example", "differences", "comparison")},
 }
 # what one job makes as a whole, by how many parts of its path; elsewhere each file by itself
-PARTS = {"sources": 2, "models": 2, "moments": 3, "exports": 3, "edits": 5, "state": 5}
-ON_DEMAND = ("sources", "models", "moments", "exports")  # not asked for by a rerun that has all tables
+PARTS = {"sources": 2, "models": 2, "moments": 3, "spectra": 3, "exports": 3, "edits": 5, "state": 5}
+ON_DEMAND = (
+    "sources",
+    "models",
+    "moments",
+    "spectra",
+    "exports",
+)  # not asked for by a rerun that has all tables
 NO_RESULTS = ("logs", "benchmarks")
 MARKS = (".gitkeep", ".snakemake_timestamp", SUMS)
 # of files.atomic, of mkdtemp, of a job's state, of the engine easyedit
@@ -142,6 +148,7 @@ class Verification:
             "models/*/*": check_not_empty,
             "moments/*/*": self._check_layers,
             "moments/*/*/*.safetensors": check_moment,
+            "spectra/*/*/*.safetensors": check_tensors,
             "exports/*/*/*.npz": check_zip,
             "edits/*/*/*/*/weights": check_kept,
             "edits/*/*/*/*/weights/k*.safetensors": self._check_update,

@@ -1,0 +1,101 @@
+"""What the editing jobs of a run read: its settings as a schedule, its cases as edits, its second moments."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reedit import parquet
+from reedit.algorithms import ALGORITHMS
+from reedit.edits import Edit, make_edit
+from reedit.errors import InputError
+from reedit.facts import Fact, Neighbor
+from reedit.hyperparameters import check_for_model
+from reedit.language_model import LanguageModel
+from reedit.moments import read_moment
+from reedit.preservation import factorise, null_space
+from reedit.roles import choose_assistants
+from reedit.schedule import Schedule
+from reedit.spectra import read_spectrum
+from reedit.trials import trial_facts
+
+Paths = Mapping[str, Path]
+Settings = Mapping[str, Any]
+
+
+def schedule_of(settings: Settings) -> Schedule:
+    """How the run iterates, from Experiment.edit_settings."""
+    names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
+    told = {name: settings[name] for name in (*names, "batch", "spread_only")}
+    return Schedule(ALGORITHMS[settings["algorithm"]], **told)
+
+
+def load_model(folder: Path, settings: Settings) -> LanguageModel:
+    """The unedited model; InputError where the hyperparameters are of another one."""
+    model = LanguageModel.load(folder, settings["dtype"])
+    model.check_layers(settings["hyperparameters"]["layers"])
+    check_for_model(settings["hyperparameters"], len(model.layers), model.module_name("{}"))
+    return model
+
+
+def read_templates(paths: Paths) -> list[str]:
+    """The run's prefix templates."""
+    return [row["template"] for row in parquet.read(paths["prefixes"], "prefixes")]
+
+
+def read_edits(paths: Paths, settings: Settings, model: LanguageModel) -> tuple[list[Fact], list[Edit]]:
+    """The cases of a trial in split order, and their rows.
+
+    `paths`: facts, split, prefixes, where neighbors were filtered neighbors. Raises InputError, naming the
+    case, for one that has no neighbor to assist it, that does not align or that is too long.
+    """
+    facts, rows = trial_facts(paths, settings["trial"])
+    templates = read_templates(paths)
+    spaced = ALGORITHMS[settings["algorithm"]].released_space(settings["repository"])
+    edits = []
+    for fact in facts:
+        if settings["assisting"] and fact.case_id not in rows:
+            raise InputError(
+                f"case {fact.case_id}: has no neighbor, expected {settings['assisting']} to assist"
+            )
+        chosen = choose_assistants(rows.get(fact.case_id, []), settings["assisting"], settings["choice"])
+        assistants = [Neighbor(row["subject"], row["prompt"], row["object"]) for row in chosen]
+        edit = make_edit(
+            *(model.tokenizer, fact, templates, assistants, settings["prefixed"], settings["protocol"]),
+            spaced=spaced,
+        )
+        for weighted in edit.labelled:
+            model.check_length(weighted.row.ids)
+        edits.append(edit)
+    return facts, edits
+
+
+def read_factors(
+    paths: Paths, schedule: Schedule, model: LanguageModel
+) -> tuple[dict[int, torch.Tensor], int | None]:
+    """What the algorithm reads of the second moments (preservation.py) by layer, and of how many tokens.
+
+    `paths`: moments or spectra, whichever it needs; nothing where it needs neither.
+    """
+    keys, tokens = model.weight(schedule.layers[0]).shape[1], None
+    factors = {}
+    for layer in schedule.layers if {"moments", "spectra"} & set(paths) else ():
+        if "spectra" in paths:
+            path = paths["spectra"] / f"{layer}.safetensors"
+            values, vectors, metadata = read_spectrum(path)
+            size = len(values)
+        else:
+            path = paths["moments"] / f"{layer}.safetensors"
+            moment, metadata = read_moment(path)
+            size = len(moment)
+        if size != keys:
+            raise InputError(f"{path}: of {size} dimensions, expected {keys} for this model")
+        tokens = int(metadata["count"])
+        if "spectra" in paths:
+            threshold = schedule.hyperparameters["nullspace_threshold"]
+            factor = null_space(values, vectors, threshold, layer)
+        else:
+            factor = factorise(moment.to(model.device), layer, tokens, schedule.ridge)
+        factors[layer] = factor.cpu()  # in the machine's own memory: 2 GB each for keys as wide as GPT-J's
+    return factors, tokens

@@ -1,0 +1,14 @@
+"""Regularise the updates of another method's run, iteration by iteration."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit.job import job
+from reedit.regularise_run import regularise_run
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
+    regularise_run(paths, snakemake.params.settings, snakemake.params.regularisation)
