@@ -292,3 +292,65 @@ def test_the_papers_models_are_those_that_a_model_may_be_reported_as() -> None:
     assert not experiment().runs_a_reported_model
     models["small"]["reported_as"] = "gpt2-xl"
     assert experiment(models=models).runs_a_reported_model
+
+
+# -- methods beyond the paper --------------------------------------------------------------------------------
+
+FURTHER = {
+    "memit": {"algorithm": "memit"},
+    "gentle": {"regularises": "memit", "by": "rect", "keep": 0.3},
+    "gentlest": {"regularises": "gentle", "by": "prune"},
+    "wrong_option": {"regularises": "memit", "by": "prune", "keep": 0.3},
+    "in_batches": {"algorithm": "memit", "batch": 2, "spread_only": True},
+    "blue_again": {"algorithm": "blue", "spread_only": True},
+    "rome_again": {"algorithm": "rome", "spread_only": True},
+}
+
+
+def test_a_regularising_method_has_the_settings_of_the_run_whose_updates_it_takes() -> None:
+    made = experiment(methods=FURTHER, runs=[entry(methods=["memit", "gentle"])])
+    memit, gentle = made.runs.values()
+    assert made.regularised(gentle) == memit.path and gentle.method.regularisation == {
+        "name": "rect",
+        "keep": 0.3,
+    }
+    assert made.edit_settings(gentle) == made.edit_settings(memit) and gentle.prefixes == memit.prefixes
+    assert made.needs_moments(memit) and not made.needs_moments(gentle)
+    assert (made.methods(regularising=False), made.methods(regularising=True)) == (["memit"], ["gentle"])
+
+
+def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> None:
+    made = experiment(methods=FURTHER, runs=[entry(methods=["memit", "gentle", "in_batches"])])
+    families = [made.identity(run)["algorithm"] for run in made.runs.values()]
+    assert families == ["memit", "memit+rect", "memit+spread_only+batch2"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "changes", "expected"),
+    [
+        (["gentle"], {}, r"runs\[0\]: gentle regularises memit, expected that among its methods too"),
+        (
+            ["memit", "gentlest"],
+            {},
+            r"methods\.gentlest\.regularises: found 'gentle', expected a method with an",
+        ),
+        (["memit", "wrong_option"], {}, r"methods\.wrong_option\.keep: not with by: prune"),
+        (["memit", "gentle"], {"keep_weights": "last"}, r"expected keep_weights: all, found last"),
+        (["blue_again"], {}, r"methods\.blue_again: spread_only: not with blue, which has a target a layer"),
+        (["rome_again"], {}, r"methods\.rome_again: spread_only: not with rome, which edits one by one"),
+    ],
+)
+def test_a_method_that_cannot_be_is_one_line(
+    methods: list[str], changes: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(InputError, match=f"^config: .*{expected}") as caught:
+        experiment(methods=FURTHER, runs=[entry(methods=methods, **changes)])
+    assert "\n" not in str(caught.value)
+
+
+def test_the_published_engine_runs_published_algorithms_alone() -> None:
+    method = {"algorithm": "encore", "engine": {"name": "easyedit", "path": "/somewhere"}}
+    with pytest.raises(
+        InputError, match=r"methods\.memit\.engine: easyedit is asked for encore, expected one of"
+    ):
+        experiment(methods={"memit": method})

@@ -120,6 +120,33 @@ def test_rome_needs_no_weight_of_the_moments_and_pmet_does() -> None:
         read_hyperparameters(given, "pmet", "here")
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "lacking"),
+    [
+        ("blue", ["mom2_update_weight"]),
+        ("encore", ["mom2_update_weight", "update_norm_lambda"]),
+        ("alphaedit", ["L2", "nullspace_threshold"]),
+    ],
+)
+def test_further_algorithms_say_what_they_need(algorithm: str, lacking: list[str]) -> None:
+    given = {k: v for k, v in GOOD.items() if k != "mom2_update_weight"}
+    with pytest.raises(InputError) as caught:
+        read_hyperparameters(given, algorithm, "here")
+    assert str(caught.value) == f"here: lacks {lacking}, required for {algorithm}"
+    full = given | dict.fromkeys(lacking, 0.5)
+    assert read_hyperparameters(full, algorithm, "here") == full
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"), [("AlphaEdit", "alphaedit"), ("EMMET", "emmet"), ("R-ROME", "r_rome")]
+)
+def test_a_file_of_easyedit_says_the_algorithm_in_its_own_way(name: str, algorithm: str) -> None:
+    given = GOOD | {"alg_name": name, "layers": [4], "nullspace_threshold": 0.02, "L2": 10}
+    assert read_hyperparameters(given, algorithm, "here")["layers"] == [4]
+    with pytest.raises(InputError, match="alg_name"):
+        read_hyperparameters(given, "rome", "here")
+
+
 def test_rome_edits_one_layer() -> None:
     with pytest.raises(InputError, match=r"here: layers: found \[4, 5\], expected the one layer that ROME"):
         read_hyperparameters(GOOD | {"layers": [4, 5]}, "rome", "here")
@@ -157,6 +184,9 @@ def test_rome_edits_one_layer() -> None:
         ({"v_loss_layer": "last"}, "v_loss_layer: found 'last', expected an integer"),
         ({"rewrite_module_tmp": 3}, "rewrite_module_tmp: found 3, expected text"),
         ({"use_chat_template": True}, r"unknown keys \['use_chat_template'\]; known: layers, v_lr"),
+        ({"L2": 0}, "L2: found 0, expected a finite number above 0"),
+        ({"emmet_lambda": -1}, "emmet_lambda: found -1, expected a finite number of at least 0"),
+        ({"protect_own_keys": 1}, "protect_own_keys: found 1, expected bool"),
         ({"alg_name": "FT"}, "alg_name: found 'FT', expected MEMIT"),
     ],
 )

@@ -218,8 +218,16 @@ def test_the_next_iteration_begins_where_the_last_one_ended(
             assert a["ppl_edited"] == pytest.approx(b["ppl_initial"], rel=1e-6)
 
 
-@pytest.mark.parametrize("completed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("variant", "completed"),
+    [
+        *(("memit", 1), ("memit", 2), ("memit", 3)),
+        *(("memit, SPREAD only", 1), ("memit, SPREAD only", 2)),
+        *(("alphaedit in batches", 1), ("alphaedit protecting its own", 2), ("blue in batches", 1)),
+    ],
+)
 def test_an_interrupted_run_repeats_nothing_and_ends_the_same(
+    variant: str,
     completed: int,
     tiny_dataset: list[Fact],
     moments_of: Moments,
@@ -240,9 +248,10 @@ def test_an_interrupted_run_repeats_nothing_and_ends_the_same(
             return once(*args, **options)
 
         monkeypatch.setattr(iteration, "compute", watched)
-        factors = factors_of(moments_of(model, LAYERS))
+        wanted = plan(3, variant=variant)
+        factors = factors_of(moments_of(model, LAYERS), wanted)
         try:
-            found = iterate(model, edits_of(model, facts), factors, plan(3), State(folder, "f"))
+            found = iterate(model, edits_of(model, facts), factors, wanted, State(folder, "f"))
         except KeyboardInterrupt:
             found = None
         return found, done, model

@@ -7,7 +7,7 @@ from typing import Any
 from reedit.algorithms import ALGORITHMS
 from reedit.errors import InputError
 
-OPTIONS = ("log_base", "keep")  # of a regularisation
+OPTIONS = {"prune": "log_base", "rect": "keep"}  # of each regularisation
 PUBLISHED = ("rome", "memit", "pmet")  # algorithms that the engine easyedit runs
 
 
@@ -114,7 +114,10 @@ def read_method(config: Mapping[str, Any], name: str) -> Method:
             raise InputError(
                 f"config: methods.{name}.regularises: found {base!r}, expected a method with an algorithm"
             )
-        how = {"name": definition["by"]} | {key: definition[key] for key in OPTIONS if key in definition}
+        how = {key: value for key, value in definition.items() if key not in ("regularises", "by")}
+        if wrong := sorted(set(how) - {OPTIONS[definition["by"]]}):
+            raise InputError(f"config: methods.{name}.{wrong[0]}: not with by: {definition['by']}")
+        how = {"name": definition["by"], **how}
         return replace(read_method(config, base), name=name, regularises=base, regularisation=how)
     neighbors, engine = definition.get("neighbors", {}), definition.get("engine", {"name": "reedit"})
     return Method(
