@@ -1,0 +1,57 @@
+"""What the figure on retention shows: the right cases, in the right batch, at the right k."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from reedit import parquet
+from reedit.retention_figure import batch_size, places, retained, retention
+from reedit.selection import methods_of
+
+
+def run_row(k: int, algorithm: str, delta_p: float | None) -> dict[str, Any]:
+    named = {"model": "m", "dataset": "d", "method": "x", "algorithm": algorithm, "format": "counterfact"}
+    row = dict.fromkeys(parquet.SCHEMAS["runs"].names) | named
+    return row | {"entry": 0, "protocol": "corrected", "trial": 1, "edits": 4, "k": k, "delta_p": delta_p,
+                  "assisted": False, "prefixed": False}  # fmt: skip
+
+
+def case_row(k: int, case_id: int, efficacy: float | None) -> dict[str, Any]:
+    row = dict.fromkeys(parquet.SCHEMAS["cases"].names) | {"model": "m", "dataset": "d", "method": "x"}
+    return row | {"trial": 1, "k": k, "case_id": case_id, "efficacy_accuracy": efficacy}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size"),
+    [("memit", None), ("memit+batch10", 10), ("alphaedit+spread_only+batch2+rect", 2), ("rome+prune", None)],
+)
+def test_the_size_of_a_batch_is_read_from_what_the_tables_call_the_method(
+    algorithm: str, size: int | None
+) -> None:
+    assert batch_size(algorithm) == size
+
+
+def test_cases_are_averaged_by_the_batch_they_were_edited_in_at_the_k_of_the_criterion(
+    tmp_path: Path,
+) -> None:
+    order = [30, 10, 20, 40]  # the split's, not that of the numbers
+    rows = [{"trial": 1, "position": place, "case_id": case} for place, case in enumerate(order)]
+    parquet.write(rows, tmp_path / "split.parquet", "split", {})
+    runs = [run_row(1, "memit+batch2", 9.0), run_row(2, "memit+batch2", 0.5), run_row(3, "memit+batch2", 0.1)]
+    at_two = {10: 1.0, 20: 0.25, 30: 0.5, 40: 0.75}
+    cases = [case_row(2, case, value) for case, value in at_two.items()]
+    cases += [case_row(k, case, 0.0) for k in (1, 3) for case in order]
+    (method,) = methods_of(runs)
+    where = places({"m/d/x/trial1": str(tmp_path / "split.parquet")})
+    assert retained(method, "efficacy_accuracy", cases, where) == {1: 0.75, 2: 0.5}
+    table = pa.Table.from_pylist(cases, schema=parquet.SCHEMAS["cases"])
+    retention(runs, table, where, tmp_path / "r.pdf", tmp_path / "r.png")
+    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_without_sequential_runs_a_sentence_says_so(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([case_row(1, 10, 1.0)], schema=parquet.SCHEMAS["cases"])
+    retention([run_row(1, "memit", 1.0)], table, {}, tmp_path / "r.pdf", tmp_path / "r.png")
+    assert (tmp_path / "r.png").stat().st_size > 0
