@@ -16,6 +16,7 @@
     results/tables/{table{n},differences,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
+    reports/explore.html                               the edits case by case, for a browser without a network
 """
 
 from snakemake.utils import min_version
@@ -40,6 +41,7 @@ rule all:
     default_target: True
     input:
         rules.compile_pdf.output,
+        rules.render_page.output,
         rules.tables.input,
         rules.measurements.input,
     localrule: True

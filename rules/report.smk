@@ -7,6 +7,7 @@ COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 COMPARISONS = ["", *(COMPARED if experiment.runs_a_reported_model else [])]
 RUNS = list(experiment.runs.values())
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in RUNS))
+PAGE = ["html.j2", "css", "data.js", "table.js", "curves.js", "views.js"]  # in the order that they need each other
 FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
 
 ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases
@@ -258,6 +259,36 @@ rule compile_pdf:
         code=code("compile_pdf"),
     script:
         "../scripts/compile_pdf.py"
+
+
+rule render_page:
+    input:
+        runs="results/summary/runs.parquet",
+        cases="results/summary/cases.parquet",
+        scores=run_files("results/scores/{run}.parquet"),
+        facts=[f"results/facts/{dataset}.parquet" for dataset in DATASETS],
+        template=local([TEMPLATES / f"explore.{part}" for part in PAGE]),
+    output:
+        html=report(
+            "reports/explore.html",
+            caption="../reports/captions/explore.rst",
+            category="Document",
+        ),
+    log:
+        "results/logs/render_page.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={
+            "runs": [experiment.identity(run) for run in experiment.runs.values()],
+            "datasets": DATASETS,
+            "labels": REPORT["labels"],
+            "title": "Edits, case by case",
+        },
+        code=code("render_page"),
+    script:
+        "../scripts/render_page.py"
 
 
 # Every Parquet table: one that was deleted comes back, although Snakemake needs none whose followers are there.

@@ -41,7 +41,8 @@ RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
 REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 6, "compile_pdf": 1, "all": 1}
 REPORT |= {"compare_reported": 1, "render_comparison": 1}  # the summary; no model of the paper's
-REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_differences": 1}
+REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_differences": 1, "render_page": 1}
+BESIDE = ("compile_pdf", "render_page", "all")  # not asked for with the tables
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
 NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT)])
@@ -341,7 +342,7 @@ def test_a_comment_reruns_nothing(finished):
 
 
 def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finished):
-    tables = {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    tables = {name: count for name, count in REPORT.items() if name not in BESIDE}
     library = finished.house / "scripts/reedit"
     with edited(library / "collapse.py", "value < 700", "value < 600"):
         assert finished.dry_run("tables").jobs == {"check_collapse": 4, "tables": 1} | tables
@@ -354,7 +355,7 @@ def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finis
 def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
     config = changed(finished.config, hyperparameters__memit__tiny__v_lr=0.4)
     after = {"edit_facts": 4, "score_edits": 4, "check_collapse": 4, "tables": 1}
-    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
 
@@ -367,7 +368,7 @@ def test_a_changed_label_renders_tables_and_figures_anew_and_nothing_else(finish
 def test_a_changed_method_reruns_its_own_runs_only(finished):
     config = changed(finished.config, methods__na_memit__neighbors__prefixed=True)
     after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
-    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
 
@@ -375,7 +376,7 @@ def test_an_added_method_runs_only_its_own_jobs(finished):
     config = changed(finished.config)
     config["runs"][0]["methods"].append("nap_memit")
     after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
-    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
 
