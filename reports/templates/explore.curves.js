@@ -59,7 +59,7 @@ function traced({measure, log, print}, lines) {
     return {
       x: course.k, y: drawable, text: words, name: plainText(name), hovertemplate: "%{text}<extra></extra>",
       type: "scatter", mode: "lines+markers", connectgaps: false, line: {color, dash, width: 1.8},
-      marker: {color, symbol, size: course.k.map(k => marks[k] ? 11 : 7)},
+      marker: {color, symbol, opacity: 1, line: {width: 0}, size: course.k.map(k => marks[k] ? 11 : 7)},
     };
   });
   return {traces, notes};
@@ -75,7 +75,7 @@ function layout({measure, log}, lines, annotations) {
     margin: {l: 40, r: 8, t: 12, b: 34}, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false,
     font: {family: getComputedStyle(document.body).fontFamily, size: 12, color: ink},
     hovermode: "x unified", hoverlabel: {bgcolor: raised, bordercolor: line, font: {color: ink}}, dragmode: false,
-    xaxis: {...axis, title: {text: "iteration k", standoff: 4}, dtick: Math.ceil(last / 10), range: [-0.25, last + 0.25], hoverformat: "d", unifiedhovertitle: {text: "k = %{x}"}},
+    xaxis: {...axis, spikecolor: ink, spikethickness: 1, spikedash: "dot", title: {text: "iteration k", standoff: 4}, dtick: Math.ceil(last / 10), range: [-0.25, last + 0.25], hoverformat: "d", unifiedhovertitle: {text: "k = %{x}"}},
     yaxis: {...axis, type: log ? "log" : "linear", exponentformat: "power", nticks: 6, ...range},
     annotations,
   };

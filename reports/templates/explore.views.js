@@ -125,8 +125,7 @@ function measureTable() {
     css: ({collapsed}) => measure === "me_ppl" && collapsed ? "collapsed" : "",
   }));
   const columns = [
-    {head: "Method", value: ({name}) => name, cell: ({name, k}) => k ? make("button", {type: "button"}, name) : name},
-    {head: "Edits", number: true, value: ({method}) => method.edits, cell: ({method}) => count(method.edits)},
+    {head: "Method", value: ({name}) => name, cell: ({name, k}) => k ? make("button", {type: "button"}, name) : name, css: () => "short"},
     {head: "k", number: true, value: ({k}) => k, cell: ({k, mark}) => k + mark, css: ({mark}) => mark === "*" ? "selected" : ""},
     ...percents, ...perplexities,
   ];
@@ -271,15 +270,21 @@ function statusCell(row) {
 const change = ([before, after]) => before === null || after === null ? null : after - before;
 const arrow = (values) => values.every(value => value === null) ? "" : `${logp(values[0])} → ${logp(values[1])}`;
 
+/** What the model says, empty where it was not asked; of white space alone nothing would be seen. */
+function said(words, changed) {
+  if (words === "") return make("span", {className: "blank"}, "white space");
+  return make("span", {className: changed ? "changed" : ""}, words ?? "");
+}
+
 function promptColumns(subject) {
   const kinds = METRICS.map(capital);
   return [
     ...(subject ? [{head: "Subject", value: row => row.subject, cell: row => make("button", {type: "button"}, row.subject), css: () => "short"}] : []),
     {head: "Type", value: row => row.metric, cell: row => kinds[row.metric]},
     {head: "Prompt", value: row => row.prompt, cell: row => row.prompt, css: () => "text"},
-    {head: "Says before", title: "of the unedited model, k = 0", value: row => row.before, cell: row => row.before ?? "", css: () => "short"},
+    {head: "Says before", title: "of the unedited model, k = 0", value: row => row.before, cell: row => said(row.before, false), css: () => "short"},
     {head: "Says after", title: "at the chosen k", value: row => row.after, css: () => "short",
-      cell: row => make("span", {className: row.after !== row.before ? "changed" : ""}, row.after ?? "")},
+      cell: row => said(row.after, row.after !== row.before)},
     {head: "Result", value: row => verdict(row)[1] || null, cell: statusCell, css: () => "status"},
     {head: "Accuracy", title: "share of tokens that are right, in percent", number: true, value: row => row.accuracy, cell: row => percent(row.accuracy, 0)},
     {head: "log p new", title: "of the new object, before → after; sorted by the change", number: true, value: row => change(row.news), cell: row => arrow(row.news)},
@@ -290,9 +295,9 @@ function promptColumns(subject) {
 const tallied = (row, metric) => row.tallies[metric].known ? row.tallies[metric].wrong : null;
 
 function caseTable() {
-  const share = (metric, words) => row => {
+  const share = metric => row => {
     const {wrong, known} = row.tallies[metric];
-    return known ? make("span", {className: wrong ? "bad" : "good"}, `${wrong ? "✗" : "✓"} ${wrong} of ${known}`, words) : "";
+    return known ? make("span", {className: wrong ? "bad" : "good"}, `${wrong ? "✗" : "✓"} ${wrong} of ${known}`) : "";
   };
   const measured = (name, print) => ({number: true, value: row => row.values[name](row.place), cell: row => print(row.values[name](row.place))});
   const subject = row => now.sample.subject[row.place];
@@ -302,13 +307,14 @@ function caseTable() {
     {head: "New object", value: row => now.sample.target_new[row.place], cell: row => now.sample.target_new[row.place], css: () => "short"},
     {head: "Edit", title: "efficacy: the edited prompt itself", value: row => tallied(row, 0), css: () => "status",
       cell: row => row.prompts.length && tallied(row, 0) !== null ? statusCell(promptRow(row.prompts[0])) : ""},
-    {head: "Failed paraphrases", number: true, value: row => tallied(row, 1), cell: share(1, "")},
-    {head: "Broken neighbors", number: true, value: row => tallied(row, 2), cell: share(2, "")},
-    {head: "p edited", title: "perplexity of the new knowledge after the edit", ...measured("ppl_edited", perplexity)},
-    {head: "p optimised", title: "perplexity that OPTIMIZATION reached", ...measured("ppl_target", perplexity)},
+    {head: "paraphrases", group: "Failed", number: true, value: row => tallied(row, 1), cell: share(1)},
+    {head: "neighbors", group: "Broken", number: true, value: row => tallied(row, 2), cell: share(2)},
+    ...METRICS.flatMap(metric => ["accuracy", "success"].map(kind => ({head: kind, group: capital(metric), ...measured(`${metric}_${kind}`, percent)}))),
+    {head: overview.heads.ppl_target, title: "perplexity of the new object that OPTIMIZATION reached", ...measured("ppl_target", perplexity)},
+    {head: overview.heads.ppl_edited, title: "perplexity of the new object after the edit", ...measured("ppl_edited", perplexity)},
   ];
   return new SortedTable(make("div"), columns, {
-    name: "Cases", open: row => open(row.place), current: row => String(row.id) === chosen.case, empty: "No case fits.",
+    name: "Cases", page: 10, open: row => open(row.place), current: row => String(row.id) === chosen.case, empty: "No case fits.",
   });
 }
 
@@ -362,11 +368,13 @@ function drawCases(before) {
   const table = chosen.view === "cases" ? tables.cases : tables.prompts;
   const host = table.table.closest(".scroll").parentElement;
   if (byId("list").firstElementChild !== host) byId("list").replaceChildren(host);
-  byId("list").parentElement.classList.toggle("open", chosen.view === "cases");
   const same = before.case !== chosen.case && ["show", "search", "view", "k", "trial", "method", "dataset", "model"].every(name => before[name] === chosen[name]);
   const first = table.first;
   const rows = chosen.view === "cases" ? now.rows.filter(caseFits(words)) : promptRows().filter(promptFits(words));
-  if (!now.rows.some(({id}) => String(id) === chosen.case)) chosen.case = String(rows.length ? now.sample.case_id[rows[0].place] : now.rows[0].id);
+  if (!rows.some(({place}) => String(now.sample.case_id[place]) === chosen.case)) {
+    const kept = now.rows.find(({id}) => String(id) === chosen.case) ?? now.rows[0]; // of an empty list
+    chosen.case = String(now.sample.case_id[(rows[0] ?? kept).place]);
+  }
   if (same) {
     table.first = first;
     table.drawBody();
@@ -388,12 +396,11 @@ function drawCase() {
   const place = make("div");
   const steps = make("div", {className: "steps"}, step("‹ Case", -1), step("Case ›", 1));
   const title = make("h3", {}, `${prompts[0].prompt} → ${sample.target_new[row.place]}`);
-  const measured = [...METRICS].map(metric => [metric, percent(row.values[`${metric}_accuracy`](row.place))]).filter(([, value]) => value);
   const facts = [
-    `Case ${row.id}`, old === null ? "old object unknown" : `old object: ${old}`, `relation ${sample.relation[row.place]}`,
-    `${now.method.method.label}, k = ${now.k}`, ...measured.map(([metric, value]) => `${metric} ${value} %`),
+    `Case ${row.id}`, old === null ? "old object unknown" : `old object: ${old}`,
+    sample.relation[row.place] && `relation ${sample.relation[row.place]}`, `${now.method.method.label}, k = ${now.k}`,
   ];
-  byId("case").replaceChildren(steps, title, make("p", {className: "facts"}, facts.join(" · ")), place);
+  byId("case").replaceChildren(steps, title, make("p", {className: "facts"}, facts.filter(Boolean).join(" · ")), place);
   const by = tables.one?.by ? tables.one.columns.indexOf(tables.one.by) : -1;
   const descending = tables.one?.descending;
   tables.one = new SortedTable(place, promptColumns(false), {name: "Prompts of the case, before and after", page: 1000, cards: true});

@@ -1,8 +1,8 @@
 """What reports/explore.html shows, from the Parquet files to plain values that JSON can hold.
 
 Three kinds of parts. "overview": every method with its measures at every k, and the lines of the tables. A
-"sample": the cases of a trial and the prompts they are scored with, which methods may share. A "run": for each
-k and case its measures, for each k and prompt what the model says. Columns, not rows: they pack well.
+"sample": the cases of a trial and the prompts they are scored with, which methods may share. A "run": for
+each k and case its measures, for each k and prompt what the model says. Columns, not rows: they pack well.
 """
 
 import json
@@ -51,9 +51,9 @@ def parts(
     """Every sample and run by name ("sample0", "run0"), one at a time, and in the end "overview".
 
     `runs` are rows of schema "runs", `cases` a table of schema "cases", `scores` a file for each run and
-    `facts` one for each dataset; `made_by` holds the provenance of every run by its path. With more than `limit`
-    rows of scores, prompts come at k = 0, 1 and where the tables stop alone. Raises InputError for scores of a
-    case that its dataset lacks, or of other prompts at one k than at another.
+    `facts` one for each dataset; `made_by` holds the provenance of every run by its path. With more than
+    `limit` rows of scores, prompts come at k = 0, 1 and where the tables stop alone. Raises InputError for
+    scores of a case that its dataset lacks, or of other prompts at one k than at another.
     """
     methods, known = methods_of(runs), {name: _by_case(path) for name, path in facts.items()}
     names: dict[RunKey, dict[str, str]] = {}
@@ -232,8 +232,8 @@ def _run(
 def _wrong(tables: Sequence[pa.Table], protocol: str) -> list[list[int | None]]:
     """Per k whether each prompt fails: 1, 0, or None where it was not measured.
 
-    Efficacy and generalization fail as an UnderEdit case does (reedit.cases.under_edits). A neighbor is broken
-    where the model no longer gives its unedited answer, which is what accuracy of specificity counts.
+    Efficacy and generalization fail as an UnderEdit case does (reedit.cases.under_edits). A neighbor is
+    broken where the model no longer gives its unedited answer, as accuracy of specificity counts.
     """
     before = tables[0]["exact_match"]
     found = []

@@ -25,7 +25,7 @@ POLICY = (
 def packed(value: Any) -> str:
     """A value as JSON, or text as it is: gzip in base64, the same for the same value."""
     text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
+    return b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode("ascii")
 
 
 def render_page(
@@ -33,8 +33,8 @@ def render_page(
 ) -> str:
     """The page: of `templates` the one .j2, with the .css and .js files in their order put into it.
 
-    `parts` are `packed` by name; `library` is the one of them that holds JavaScript, unpacked. Raises InputError
-    for a template that asks for what it is not given, or a script or style that would end its element.
+    `parts` are `packed` by name; `library` is the one of them that holds JavaScript, unpacked. Raises
+    InputError for a template that asks for what it is not given, or a script or style that ends its element.
     """
     paths = [Path(path) for path in templates]
     (page,) = [path for path in paths if path.suffix == ".j2"]
