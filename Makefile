@@ -48,7 +48,7 @@ all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tab
 	    then $(PRINT_TABLES); fi; \
 	    sh envs/latex.sh; exit $$status; }
 	@if [ -e reports/tables.pdf ] && { [ ! -e reports/report.zip ] || \
-	    [ -n "$$(find reports/tables.pdf results/summary/runs.parquet -newer reports/report.zip 2>/dev/null)" ]; }; \
+	    [ -n "$$(find reports/tables.pdf reports/explore.html results/summary/runs.parquet -newer reports/report.zip 2>/dev/null)" ]; }; \
 	    then $(SNAKEMAKE) --report reports/report.zip; fi
 	@$(PRINT_TABLES); echo; ls reports/tables.pdf reports/explore.html
 

@@ -1,6 +1,8 @@
 """The whole workflow, from fetching to the PDF, on a tiny model: what users get, see and can rely on."""
 
+import base64
 import csv
+import gzip
 import itertools
 import json
 import math
@@ -302,6 +304,31 @@ def test_figures_and_the_document_are_there(finished):
     if not HAS_ENGINE:
         pytest.skip("no LaTeX engine here")
     assert (finished.folder / "reports/tables.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_page_to_explore_holds_every_run(finished):
+    if not HAS_ENGINE:
+        pytest.skip("no LaTeX engine here, and nothing but the tables was asked for")
+    page = (finished.folder / "reports/explore.html").read_text(encoding="utf-8")
+    parts = dict(re.findall(r'<script type="text/plain" id="part-(\w+)">([^<]*)</script>', page))
+    overview, *runs = (
+        json.loads(gzip.decompress(base64.b64decode(parts[name])))
+        for name in ("overview", *(f"run{number}" for number in range(len(RUNS))))
+    )
+    found = {
+        "/".join(
+            (*(method[key]["name"] for key in ("model", "dataset", "method")), f"trial{trial['trial']}")
+        ): trial
+        for method in overview["methods"]
+        for trial in method["trials"]
+    }
+    assert set(found) == set(RUNS)
+    for name, trial in found.items():
+        prompts = runs[int(trial["run"].removeprefix("run"))]["prompts"]
+        scores = rows(finished.path(f"scores/{name}.parquet"))
+        said = [prompts["words"][word] for at in prompts["predicted"] for word in at]
+        assert said == [row["predicted"] for row in scores]
+        assert prompts["k"] == ITERATIONS[name]
 
 
 def test_every_log_ends_with_time_and_peak_memory(finished):

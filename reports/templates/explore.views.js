@@ -14,11 +14,12 @@ let now; // the method, trial, k, sample and run that are chosen
 let tables; // measures, cases, prompts, one case's prompts
 let turn = 0; // counts choices, so that a late one is dropped
 
-start().catch(error => {
-  byId("status").textContent = `This page could not be drawn: ${error.message}`;
-  byId("status").className = "problem";
-  console.error(error);
-});
+addEventListener("unhandledrejection", ({reason}) => complain(reason));
+start();
+
+function complain(error) {
+  Object.assign(byId("status"), {textContent: `This page could not be drawn: ${error.message}`, className: "problem", hidden: false});
+}
 
 async function start() {
   if (!window.DecompressionStream) throw new Error("this browser has no DecompressionStream; a newer one has");
@@ -205,8 +206,8 @@ async function drawCurves() {
 function reading(method, sample, run, k) {
   const at = run.prompts.k.indexOf(k);
   const here = {method, sample, run, k, at, rows: [], prompts: null};
-  const at_cases = run.cases.k.indexOf(k);
-  const measured = name => case_ => at_cases < 0 ? null : number(run.cases[name][at_cases][case_]);
+  const atCase = run.cases.k.indexOf(k);
+  const measured = name => place => atCase < 0 ? null : number(run.cases[name][atCase][place]);
   const values = {};
   for (const name of Object.keys(run.cases)) if (name !== "k") values[name] = measured(name);
   here.rows = sample.case_id.map((id, place) => ({
@@ -299,7 +300,10 @@ function caseTable() {
     const {wrong, known} = row.tallies[metric];
     return known ? make("span", {className: wrong ? "bad" : "good"}, `${wrong ? "✗" : "✓"} ${wrong} of ${known}`) : "";
   };
-  const measured = (name, print) => ({number: true, value: row => row.values[name](row.place), cell: row => print(row.values[name](row.place))});
+  const measured = (name, print) => {
+    const value = row => row.values[name](row.place);
+    return {number: true, value, cell: row => print(value(row))};
+  };
   const subject = row => now.sample.subject[row.place];
   const columns = [
     {head: "Case", number: true, value: row => row.id, cell: row => String(row.id)},
@@ -385,11 +389,14 @@ function drawCases(before) {
 function drawCase() {
   const row = now.rows.find(({id}) => String(id) === chosen.case);
   const {sample} = now;
-  const step = (label, by) => {
-    const listed = tables.cases.sorted;
-    const place = listed.findIndex(({id}) => id === row.id) + by;
-    const go = () => { tables.cases.reveal(({id}) => id === listed[place].id); choose({case: String(listed[place].id)}); };
-    return make("button", {type: "button", disabled: !listed[place] || chosen.view !== "cases", onclick: go}, label);
+  const step = (label, by) => { // along the list as it is sorted when clicked, and from its end to its start
+    const go = () => {
+      const listed = tables.cases.sorted;
+      const {id} = listed.at((listed.findIndex(({id}) => id === row.id) + by) % listed.length);
+      choose({case: String(id)});
+      tables.cases.reveal(other => other.id === id);
+    };
+    return make("button", {type: "button", disabled: chosen.view !== "cases" || tables.cases.sorted.length < 2, onclick: go}, label);
   };
   const old = sample.target_true[row.place];
   const prompts = row.prompts.map(promptRow);
