@@ -7,14 +7,8 @@ COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 COMPARISONS = ["", *(COMPARED if experiment.runs_a_reported_model else [])]
 RUNS = list(experiment.runs.values())
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in RUNS))
-PAGE = [
-    "html.j2",
-    "css",
-    "data.js",
-    "table.js",
-    "curves.js",
-    "views.js",
-]  # in the order that they need each other
+# in the order that they need each other
+PAGE = "html.j2 css data.js table.js curves.js measures.js cases.js page.js".split()
 FIGURES = ["perplexity", "example", "underedit", "distribution", "scores", "tradeoff"]
 
 ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases

@@ -20,7 +20,7 @@ from reedit.summary import Row, RunKey, run_rows
 TEMPLATES = REPOSITORY / "reports/templates"
 PAGE = [
     TEMPLATES / f"explore.{part}"
-    for part in ("html.j2", "css", "data.js", "table.js", "curves.js", "views.js")
+    for part in ("html.j2", "css", "data.js", "table.js", "curves.js", "measures.js", "cases.js", "page.js")
 ]
 PROMPTS = (("efficacy", 1), ("generalization", 2), ("specificity", 10))
 HOSTILE = '<img src=x onerror="document.title=1">\u2028</script><script>document.title=2</script>'
