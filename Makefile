@@ -38,7 +38,7 @@ setup-slurm:  ## make .venv-slurm, the same with Snakemake's plugin for Slurm (d
 	@VENV=.venv-slurm EXTRAS=test,slurm PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
 	@VENV=.venv-slurm sh envs/latex.sh
 
-all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf and report.zip
+all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf, explore.html and report.zip
 	@for folder in . results; do [ -w $$folder ] || [ ! -e $$folder ] || { \
 	    echo "$(CURDIR)/$$folder: may not be written to; make it writable, or work in a copy" >&2; exit 1; }; done
 	@# Where all but the PDF succeeded, the tables are up to date and still printed.
@@ -48,9 +48,9 @@ all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tab
 	    then $(PRINT_TABLES); fi; \
 	    sh envs/latex.sh; exit $$status; }
 	@if [ -e reports/tables.pdf ] && { [ ! -e reports/report.zip ] || \
-	    [ -n "$$(find reports/tables.pdf results/summary/runs.parquet -newer reports/report.zip 2>/dev/null)" ]; }; \
+	    [ -n "$$(find reports/tables.pdf reports/explore.html results/summary/runs.parquet -newer reports/report.zip 2>/dev/null)" ]; }; \
 	    then $(SNAKEMAKE) --report reports/report.zip; fi
-	@$(PRINT_TABLES); echo; ls reports/tables.pdf
+	@$(PRINT_TABLES); echo; ls reports/tables.pdf reports/explore.html
 
 plan: setup $(EXPERIMENT_FILE)  ## print the jobs of an experiment, and what they take of memory, disk and time; downloads no model
 	@$(IN_VENV) PYTHONPATH=scripts python scripts/plan_experiment.py config.yaml $(EXPERIMENT_FILE)
@@ -75,4 +75,4 @@ lint: setup  ## check the style of the code and of the workflow
 
 clean:  ## remove what was generated; downloads (results/sources) and .venv stay
 	@find results -mindepth 1 -maxdepth 1 ! -name sources ! -name .gitkeep -exec rm -rf {} +
-	@rm -f reports/*.pdf reports/*.zip
+	@rm -f reports/*.pdf reports/*.html reports/*.zip

@@ -17,6 +17,7 @@
     results/tables/{table{n},differences,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
+    reports/explore.html                               the edits case by case, for a browser without a network
 """
 
 from snakemake.utils import min_version
@@ -41,6 +42,7 @@ rule all:
     default_target: True
     input:
         rules.compile_pdf.output,
+        rules.render_page.output,
         rules.tables.input,
         rules.measurements.input,
     localrule: True

@@ -21,6 +21,8 @@ SPLITS = {
     run.path: f"results/splits/{run.entry.model}/{run.entry.dataset}/{run.entry.sample}.parquet"
     for run in SEQUENTIAL
 }
+# in the order that they need each other
+PAGE = "html.j2 css data.js table.js curves.js measures.js cases.js page.js".split()
 
 ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases
 
@@ -272,6 +274,36 @@ rule compile_pdf:
         code=code("compile_pdf"),
     script:
         "../scripts/compile_pdf.py"
+
+
+rule render_page:
+    input:
+        runs="results/summary/runs.parquet",
+        cases="results/summary/cases.parquet",
+        scores=run_files("results/scores/{run}.parquet"),
+        facts=[f"results/facts/{dataset}.parquet" for dataset in DATASETS],
+        template=local([TEMPLATES / f"explore.{part}" for part in PAGE]),
+    output:
+        html=report(
+            "reports/explore.html",
+            caption="../reports/captions/explore.rst",
+            category="Document",
+        ),
+    log:
+        "results/logs/render_page.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={
+            "runs": [experiment.identity(run) for run in experiment.runs.values()],
+            "datasets": DATASETS,
+            "labels": REPORT["labels"],
+            "title": "Edits, case by case",
+        },
+        code=code("render_page"),
+    script:
+        "../scripts/render_page.py"
 
 
 # Every Parquet table: one that was deleted comes back, although Snakemake needs none whose followers are there.

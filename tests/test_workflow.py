@@ -1,6 +1,8 @@
 """The whole workflow, from fetching to the PDF, on a tiny model: what users get, see and can rely on."""
 
+import base64
 import csv
+import gzip
 import itertools
 import json
 import math
@@ -41,7 +43,8 @@ RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
 REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 6, "compile_pdf": 1, "all": 1}
 REPORT |= {"compare_reported": 1, "render_comparison": 1}  # the summary; no model of the paper's
-REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_differences": 1}
+REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_differences": 1, "render_page": 1}
+BESIDE = ("compile_pdf", "render_page", "all")  # not asked for with the tables
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
 NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT)])
@@ -303,6 +306,31 @@ def test_figures_and_the_document_are_there(finished):
     assert (finished.folder / "reports/tables.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_the_page_to_explore_holds_every_run(finished):
+    if not HAS_ENGINE:
+        pytest.skip("no LaTeX engine here, and nothing but the tables was asked for")
+    page = (finished.folder / "reports/explore.html").read_text(encoding="utf-8")
+    parts = dict(re.findall(r'<script type="text/plain" id="part-(\w+)">([^<]*)</script>', page))
+    overview, *runs = (
+        json.loads(gzip.decompress(base64.b64decode(parts[name])))
+        for name in ("overview", *(f"run{number}" for number in range(len(RUNS))))
+    )
+    found = {
+        "/".join(
+            (*(method[key]["name"] for key in ("model", "dataset", "method")), f"trial{trial['trial']}")
+        ): trial
+        for method in overview["methods"]
+        for trial in method["trials"]
+    }
+    assert set(found) == set(RUNS)
+    for name, trial in found.items():
+        prompts = runs[int(trial["run"].removeprefix("run"))]["prompts"]
+        scores = rows(finished.path(f"scores/{name}.parquet"))
+        said = [prompts["words"][word] for at in prompts["predicted"] for word in at]
+        assert said == [row["predicted"] for row in scores]
+        assert prompts["k"] == ITERATIONS[name]
+
+
 def test_every_log_ends_with_time_and_peak_memory(finished):
     logs = [log for log in finished.path("logs").rglob("*.log") if not log.name.endswith(".tex.log")]
     goals = sum(finished.outcome.jobs.get(name, 0) for name in ("all", "tables"))
@@ -341,7 +369,7 @@ def test_a_comment_reruns_nothing(finished):
 
 
 def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finished):
-    tables = {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    tables = {name: count for name, count in REPORT.items() if name not in BESIDE}
     library = finished.house / "scripts/reedit"
     with edited(library / "collapse.py", "value < 700", "value < 600"):
         assert finished.dry_run("tables").jobs == {"check_collapse": 4, "tables": 1} | tables
@@ -354,7 +382,7 @@ def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finis
 def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
     config = changed(finished.config, hyperparameters__memit__tiny__v_lr=0.4)
     after = {"edit_facts": 4, "score_edits": 4, "check_collapse": 4, "tables": 1}
-    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
 
@@ -367,7 +395,7 @@ def test_a_changed_label_renders_tables_and_figures_anew_and_nothing_else(finish
 def test_a_changed_method_reruns_its_own_runs_only(finished):
     config = changed(finished.config, methods__na_memit__neighbors__prefixed=True)
     after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
-    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
 
@@ -375,7 +403,7 @@ def test_an_added_method_runs_only_its_own_jobs(finished):
     config = changed(finished.config)
     config["runs"][0]["methods"].append("nap_memit")
     after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
-    after |= {name: count for name, count in REPORT.items() if name not in ("compile_pdf", "all")}
+    after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
 

@@ -117,7 +117,7 @@ def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
         "protocol": method.protocol,
         "k": k,
         "role": line.role,
-        "collapsed": _collapsed(method, k),
+        "collapsed": collapsed(method, k),
         "edits": method.edits,
         "trials": len(method.trials),
     }
@@ -136,7 +136,7 @@ def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
     return result
 
 
-def _collapsed(method: Method, k: int) -> bool:
+def collapsed(method: Method, k: int) -> bool:
     """Whether ME-PPL is above COLLAPSE times the unedited model's, or not finite."""
     before, now = method.mean("me_ppl", 0), method.mean("me_ppl", k)
     if k == 0 or now is None:

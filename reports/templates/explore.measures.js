@@ -1,0 +1,100 @@
+"use strict";
+// The measures of all methods: the table of every iteration, its legend and notes, and the curves.
+
+const members = () => overview.methods.filter(({model, dataset}) => model.name === chosen.model && dataset.name === chosen.dataset);
+
+/** A method's measures: means over its trials, or those of the chosen trial. */
+function courseOf(method) {
+  const trial = method.trials.find(({trial}) => String(trial) === chosen.trial);
+  return chosen.mean || !trial ? method.mean : trial.course;
+}
+
+function measureTable() {
+  const measured = (measure, column) => ({...column, number: true, value: ({course, at}) => number(course[measure][at])});
+  const percents = [...METRICS, "score"].flatMap(metric => ["accuracy", "success"].map(kind => {
+    const measure = `${metric}_${kind}`;
+    const shown = ({course, at}) => percent(course[measure][at]);
+    return measured(measure, {head: kind, group: capital(metric), cell: shown});
+  }));
+  const perplexities = ["me_ppl", "ppl_target", "ppl_edited", "delta_p"].map(measure => measured(measure, {
+    head: overview.heads[measure],
+    cell: ({course, at, collapsed}) => {
+      const tag = measure === "me_ppl" && collapsed ? make("span", {className: "tag"}, "collapsed") : null;
+      return make("span", {}, perplexity(course[measure][at]), tag);
+    },
+    css: ({collapsed}) => measure === "me_ppl" && collapsed ? "collapsed" : "",
+  }));
+  const columns = [
+    {head: "Method", value: ({name}) => name, cell: ({name, k}) => k ? make("button", {type: "button"}, name) : name, css: () => "short"},
+    {head: "k", number: true, value: ({k}) => k, cell: ({k, mark}) => k + mark, css: ({mark}) => mark === "*" ? "selected" : ""},
+    ...percents, ...perplexities,
+  ];
+  return new SortedTable(byId("measures-table"), columns, {
+    name: "Measures of every method and iteration",
+    page: 60,
+    open: ({method, k}) => k && choose({method: method.method.name, k: String(k)}),
+    current: ({method, k}) => method.method.name === chosen.method && String(k) === chosen.k,
+  });
+}
+
+function drawMeasures(chosenMethod) {
+  const block = blockOf(chosenMethod);
+  const protocols = new Set(members().map(({protocol}) => protocol));
+  const rows = block.lines.map(([place, k]) => {
+    const method = overview.methods[place];
+    const course = courseOf(method);
+    const unedited = protocols.size > 1 ? `Unedited (${method.protocol})` : "Unedited";
+    const mark = {selected: "*", last: "†"}[method.roles[k]] ?? "";
+    return {method, k, mark, course, at: course.k.indexOf(k), name: k ? method.method.label : unedited, collapsed: method.collapsed.includes(k)};
+  });
+  tables.measures.show(rows.filter(({at}) => at >= 0));
+  const trials = Math.max(...members().map(({trials}) => trials.length));
+  byId("averaged").hidden = trials < 2;
+  byId("averaged").lastElementChild.textContent = `mean over the trials (${trials}), not the chosen one; * and † always tell of the mean`;
+  const cells = rows.flatMap(({course, at}) => ["me_ppl", "ppl_target", "ppl_edited", "delta_p"].map(name => course[name][at]));
+  const present = {
+    selected: rows.some(({mark}) => mark === "*"),
+    dagger: rows.some(({mark}) => mark === "†"),
+    unedited: rows.some(({k}) => k === 0),
+    start: rows.some(({k, course, at}) => k === 0 && (course.ppl_edited[at] ?? null) !== null),
+    infinite: cells.some(value => typeof value === "string"),
+  };
+  const said = Object.keys(present).filter(name => present[name]).map(name => overview.legend[name]);
+  byId("legend").replaceChildren(...said.map(line => make("li", {}, line)));
+  byId("notes").replaceChildren(...block.notes.map(line => make("li", {}, line)));
+}
+
+const blockOf = method => overview.blocks.find(({lines, methods}) => methods.includes(overview.methods.indexOf(method)));
+
+// -- as curves --
+
+/** The number that a method's name has among all of the experiment, as in the figures of the PDF. */
+function numberOf(method) {
+  const names = [...new Set(overview.methods.map(({method}) => method.name))];
+  return names.indexOf(method.method.name);
+}
+
+function drawMethods() {
+  byId("methods").replaceChildren(...members().map(method => {
+    const name = method.method.name;
+    const pressed = String(!hidden.has(name));
+    const toggle = event => {
+      if (!hidden.delete(name)) hidden.add(name);
+      event.currentTarget.setAttribute("aria-pressed", String(!hidden.has(name)));
+      drawCurves();
+    };
+    return make("button", {type: "button", "aria-pressed": pressed, onclick: toggle}, swatch(numberOf(method)), method.method.label);
+  }));
+}
+
+async function drawCurves() {
+  const percents = [...METRICS, "score"].map(metric => ({head: `${capital(metric)}, ${chosen.kind} (%)`, measure: `${metric}_${chosen.kind}`, print: percent}));
+  const perplexities = [["delta_p", ", perplexity"], ["ppl_edited", ", perplexity"], ["ppl_target", ", perplexity"], ["me_ppl", ""]]
+    .map(([measure, unit]) => ({head: `${overview.heads[measure]}${unit}, logarithmic`, measure, log: true, print: perplexity}));
+  const lines = members().filter(({method}) => !hidden.has(method.name)).map(method => {
+    const course = courseOf(method);
+    const marks = Object.fromEntries(course.k.map(k => [k, kWords(method, k).replace(/^ \(|\)$/g, "")]));
+    return {name: method.method.label, number: numberOf(method), course, marks};
+  });
+  await drawPanels(byId("panels"), [...percents, ...perplexities], lines);
+}

@@ -1,0 +1,31 @@
+"""All runs, cases and prompts as one page to explore, which needs neither a server nor a network."""
+
+from typing import TYPE_CHECKING
+
+from plotly.offline import get_plotlyjs
+
+from reedit import parquet
+from reedit.exploration import parts
+from reedit.files import write_text
+from reedit.job import job
+from reedit.page import packed, render_page
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]) as log:
+    inputs, settings = snakemake.input, snakemake.params.settings
+    keys = [(run["model"], run["dataset"], run["method"], run["trial"]) for run in settings["runs"]]
+    found = parts(
+        parquet.read(inputs.runs, "runs"),
+        parquet.read_table(inputs.cases, "cases"),
+        dict(zip(keys, inputs.scores, strict=True)),
+        dict(zip(settings["datasets"], inputs.facts, strict=True)),
+        parquet.read_provenance(inputs.runs)["runs"],
+        settings["labels"],
+    )
+    library = get_plotlyjs()
+    texts = {name: packed(part) for name, part in found} | {"plotly": packed(library)}
+    page = render_page(inputs.template, {"title": settings["title"]}, texts, library)
+    write_text(snakemake.output.html, page)
+    log.info("%d runs, %.1f MB", len(keys), len(page) / 1e6)
