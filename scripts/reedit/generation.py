@@ -5,16 +5,17 @@ a model that has to speak for itself may never reach.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from reedit.answers import NEW_TOKENS, begins_with, contains
-from reedit.batches import by_length, halving, list_halves, padded
+from reedit.batches import halving, list_halves
 from reedit.facts import Fact, Neighbor
 from reedit.language_model import LanguageModel
 from reedit.probes import asked
@@ -76,32 +77,28 @@ def generate(
 ) -> list[tuple[int, ...]]:
     """The greedy continuation of each prompt, at most `new_tokens` tokens, without what ends the text.
 
-    Equal prompts are read once, in left-padded batches of at most `budget` positions, the new ones included;
-    `report` is called with the prompts done so far. Raises InputError for a prompt that with its continuation
-    is longer than the model can read.
+    Equal prompts are read once, in batches of one length, so that nothing is padded, and of at most `budget`
+    positions, the new ones included; `report` is called with the prompts done so far. Raises InputError for
+    a prompt that with its continuation is longer than the model can read.
     """
     for prompt in prompts:
         model.check_length([*prompt, *[0] * new_tokens])
     counts = Counter(map(tuple, prompts))
-    distinct = list(counts)
     ends = ending_tokens(model)
     settings = greedy(new_tokens, ends)
 
-    def run(batch: list[int]) -> dict[tuple[int, ...], tuple[int, ...]]:
-        # padded() fills up on the right: of the reversed prompts, turned around again, that is the left
-        ids, mask = padded([distinct[i][::-1] for i in batch], settings.pad_token_id, model.device)
-        ids, mask = ids.flip(1), mask.flip(1)  # [b, length]
+    def run(batch: list[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
+        ids = torch.tensor(batch, device=model.device)  # [b, length]
         with own_settings_alone(model.model):
-            texts = model.model.generate(ids, attention_mask=mask, generation_config=settings)
-        return {
-            distinct[i]: _up_to_end(new, ends)
-            for i, new in zip(batch, texts[:, ids.shape[1] :].tolist(), strict=True)
-        }
+            texts = model.model.generate(
+                ids, attention_mask=torch.ones_like(ids), generation_config=settings
+            )  # [b, length and what is new]
+        new = texts[:, ids.shape[1] :].tolist()
+        return {prompt: _up_to_end(text, ends) for prompt, text in zip(batch, new, strict=True)}
 
     said: dict[tuple[int, ...], tuple[int, ...]] = {}
     done = 0
-    batches = by_length([len(prompt) + new_tokens for prompt in distinct], budget)
-    for found in halving(batches, run, list_halves):
+    for found in halving(_of_one_length(counts, new_tokens, budget), run, list_halves):
         said |= found
         done += sum(counts[prompt] for prompt in found)
         if report:
@@ -117,7 +114,7 @@ def ending_tokens(model: LanguageModel) -> list[int]:
 
 
 def greedy(new_tokens: int, ends: list[int]) -> GenerationConfig:
-    """The most likely token each time. What pads is masked in front and cut off behind: any token will do."""
+    """The most likely token each time. What pads stands behind the end and is cut off: any token will do."""
     return GenerationConfig(
         do_sample=False,
         num_beams=1,
@@ -140,6 +137,16 @@ def own_settings_alone(network: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         network.generation_config = shipped
+
+
+def _of_one_length(
+    prompts: Iterable[tuple[int, ...]], new_tokens: int, budget: int
+) -> Iterator[list[tuple[int, ...]]]:
+    """The prompts in batches of one length, longest first."""
+    for length, group in groupby(sorted(prompts, key=len, reverse=True), key=len):
+        members = list(group)
+        size = max(1, budget // (length + new_tokens))
+        yield from (members[start : start + size] for start in range(0, len(members), size))
 
 
 def _up_to_end(ids: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
