@@ -21,10 +21,10 @@ READING = [
     " singular value, then that by the unedited weights' own. Each is that of the layer in which it is"
     " largest. Residual: ||z - h|| before and after SPREAD in percent of ||h||, mean over cases. All are"
     " means over trials.",
-    f"The last column is an aid to reading, not a test. {BLOWING_UP}: growth above {GROWTH:g}, or a"
+    f"The last column is an aid to reading, not a test. “{BLOWING_UP}”: growth above {GROWTH:g}, or a"
     f" condition number above {CONDITION:g} times the unedited one, or numbers that are not finite."
-    f" {MORE_SPREAD}: else, where SPREAD leaves a residual above {RESIDUAL:.0%} of ||h||, which a further"
-    f" iteration may close. {SETTLED}: else.",
+    f" “{MORE_SPREAD}”: else, where SPREAD leaves a residual above {100 * RESIDUAL:g} % of ||h||, which a"
+    f" further iteration may close. “{SETTLED}”: else.",
 ]
 Row = Mapping[str, Any]
 Labels = Mapping[str, str]
