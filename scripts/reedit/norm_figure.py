@@ -65,6 +65,7 @@ def norms(rows: Sequence[Row], pdf: Path | str, png: Path | str, labels: Labels 
                     of_method = [row for row in members if row["method"] == method]
                     _draw(panel, of_method, quantity, look(methods.index(method)))
                 _scale(panel, quantity, threshold)
+                panel.set_xlim(-0.3, max(row["k"] for row in members) + 0.3)
                 _label(panel, panel_title(block, labels, between="\n"), words, wide)
         looks = [look(number) | {"linestyle": ""} for number in range(len(methods))]
         entries = method_entries(methods, labels, looks)
@@ -96,7 +97,10 @@ def _scale(panel: Axes, quantity: str, threshold: float | None) -> None:
     elif quantity == "residual":
         panel.set_ylim(bottom=0)
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    if threshold is not None and (quantity == "residual" or most > threshold / 2):
+    elif threshold is not None:  # a ratio: what hardly changes should look as if
+        low, high = panel.get_ylim()
+        panel.set_ylim(min(low, 0.95), max(high, 1.05))
+    if threshold is not None and (quantity == "residual" or most - 1 > (threshold - 1) / 4):
         panel.axhline(threshold, **THRESHOLD)
 
 
