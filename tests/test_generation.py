@@ -42,11 +42,18 @@ def naively(model: LanguageModel, ids: list[int], count: int = 20) -> tuple[int,
 
 
 @pytest.mark.parametrize(
-    ("architecture", "tokenizer"), [*((name, "bytes") for name in ALL_ARCHITECTURES), ("llama", "bos")]
+    ("architecture", "tokenizer", "dtype"),
+    [
+        *((name, "bytes", torch.float32) for name in ALL_ARCHITECTURES),
+        ("llama", "bos", torch.float32),
+        ("llama", "bytes", torch.float64),  # in batches of one length
+    ],
 )
-def test_batches_say_what_each_prompt_alone_says(architecture: str, tokenizer: str) -> None:
-    """Prompts of four lengths, two of them in one batch, with a cache."""
-    model = tiny_model(architecture, tokenizer)
+def test_batches_say_what_each_prompt_alone_says(
+    architecture: str, tokenizer: str, dtype: torch.dtype
+) -> None:
+    """Prompts of four lengths, left-padded, with a cache."""
+    model = tiny_model(architecture, tokenizer, dtype=dtype)
     prompts = encoded(model)
     assert len({len(ids) for ids in prompts}) == 4
     assert generate(model, prompts) == [naively(model, ids) for ids in prompts]

@@ -15,12 +15,15 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from reedit.answers import NEW_TOKENS, begins_with, contains
-from reedit.batches import halving, list_halves
+from reedit.batches import halving, list_halves, padded
 from reedit.facts import Fact, Neighbor
 from reedit.language_model import LanguageModel
 from reedit.probes import asked
 from reedit.progress import progress
 from reedit.tokens import encode
+
+# of the others, transformers' mask for a padded row overflows in the softmax, which is in float32: NaN
+PADDABLE = (torch.float32, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,9 @@ def generate(
 ) -> list[tuple[int, ...]]:
     """The greedy continuation of each prompt, at most `new_tokens` tokens, without what ends the text.
 
-    Equal prompts are read once, in batches of one length, so that nothing is padded, and of at most `budget`
-    positions, the new ones included; `report` is called with the prompts done so far. Raises InputError for
-    a prompt that with its continuation is longer than the model can read.
+    Equal prompts are read once, in left-padded batches of at most `budget` positions, the new ones included;
+    `report` is called with the prompts done so far. Raises InputError for a prompt that with its continuation
+    is longer than the model can read.
     """
     for prompt in prompts:
         model.check_length([*prompt, *[0] * new_tokens])
@@ -88,17 +91,18 @@ def generate(
     settings = greedy(new_tokens, ends)
 
     def run(batch: list[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
-        ids = torch.tensor(batch, device=model.device)  # [b, length]
+        # padded() fills up on the right: of the reversed prompts, turned around again, that is the left
+        ids, mask = padded([prompt[::-1] for prompt in batch], settings.pad_token_id, model.device)
+        ids, mask = ids.flip(1), mask.flip(1)  # [b, length]
         with own_settings_alone(model.model):
-            texts = model.model.generate(
-                ids, attention_mask=torch.ones_like(ids), generation_config=settings
-            )  # [b, length and what is new]
+            texts = model.model.generate(ids, attention_mask=mask, generation_config=settings)
         new = texts[:, ids.shape[1] :].tolist()
         return {prompt: _up_to_end(text, ends) for prompt, text in zip(batch, new, strict=True)}
 
     said: dict[tuple[int, ...], tuple[int, ...]] = {}
     done = 0
-    for found in halving(_of_one_length(counts, new_tokens, budget), run, list_halves):
+    batches = _batches(counts, new_tokens, budget, padding=model.model.dtype in PADDABLE)
+    for found in halving(batches, run, list_halves):
         said |= found
         done += sum(counts[prompt] for prompt in found)
         if report:
@@ -114,7 +118,7 @@ def ending_tokens(model: LanguageModel) -> list[int]:
 
 
 def greedy(new_tokens: int, ends: list[int]) -> GenerationConfig:
-    """The most likely token each time. What pads stands behind the end and is cut off: any token will do."""
+    """The most likely token each time. What pads is masked in front and cut off behind: any token will do."""
     return GenerationConfig(
         do_sample=False,
         num_beams=1,
@@ -139,14 +143,17 @@ def own_settings_alone(network: PreTrainedModel) -> Iterator[None]:
         network.generation_config = shipped
 
 
-def _of_one_length(
-    prompts: Iterable[tuple[int, ...]], new_tokens: int, budget: int
+def _batches(
+    prompts: Iterable[tuple[int, ...]], new_tokens: int, budget: int, padding: bool
 ) -> Iterator[list[tuple[int, ...]]]:
-    """The prompts in batches of one length, longest first."""
-    for length, group in groupby(sorted(prompts, key=len, reverse=True), key=len):
-        members = list(group)
-        size = max(1, budget // (length + new_tokens))
-        yield from (members[start : start + size] for start in range(0, len(members), size))
+    """The prompts, longest first, in few batches; without `padding` each is of one length."""
+    ordered = sorted(prompts, key=len, reverse=True)
+    groups = [ordered] if padding else [list(group) for _, group in groupby(ordered, key=len)]
+    for group in groups:
+        while group:
+            size = max(1, budget // (len(group[0]) + new_tokens))
+            yield group[:size]
+            group = group[size:]
 
 
 def _up_to_end(ids: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
