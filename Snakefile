@@ -12,9 +12,9 @@
     results/spectra/{model}/{corpus}/{layer}.safetensors  their eigenvectors, where an algorithm needs them
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
-    results/scores/{run}.parquet, results/collapse/{run}.parquet
-    results/summary/{runs,cases,example,differences,comparison,table{n}}.parquet
-    results/tables/{table{n},differences,comparison,comparison{n}}.{tex,csv,md}
+    results/{scores,collapse,norms}/{run}.parquet, on request results/generations/{run}.parquet
+    results/summary/{runs,cases,example,differences,norms,generation,comparison,table{n}}.parquet
+    results/tables/{table{n},differences,norms,generation,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
     reports/explore.html                               the edits case by case, for a browser without a network

@@ -60,3 +60,66 @@ rule check_collapse:
         code=code("check_collapse"),
     script:
         "../scripts/check_collapse.py"
+
+
+# What the model says by itself; on request (report: generation), since it takes as long as the scores or longer.
+rule generate_answers:
+    input:
+        unpack(
+            lambda wildcards: (
+                {"neighbors": f"results/neighbors/{wildcards.model}/{wildcards.dataset}.parquet"}
+                if run_of(wildcards).entry.filtered
+                else {}
+            )
+        ),
+        model="results/models/{model}",
+        facts="results/facts/{dataset}.parquet",
+        split=lambda wildcards: (
+            f"results/splits/{wildcards.model}/{wildcards.dataset}/{run_of(wildcards).entry.sample}.parquet"
+        ),
+        weights="results/edits/{model}/{dataset}/{method}/trial{trial}/weights",
+    output:
+        generations="results/generations/{model}/{dataset}/{method}/trial{trial}.parquet",
+    log:
+        "results/logs/generate_answers/{model}/{dataset}/{method}/trial{trial}.log",
+    benchmark:
+        "results/benchmarks/generate_answers/{model}/{dataset}/{method}/trial{trial}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(8),
+    params:
+        settings=lambda wildcards: experiment.score_settings(run_of(wildcards)),
+        code=code("generate_answers"),
+    script:
+        "../scripts/generate_answers.py"
+
+
+rule measure_norms:
+    input:
+        model="results/models/{model}",
+        weights="results/edits/{model}/{dataset}/{method}/trial{trial}/weights",
+    output:
+        norms="results/norms/{model}/{dataset}/{method}/trial{trial}.parquet",
+    log:
+        "results/logs/measure_norms/{model}/{dataset}/{method}/trial{trial}.log",
+    benchmark:
+        "results/benchmarks/measure_norms/{model}/{dataset}/{method}/trial{trial}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(2),
+    params:
+        settings=lambda wildcards: {
+            "layers": experiment.hyperparameters(run_of(wildcards))["layers"],
+            "dtype": dtype_of(wildcards),
+        },
+        code=code("measure_norms"),
+    script:
+        "../scripts/measure_norms.py"

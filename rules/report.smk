@@ -7,6 +7,8 @@ COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
 COMPARISONS = ["", *(COMPARED if experiment.runs_a_reported_model else [])]
 RUNS = list(experiment.runs.values())
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in RUNS))
+NORMS = ["norms"] if SETTINGS.get("norms", True) else []
+GENERATION = ["generation"] if SETTINGS.get("generation", False) else []
 SEQUENTIAL = [run for run in RUNS if run.method.batch]
 FIGURES = [
     "perplexity",
@@ -15,6 +17,7 @@ FIGURES = [
     "distribution",
     "scores",
     "tradeoff",
+    *NORMS,
     *["retention"] * bool(SEQUENTIAL),
 ]
 SPLITS = {
@@ -32,7 +35,11 @@ rule tables:
         expand("results/tables/eligible.{ext}", ext=["tex", "csv", "md"] if ELIGIBLE else []),
         expand("results/tables/table{n}.{ext}", n=catalog.NUMBERS, ext=["tex", "csv", "md"]),
         expand("results/tables/comparison{n}.{ext}", n=COMPARISONS, ext=["tex", "csv", "md"]),
-        expand("results/tables/differences.{ext}", ext=["tex", "csv", "md"]),
+        expand(
+            "results/tables/{name}.{ext}",
+            name=["differences", *GENERATION, *NORMS],
+            ext=["tex", "csv", "md"],
+        ),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
     localrule: True
 
@@ -122,6 +129,99 @@ rule render_differences:
         code=code("render_differences"),
     script:
         "../scripts/render_differences.py"
+
+
+# On request, as what it needs.
+rule summarise_generation:
+    input:
+        runs="results/summary/runs.parquet",
+        scores=run_files("results/scores/{run}.parquet"),
+        generations=run_files("results/generations/{run}.parquet"),
+    output:
+        generation="results/summary/generation.parquet",
+    log:
+        "results/logs/summarise_generation.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={
+            "runs": [experiment.identity(run) for run in experiment.runs.values()],
+            "seed": config["seed"],
+        },
+        code=code("summarise_generation"),
+    script:
+        "../scripts/summarise_generation.py"
+
+
+rule render_generation:
+    input:
+        generation="results/summary/generation.parquet",
+        template=local([TEMPLATES / "generation.tex.j2", TEMPLATES / "macros.tex.j2"]),
+    output:
+        tex="results/tables/generation.tex",
+        csv=report(
+            "results/tables/generation.csv",
+            caption="../reports/captions/generation.rst",
+            category="Tables",
+            labels={"table": "generation"},
+        ),
+        md="results/tables/generation.md",
+    log:
+        "results/logs/render_generation.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"labels": REPORT["labels"]},
+        code=code("render_generation"),
+    script:
+        "../scripts/render_generation.py"
+
+
+rule summarise_norms:
+    input:
+        runs="results/summary/runs.parquet",
+        norms=run_files("results/norms/{run}.parquet"),
+        iterations=run_files("results/edits/{run}/iterations.parquet"),
+        targets=run_files("results/edits/{run}/targets.parquet"),
+    output:
+        norms="results/summary/norms.parquet",
+    log:
+        "results/logs/summarise_norms.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={
+            "runs": [experiment.identity(run) for run in experiment.runs.values()],
+        },
+        code=code("summarise_norms"),
+    script:
+        "../scripts/summarise_norms.py"
+
+
+rule render_norms:
+    input:
+        norms="results/summary/norms.parquet",
+        template=local([TEMPLATES / "norms.tex.j2", TEMPLATES / "macros.tex.j2"]),
+    output:
+        tex="results/tables/norms.tex",
+        csv=report(
+            "results/tables/norms.csv",
+            caption="../reports/captions/norms.rst",
+            category="Tables",
+            labels={"table": "norms"},
+        ),
+        md="results/tables/norms.md",
+    log:
+        "results/logs/render_norms.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"labels": REPORT["labels"]},
+        code=code("render_norms"),
+    script:
+        "../scripts/render_norms.py"
 
 
 rule render_table:
@@ -228,6 +328,7 @@ rule draw_figure:
         cases="results/summary/cases.parquet",
         example="results/summary/example.parquet",
         splits=lambda wildcards: sorted(set(SPLITS.values())) if wildcards.figure == "retention" else [],
+        norms=expand("results/summary/{name}.parquet", name=NORMS),
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(
@@ -253,6 +354,7 @@ rule compile_pdf:
         tables=[
             *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[:2]),
             "results/tables/differences.tex",
+            *expand("results/tables/{name}.tex", name=[*GENERATION, *NORMS]),
             *(["results/tables/eligible.tex"] if ELIGIBLE else []),
             *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[2:]),
         ],
@@ -323,4 +425,6 @@ rule measurements:
         rules.summarise_cases.output,
         rules.summarise_differences.output,
         rules.compare_reported.output,
+        [rules.summarise_norms.input, rules.summarise_norms.output] if NORMS else [],
+        [rules.summarise_generation.input, rules.summarise_generation.output] if GENERATION else [],
     localrule: True

@@ -2,7 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import case_figures, example_figure, figures, parquet, retention_figure, tradeoff_figure
+from reedit import (
+    case_figures,
+    example_figure,
+    figures,
+    norm_figure,
+    parquet,
+    retention_figure,
+    tradeoff_figure,
+)
 from reedit.job import job
 
 if TYPE_CHECKING:
@@ -11,6 +19,7 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     inputs, settings = snakemake.input, snakemake.params.settings
     runs, cases = parquet.read(inputs.runs, "runs"), parquet.read_table(inputs.cases, "cases")
+    norms = parquet.read(inputs.norms, "norm_summary") if inputs.get("norms") else []  # may be switched off
     draw, data = {
         "perplexity": (figures.perplexity, [runs]),
         "scores": (figures.scores, [runs]),
@@ -19,5 +28,6 @@ with job(snakemake.log[0]):
         "tradeoff": (tradeoff_figure.tradeoff, [runs, cases, settings["seed"]]),
         "retention": (retention_figure.retention, [runs, cases, retention_figure.places(settings["splits"])]),
         "distribution": (case_figures.distribution, [runs, cases]),
+        "norms": (norm_figure.norms, [norms]),
     }[snakemake.wildcards.figure]
     draw(*data, snakemake.output.pdf, snakemake.output.png, settings["labels"])

@@ -9,9 +9,8 @@ from reedit.language_model import LanguageModel
 from reedit.preparation import model_revision
 from reedit.probes import make_probes
 from reedit.provenance import provenance
-from reedit.roles import evaluated_neighbors
 from reedit.scoring import score
-from reedit.trials import kept_states, trial_facts
+from reedit.trials import kept_states, scored_neighbors, trial_facts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -20,12 +19,7 @@ with job(snakemake.log[0]):
     settings = snakemake.params.settings
     paths = {name: Path(path) for name, path in snakemake.input.items()}
     facts, filtered = trial_facts(paths, settings["trial"])
-    neighbors = {
-        fact.case_id: evaluated_neighbors(
-            fact, filtered.get(fact.case_id, []), settings["eligible"], settings["assisting"]
-        )
-        for fact in facts
-    }
+    neighbors = scored_neighbors(facts, filtered, settings)
     model = LanguageModel.load(paths["model"], settings["dtype"])
     probes = make_probes(model, facts, neighbors, settings["protocol"])
     states = kept_states(model, paths["weights"], settings["layers"])

@@ -22,7 +22,7 @@ STAGES = [  # what is killed in each, in the order of the DAG
     ("collect_moments", "filter_neighbors", "sample_prefixes", "sample_split"),
     ("edit_facts",),  # OPTIMIZATION
     ("edit_facts",),  # and SPREAD
-    ("score_edits", "check_collapse"),
+    ("score_edits", "check_collapse", "measure_norms"),
     ("summarise_runs", "render_table", "draw_figure", "compile_pdf", "render_comparison", "summarise_cases"),
 ]
 MADE = [  # what each makes, in results/
@@ -30,7 +30,7 @@ MADE = [  # what each makes, in results/
     ("moments", "neighbors", "prefixes", "splits"),
     ("edits",),
     ("edits",),
-    ("scores", "collapse"),
+    ("scores", "collapse", "norms"),
     ("summary", "tables", "figures"),
 ]
 LONGEST = 6.0  # seconds after the first job of a stage begins

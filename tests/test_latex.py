@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 from made_runs import case_table, experiment
+from test_generation_tables import generated_runs
+from test_norms import row as norm_row
 
-from reedit import case_figures, example_figure, figures, latex, tradeoff_figure
+from reedit import case_figures, example_figure, figures, latex, norm_figure, tradeoff_figure
 from reedit.catalog import TABLES
 from reedit.difference_tables import differences_tex
 from reedit.differences import difference_rows
 from reedit.document import document
 from reedit.errors import InputError
+from reedit.generation_summary import generation_rows
+from reedit.generation_tables import generation_tex
+from reedit.norm_summary import BLOWING_UP
+from reedit.norm_tables import norms_tex
 from reedit.selection import methods_of
 from reedit.summary import Samples, table_rows
 from reedit.tables import table_tex
@@ -74,6 +80,41 @@ def test_the_whole_document_compiles_within_its_margins_and_repeats(tmp_path):
         assert [w for w in latex.compile_pdf(tex, pdf, tmp_path / "tex.log", files) if w > 1] == []
     assert made[0].read_bytes().startswith(b"%PDF") and made[0].read_bytes() == made[1].read_bytes()
     assert "document.tex" in (tmp_path / "tex.log").read_text()
+
+
+@needs_latex
+def test_the_tables_that_the_paper_has_not_compile_within_the_margins(tmp_path):
+    methods = [
+        {
+            "method": method,
+            "model": "gpt-neox-20b \\x",
+            "dataset": "counterfact_$eligible",
+            "delta_p": [9.0, 2.0],
+        }
+        for method in ("nap_memit_released", "na_pmet")
+    ]
+    runs, files = generated_runs(tmp_path, [m | {"algorithm": "memit"} for m in methods], cases=120)
+    norms = [
+        norm_row(
+            m["method"], k, m["model"], m["dataset"], reading=BLOWING_UP, condition=1.5e12, residual_after=9.0
+        )
+        for m in methods
+        for k in range(12)
+    ]
+    tables = {
+        "generation": generation_tex(
+            generation_rows(runs, files, 0), TEMPLATES / "generation.tex.j2", [HOSTILE]
+        ),
+        "norms": norms_tex(norms, TEMPLATES / "norms.tex.j2", [HOSTILE]),
+    }
+    for name, tex in tables.items():
+        (tmp_path / f"{name}.tex").write_text(tex)
+    norm_figure.norms(norms, tmp_path / "norms.pdf", tmp_path / "norms.png")
+    paths = [tmp_path / f"{name}.tex" for name in tables]
+    tex, used = document(TEMPLATES / "document.tex.j2", paths, [tmp_path / "norms.pdf"], "Measured", [])
+    assert "More SPREAD, or blowing up?" in tex  # the figure has its caption
+    wide = latex.compile_pdf(tex, tmp_path / "a.pdf", tmp_path / "tex.log", used)
+    assert [width for width in wide if width > 1] == []
 
 
 @needs_latex

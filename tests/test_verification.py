@@ -35,8 +35,12 @@ def results(tmp_path: Path) -> Path:
         f"edits/{RUN}/targets": "targets",
         f"scores/{RUN}": "scores",
         f"collapse/{RUN}": "collapse",
+        f"generations/{RUN}": "generations",
+        f"norms/{RUN}": "norms",
         "summary/runs": "runs",
         "summary/table1": "table",
+        "summary/generation": "table",
+        "summary/norms": "norm_summary",
         "summary/table5": "hardware",
     }.items():
         parquet.write([], folder / f"{place}.parquet", schema, {"seed": 3})

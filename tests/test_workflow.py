@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,10 +42,11 @@ PLAIN = [f"tiny/facts/{method}/trial1" for method in ("memit", "na_memit")]
 RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
 RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
-REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 6, "compile_pdf": 1, "all": 1}
+REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 7, "compile_pdf": 1, "all": 1}
 REPORT |= {"compare_reported": 1, "render_comparison": 1}  # the summary; no model of the paper's
 REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_differences": 1, "render_page": 1}
 BESIDE = ("compile_pdf", "render_page", "all")  # not asked for with the tables
+REPORT |= {"summarise_norms": 1, "render_norms": 1}
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
 NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT)])
@@ -298,7 +300,7 @@ def test_tables_are_equal_to_their_summary(finished, number):
 
 
 def test_figures_and_the_document_are_there(finished):
-    for name in ("perplexity", "example", "underedit", "distribution", "scores", "tradeoff"):
+    for name in ("perplexity", "example", "underedit", "distribution", "scores", "tradeoff", "norms"):
         assert finished.path(f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert finished.path(f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     if not HAS_ENGINE:
@@ -381,20 +383,22 @@ def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finis
 
 def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
     config = changed(finished.config, hyperparameters__memit__tiny__v_lr=0.4)
-    after = {"edit_facts": 4, "score_edits": 4, "check_collapse": 4, "tables": 1}
+    after = {"edit_facts": 4, "score_edits": 4, "check_collapse": 4, "measure_norms": 4, "tables": 1}
     after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
 
 def test_a_changed_label_renders_tables_and_figures_anew_and_nothing_else(finished):
     config = changed(finished.config, report={"labels": {"tiny": "Tiny (1M)"}, "intervals": True})
-    renders = {name: REPORT[name] for name in ("render_table", "render_differences", "draw_figure")}
+    renders = {
+        name: REPORT[name] for name in ("render_table", "render_differences", "render_norms", "draw_figure")
+    }
     assert finished.dry_run("tables", config=config).jobs == renders | {"tables": 1}
 
 
 def test_a_changed_method_reruns_its_own_runs_only(finished):
     config = changed(finished.config, methods__na_memit__neighbors__prefixed=True)
-    after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
+    after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "measure_norms": 1, "tables": 1}
     after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
@@ -402,7 +406,7 @@ def test_a_changed_method_reruns_its_own_runs_only(finished):
 def test_an_added_method_runs_only_its_own_jobs(finished):
     config = changed(finished.config)
     config["runs"][0]["methods"].append("nap_memit")
-    after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "tables": 1}
+    after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "measure_norms": 1, "tables": 1}
     after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
     assert finished.dry_run("tables", config=config).jobs == after
 
@@ -420,6 +424,68 @@ def test_what_stands_for_the_paper_is_compared_with_it_and_nothing_else_is_redon
     assert runs <= {(row["run"], row["protocol"]) for row in found}
     assert {row["model"] for row in found} == {"gpt2-xl"}
     assert "Runs of" in again.path("tables/comparison1.md").read_text()
+
+
+def test_norms_are_those_of_the_kept_weights(finished):
+    model = load_file(finished.path("models/tiny") / "model.safetensors")
+    for run, ks in ITERATIONS.items():
+        found = rows(finished.path(f"norms/{run}.parquet"))
+        assert [(row["k"], row["layer"]) for row in found] == [(k, layer) for k in ks for layer in (1, 2, 3)]
+        for row in found:
+            name = f"model.layers.{row['layer']}.mlp.down_proj.weight"
+            update = model[name].double() * 0
+            if row["k"]:
+                update = load_file(finished.path(f"edits/{run}/weights/k{row['k']}.safetensors"))[
+                    name
+                ].double()
+            assert row["update_norm"] == pytest.approx(float(update.norm()))
+            assert row["condition"] == pytest.approx(
+                np.linalg.cond((model[name].double() + update).numpy()), rel=1e-4
+            )
+    summary = rows(finished.path("summary/norms.parquet"))
+    assert [(row["method"], row["k"]) for row in summary] == [
+        *(("memit", k) for k in range(4)),
+        *(("na_memit", k) for k in range(4)),
+        *(("memit_released", k) for k in range(2)),
+    ]
+    assert all(row["reading"] for row in summary if row["k"])
+    assert "Reading" in finished.path("tables/norms.md").read_text()
+
+
+def test_what_models_say_by_themselves_comes_on_request_and_nothing_else_is_redone(finished, again):
+    again.config = changed(again.config, report__generation=True)
+    made = {"generate_answers": 4, "summarise_generation": 1, "render_generation": 1}
+    assert finished.dry_run("tables", config=again.config).jobs == made | {"tables": 1}
+    outcome = again.run(*([] if HAS_ENGINE else ["tables"]))
+    assert outcome.status == 0, outcome.output
+    assert {name: outcome.jobs[name] for name in made} == made and "score_edits" not in outcome.jobs
+    for run in RUNS:
+        scores, said = (rows(again.path(f"{name}/{run}.parquet")) for name in ("scores", "generations"))
+        keys = ("k", "case_id", "metric", "prompt")
+        assert [[row[key] for key in keys] for row in said] == [[row[key] for key in keys] for row in scores]
+        for one, other in zip(scores, said, strict=True):  # greedy generation begins with what is forced
+            if other["metric"] != "specificity":
+                assert one["exact_match"] == other["generated"].startswith(f" {other['answer']}")
+        made_by = provenance(again.path(f"generations/{run}.parquet"))
+        assert made_by["model_revision"] and made_by["packages"]
+    lines = list(csv.DictReader(again.path("tables/generation.csv").open()))
+    assert [(line["method"], line["k"]) for line in lines][:3] == [
+        ("unedited", "0"),
+        ("memit", "1"),
+        *[("memit", lines[2]["k"])],
+    ]
+    assert all(0 <= float(line["efficacy_exact"]) <= float(line["efficacy_contains"]) <= 1 for line in lines)
+    assert "teacher forcing" in again.path("tables/generation.tex").read_text()
+    whole = verify(again)
+    assert whole.returncode == 0 and "belongs to no result" not in whole.stdout, whole.stdout
+    assert again.run(*([] if HAS_ENGINE else ["tables"])).nothing_to_do
+
+
+def test_norms_can_be_left_out(again):
+    again.config = changed(again.config, report__norms=False)
+    again.path("norms").rename(again.path("none"))
+    outcome = again.dry_run("tables")
+    assert outcome.status == 0 and "measure_norms" not in outcome.jobs and "norms" not in outcome.output
 
 
 def test_a_published_list_of_eligible_cases_is_put_beside_the_filter(finished, again, tmp_path):
@@ -490,7 +556,7 @@ def test_the_default_experiment_is_planned_as_it_should_be(house, tmp_path):
     assert outcome.status == 0, outcome.output
     one = dict.fromkeys(["normalise_facts", "prepare_model", "collect_moments", "filter_neighbors"], 1)
     one |= dict.fromkeys(["sample_prefixes", "sample_split"], 1)
-    two = dict.fromkeys(["edit_facts", "score_edits", "check_collapse"], 2)
+    two = dict.fromkeys(["edit_facts", "score_edits", "check_collapse", "measure_norms"], 2)
     assert outcome.jobs == {"fetch_source": 4} | one | two | REPORT
 
 
@@ -734,7 +800,7 @@ def test_without_a_latex_engine_the_tables_come_all_the_same(again, tmp_path):
     assert outcome.status != 0 and "Traceback" not in outcome.output
     assert len(outcome.errors) == 1 and outcome.errors[0].startswith("no LaTeX engine found: install latexmk")
     found = {p.name for p in again.path("tables").iterdir()}
-    names = [*(f"table{n}" for n in NUMBERS), "comparison", "differences"]
+    names = [*(f"table{n}" for n in NUMBERS), "comparison", "differences", "norms"]
     assert found == {f"{name}.{end}" for name in names for end in ("tex", "csv", "md")}
 
 
@@ -880,6 +946,7 @@ def test_what_was_damaged_is_named_deleted_and_made_anew_by_a_plain_rerun(finish
     assert outcome.status == 0, outcome.output
     jobs = {"edit_facts": 1, "score_edits": 2, "check_collapse": 1, "measurements": 1, "compare_reported": 1}
     jobs |= {"summarise_runs": 1, "summarise_cases": 1, "summarise_differences": 1}
+    jobs |= {"measure_norms": 1, "summarise_norms": 1}
     assert outcome.jobs == jobs
     for run in RELEASED:
         assert again.contents(f"edits/{run}/weights") == finished.contents(f"edits/{run}/weights") != {}

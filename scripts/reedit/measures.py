@@ -83,10 +83,7 @@ def measure(values: np.ndarray, k: int, protocol: str, weights: np.ndarray | Non
     to whole percent before the scores (design, section 5).
     """
     draws = np.ones((1, len(values))) if weights is None else weights.astype(float)
-    flat = values.reshape(len(values), -1)  # [cases, 6]
-    present = ~np.isnan(flat)
-    totals, counts = draws @ np.where(present, flat, 0.0), draws @ present.astype(float)
-    means = np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
+    means = weighted_means(values.reshape(len(values), -1), draws)  # [draws, 6]
     means = means.reshape(-1, len(METRICS), len(KINDS))
     if k == 0:
         unchanged = means[:, METRICS.index("specificity"), KINDS.index("accuracy")]
@@ -96,6 +93,16 @@ def measure(values: np.ndarray, k: int, protocol: str, weights: np.ndarray | Non
     scores = harmonic(np.swapaxes(means, 1, 2), protocol)  # [draws, kinds]
     result = np.concatenate([means.reshape(len(draws), -1), scores], axis=1)
     return result[0] if weights is None else result
+
+
+def weighted_means(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """The mean of every column of `values` [cases, columns] in each draw, [draws, columns].
+
+    `draws` [draws, cases] says how often each case counts. NaN is left out; the mean of nothing is NaN.
+    """
+    present = ~np.isnan(values)
+    totals, counts = draws @ np.where(present, values, 0.0), draws @ present.astype(float)
+    return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
 
 
 def intervals(

@@ -109,12 +109,36 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("predicted", pa.string()),
         ]
     ),
+    # greedy generation after the prompt alone; as scores, one row per k, case, metric and prompt
+    "generations": pa.schema(
+        [
+            ("k", pa.int64()),
+            ("case_id", pa.int64()),
+            ("metric", pa.string()),
+            ("prompt", pa.string()),
+            ("answer", pa.string()),  # target_new; for specificity the neighbor's own object
+            ("generated", pa.string()),  # as it was said, without special tokens
+            ("exact", pa.float64()),  # 0 or 1, see reedit.answers
+            ("contains", pa.float64()),
+        ]
+    ),
     "collapse": pa.schema(
         [
             ("k", pa.int64()),
             ("text", pa.string()),
             ("ppl_released", pa.float64()),
             ("ppl", pa.float64()),
+        ]
+    ),
+    # one row per k (0 = unedited) and edited layer; norms of W_k - W_0 and of W_k
+    "norms": pa.schema(
+        [
+            ("k", pa.int64()),
+            ("layer", pa.int64()),
+            ("update_norm", pa.float64()),  # Frobenius
+            ("update_spectral_norm", pa.float64()),  # the largest singular value
+            ("weight_norm", pa.float64()),  # Frobenius
+            ("condition", pa.float64()),  # of W_k, the largest by the smallest singular value
         ]
     ),
     # one row per run (a trial is part of a run) and k; measures are fractions, null where not measured
@@ -230,6 +254,26 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("spread", pa.float64()),  # standard deviation over trials, null for one trial
             ("low", pa.float64()),  # 95 % bootstrap interval over cases within trials
             ("high", pa.float64()),
+        ]
+    ),
+    # one row per method and k from 0; means over trials, null where not measured
+    "norm_summary": pa.schema(
+        [
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("method", pa.string()),
+            ("algorithm", pa.string()),
+            ("protocol", pa.string()),
+            ("edits", pa.int64()),
+            ("trials", pa.int64()),
+            ("k", pa.int64()),
+            ("update_norm", pa.float64()),  # of this iteration, all edited layers together
+            ("growth", pa.float64()),  # weight norm by the unedited; this and condition: of the worst layer
+            ("condition", pa.float64()),
+            ("condition_growth", pa.float64()),  # by the unedited weights' of the same layer
+            ("residual_before", pa.float64()),  # ||z - h|| before SPREAD by ||h||, mean over cases
+            ("residual_after", pa.float64()),
+            ("reading", pa.string()),  # blowing up, more SPREAD, settled: see reedit.norm_summary
         ]
     ),
     # one row per method on a dataset: what its edits took

@@ -75,6 +75,7 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
     moments = {(run.entry.model, run.entry.corpus) for run in runs if experiment.needs_moments(run)}
     filtered = {(run.entry.model, run.entry.dataset) for run in runs if run.entry.filtered}
     filtered |= {(pair["model"], pair["pool"]) for pair in experiment.compared_filters}
+    report = experiment.config.get("report", {})
     return {
         "fetch_source": len(experiment.used_sources),
         "prepare_model": len({run.entry.model for run in runs}),
@@ -90,6 +91,8 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
         "regularise_edits": sum(bool(run.method.regularises) for run in runs),
         "score_edits": len(runs),
         "check_collapse": len(runs),
+        "generate_answers": len(runs) if report.get("generation", False) else 0,
+        "measure_norms": len(runs) if report.get("norms", True) else 0,
     }
 
 

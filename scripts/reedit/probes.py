@@ -53,7 +53,7 @@ def make_probes(
 def _probes(tokenizer: PreTrainedTokenizerBase, fact: Fact, neighbors: Sequence[Neighbor]) -> list[Probe]:
     where, known = f"case {fact.case_id}", fact.target_true != NO_ANSWER
     probes = []
-    for metric, prompt in _asked(fact):
+    for metric, prompt in asked(fact):
         new = joint_row(tokenizer, prompt, fact.target_new, where)
         reference = joint_row(tokenizer, prompt, fact.target_true, where) if known else new
         probes.append(Probe(fact.case_id, metric, prompt, new, reference, own_answer=not known))
@@ -64,7 +64,7 @@ def _probes(tokenizer: PreTrainedTokenizerBase, fact: Fact, neighbors: Sequence[
     return probes
 
 
-def _asked(fact: Fact) -> list[tuple[str, str]]:
+def asked(fact: Fact) -> list[tuple[str, str]]:
     """Metric and prompt, of the edited fact itself."""
     bare = ("efficacy", fact.prompt.replace("{}", fact.subject))
     return [bare, *(("generalization", paraphrase) for paraphrase in fact.paraphrases)]
@@ -74,7 +74,7 @@ def _released_probes(model: LanguageModel, fact: Fact, neighbors: Sequence[Neigh
     """As the published code asks (design, section 5): a case's prompts of one metric are one batch."""
     tokenizer, where, known = model.tokenizer, f"case {fact.case_id}", fact.target_true != NO_ANSWER
     probes = []
-    for metric, prompt in _asked(fact):
+    for metric, prompt in asked(fact):
         new = joint_row(tokenizer, prompt, fact.target_new, where)
         reference = joint_row(tokenizer, prompt, fact.target_true, where)
         if not known:

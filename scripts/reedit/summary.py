@@ -103,9 +103,10 @@ def mean(values: Iterable[float | None]) -> float | None:
     return None if not known or None in known else sum(known) / len(known)
 
 
-def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
+def line_columns(line: Shown, number: int) -> Row:
+    """What the rows of one line have in common: all of schema "table" but the measure and its statistics."""
     method, k = line.method, line.k
-    common = {
+    return {
         "row": number,
         "model": method.model,
         "dataset": method.dataset,
@@ -121,6 +122,10 @@ def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
         "edits": method.edits,
         "trials": len(method.trials),
     }
+
+
+def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
+    method, k, common = line.method, line.k, line_columns(line, number)
     bounds = samples.intervals(method, k)
     result = []
     for measured in [*parquet.MEASURES, "me_ppl", *PERPLEXITIES]:
@@ -130,7 +135,7 @@ def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
         low, high = bounds.get(measured, (math.nan, math.nan))
         result.append(
             common
-            | {"measure": measured, "mean": method.mean(measured, source), "spread": _spread(values)}
+            | {"measure": measured, "mean": method.mean(measured, source), "spread": spread(values)}
             | {"low": None if math.isnan(low) else low, "high": None if math.isnan(high) else high}
         )
     return result
@@ -144,7 +149,7 @@ def collapsed(method: Method, k: int) -> bool:
     return not math.isfinite(now) or (before is not None and now > COLLAPSE * before)
 
 
-def _spread(values: Sequence[float | None]) -> float | None:
+def spread(values: Sequence[float | None]) -> float | None:
     """Standard deviation over the trials; None of a single one or where a value is not finite."""
     if len(values) < 2 or any(value is None or not math.isfinite(value) for value in values):
         return None

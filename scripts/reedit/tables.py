@@ -74,12 +74,15 @@ def nothing(number: str, missing: str) -> str:
     return f"% Table {number}: {missing}\n"
 
 
-def table_csv(rows: Sequence[Row], labels: Labels | None = None) -> str:
+def table_csv(
+    rows: Sequence[Row], labels: Labels | None = None, measures: Sequence[str] = tuple(parquet.MEASURES)
+) -> str:
     """The unrounded numbers: fractions and perplexities, each with its spread and interval.
 
-    A cell is empty where there is no such number, as for the unedited model's accuracy of specificity.
+    A cell is empty where there is no such number, as for the unedited model's accuracy of specificity;
+    `measures` have their columns even where there is no row.
     """
-    measures = list(dict.fromkeys([*parquet.MEASURES, *(row["measure"] for row in rows)]))
+    measures = list(dict.fromkeys([*measures, *(row["measure"] for row in rows)]))
     columns = [(measure, statistic) for measure in measures for statistic in STATISTICS]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

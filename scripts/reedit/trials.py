@@ -1,13 +1,13 @@
 """What the jobs of one run share: the cases of its trial, and the model in each of its kept states."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from reedit import parquet
-from reedit.facts import Fact, read_facts
+from reedit.facts import Fact, Neighbor, read_facts
 from reedit.language_model import LanguageModel
-from reedit.roles import by_case
+from reedit.roles import by_case, evaluated_neighbors
 from reedit.tensors import read_tensors
 
 
@@ -23,6 +23,18 @@ def trial_facts(
     chosen = [facts[row["case_id"]] for row in sorted(split, key=lambda row: row["position"])]
     rows = parquet.read(paths["neighbors"], "neighbors") if "neighbors" in paths else []
     return chosen, by_case(rows)
+
+
+def scored_neighbors(
+    facts: Sequence[Fact], filtered: Mapping[int, list[Mapping[str, Any]]], settings: Mapping[str, Any]
+) -> dict[int, list[Neighbor]]:
+    """The neighbors that evaluate each case; `settings` as of Experiment.score_settings."""
+    return {
+        fact.case_id: evaluated_neighbors(
+            fact, filtered.get(fact.case_id, []), settings["eligible"], settings["assisting"]
+        )
+        for fact in facts
+    }
 
 
 def kept_states(model: LanguageModel, weights: Path, layers: list[int]) -> Iterator[int]:

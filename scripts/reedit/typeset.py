@@ -46,11 +46,12 @@ SYMBOLS = {
     "∞": r"\infty",
     "≤": r"\leq",
     "≥": r"\geq",
+    "≠": r"\neq",
     "≈": r"\approx",
 }
 # Latin letters and punctuation that T1 and utf8 know; the exceptions have no glyph there
 LATIN = {chr(code) for code in range(0xA1, 0x17F)} - set("\u00adĦħĸĿŀŉŦŧ")
-KNOWN = LATIN | set("–—‘’“”…•†→€ȘșȚț")
+KNOWN = LATIN | set("–—‘’“”…•†‡→€ȘșȚț")
 LIGATURES = set("-,'")  # doubled, T1 would join them
 BREAKABLE = set("/_-.:=@")
 

@@ -53,8 +53,12 @@ SCHEMAS = {
     "edits/*/*/*/*/iterations.parquet": "iterations",
     "scores/*/*/*/*.parquet": "scores",
     "collapse/*/*/*/*.parquet": "collapse",
+    "generations/*/*/*/*.parquet": "generations",
+    "norms/*/*/*/*.parquet": "norms",
     f"summary/table{HARDWARE}.parquet": "hardware",
     "summary/table*.parquet": "table",
+    "summary/generation.parquet": "table",
+    "summary/norms.parquet": "norm_summary",
     **{f"summary/{name}.parquet": name for name in ("runs", "cases", "example", "differences", "comparison")},
 }
 # what one job makes as a whole, by how many parts of its path; elsewhere each file by itself

@@ -16,9 +16,9 @@ SLURM = Path(__file__).with_name("slurm.sh")
 EDIT = "tiny/facts/memit/trial1"
 HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 ON_GPU = {"filter_neighbors", "sample_prefixes", "collect_moments"}
-ON_GPU |= {"edit_facts", "score_edits", "check_collapse"}
+ON_GPU |= {"edit_facts", "score_edits", "check_collapse", "measure_norms"}
 SUBMITTED = ON_GPU | {"prepare_model", "normalise_facts", "sample_split"}
-SUBMITTED |= {"summarise_runs", "summarise_cases", "summarise_differences"}
+SUBMITTED |= {"summarise_runs", "summarise_cases", "summarise_differences", "summarise_norms"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,27 @@
+"""Let the unedited model and every kept iteration of one run answer the scored prompts by themselves."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.generation import answer, make_questions
+from reedit.job import job
+from reedit.language_model import LanguageModel
+from reedit.preparation import model_revision
+from reedit.provenance import provenance
+from reedit.trials import kept_states, scored_neighbors, trial_facts
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    settings = snakemake.params.settings
+    paths = {name: Path(path) for name, path in snakemake.input.items()}
+    facts, filtered = trial_facts(paths, settings["trial"])
+    neighbors = scored_neighbors(facts, filtered, settings)
+    model = LanguageModel.load(paths["model"], settings["dtype"])
+    questions = make_questions(facts, neighbors)
+    states = kept_states(model, paths["weights"], settings["layers"])
+    rows = [row for k in states for row in answer(model, questions, k)]
+    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(paths["model"])})
+    parquet.write(rows, snakemake.output.generations, "generations", made_by)

@@ -1,0 +1,23 @@
+"""Measure norms and condition of the edited weights, unedited and at every kept iteration of one run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.job import job
+from reedit.language_model import LanguageModel
+from reedit.norms import norm_rows
+from reedit.preparation import model_revision
+from reedit.provenance import provenance
+from reedit.trials import kept_states
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    settings, folder = snakemake.params.settings, Path(snakemake.input.model)
+    model, layers = LanguageModel.load(folder, settings["dtype"]), settings["layers"]
+    states = kept_states(model, Path(snakemake.input.weights), layers)
+    rows = [row for k in states for row in norm_rows(model, layers, k)]
+    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
+    parquet.write(rows, snakemake.output.norms, "norms", made_by)
