@@ -11,6 +11,7 @@
     results/moments/{model}/{corpus}/{layer}.safetensors
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
+    results/edits/{run}/model/                         the edited model as a transformers folder, on request
     results/scores/{run}.parquet, results/collapse/{run}.parquet
     results/summary/{runs,cases,example,differences,comparison,table{n}}.parquet
     results/tables/{table{n},differences,comparison,comparison{n}}.{tex,csv,md}
@@ -33,6 +34,7 @@ include: "rules/statistics.smk"
 include: "rules/edit.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/use.smk"
 
 
 # On a cluster a localrule stays where snakemake runs: what needs the network, and what takes seconds.
