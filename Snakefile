@@ -13,8 +13,9 @@
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
     results/edits/{run}/model/                         the edited model as a transformers folder, on request
     results/scores/{run}.parquet, results/collapse/{run}.parquet
+    results/downstream/{{run},{model}/unedited}.parquet
     results/summary/{runs,cases,example,differences,comparison,table{n}}.parquet
-    results/tables/{table{n},differences,comparison,comparison{n}}.{tex,csv,md}
+    results/tables/{table{n},differences,downstream,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
 """

@@ -18,6 +18,7 @@ rule tables:
         expand("results/tables/table{n}.{ext}", n=catalog.NUMBERS, ext=["tex", "csv", "md"]),
         expand("results/tables/comparison{n}.{ext}", n=COMPARISONS, ext=["tex", "csv", "md"]),
         expand("results/tables/differences.{ext}", ext=["tex", "csv", "md"]),
+        expand("results/tables/downstream.{ext}", ext=["tex", "csv", "md"] if "downstream" in config else []),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
     localrule: True
 
@@ -238,6 +239,7 @@ rule compile_pdf:
             *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[:2]),
             "results/tables/differences.tex",
             *(["results/tables/eligible.tex"] if ELIGIBLE else []),
+            *(["results/tables/downstream.tex"] if "downstream" in config else []),
             *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[2:]),
         ],
         comparisons=expand("results/tables/comparison{n}.tex", n=COMPARISONS),

@@ -53,6 +53,8 @@ SCHEMAS = {
     "edits/*/*/*/*/iterations.parquet": "iterations",
     "scores/*/*/*/*.parquet": "scores",
     "collapse/*/*/*/*.parquet": "collapse",
+    "downstream/*/*/*/*.parquet": "downstream",
+    "downstream/*/unedited.parquet": "downstream",
     f"summary/table{HARDWARE}.parquet": "hardware",
     "summary/table*.parquet": "table",
     **{f"summary/{name}.parquet": name for name in ("runs", "cases", "example", "differences", "comparison")},
