@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # A name in experiments/, or several, laid over config.yaml in turn. Empty: config.yaml alone, the default.
 EXPERIMENT ?=
 CORES ?= all
-# More arguments for snakemake; in `make test` and `make test-cluster`, for pytest; in `make verify`, --delete.
+# More arguments for snakemake; in `make test`, `make test-cluster` and `make test-downstream`, for pytest; in `make verify`, --delete.
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -22,7 +22,7 @@ PRINT_TABLES := for n in 1 2 7; do table=results/tables/table$$n.md; \
 LOCKED := 'Another run is at work in this folder: wait for it. If it was killed: .venv/bin/snakemake --unlock'
 
 .DEFAULT_GOAL := all
-.PHONY: help setup setup-slurm all plan verify report test test-cluster lint clean
+.PHONY: help setup setup-slurm setup-downstream all plan verify report test test-cluster test-downstream lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
@@ -37,6 +37,10 @@ setup:  ## make .venv with the pinned packages; find or install a LaTeX engine
 setup-slurm:  ## make .venv-slurm, the same with Snakemake's plugin for Slurm (docs/cluster.md)
 	@VENV=.venv-slurm EXTRAS=test,slurm PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
 	@VENV=.venv-slurm sh envs/latex.sh
+
+setup-downstream:  ## make .venv-downstream, the same with lm-evaluation-harness (docs/using.md)
+	@VENV=.venv-downstream EXTRAS=test,downstream PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
+	@VENV=.venv-downstream sh envs/latex.sh
 
 all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf, explore.html and report.zip
 	@for folder in . results; do [ -w $$folder ] || [ ! -e $$folder ] || { \
@@ -66,6 +70,9 @@ test: setup  ## run the tests
 
 test-cluster: setup-slurm  ## run the cluster's tests, on a Slurm that they start here; as root, with slurm-wlm and munge
 	@.venv-slurm/bin/python -m pytest -m cluster tests/cluster $(ARGS)
+
+test-downstream: setup-downstream  ## run the tests that need lm-evaluation-harness
+	@.venv-downstream/bin/python -m pytest tests/test_downstream.py $(ARGS)
 
 lint: setup  ## check the style of the code and of the workflow
 	@$(IN_VENV) ruff check

@@ -12,9 +12,11 @@
     results/spectra/{model}/{corpus}/{layer}.safetensors  their eigenvectors, where an algorithm needs them
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
+    results/edits/{run}/model/                         the edited model as a transformers folder, on request
     results/{scores,collapse,norms}/{run}.parquet, on request results/generations/{run}.parquet
+    results/downstream/{{run},{model}/unedited}.parquet, on request
     results/summary/{runs,cases,example,differences,norms,generation,comparison,table{n}}.parquet
-    results/tables/{table{n},differences,norms,generation,comparison,comparison{n}}.{tex,csv,md}
+    results/tables/{table{n},differences,norms,generation,downstream,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
     reports/explore.html                               the edits case by case, for a browser without a network
@@ -35,6 +37,7 @@ include: "rules/statistics.smk"
 include: "rules/edit.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/use.smk"
 
 
 # On a cluster a localrule stays where snakemake runs: what needs the network, and what takes seconds.

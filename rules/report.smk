@@ -40,6 +40,7 @@ rule tables:
             name=["differences", *GENERATION, *NORMS],
             ext=["tex", "csv", "md"],
         ),
+        expand("results/tables/downstream.{ext}", ext=["tex", "csv", "md"] if "downstream" in config else []),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
     localrule: True
 
@@ -356,6 +357,7 @@ rule compile_pdf:
             "results/tables/differences.tex",
             *expand("results/tables/{name}.tex", name=[*GENERATION, *NORMS]),
             *(["results/tables/eligible.tex"] if ELIGIBLE else []),
+            *(["results/tables/downstream.tex"] if "downstream" in config else []),
             *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[2:]),
         ],
         comparisons=expand("results/tables/comparison{n}.tex", n=COMPARISONS),

@@ -294,6 +294,15 @@ def test_the_papers_models_are_those_that_a_model_may_be_reported_as() -> None:
     assert experiment(models=models).runs_a_reported_model
 
 
+def test_a_folder_of_downstream_tasks_is_there_before_any_job_starts(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    given = {"tasks": ["arc_easy"], "folder": "tasks"}
+    assert experiment(tmp_path, downstream=given).own_tasks == tmp_path / "tasks"
+    assert experiment().own_tasks is None
+    with pytest.raises(InputError, match=r"config: downstream\.folder: no such folder: nowhere"):
+        experiment(tmp_path, downstream=given | {"folder": "nowhere"})
+
+
 # -- methods beyond the paper --------------------------------------------------------------------------------
 
 FURTHER = {

@@ -60,6 +60,12 @@ def results(tmp_path: Path) -> Path:
     (model / "merges.txt").write_text("a b")
     for k in (1, 2):
         save_file({f"model.{PARAMETER}": torch.ones(2, 3)}, folder / f"edits/{RUN}/weights/k{k}.safetensors")
+    exported = folder / f"edits/{RUN}/model"
+    exported.mkdir()
+    save_file({f"model.{PARAMETER}": torch.ones(2, 3)}, exported / "model.safetensors")
+    for name in ("config.json", "revision.json"):
+        (exported / name).write_text("{}")
+    (exported / "README.md").write_text("# edited")
     for layer in (4, 5):
         write_moment(torch.eye(3), folder / f"moments/small/lines/{layer}.safetensors", METADATA)
     (folder / f"state/{RUN}/fingerprint").write_text("1")
@@ -130,6 +136,11 @@ CUT = {  # what was cut off: what is said of it, and what has to be made anew
     "moments/small/lines/5.safetensors": ("not readable as safetensors", "moments/small/lines: it is made"),
     "models/small/model.safetensors": ("not readable as safetensors", "models/small: it is made anew once"),
     "models/small/config.json": ("not JSON", "models/small: it is made anew once a job needs it"),
+    f"edits/{RUN}/model/model.safetensors": (
+        "not readable as safetensors",
+        f"edits/{RUN}/model: it is made anew once",
+    ),
+    f"edits/{RUN}/model/config.json": ("not JSON", f"edits/{RUN}/model: it is made anew once"),
     "exports/small/lines_stats/a.npz": ("not an .npz file", "exports/small/lines_stats: it is made"),
     f"state/{RUN}/k1/weights.safetensors": ("not readable as safetensors", f"state/{RUN} and rerun"),
     f"state/{RUN}/k1/iteration.json": ("not JSON", f"state/{RUN} and rerun"),

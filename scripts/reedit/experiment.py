@@ -33,6 +33,8 @@ class Experiment:
             self.hyperparameters(run)
             self._check_engine(run.method)
         self.files.check(self.used_sources, self.datasets)
+        if self.own_tasks and not self.own_tasks.is_dir():
+            raise InputError(f"config: downstream.folder: no such folder: {self.own_tasks}")
 
     def hyperparameters(self, run: Run) -> dict[str, Any]:
         """The run's checked hyperparameters."""
@@ -83,6 +85,12 @@ class Experiment:
     def compared_filters(self) -> list[dict[str, str]]:
         """model, pool and published of the neighbor filters beside which a published list is put."""
         return self.config.get("report", {}).get("eligible", [])
+
+    @property
+    def own_tasks(self) -> Path | None:
+        """The folder with downstream tasks of the user's own."""
+        folder = self.config.get("downstream", {}).get("folder")
+        return self.files.found(folder) if folder else None
 
     @staticmethod
     def owner_model(owner: str) -> str:

@@ -53,7 +53,7 @@ def job(log: str | Path, shared: bool = False, level: int = logging.INFO) -> Ite
         _settle(Path(log), str(error))
         sys.exit(1)
     except Exception as error:
-        place = _unwritable(error)
+        place = unwritable(error)
         logger.error("error: %s", place or f"{type(error).__name__}: {error}", exc_info=place is None)
         sys.exit(1)  # a retry may run on another machine, with room on its disks
     if not shared:
@@ -111,7 +111,7 @@ class _Discreet(logging.Formatter):
         return without_secrets(super().format(record))
 
 
-def _unwritable(error: Exception) -> str | None:
+def unwritable(error: Exception) -> str | None:
     """One line for a disk that is full or may not be written to, None for any other error."""
     if isinstance(error, OSError) and error.errno in PLACE:
         return f"{error.filename2 or error.filename or 'output'}: {error.strerror}"

@@ -141,6 +141,16 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("condition", pa.float64()),  # of W_k, the largest by the smallest singular value
         ]
     ),
+    # one row per task and metric of lm-evaluation-harness
+    "downstream": pa.schema(
+        [
+            ("task", pa.string()),
+            ("metric", pa.string()),
+            ("value", pa.float64()),
+            ("stderr", pa.float64()),  # null where the harness gives none
+            ("documents", pa.int64()),  # null for a group of tasks
+        ]
+    ),
     # one row per run (a trial is part of a run) and k; measures are fractions, null where not measured
     "runs": pa.schema(
         [

@@ -1,8 +1,6 @@
 """A fetched model as the folder that every job loads: safetensors, tokenizer, configuration."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from reedit.errors import InputError
-from reedit.files import file_sha256, flush, folder_sha256, link_or_copy, naming, visible_files
+from reedit.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files, whole_folder
 
 REVISION = "revision.json"  # beside the weights: where they came from
 INDEX = "model.safetensors.index.json"  # of weights in several files
@@ -26,16 +24,9 @@ def prepare_model(fetched: Path, folder: Path, source: Mapping[str, Any]) -> str
     Raises InputError where there is neither, where they are damaged, and where a model asks for code of its
     own; weights in a pickle format are never read.
     """
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        with naming(folder, temporary):
-            revision = _fill(temporary, fetched, source)
-            (temporary / REVISION).write_text(json.dumps({"revision": revision, "source": dict(source)}))
-            temporary.chmod(0o755)
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with whole_folder(folder) as temporary:
+        revision = _fill(temporary, fetched, source)
+        (temporary / REVISION).write_text(json.dumps({"revision": revision, "source": dict(source)}))
     return revision
 
 
@@ -105,7 +96,14 @@ def _refused(what: str) -> Iterator[None]:
 
 def model_revision(folder: Path) -> str:
     """The revision of a prepared model; InputError where its mark is missing or damaged."""
+    return read_mark(folder)["revision"]
+
+
+def read_mark(folder: Path) -> dict[str, Any]:
+    """What a prepared model says of itself: revision and source; an exported one also how it was edited."""
     try:
-        return json.loads((folder / REVISION).read_text())["revision"]
+        mark = json.loads((folder / REVISION).read_text())
+        mark["revision"]
+        return mark
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / REVISION}: no revision ({error}); delete {folder} and rerun") from error

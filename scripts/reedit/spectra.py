@@ -3,7 +3,7 @@
 Whatever an algorithm's threshold is, its null space is spanned by some of these vectors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from reedit.errors import InputError
 from reedit.files import atomic
+from reedit.moments import read_moment
+from reedit.progress import progress
 from reedit.tensors import metadata_of, read_tensors
 
 
@@ -19,6 +21,16 @@ def decomposed(moment: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues [key], ascending, and eigenvectors [key, key], as columns, of C; computed in fp64."""
     values, vectors = torch.linalg.eigh(moment.double())
     return values, vectors
+
+
+def decompose_moments(moments: Path, folder: Path, layers: Iterable[int]) -> None:
+    """Write the spectra of some layers' second moments, files of folder `moments`, to `folder`."""
+    device, layers = "cuda" if torch.cuda.is_available() else "cpu", list(layers)
+    report = progress("second moments decomposed", len(layers))
+    for done, layer in enumerate(layers, start=1):
+        moment, metadata = read_moment(moments / f"{layer}.safetensors")
+        write_spectrum(decomposed(moment.to(device)), folder / f"{layer}.safetensors", metadata)
+        report(done)
 
 
 def write_spectrum(spectrum: tuple[Tensor, Tensor], path: Path, metadata: Mapping[str, str]) -> None:

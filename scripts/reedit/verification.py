@@ -55,6 +55,8 @@ SCHEMAS = {
     "collapse/*/*/*/*.parquet": "collapse",
     "generations/*/*/*/*.parquet": "generations",
     "norms/*/*/*/*.parquet": "norms",
+    "downstream/*/*/*/*.parquet": "downstream",
+    "downstream/*/unedited.parquet": "downstream",
     f"summary/table{HARDWARE}.parquet": "hardware",
     "summary/table*.parquet": "table",
     "summary/generation.parquet": "table",
@@ -63,13 +65,9 @@ SCHEMAS = {
 }
 # what one job makes as a whole, by how many parts of its path; elsewhere each file by itself
 PARTS = {"sources": 2, "models": 2, "moments": 3, "spectra": 3, "exports": 3, "edits": 5, "state": 5}
-ON_DEMAND = (
-    "sources",
-    "models",
-    "moments",
-    "spectra",
-    "exports",
-)  # not asked for by a rerun that has all tables
+# not asked for by a rerun that has all tables
+ON_DEMAND = ("sources", "models", "moments", "spectra", "exports")
+EXPORTED = "edits/*/*/*/*/model"  # nor is this one, which is not of the job that makes the others in edits
 NO_RESULTS = ("logs", "benchmarks")
 MARKS = (".gitkeep", ".snakemake_timestamp", SUMS)
 # of files.atomic, of mkdtemp, of a job's state, of the engine easyedit
@@ -132,8 +130,8 @@ class Verification:
                 check(path)
             except InputError as error:
                 reason = str(error).removeprefix(f"{path}: ").partition("; delete ")[0]
-                output = self.results.joinpath(*parts[: PARTS.get(parts[0], len(parts))])
-                yield Fault(path, reason, output, parts[0] in ON_DEMAND)
+                count, on_demand = _output(parts)
+                yield Fault(path, reason, self.results.joinpath(*parts[:count]), on_demand)
         elif path.is_file() and parts[0] != "sources":  # those are checked as a folder
             self.strays.append(path)
 
@@ -156,6 +154,10 @@ class Verification:
             "exports/*/*/*.npz": check_zip,
             "edits/*/*/*/*/weights": check_kept,
             "edits/*/*/*/*/weights/k*.safetensors": self._check_update,
+            EXPORTED: check_model,
+            f"{EXPORTED}/*.safetensors": check_tensors,
+            f"{EXPORTED}/*.json": check_json,
+            f"{EXPORTED}/*": check_not_empty,
             "state/*/*/*/*/fingerprint": check_not_empty,
             "state/*/*/*/*/k*/iteration.json": check_json,
             "state/*/*/*/*/k*/*.safetensors": check_readable,  # a perplexity in it may be infinite
@@ -266,6 +268,13 @@ def _table_check(schema: str) -> Check:
         parquet.read_provenance(path)
 
     return check
+
+
+def _output(parts: tuple[str, ...]) -> tuple[int, bool]:
+    """How many parts of a path name the output that it is of, and whether a job makes that on demand."""
+    if _fits(parts[:6], EXPORTED):
+        return 6, True
+    return PARTS.get(parts[0], len(parts)), parts[0] in ON_DEMAND
 
 
 def _fits(parts: tuple[str, ...], pattern: str) -> bool:

@@ -1,0 +1,86 @@
+# What is made of an edited model, on request: a folder for transformers, and tasks of lm-evaluation-harness.
+DOWNSTREAM = config.get("downstream", {})
+TASKS = experiment.own_tasks
+DOWNSTREAM_RUNS = RUNS if DOWNSTREAM else []
+DOWNSTREAM_MODELS = list(dict.fromkeys(run.entry.model for run in DOWNSTREAM_RUNS))
+
+
+rule export_model:
+    input:
+        model="results/models/{model}",
+        iterations="results/edits/{model}/{dataset}/{method}/trial{trial}/iterations.parquet",
+        weights="results/edits/{model}/{dataset}/{method}/trial{trial}/weights",
+    output:
+        directory("results/edits/{model}/{dataset}/{method}/trial{trial}/model"),
+    log:
+        "results/logs/export_model/{model}/{dataset}/{method}/trial{trial}.log",
+    conda:
+        "../envs/edit.yaml"
+    resources:
+        mem_mb=memory(),
+        runtime=hours(1),
+    params:
+        settings={"k": config.get("export", {}).get("k", "selected")},
+        code=code("export_model"),
+    script:
+        "../scripts/export_model.py"
+
+
+# Of a run, {model}/{dataset}/{method}/trial{trial}, or of a model that is unedited, {model}/unedited.
+rule evaluate_downstream:
+    input:
+        model=lambda wildcards: (
+            f"results/models/{Path(wildcards.evaluated).parent}"
+            if Path(wildcards.evaluated).name == "unedited"
+            else f"results/edits/{wildcards.evaluated}/model"
+        ),
+        tasks=sorted(map(str, filter(Path.is_file, TASKS.rglob("*")))) if TASKS else [],
+    output:
+        "results/downstream/{evaluated}.parquet",
+    log:
+        "results/logs/evaluate_downstream/{evaluated}.log",
+    wildcard_constraints:
+        evaluated=r"[^/]+/(unedited|[^/]+/[^/]+/trial\d+)",
+    conda:
+        "../envs/downstream.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(4),
+    params:
+        settings=lambda wildcards: {
+            "dtype": config["models"][Path(wildcards.evaluated).parts[0]]["dtype"],
+            "tasks": DOWNSTREAM.get("tasks", []),
+            "limit": DOWNSTREAM.get("limit"),
+            "folder": str(TASKS) if TASKS else None,
+            "seed": config["seed"],
+        },
+        code=code("evaluate_downstream"),
+    script:
+        "../scripts/evaluate_downstream.py"
+
+
+rule render_downstream:
+    input:
+        edited=[f"results/downstream/{run.path}.parquet" for run in DOWNSTREAM_RUNS],
+        unedited=[f"results/downstream/{model}/unedited.parquet" for model in DOWNSTREAM_MODELS],
+        template=local([TEMPLATES / "downstream.tex.j2", TEMPLATES / "macros.tex.j2"]),
+    output:
+        tex="results/tables/downstream.tex",
+        csv="results/tables/downstream.csv",
+        md="results/tables/downstream.md",
+    log:
+        "results/logs/render_downstream.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={
+            "models": DOWNSTREAM_MODELS,
+            "runs": [experiment.identity(run) for run in DOWNSTREAM_RUNS],
+            "labels": REPORT["labels"],
+        },
+        code=code("render_downstream"),
+    script:
+        "../scripts/render_downstream.py"

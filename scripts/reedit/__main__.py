@@ -1,0 +1,206 @@
+"""python -m reedit: compare two models on prompts, and edit a few facts of a model, without the workflow."""
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from reedit.errors import InputError
+from reedit.job import unwritable
+
+DTYPES = ("float32", "tfloat32", "bfloat16", "float16")
+COMPARE = """\
+A model is a folder that transformers loads (a prepared one, results/models/M, or
+an exported one), or a run of the workflow, results/edits/M/DATASET/METHOD/trial1,
+after the iteration that the proposed rule selects; @3 behind it: after the third.
+
+Without --prompt, each line that is typed, or piped in, is a prompt.
+"""
+EDIT = """\
+FACTS is a JSON list of objects, such as
+
+  [{"prompt": "{} is produced by", "subject": "iPad", "target_new": "Honda"}]
+
+which may also have target_true (a text), paraphrases (texts) and neighbors
+(objects with prompt, subject and object). The edit is repeated until the paper's
+criterion is met, |delta p| <= 1, or --iterations are done.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m reedit", description="Edits of a language model, without the workflow."
+    )
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for command in (_compare_command(commands), _edit_command(commands)):
+        command.add_argument(
+            "--tokens", type=_count, default=20, metavar="N", help="of a continuation (default: 20)"
+        )
+    return top
+
+
+def _compare_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentParser:
+    compare = commands.add_parser(
+        "compare",
+        help="what two models say to prompts, side by side",
+        description=f"What two models say to prompts, side by side.\n\n{COMPARE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("before", metavar="BEFORE", help="a model")
+    compare.add_argument("after", metavar="AFTER", help="another")
+    compare.add_argument("--prompt", action="append", metavar="TEXT", help="may be given several times")
+    compare.add_argument(
+        "--target", metavar="TEXT", help="tell its probability and perplexity after each prompt"
+    )
+    compare.add_argument("--dtype", choices=DTYPES, help="of both models' numbers (default: AFTER's own)")
+    compare.set_defaults(run=run_compare)
+    return compare
+
+
+def _edit_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentParser:
+    edit = commands.add_parser(
+        "edit",
+        help="edit a few facts of a model on this machine",
+        description=f"Edit a few facts of a model, and write the edited one as a folder.\n\n{EDIT}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    edit.add_argument("model", metavar="MODEL", type=Path, help="a folder that transformers loads")
+    edit.add_argument("facts", metavar="FACTS", type=Path, help="a JSON file")
+    edit.add_argument("out", metavar="OUT", type=Path, help="the folder to be made")
+    edit.add_argument(
+        "--algorithm",
+        default="memit",
+        metavar="NAME",
+        help="a method of config.yaml: memit (default), pmet, rome, na_memit, ...",
+    )
+    edit.add_argument("--iterations", type=_count, default=5, metavar="N", help="at most (default: 5)")
+    edit.add_argument(
+        "--hyperparameters",
+        type=Path,
+        metavar="FILE",
+        help="YAML with EasyEdit's keys (default: config.yaml's, by the folder's name)",
+    )
+    moments = edit.add_mutually_exclusive_group()
+    moments.add_argument(
+        "--moments", type=Path, metavar="FOLDER", help="second moments, results/moments/MODEL/CORPUS"
+    )
+    moments.add_argument(
+        "--corpus",
+        type=Path,
+        metavar="TEXTS",
+        help="collect them over a JSON list of texts, or one text a line",
+    )
+    edit.add_argument(
+        "--max-tokens", type=_count, default=256, metavar="N", help="of each text of --corpus (default: 256)"
+    )
+    edit.add_argument("--protocol", choices=("corrected", "released"), help="default: config.yaml's")
+    edit.add_argument(
+        "--dtype", choices=DTYPES, help="of the model's numbers (default: config.yaml's, or float32)"
+    )
+    edit.add_argument(
+        "--config", type=Path, action="append", default=[], metavar="FILE", help="an overlay of config.yaml"
+    )
+    edit.set_defaults(run=run_edit)
+    return edit
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    from reedit.before_after import (  # torch takes seconds: not for --help
+        Question,
+        ask,
+        heading,
+        side_by_side,
+    )
+    from reedit.model_places import find_model
+
+    targets = (args.target,) if args.target else ()
+    places = [find_model(args.before), find_model(args.after)]
+    dtype = args.dtype or places[1].dtype
+    models = [place.load(dtype) for place in places]
+    width = _width()
+    for label, place in zip(("before", "after"), places, strict=True):
+        print(f"{label + ':':8}{place.name}")
+    print("", *heading(width), sep="\n", flush=True)
+    for prompts in [args.prompt] if args.prompt else _typed():
+        questions = [Question(prompt, targets) for prompt in prompts]
+        answers = [ask(model, questions, args.tokens) for model in models]
+        print(*side_by_side(questions, *answers, width), sep="\n", flush=True)
+
+
+def _typed() -> Iterator[list[str]]:
+    """The lines of standard input, one by one, asked for where a person types them."""
+    if not sys.stdin.isatty():
+        yield from ([line.strip()] for line in sys.stdin if line.strip())
+        return
+    print("A prompt a line; Ctrl-D ends.", file=sys.stderr)
+    while True:
+        try:
+            line = input("> ").strip()
+        except EOFError:
+            return
+        if line:
+            yield [line]
+
+
+def run_edit(args: argparse.Namespace) -> None:
+    from reedit.before_after import heading, side_by_side
+    from reedit.small_edit import Request, edit_model
+
+    request = Request(
+        model=args.model,
+        facts=args.facts,
+        out=args.out,
+        method=args.algorithm,
+        iterations=args.iterations,
+        configurations=args.config,
+        hyperparameters=args.hyperparameters,
+        moments=args.moments,
+        corpus=args.corpus,
+        max_tokens=args.max_tokens,
+        protocol=args.protocol,
+        dtype=args.dtype,
+    )
+    edited = edit_model(request, args.tokens)
+    width = _width()
+    print(*heading(width), *side_by_side(edited.questions, edited.before, edited.after, width), sep="\n")
+    print(f"{args.out}: the model after {edited.k} iteration{'s' * (edited.k > 1)}")
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((120, 24)).columns, 160)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status; what is wrong with the input, or the disk, is one line."""
+    args = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("reedit").setLevel(logging.INFO)  # progress
+    try:
+        args.run(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # who reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if (place := unwritable(error)) is None:
+            raise
+        print(f"error: {place}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

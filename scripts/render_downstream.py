@@ -1,0 +1,27 @@
+"""The downstream tasks of every edited model beside the unedited one's, as .tex, .csv and .md."""
+
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.downstream_table import downstream_csv, downstream_md, downstream_rows, downstream_tex, notes
+from reedit.files import write_text
+from reedit.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    inputs, output, settings = snakemake.input, snakemake.output, snakemake.params.settings
+    made_by = [parquet.read_provenance(path) for path in [*inputs.edited, *inputs.unedited]]
+    unedited = dict(zip(settings["models"], inputs.unedited, strict=True))
+    rows = []
+    for run, path, one in zip(settings["runs"], inputs.edited, made_by, strict=False):
+        before = parquet.read(unedited[run["model"]], "downstream")
+        rows += downstream_rows(run | {"k": one["k"]}, parquet.read(path, "downstream"), before)
+    told, labels = notes(made_by), settings["labels"]
+    for text, path in [
+        (downstream_tex(rows, inputs.template, told, labels), output.tex),
+        (downstream_csv(rows), output.csv),
+        (downstream_md(rows, told, labels), output.md),
+    ]:
+        write_text(path, text)
