@@ -41,8 +41,8 @@ class Computed:
 
 
 @dataclass(frozen=True)
-class _Step:
-    """One batch of cases at one stage of the layers: what was found and what it makes of the weights."""
+class _Done:
+    """What a step found and what it makes of the weights."""
 
     found: Optimized
     spread: Spread
@@ -69,40 +69,35 @@ def compute(
     start, carried = time.monotonic(), carried or Carried()
     weights = {layer: model.weight(layer) for layer in schedule.layers}
     updates: dict[int, Tensor] = {}
-    batches, stages = schedule.batches(len(edits)), schedule.stages
-    single = len(batches) == len(stages) == 1
-    parts, optimization, earlier = [], 0.0, 0.0
+    by_batch: dict[int, list[Optimized]] = {}
+    steps, optimization, earlier = schedule.steps(len(edits)), 0.0, 0.0
     try:
-        for number, places in enumerate(batches):
-            in_stages = []
-            for stage, layers in enumerate(stages):
-                name = f"k={k}" + f" batch {number + 1} of {len(batches)}" * (len(batches) > 1)
-                name += f" layer {layers[-1]}" * (len(stages) > 1)
-                step = _step(
-                    *(model, [edits[place] for place in places], factors, schedule, layers, name),
-                    kept=kept(number * len(stages) + stage),
-                    ranks=ranks,
-                    repeated=_repeated(before, carried, places),
-                    protected=carried.protected(number, schedule.protects_own),
-                )
-                ranks.align(list(step.spread.updates.values()))
-                in_stages.append(step.found)
-                optimization += step.seconds_optimization
-                earlier += step.seconds_earlier
-                for layer, update in step.spread.updates.items():
-                    updates[layer] = updates[layer] + update if layer in updates else update
-                if schedule.protects:
-                    carried = carried.with_keys(
-                        number, {n: keys.float() for n, keys in step.spread.keys.items()}
-                    )
-                if not single:
-                    apply_updates(model, _finite(step.spread.updates, name))
-            parts.append((places, in_turn(in_stages)))
+        for step in steps:
+            done = _step(
+                *(model, [edits[place] for place in step.places], factors, schedule, step.layers),
+                name=f"k={k}{step.name}",
+                kept=kept(step.number),
+                ranks=ranks,
+                repeated=_repeated(before, carried, step.places),
+                protected=carried.protected(step.batch, schedule.protects_own),
+            )
+            made = done.spread.updates
+            ranks.align(list(made.values()))
+            if len(steps) > 1:  # the next step finds what this one wrote
+                made = _finite(made, f"k={k}{step.name}")
+                apply_updates(model, made)
+            for layer, update in made.items():
+                updates[layer] = updates[layer] + update if layer in updates else update
+            if schedule.protects:
+                carried = carried.with_keys(step.batch, done.spread.keys)
+            by_batch.setdefault(step.batch, []).append(done.found)
+            optimization += done.seconds_optimization
+            earlier += done.seconds_earlier
     finally:
         for layer, weight in weights.items():
-            if not single:
-                model.set_weight(layer, weight)
-    found = joined(parts)
+            model.set_weight(layer, weight)
+    places = {step.batch: step.places for step in steps}
+    found = joined((places[batch], in_turn(stages)) for batch, stages in by_batch.items())
     if schedule.spread_only and carried.targets is None:
         carried = Carried(found.target(schedule.algorithm.spreads), carried.keys)
     spread = time.monotonic() - start - optimization
@@ -130,7 +125,7 @@ def _step(
     ranks: Ranks,
     repeated: Repeated | None,
     protected: Mapping[int, Tensor] | None,
-) -> _Step:
+) -> _Done:
     """OPTIMIZATION at the last of `layers`, then SPREAD over them.
 
     ROME's edits follow one another, so that every rank makes them all.
@@ -141,7 +136,7 @@ def _step(
         found = _again(model, edits, schedule, layers, repeated)
         optimization = time.monotonic() - start
         found, spread = _spread(model, edits, found, factors, schedule, layers, name, protected)
-        return _Step(found, spread, optimization, earlier)
+        return _Done(found, spread, optimization, earlier)
     report = progress(f"{name} OPTIMIZATION, passes", len(edits) * hyperparameters["v_num_grad_steps"])
     if algorithm.one_by_one:
         found, update, optimization = edit_one_by_one(
@@ -157,7 +152,7 @@ def _step(
             )
         )
         _drop(found.dropped, edits, schedule, f"{name} OPTIMIZATION")
-        return _Step(found, Spread({layers[0]: update}, {}), optimization, earlier)
+        return _Done(found, Spread({layers[0]: update}, {}), optimization, earlier)
     found = optimize(
         *(model, edits, algorithm, hyperparameters, schedule.protocol),
         report=report,
@@ -166,7 +161,7 @@ def _step(
     )
     optimization = time.monotonic() - start
     found, spread = _spread(model, edits, found, factors, schedule, layers, name, protected)
-    return _Step(found, spread, optimization, earlier)
+    return _Done(found, spread, optimization, earlier)
 
 
 def _again(

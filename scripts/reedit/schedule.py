@@ -9,6 +9,17 @@ from reedit.algorithms import Algorithm
 
 
 @dataclass(frozen=True)
+class Step:
+    """One batch of cases at one stage of the layers."""
+
+    number: int  # among the steps of an iteration
+    batch: int
+    places: list[int]  # of its cases among those of the run
+    layers: list[int]
+    name: str  # what a log says beside k; nothing where there is one step
+
+
+@dataclass(frozen=True)
 class Schedule:
     """The settings of one run's loop."""
 
@@ -26,15 +37,18 @@ class Schedule:
     def layers(self) -> list[int]:
         return self.hyperparameters["layers"]
 
-    @property
-    def stages(self) -> list[list[int]]:
-        """Layers that are written together, in the order in which they are."""
-        return self.algorithm.stages(self.layers)
-
-    def batches(self, edits: int) -> list[list[int]]:
-        """The places of the cases that are edited together, in the order in which they are."""
+    def steps(self, edits: int) -> list[Step]:
+        """What an iteration over so many cases does, in order: batch after batch, in it stage after stage."""
         size = self.batch or max(edits, 1)
-        return [list(range(start, min(start + size, edits))) for start in range(0, edits, size)]
+        batches = [list(range(start, min(start + size, edits))) for start in range(0, edits, size)]
+        stages = self.algorithm.stages(self.layers)
+        steps = []
+        for batch, places in enumerate(batches):
+            for layers in stages:
+                name = f" batch {batch + 1} of {len(batches)}" * (len(batches) > 1)
+                name += f" layer {layers[-1]}" * (len(stages) > 1)
+                steps.append(Step(len(steps), batch, places, layers, name))
+        return steps
 
     @property
     def weight(self) -> float:
