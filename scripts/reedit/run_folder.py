@@ -7,7 +7,6 @@ from typing import Any
 
 from reedit import parquet
 from reedit.errors import InputError
-from reedit.files import visible_files
 from reedit.language_model import LanguageModel
 from reedit.preparation import model_revision
 from reedit.stopping import choose
@@ -31,16 +30,16 @@ class RunFolder:
     @cached_property
     def kept(self) -> list[int]:
         """The k whose weights are there, ascending."""
-        return sorted(int(file.stem[1:]) for file in visible_files(self.path / "weights"))
+        return sorted(int(file.stem[1:]) for file in (self.path / "weights").glob("k*.safetensors"))
 
     def chosen(self, wanted: int | str) -> int:
         """The k that `wanted` means: that number, the last one kept, or the proposed rule's (selected).
 
         Raises InputError where its weights were not kept.
         """
-        k = {"last": self.kept[-1], "selected": self._selected}.get(wanted, wanted)
+        k = {"last": max(self.kept, default=0), "selected": self._selected}.get(wanted, wanted)
         if k not in self.kept:
-            kept = ", ".join(map(str, self.kept))
+            kept = ", ".join(map(str, self.kept)) or "none"
             raise InputError(f"{self.path}: k = {k} ({wanted}) has no weights; kept are k = {kept}")
         return k
 
