@@ -100,6 +100,8 @@ def job(tmp_path: Path, checkout: Path, tiny_dataset: list[Fact], moments_of: An
             "dtype": "float32",
             "keep_weights": "all",
             "nonfinite": "drop",
+            "batch": None,
+            "spread_only": False,
             "seed": 0,
             "trial": 1,
         }
