@@ -60,7 +60,8 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
         "measure_norms": runs,
     }
     assert {rule: outcome.jobs.get(rule, 0) for rule in expected} == expected
-    assert job_counts(experiment("paper")) == expected
+    counts = job_counts(experiment("paper"))
+    assert {rule: count for rule, count in counts.items() if count} == expected
 
 
 @pytest.mark.parametrize("names", [["paper", "paper-anew"], ["llama-2-collapse"], ["counterfact-cpu"]])

@@ -12,9 +12,7 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for model in _distinct(path.split("/")[0] for path in runs):
         revisions = _distinct(p["model_revision"] for path, p in runs.items() if path.startswith(f"{model}/"))
         notes.append(f"Model {model}, revision {', '.join(map(_short, revisions))}.")
-    samples = _distinct(
-        f"{path.split('/')[1]} ({p['edits']} edits {_batches(p)})" for path, p in runs.items()
-    )
+    samples = _distinct(f"{path.split('/')[1]} ({_batches(made_by)})" for path, made_by in runs.items())
     trials = len(_distinct(path.split("/")[-1] for path in runs))
     seeds = ", ".join(_distinct(str(p["seed"]) for p in runs.values()))
     notes.append(f"Facts: {', '.join(samples)}; {trials} mutually exclusive trial(s); seed {seeds}.")
