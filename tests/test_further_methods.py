@@ -1,7 +1,6 @@
 """The methods beyond the paper in the whole workflow: their jobs, and their lines in the tables."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -11,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_using import hand_edit, weights
+from test_using import hand_edit
 from workflow import Experiment, changed, provenance, rows
 
 from reedit.__main__ import main
 from reedit.regularisation import prune, rect
-from reedit.run_folder import RunFolder
 
 ALGORITHMS = ["r_rome", "emmet", "alphaedit", "blue", "encore"]
 OTHERS = ["spread_only", "in_batches", "prune", "rect"]
@@ -106,18 +104,6 @@ def test_all_of_it_is_known_to_make_verify(further: Experiment) -> None:
     done = subprocess.run(command, cwd=further.folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "nothing is bad" in done.stdout, done.stderr
     assert "belongs to no result" not in done.stdout
-
-
-def test_facts_edited_by_hand_in_the_null_space_get_the_weights_of_the_workflow_s_job(
-    further: Experiment, tmp_path: Path
-) -> None:
-    run = "tiny/facts/alphaedit/trial1"
-    job = RunFolder(further.path(f"edits/{run}"))
-    more = ["--iterations", "2", "--moments", str(further.path("moments/tiny/lines"))]
-    assert main(hand_edit(further, run, tmp_path, *more)) == 0
-    k = json.loads((tmp_path / "edited/revision.json").read_text())["edited"]["k"]
-    wanted = job.load(job.base, k).model.state_dict()
-    assert all(torch.equal(tensor, wanted[name]) for name, tensor in weights(tmp_path / "edited").items())
 
 
 def test_a_method_that_edits_nothing_itself_is_refused_by_hand(
