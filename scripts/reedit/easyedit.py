@@ -121,14 +121,14 @@ class Engine:
         self,
         published: Published,
         model: LanguageModel,
-        plan: Schedule,
+        schedule: Schedule,
         templates: Sequence[str],
         folder: Path,
         repository: str,
         moments: Path | None,
         scratch: Path,
     ) -> None:
-        self.published, self.model, self.one_by_one = published, model, plan.algorithm.one_by_one
+        self.published, self.model, self.one_by_one = published, model, schedule.algorithm.one_by_one
         names = NAMES[model.model.config.model_type]
         short = repository.rsplit("/")[-1].lower()  # without a slash: it becomes part of a path
         name = short if names.family in short else f"{names.family}-{short}"
@@ -137,7 +137,7 @@ class Engine:
         self.tokenizer = load_tokenizer(folder)
         self.tokenizer.padding_side = "right"  # it counts labels from a row's beginning
         self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
-        values = _values(model, names, plan.hyperparameters, plan.algorithm.name)
+        values = _values(model, names, schedule.hyperparameters, schedule.algorithm.name)
         values |= {"model_name": name, "stats_dir": str(scratch)}
         self.hyperparameters = _made(published.hyperparameters, values)
         if not hasattr(published.module, "CONTEXT_TEMPLATES_CACHE"):
@@ -148,7 +148,7 @@ class Engine:
         kinds = [["{}"], list(templates)] if templates else [["{}"]]
         published.module.CONTEXT_TEMPLATES_CACHE = ["{}", *templates] if self.one_by_one else kinds
         if moments:
-            _write_statistics(moments, plan.hyperparameters["layers"], model, scratch / name)
+            _write_statistics(moments, schedule.hyperparameters["layers"], model, scratch / name)
 
     def apply(self, facts: Sequence[Fact]) -> None:
         """Edit facts together, in the model's parameters; its chatter, a line a pass, goes nowhere."""
@@ -254,18 +254,20 @@ def _write_statistics(moments: Path, layers: Sequence[int], model: LanguageModel
 
 
 def iterate_published(
-    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], plan: Schedule, state: State
+    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], schedule: Schedule, state: State
 ) -> list[Iteration]:
     """All iterations of a run with a checkout's engine; those that `state` holds are not repeated.
 
     `edits` and `facts` are the same cases in the same order: the rows that are measured, and what is edited.
     """
-    model, layers = engine.model, plan.hyperparameters["layers"]
+    model, layers = engine.model, schedule.hyperparameters["layers"]
     done = resumed(model, layers, state)
-    while not done or not plan.is_over([i.row["delta_p"] for i in done], [i.row["delta_p2"] for i in done]):
+    while not done or not schedule.is_over(
+        [i.row["delta_p"] for i in done], [i.row["delta_p2"] for i in done]
+    ):
         k, start = len(done) + 1, time.monotonic()
         before = {layer: model.weight(layer).clone() for layer in layers}
-        initial = _apply_all(engine, edits, facts, plan)
+        initial = _apply_all(engine, edits, facts, schedule)
         for layer in layers:
             model.adopt_weight(layer)
         updates = {layer: model.weight(layer) - before[layer] for layer in layers}
@@ -276,7 +278,7 @@ def iterate_published(
             updates = {layer: torch.zeros_like(update) for layer, update in updates.items()}
         cumulative = model.export_updates(layers)
         model.import_updates(cumulative, layers)  # what is saved, to the last bit
-        edited = edited_perplexities(model, edits, plan)
+        edited = edited_perplexities(model, edits, schedule)
         row = {"k": k} | perplexity_columns(initial, None, edited) | weight_columns(model, layers, updates)
         row |= {"seconds_optimization": None, "seconds_spread": None}
         row["seconds_total"] = time.monotonic() - start
@@ -287,15 +289,17 @@ def iterate_published(
     return done
 
 
-def _apply_all(engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], plan: Schedule) -> list[float]:
+def _apply_all(
+    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], schedule: Schedule
+) -> list[float]:
     """Edit all facts once; p(theta_k, h) of each, for ROME just before the edit's own update."""
     if not engine.one_by_one:
-        initial = edited_perplexities(engine.model, edits, plan)
+        initial = edited_perplexities(engine.model, edits, schedule)
         engine.apply(facts)
         return initial
     initial = []
     for edit, fact in zip(edits, facts, strict=True):
-        initial += edited_perplexities(engine.model, [edit], plan)
+        initial += edited_perplexities(engine.model, [edit], schedule)
         engine.apply([fact])
     return initial
 

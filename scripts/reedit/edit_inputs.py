@@ -1,6 +1,6 @@
 """What the editing jobs of a run read: its settings as a schedule, its cases as edits, its second moments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,16 @@ def read_templates(paths: Paths) -> list[str]:
     return [row["template"] for row in parquet.read(paths["prefixes"], "prefixes")]
 
 
-def read_edits(paths: Paths, settings: Settings, model: LanguageModel) -> tuple[list[Fact], list[Edit]]:
+def read_edits(
+    paths: Paths, settings: Settings, model: LanguageModel, templates: Sequence[str]
+) -> tuple[list[Fact], list[Edit]]:
     """The cases of a trial in split order, and their rows.
 
-    `paths`: facts, split, prefixes, where neighbors were filtered neighbors. Raises InputError, naming the
-    case, for one that has no neighbor to assist it, that does not align or that is too long.
+    `paths`: facts, split, where neighbors were filtered neighbors; `templates`: of read_templates. Raises
+    InputError, naming the case, for one that has no neighbor to assist it, that does not align or that is too
+    long.
     """
     facts, rows = trial_facts(paths, settings["trial"])
-    templates = read_templates(paths)
     spaced = ALGORITHMS[settings["algorithm"]].released_space(settings["repository"])
     edits = []
     for fact in facts:
@@ -78,24 +80,24 @@ def read_factors(
 
     `paths`: moments or spectra, whichever it needs; nothing where it needs neither.
     """
-    keys, tokens = model.weight(schedule.layers[0]).shape[1], None
+    folder, tokens = paths.get("spectra") or paths.get("moments"), None
     factors = {}
-    for layer in schedule.layers if {"moments", "spectra"} & set(paths) else ():
+    for layer in schedule.layers if folder else ():
+        path = folder / f"{layer}.safetensors"
         if "spectra" in paths:
-            path = paths["spectra"] / f"{layer}.safetensors"
             values, vectors, metadata = read_spectrum(path)
-            size = len(values)
+            _check_size(path, len(values), model, layer)
+            factor = null_space(values, vectors, schedule.hyperparameters["nullspace_threshold"], layer)
         else:
-            path = paths["moments"] / f"{layer}.safetensors"
             moment, metadata = read_moment(path)
-            size = len(moment)
-        if size != keys:
-            raise InputError(f"{path}: of {size} dimensions, expected {keys} for this model")
+            _check_size(path, len(moment), model, layer)
+            factor = factorise(moment.to(model.device), layer, int(metadata["count"]), schedule.ridge)
         tokens = int(metadata["count"])
-        if "spectra" in paths:
-            threshold = schedule.hyperparameters["nullspace_threshold"]
-            factor = null_space(values, vectors, threshold, layer)
-        else:
-            factor = factorise(moment.to(model.device), layer, tokens, schedule.ridge)
         factors[layer] = factor.cpu()  # in the machine's own memory: 2 GB each for keys as wide as GPT-J's
     return factors, tokens
+
+
+def _check_size(path: Path, size: int, model: LanguageModel, layer: int) -> None:
+    """Raise InputError for a second moment of other keys than the model's."""
+    if size != (keys := model.weight(layer).shape[1]):
+        raise InputError(f"{path}: of {size} dimensions, expected {keys} for this model")

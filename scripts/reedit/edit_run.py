@@ -40,7 +40,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
         published = easyedit.load_published(Path(settings["engine"]["path"]), settings["algorithm"])
     schedule, templates = schedule_of(settings), read_templates(paths)
     model = load_model(paths["model"], settings)
-    facts, edits = read_edits(paths, settings, model)
+    facts, edits = read_edits(paths, settings, model, templates)
     factors, tokens = read_factors(paths, schedule, model)
     made_by = provenance(
         settings,

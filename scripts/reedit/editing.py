@@ -132,33 +132,16 @@ def _step(
     """
     algorithm, hyperparameters = schedule.algorithm, {**schedule.hyperparameters, "layers": list(layers)}
     start, earlier = time.monotonic(), (kept.seconds() / ranks.count if kept else 0.0)
-    if repeated:
-        found = _again(model, edits, schedule, layers, repeated)
-        optimization = time.monotonic() - start
-        found, spread = _spread(model, edits, found, factors, schedule, layers, name, protected)
-        return _Done(found, spread, optimization, earlier)
+    given = (model, edits, algorithm, hyperparameters, schedule.protocol)
     report = progress(f"{name} OPTIMIZATION, passes", len(edits) * hyperparameters["v_num_grad_steps"])
     if algorithm.one_by_one:
-        found, update, optimization = edit_one_by_one(
-            *(
-                model,
-                edits,
-                algorithm,
-                hyperparameters,
-                schedule.protocol,
-                factors.get(layers[0]),
-                report,
-                kept,
-            )
-        )
+        found, update, optimization = edit_one_by_one(*given, factors.get(layers[0]), report, kept)
         _drop(found.dropped, edits, schedule, f"{name} OPTIMIZATION")
         return _Done(found, Spread({layers[0]: update}, {}), optimization, earlier)
-    found = optimize(
-        *(model, edits, algorithm, hyperparameters, schedule.protocol),
-        report=report,
-        kept=kept,
-        ranks=ranks,
-    )
+    if repeated:
+        found = _again(model, edits, schedule, layers, repeated)
+    else:
+        found = optimize(*given, report=report, kept=kept, ranks=ranks)
     optimization = time.monotonic() - start
     found, spread = _spread(model, edits, found, factors, schedule, layers, name, protected)
     return _Done(found, spread, optimization, earlier)
@@ -199,7 +182,7 @@ def _spread(
     protected: Mapping[int, Tensor] | None,
 ) -> tuple[Optimized, Spread]:
     """SPREAD of all edits whose numbers are finite; what was found, and the updates."""
-    target = found.target(schedule.algorithm.spreads)
+    algorithm, target = schedule.algorithm, found.target(schedule.algorithm.spreads)
     dropped, where = found.dropped, "OPTIMIZATION"
     while True:
         _drop(dropped, edits, schedule, f"{name} {where}")
@@ -208,21 +191,9 @@ def _spread(
         used = [i for i in range(len(edits)) if i not in bad]
         if not used:
             return found, Spread({layer: torch.zeros_like(model.weight(layer)) for layer in layers}, {})
-        chosen = [edits[i] for i in used]
+        given = (model, [edits[i] for i in used], target[used], algorithm, layers, factors)
         try:
-            spread = compute_updates(
-                *(
-                    model,
-                    chosen,
-                    target[used],
-                    schedule.algorithm,
-                    layers,
-                    factors,
-                    schedule.weight,
-                    protected,
-                )
-            )
-            return found, spread
+            return found, compute_updates(*given, schedule.weight, protected)
         except NotFinite as error:
             dropped, where = [used[i] for i in error.edits], str(error)
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reedit import parquet
-from reedit.edit_inputs import Paths, Settings, load_model, read_edits, schedule_of
+from reedit.edit_inputs import Paths, Settings, load_model, read_edits, read_templates, schedule_of
 from reedit.editing import edited_perplexities
 from reedit.files import atomic
 from reedit.iteration_rows import perplexity_columns, weight_columns
@@ -28,7 +28,7 @@ def regularise_run(paths: Paths, settings: Settings, regularisation: Mapping[str
     weights. What was optimised, and from where, is that run's: only what the edited model says is new.
     """
     schedule, model = schedule_of(settings), load_model(paths["model"], settings)
-    _, edits = read_edits(paths, settings, model)
+    _, edits = read_edits(paths, settings, model, read_templates(paths))
     layers, vectors = schedule.layers, parquet.read(paths["base_targets"], "targets")
     rows = {row["k"]: row for row in parquet.read(paths["base_iterations"], "iterations")}
     written = {layer: model.weight(layer).clone().zero_() for layer in layers}  # by the iteration before
