@@ -101,6 +101,30 @@ def run_of(wildcards):
     return experiment.runs[path]
 
 
+def filter_where(needed):
+    """The neighbor filter of a run that needs it, as an input function for unpack."""
+
+    def neighbors(wildcards):
+        path = f"results/neighbors/{wildcards.model}/{wildcards.dataset}.parquet"
+        return {"neighbors": path} if needed(run_of(wildcards)) else {}
+
+    return neighbors
+
+
+def split_of(run):
+    """The cases of a run's trials."""
+    return f"results/splits/{run.entry.model}/{run.entry.dataset}/{run.entry.sample}.parquet"
+
+
+def preserved(wildcards):
+    """What a run reads of the second moments: themselves, their eigenvectors, or nothing."""
+    run = run_of(wildcards)
+    if not experiment.needs_moments(run):
+        return {}
+    kind = "spectra" if experiment.needs_spectra(run) else "moments"
+    return {kind: f"results/{kind}/{run.entry.model}/{run.entry.corpus}"}
+
+
 def regularised(name):
     """A file of the run whose updates a method regularises, as an input function."""
     return lambda wildcards: f"results/edits/{experiment.regularised(run_of(wildcards))}/{name}"

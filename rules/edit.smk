@@ -1,32 +1,10 @@
 rule edit_facts:
     input:
-        unpack(
-            lambda wildcards: (
-                {"neighbors": f"results/neighbors/{wildcards.model}/{wildcards.dataset}.parquet"}
-                if run_of(wildcards).method.assisting
-                else {}
-            )
-        ),
-        unpack(
-            lambda wildcards: (
-                {"moments": f"results/moments/{wildcards.model}/{run_of(wildcards).entry.corpus}"}
-                if experiment.needs_moments(run_of(wildcards))
-                and not experiment.needs_spectra(run_of(wildcards))
-                else {}
-            )
-        ),
-        unpack(
-            lambda wildcards: (
-                {"spectra": f"results/spectra/{wildcards.model}/{run_of(wildcards).entry.corpus}"}
-                if experiment.needs_spectra(run_of(wildcards))
-                else {}
-            )
-        ),
+        unpack(filter_where(lambda run: run.method.assisting)),
+        unpack(preserved),
         model="results/models/{model}",
         facts="results/facts/{dataset}.parquet",
-        split=lambda wildcards: (
-            f"results/splits/{wildcards.model}/{wildcards.dataset}/{run_of(wildcards).entry.sample}.parquet"
-        ),
+        split=lambda wildcards: split_of(run_of(wildcards)),
         prefixes=lambda wildcards: f"results/prefixes/{run_of(wildcards).prefixes}.parquet",
     output:
         targets="results/edits/{model}/{dataset}/{method}/trial{trial}/targets.parquet",
@@ -62,18 +40,10 @@ rule edit_facts:
 # The weights of another method's run, regularised after the fact.
 rule regularise_edits:
     input:
-        unpack(
-            lambda wildcards: (
-                {"neighbors": f"results/neighbors/{wildcards.model}/{wildcards.dataset}.parquet"}
-                if run_of(wildcards).method.assisting
-                else {}
-            )
-        ),
+        unpack(filter_where(lambda run: run.method.assisting)),
         model="results/models/{model}",
         facts="results/facts/{dataset}.parquet",
-        split=lambda wildcards: (
-            f"results/splits/{wildcards.model}/{wildcards.dataset}/{run_of(wildcards).entry.sample}.parquet"
-        ),
+        split=lambda wildcards: split_of(run_of(wildcards)),
         prefixes=lambda wildcards: f"results/prefixes/{run_of(wildcards).prefixes}.parquet",
         base_targets=regularised("targets.parquet"),
         base_iterations=regularised("iterations.parquet"),

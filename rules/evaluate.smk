@@ -1,17 +1,9 @@
 rule score_edits:
     input:
-        unpack(
-            lambda wildcards: (
-                {"neighbors": f"results/neighbors/{wildcards.model}/{wildcards.dataset}.parquet"}
-                if run_of(wildcards).entry.filtered
-                else {}
-            )
-        ),
+        unpack(filter_where(lambda run: run.entry.filtered)),
         model="results/models/{model}",
         facts="results/facts/{dataset}.parquet",
-        split=lambda wildcards: (
-            f"results/splits/{wildcards.model}/{wildcards.dataset}/{run_of(wildcards).entry.sample}.parquet"
-        ),
+        split=lambda wildcards: split_of(run_of(wildcards)),
         weights="results/edits/{model}/{dataset}/{method}/trial{trial}/weights",
     output:
         scores="results/scores/{model}/{dataset}/{method}/trial{trial}.parquet",
@@ -65,18 +57,10 @@ rule check_collapse:
 # What the model says by itself; on request (report: generation), since it takes as long as the scores or longer.
 rule generate_answers:
     input:
-        unpack(
-            lambda wildcards: (
-                {"neighbors": f"results/neighbors/{wildcards.model}/{wildcards.dataset}.parquet"}
-                if run_of(wildcards).entry.filtered
-                else {}
-            )
-        ),
+        unpack(filter_where(lambda run: run.entry.filtered)),
         model="results/models/{model}",
         facts="results/facts/{dataset}.parquet",
-        split=lambda wildcards: (
-            f"results/splits/{wildcards.model}/{wildcards.dataset}/{run_of(wildcards).entry.sample}.parquet"
-        ),
+        split=lambda wildcards: split_of(run_of(wildcards)),
         weights="results/edits/{model}/{dataset}/{method}/trial{trial}/weights",
     output:
         generations="results/generations/{model}/{dataset}/{method}/trial{trial}.parquet",

@@ -20,10 +20,7 @@ FIGURES = [
     *NORMS,
     *["retention"] * bool(SEQUENTIAL),
 ]
-SPLITS = {
-    run.path: f"results/splits/{run.entry.model}/{run.entry.dataset}/{run.entry.sample}.parquet"
-    for run in SEQUENTIAL
-}
+SPLITS = {run.path: split_of(run) for run in SEQUENTIAL}
 # in the order that they need each other
 PAGE = "html.j2 css data.js table.js curves.js measures.js cases.js page.js".split()
 

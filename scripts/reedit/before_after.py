@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from reedit.errors import InputError
 from reedit.language_model import LanguageModel
-from reedit.likelihood import likelihoods
+from reedit.likelihood import bounded_exp, likelihoods
 from reedit.markdown import plain
 from reedit.tokens import encode, joint_row
 from reedit.typeset import perplexity
@@ -93,7 +93,7 @@ def _continued(model: LanguageModel, prompt: Sequence[int], tokens: int) -> list
 
 def _likely(logp: Sequence[float]) -> Likely:
     nll = -sum(logp) / len(logp)
-    return Likely(math.exp(sum(logp)), math.exp(nll) if nll < 700 else math.inf)
+    return Likely(math.exp(sum(logp)), bounded_exp(nll))
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], found: Sequence[int]) -> str:

@@ -1,6 +1,5 @@
 """ME-PPL: perplexity on general texts, which rises when an edited model collapses (paper, section 4.1)."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from reedit.errors import InputError
 from reedit.facts import is_unicode, read_json_list
 from reedit.language_model import LanguageModel
-from reedit.likelihood import likelihoods
+from reedit.likelihood import bounded_exp, likelihoods
 from reedit.tokens import LabelledRow, encode
 
 
@@ -41,12 +40,8 @@ def check_collapse(model: LanguageModel, texts: Sequence[str], k: int) -> list[d
         {
             "k": k,
             "text": text,
-            "ppl_released": _exp(-sum(said.logp) / (len(row.ids) + 1)),
-            "ppl": _exp(-sum(said.logp) / len(row.ids)),
+            "ppl_released": bounded_exp(-sum(said.logp) / (len(row.ids) + 1)),
+            "ppl": bounded_exp(-sum(said.logp) / len(row.ids)),
         }
         for text, row, said in zip(texts, rows, likelihoods(model, rows), strict=True)
     ]
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf

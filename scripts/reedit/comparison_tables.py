@@ -4,8 +4,6 @@ A printed line shows the paper's numbers, under them those of each run that stan
 verdict, and where some of them differ, by how much.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -15,6 +13,7 @@ from typing import Any
 from reedit import parquet
 from reedit.comparison import Row
 from reedit.comparison_words import LEGEND, MARKS, measure_name, name_of, text_of
+from reedit.csv_text import csv_text
 from reedit.markdown import aligned, bullets
 from reedit.reported import IDENTITY, MEASURES
 from reedit.typeset import render
@@ -54,12 +53,7 @@ def comparison_md(rows: Sequence[Row], number: int) -> str:
 
 def comparison_csv(rows: Iterable[Row]) -> str:
     """The rows as they are: unrounded fractions and perplexities, empty where there is no number."""
-    out = io.StringIO()
-    columns = parquet.SCHEMAS["comparison"].names
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)  # None becomes empty, a float its shortest form
-    return out.getvalue()
+    return csv_text(parquet.SCHEMAS["comparison"].names, rows)
 
 
 def _printed(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -1,12 +1,11 @@
 """What the downstream tasks say of each edited model beside the unedited one, as a table."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reedit.csv_text import csv_text
 from reedit.markdown import aligned, bullets
 from reedit.typeset import half_up, render
 
@@ -75,11 +74,7 @@ def downstream_tex(
 
 
 def downstream_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text(list(COLUMNS), rows)
 
 
 def downstream_md(rows: Sequence[Mapping[str, Any]], told: Sequence[str], labels: Mapping[str, str]) -> str:

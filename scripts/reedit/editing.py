@@ -4,7 +4,6 @@ Paper, section 3.1; design, section 4 (Iteration).
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from reedit.carried import Carried
 from reedit.edits import Edit
 from reedit.errors import InputError
 from reedit.language_model import LanguageModel
-from reedit.likelihood import likelihoods
+from reedit.likelihood import bounded_exp, likelihoods
 from reedit.optimization import optimize
 from reedit.optimized import Kept, Optimized, in_turn, joined
 from reedit.progress import progress
@@ -233,4 +232,4 @@ def edited_perplexities(model: LanguageModel, edits: Sequence[Edit], schedule: S
         exponent[i] -= weighted.perplexity_weight * sum(likelihood.logp)
     if schedule.algorithm.damped and schedule.protocol == "released":  # of the NLL as a first pass scales it
         exponent = [value * schedule.hyperparameters.get("nll_loss_factor", 1.0) for value in exponent]
-    return [math.exp(value) if value < 700 else math.inf for value in exponent]
+    return list(map(bounded_exp, exponent))

@@ -1,11 +1,10 @@
 """The cases that pass the neighbor filter here beside those of a published list (paper, Appendix B.2)."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reedit.csv_text import csv_text
 from reedit.facts import Fact
 from reedit.markdown import aligned, bullets
 from reedit.roles import by_case, is_eligible
@@ -63,11 +62,7 @@ def eligibility_tex(
 
 
 def eligibility_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text(list(COLUMNS), rows)
 
 
 def eligibility_md(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> str:

@@ -1,7 +1,5 @@
 """Table 5: what the edits of each method ran on, how much memory and how long they took."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 from reedit import parquet
 from reedit.catalog import HARDWARE, HARDWARE_TITLE
+from reedit.csv_text import csv_text
 from reedit.markdown import aligned, bullets
 from reedit.tables import nothing
 from reedit.typeset import half_up, render
@@ -71,11 +70,7 @@ def hardware_tex(
 
 def hardware_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as they are."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, parquet.SCHEMAS["hardware"].names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text(parquet.SCHEMAS["hardware"].names, rows)
 
 
 def hardware_md(

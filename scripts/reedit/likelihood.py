@@ -1,5 +1,6 @@
 """Teacher-forced log-probabilities and argmaxes of labelled rows: one forward pass serves all measures."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,11 @@ class Likelihood:
     @property
     def mean_logp(self) -> float:
         return sum(self.logp) / len(self.logp)
+
+
+def bounded_exp(value: float) -> float:
+    """exp of a negative log-likelihood, infinite beyond the range of floating point."""
+    return math.exp(value) if value < 700 else math.inf
 
 
 def covering_inputs(inputs: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], list[int]]:

@@ -1,13 +1,12 @@
 """Norms per iteration in print: .tex for the document, .csv with raw numbers, .md for the terminal."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any
 
 from reedit import parquet
+from reedit.csv_text import csv_text
 from reedit.markdown import aligned, bullets
 from reedit.norm_summary import BLOWING_UP, CONDITION, GROWTH, MORE_SPREAD, RESIDUAL, SETTLED
 from reedit.typeset import half_up, percent, perplexity, render
@@ -47,11 +46,7 @@ def norms_tex(
 
 def norms_csv(rows: Sequence[Row]) -> str:
     """The rows as they are, unrounded."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, parquet.SCHEMAS["norm_summary"].names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text(parquet.SCHEMAS["norm_summary"].names, rows)
 
 
 def norms_md(rows: Sequence[Row], notes: Sequence[str] = (), labels: Labels | None = None) -> str:

@@ -18,9 +18,14 @@ def overlaid(config: Any, overlay: Any) -> Any:
     return {**below, **{key: overlaid(below.get(key), value) for key, value in overlay.items()}}
 
 
-def read_experiment(paths: Sequence[str | Path], house: Path) -> Experiment:
-    """The experiment of a configuration file and its overlays, checked against the schema in `house`."""
+def read_configuration(paths: Sequence[str | Path]) -> Any:
+    """A configuration file with its overlays, not checked yet."""
     config: Any = {}
     for path in paths:
         config = overlaid(config, read_mapping(Path(path), "settings"))
-    return Experiment(config, read_mapping(house / SCHEMA, "settings"), house)
+    return config
+
+
+def read_experiment(paths: Sequence[str | Path], house: Path) -> Experiment:
+    """The experiment of a configuration file and its overlays, checked against the schema in `house`."""
+    return Experiment(read_configuration(paths), read_mapping(house / SCHEMA, "settings"), house)

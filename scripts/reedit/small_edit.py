@@ -21,7 +21,7 @@ from reedit.files import naming
 from reedit.language_model import LanguageModel
 from reedit.moments import collect_moments, write_moment
 from reedit.neighbors import filter_neighbors
-from reedit.overlays import SCHEMA, overlaid
+from reedit.overlays import SCHEMA, overlaid, read_configuration
 from reedit.prefixes import read_prefixes, sample_prefixes
 from reedit.preparation import REVISION, model_revision, prepare_model, read_mark
 from reedit.run_folder import RunFolder
@@ -189,9 +189,7 @@ def _configuration(overlays: Sequence[Path]) -> tuple[Any, Mapping[str, Any]]:
     """config.yaml with overlays, checked, and the schema."""
     if not (HOUSE / SCHEMA).is_file():
         raise InputError(f"{HOUSE}: no {SCHEMA} in it, expected a checkout of the workflow")
-    config: Any = {}
-    for path in (HOUSE / "config.yaml", *overlays):
-        config = overlaid(config, read_mapping(Path(path), "settings"))
+    config = read_configuration([HOUSE / "config.yaml", *overlays])
     schema = read_mapping(HOUSE / SCHEMA, "settings")
     check_configuration(config, schema)
     return config, schema

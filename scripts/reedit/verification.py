@@ -70,8 +70,8 @@ ON_DEMAND = ("sources", "models", "moments", "spectra", "exports")
 EXPORTED = "edits/*/*/*/*/model"  # nor is this one, which is not of the job that makes the others in edits
 NO_RESULTS = ("logs", "benchmarks")
 MARKS = (".gitkeep", ".snakemake_timestamp", SUMS)
-# of files.atomic, of mkdtemp, of a job's state, of the engine easyedit
 UNFINISHED = re.compile(r"\..+\.part")  # a download that was interrupted
+# of files.atomic, of mkdtemp, of a job's state, of the engine easyedit
 TEMPORARY = re.compile(r"\..+\.(\d+\.tmp|\w{8})|k\d+\.partial|statistics\w{8}")
 
 
