@@ -8,6 +8,7 @@ from reedit import parquet
 from reedit.cases import case_rows
 from reedit.example import example_rows
 from reedit.job import job
+from reedit.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,7 +20,7 @@ with job(snakemake.log[0]) as log:
         case_rows(run, scores, targets)
         for run, scores, targets in zip(settings["runs"], inputs.scores, inputs.targets, strict=True)
     ]
-    cases = pa.concat_tables(tables) if tables else parquet.SCHEMAS["cases"].empty_table()
+    cases = pa.concat_tables(tables) if tables else SCHEMAS["cases"].empty_table()
     log.info("%d runs, %d rows", len(tables), len(cases))
     parquet.write_table(cases, outputs.cases, "cases", made_by)
     facts = dict(zip(settings["datasets"], inputs.facts, strict=True))

@@ -10,6 +10,7 @@ from tiny import save_tiny_model
 from reedit import parquet
 from reedit.language_model import LanguageModel
 from reedit.preparation import REVISION
+from reedit.schemas import SCHEMAS
 
 LAYERS = [1, 2, 3]
 RUN = "tiny/facts/memit/trial1"
@@ -40,7 +41,7 @@ def make_run(results: Path, architecture: str = "llama", dtype: str = "float32")
             update = 0.1 * torch.randn(model.weight(layer).shape, generator=generator)
             model.set_cumulative_update(layer, update)
         save_file(model.export_updates(LAYERS), run / f"weights/k{k}.safetensors")
-    names = parquet.SCHEMAS["iterations"].names
+    names = SCHEMAS["iterations"].names
     rows = [dict.fromkeys(names, 1.0) | {"k": k, "delta_p": gap} for k, gap in enumerate(GAPS, start=1)]
     parquet.write(rows, run / "iterations.parquet", "iterations", MADE_BY | {"dtype": dtype})
     return run

@@ -15,6 +15,7 @@ from reedit import parquet
 from reedit.cases import case_rows
 from reedit.exploration import LIMIT, parts
 from reedit.page import packed, render_page
+from reedit.schemas import SCHEMAS
 from reedit.summary import Row, RunKey, run_rows
 
 TEMPLATES = REPOSITORY / "reports/templates"
@@ -179,15 +180,15 @@ def _scores(k: int, names: Sequence[str], rng: np.random.Generator) -> pa.Table:
         "logp_true": logp_old,
         "predicted": [WORDS[word] for word in said],
     }
-    return pa.table(values).cast(parquet.SCHEMAS["scores"])
+    return pa.table(values).cast(SCHEMAS["scores"])
 
 
 def _targets(last: int, cases: int, rng: np.random.Generator) -> pa.Table:
     size = last * cases
-    values: dict[str, Any] = {name: np.ones(size) for name in parquet.SCHEMAS["targets"].names}
+    values: dict[str, Any] = {name: np.ones(size) for name in SCHEMAS["targets"].names}
     values |= {
         "k": np.repeat(np.arange(1, last + 1), cases),
         "case_id": np.tile(100 + np.arange(cases), last),
     }
     values |= {"ppl_target": 1 + 0.1 * rng.random(size), "ppl_edited": np.exp(3 * rng.random(size))}
-    return pa.table(values).select(parquet.SCHEMAS["targets"].names).cast(parquet.SCHEMAS["targets"])
+    return pa.table(values).select(SCHEMAS["targets"].names).cast(SCHEMAS["targets"])

@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from reedit import parquet
 from reedit.cases import case_rows
+from reedit.schemas import SCHEMAS
 from reedit.summary import Row, RunKey, run_rows
 
-ITERATION = {name: 1.0 for name in parquet.SCHEMAS["iterations"].names}
+ITERATION = {name: 1.0 for name in SCHEMAS["iterations"].names}
 
 
 def score(k, case_id, metric, accuracy, success, prompt="prompt", logp_new=-1.0, logp_true=-2.0):

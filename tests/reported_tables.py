@@ -5,11 +5,11 @@ import math
 from itertools import groupby
 from pathlib import Path
 
-from reedit import parquet
+from reedit.schemas import MEASURES
 from reedit.summary import COLLAPSE, PERPLEXITIES
 
 CSV = Path(__file__).parents[1] / "resources" / "reported.csv"
-PERCENT = {name: name for name in parquet.MEASURES}
+PERCENT = {name: name for name in MEASURES}
 PLAIN = {
     "me_ppl": "me_ppl_50",
     "ppl_target": "ppl_target_optimized",
@@ -67,7 +67,7 @@ def table_rows(number: str) -> list[dict]:
             unedited = line["algorithm"] == "unedited"
             common = identity(line) | {"row": len(rows), "role": roles[line["k"]], "trials": 3}
             common["collapsed"] = _collapsed(line, lines)
-            for measure in [*parquet.MEASURES, *PLAIN]:
+            for measure in [*MEASURES, *PLAIN]:
                 place = "ppl_initial" if unedited and measure == "ppl_edited" else measure
                 numbers = {"measure": place, "mean": value(line, measure)}
                 rows.append(common | numbers | {"spread": None, "low": None, "high": None})
@@ -125,7 +125,7 @@ def runs(*tables: str) -> list[dict]:
 
 
 def _run(line, entry) -> dict:
-    empty = dict.fromkeys([*parquet.MEASURES, "me_ppl", *PERPLEXITIES])
+    empty = dict.fromkeys([*MEASURES, "me_ppl", *PERPLEXITIES])
     return identity(line) | {"entry": entry, "trial": 1} | empty
 
 

@@ -8,6 +8,7 @@ from made_runs import score, target
 from reedit import parquet
 from reedit.cases import case_frame, case_rows
 from reedit.errors import InputError
+from reedit.schemas import SCHEMAS
 
 RUN = {
     "model": "m",
@@ -121,7 +122,7 @@ def test_an_unknown_protocol_is_an_error(tmp_path):
 
 
 def test_a_table_of_other_columns_is_not_written(tmp_path):
-    table = parquet.SCHEMAS["prefixes"].empty_table()
+    table = SCHEMAS["prefixes"].empty_table()
     with pytest.raises(InputError, match="differ from the schema cases"):
         parquet.write_table(table, tmp_path / "cases.parquet", "cases", {})
     assert not (tmp_path / "cases.parquet").exists()

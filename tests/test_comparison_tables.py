@@ -9,11 +9,12 @@ import pytest
 from made_reported import NAMES, as_measured, reported_lines
 from test_latex import TEMPLATES, needs_latex
 
-from reedit import latex, parquet
+from reedit import latex
 from reedit.comparison import compare
 from reedit.comparison_summary import LONGEST, summary_csv, summary_md, summary_tex
 from reedit.comparison_tables import comparison_csv, comparison_md, comparison_tex
 from reedit.document import document
+from reedit.schemas import MEASURES, SCHEMAS
 
 LINES = reported_lines()
 NUMBERS = (1, 2, 3, 4, 6, 7, 8, 9, 10)
@@ -23,7 +24,7 @@ TEMPLATE = [TEMPLATES / "comparison.tex.j2"]
 def off(tables, by=0.1):
     """All shares moved towards one half: nothing but slips agrees any more."""
     for row in (row for rows in tables.values() for row in rows):
-        if row["measure"] in parquet.MEASURES:
+        if row["measure"] in MEASURES:
             row["mean"] += by if row["mean"] < 0.5 else -by
     return tables
 
@@ -57,7 +58,7 @@ def test_every_reported_number_stands_over_ours_as_the_paper_prints_it(golden, n
     tex = comparison_tex(of_table(golden, number), number, TEMPLATE)
     expected = []
     for row in of_table(golden, number):
-        share = row["measure"] in parquet.MEASURES
+        share = row["measure"] in MEASURES
         long = f"{row['reported']:.2E}" if row["tolerance"] > 0.005 else f"{row['reported']:.2f}"
         expected.append(f"{100 * row['reported']:.2f}" if share else long)
     paper, mine = printed(tex, "paper"), printed(tex, "released")
@@ -177,7 +178,7 @@ def test_the_slips_met_are_listed_once_with_their_reasons(golden):
 
 def test_the_csv_has_the_columns_of_the_parquet_unrounded(golden):
     found = list(csv.DictReader(io.StringIO(comparison_csv(of_table(golden, 6)))))
-    assert list(found[0]) == parquet.SCHEMAS["comparison"].names
+    assert list(found[0]) == SCHEMAS["comparison"].names
     first = of_table(golden, 6)[0]
     assert float(found[0]["reported"]) == first["reported"] and found[0]["low"] == ""
 

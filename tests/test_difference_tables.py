@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from reedit import parquet
 from reedit.difference_tables import (
     EMPTY,
     differences_csv,
@@ -15,6 +14,7 @@ from reedit.difference_tables import (
     sentence,
     signed,
 )
+from reedit.schemas import MEASURES, SCHEMAS
 
 TEMPLATES = [Path("reports/templates") / name for name in ("differences.tex.j2", "macros.tex.j2")]
 TEMPLATES = [Path(__file__).resolve().parents[1] / path for path in TEMPLATES]
@@ -37,7 +37,7 @@ def comparison(**others):
     """All measures of one comparison, each another difference."""
     return [
         row(measure, mean=0.01 * n, low=0.01 * n - 0.02, high=0.01 * n + 0.02, **others)
-        for n, measure in enumerate(parquet.MEASURES)
+        for n, measure in enumerate(MEASURES)
     ]
 
 
@@ -83,7 +83,7 @@ def test_the_markdown_has_every_sentence_under_its_block():
 def test_the_csv_has_unrounded_numbers_and_empty_cells():
     rows = [row(mean=1 / 3), row("score_accuracy", None, None, None)]
     lines = list(csv.DictReader(differences_csv(rows).splitlines()))
-    assert list(lines[0]) == parquet.SCHEMAS["differences"].names
+    assert list(lines[0]) == SCHEMAS["differences"].names
     assert float(lines[0]["mean"]) == 1 / 3
     assert [lines[1][name] for name in ("mean", "low", "high")] == ["", "", ""]
 

@@ -8,8 +8,9 @@ from reedit import parquet
 from reedit.cases import case_rows
 from reedit.differences import difference_rows
 from reedit.measures import paired_intervals
+from reedit.schemas import MEASURES
 
-ACCURACY = [parquet.MEASURES.index(f"{name}_accuracy") for name in ("efficacy", "specificity", "score")]
+ACCURACY = [MEASURES.index(f"{name}_accuracy") for name in ("efficacy", "specificity", "score")]
 
 
 def compared(rows):
@@ -59,7 +60,7 @@ def test_the_interval_is_that_of_resampled_pairs():
         times = rng.multinomial(30, np.full(30, 1 / 30))
         picked = np.repeat(np.arange(30), times)
         drawn.append((ours[picked, 2, 0] - theirs[picked, 2, 0]).mean())
-    specificity = parquet.MEASURES.index("specificity_accuracy")
+    specificity = MEASURES.index("specificity_accuracy")
     assert means[specificity] == pytest.approx((ours - theirs)[:, 2, 0].mean())
     assert bounds[specificity] == pytest.approx(np.percentile(drawn, [2.5, 97.5]))
 
@@ -84,13 +85,13 @@ def test_a_case_that_one_side_lacks_counts_on_neither():
     ours, theirs = np.ones((2, 3, 2)), np.ones((2, 3, 2))
     ours[0, 2], theirs[0, 2] = 0.0, np.nan
     means, _ = paired_intervals([(ours, theirs)], "corrected", seed=0)
-    assert means[parquet.MEASURES.index("specificity_accuracy")] == 0.0
+    assert means[MEASURES.index("specificity_accuracy")] == 0.0
 
 
 def test_the_released_harmonic_mean_drops_zeros():
     ours, theirs = np.ones((2, 3, 2)), np.ones((2, 3, 2))
     ours[:, 0] = 0.0
-    score_of = parquet.MEASURES.index("score_accuracy")
+    score_of = MEASURES.index("score_accuracy")
     by_protocol = {p: paired_intervals([(ours, theirs)], p, seed=0)[0] for p in ("corrected", "released")}
     assert by_protocol["corrected"][score_of] == -1.0 and by_protocol["released"][score_of] == 0.0
 
@@ -113,7 +114,7 @@ def test_iterated_against_once_and_assisted_against_plain_at_their_selected_k(tm
         ("assistance", "na_memit", 2, "memit", 3),
         ("assistance", "nap_memit", 4, "memit", 3),
     ]
-    assert [row["measure"] for row in rows[:8]] == parquet.MEASURES
+    assert [row["measure"] for row in rows[:8]] == MEASURES
     assert [row["row"] for row in rows] == sorted([0, 1, 2, 3, 4] * 8)
     roles = {(row["method"], row["role"]) for row in rows}
     assert roles == {("memit", "selected"), ("na_memit", "selected"), ("nap_memit", "last")}

@@ -8,6 +8,7 @@ from made_runs import case_table, experiment, score, target
 from reedit import parquet
 from reedit.cases import case_rows
 from reedit.example import example_rows
+from reedit.schemas import SCHEMAS
 
 
 def facts_file(folder, count=40):
@@ -97,4 +98,4 @@ def test_a_method_whose_gap_was_not_measured_is_not_followed(tmp_path):
 
 
 def test_without_edits_there_is_no_example():
-    assert example_rows([], parquet.SCHEMAS["cases"].empty_table(), {}) == []
+    assert example_rows([], SCHEMAS["cases"].empty_table(), {}) == []

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reedit import case_figures, drawing, example_figure, figures, parquet, tradeoff_figure
 from reedit.errors import InputError
 from reedit.example_figure import BOX_COX, box_cox_axis
-from reedit.parquet import SCHEMAS
+from reedit.schemas import MEASURES, SCHEMAS
 from reedit.zsre import NO_ANSWER
 
 
@@ -270,7 +270,7 @@ def test_runs_that_kept_only_their_last_weights_are_drawn(shown, tmp_path, name)
     for path in paths.values():
         parquet.write([row for row in parquet.read(path, "scores") if row["k"] != 1], path, "scores", {})
     cases = case_table(runs, paths)
-    runs = [row | dict.fromkeys(parquet.MEASURES) if row["k"] == 1 else row for row in runs]
+    runs = [row | dict.fromkeys(MEASURES) if row["k"] == 1 else row for row in runs]
     drawn(name, runs, cases, tmp_path)
     if name == "underedit":  # nobody knows which cases those are
         assert "UnderEdit: MEMIT\xa00/4" not in shown[0].axes[0].get_title()

@@ -35,6 +35,7 @@ from reedit.norm_summary import (
 from reedit.norm_tables import EMPTY, norms_csv, norms_md, norms_tex
 from reedit.norms import condition, norm_rows, singular_values
 from reedit.resumption import State
+from reedit.schemas import SCHEMAS
 
 Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
 TEMPLATES = Path(__file__).resolve().parents[1] / "reports/templates"
@@ -276,7 +277,7 @@ def test_the_markdown_prints_what_was_measured_and_the_thresholds():
 
 def test_the_csv_holds_the_rows_as_they_are():
     lines = list(csv.DictReader(io.StringIO(norms_csv(ROWS))))
-    assert list(lines[0]) == parquet.SCHEMAS["norm_summary"].names
+    assert list(lines[0]) == SCHEMAS["norm_summary"].names
     assert (lines[1]["growth"], lines[3]["condition"], lines[4]["growth"]) == ("1.0034", "inf", "")
 
 

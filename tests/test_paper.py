@@ -15,6 +15,7 @@ from reedit.costs import Shape, edit_cost, iteration_work
 from reedit.errors import InputError
 from reedit.experiment import Experiment
 from reedit.plan import calibrated, job_costs, job_counts, plan_lines
+from reedit.schemas import SCHEMAS
 
 SCHEMA = yaml.safe_load((REPOSITORY / "rules/schemas/config.schema.yaml").read_text())
 
@@ -110,7 +111,7 @@ def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
 
     run = tmp_path / "edits/smollm2-135m/worldfacts/memit/trial1"
     run.mkdir(parents=True)
-    names = parquet.SCHEMAS["iterations"].names
+    names = SCHEMAS["iterations"].names
     rows = [dict.fromkeys(names, 1.0) | {"k": k, "seconds_total": 50.0} for k in (1, 2)]
     settings = {"layers": [4, 5], "v_num_grad_steps": 15}
     made_by = {"hyperparameters": settings, "prefix_templates": 5, "assisting": 0, "edits": 16}

@@ -11,6 +11,7 @@ import pytest
 from reedit import parquet
 from reedit.errors import InputError
 from reedit.files import atomic
+from reedit.schemas import SCHEMAS
 
 ROWS = [{"trial": 1, "position": i, "case_id": 10 - i} for i in range(3)]
 
@@ -20,23 +21,21 @@ def test_rows_come_back_in_their_order_with_their_provenance(tmp_path: Path) -> 
     made_by = {"seed": 1, "settings": {"é": [1, None]}}
     parquet.write(ROWS, path, "split", made_by)
     assert parquet.read(path, "split") == ROWS
-    assert parquet.read_table(path, "split").schema.remove_metadata() == parquet.SCHEMAS["split"]
+    assert parquet.read_table(path, "split").schema.remove_metadata() == SCHEMAS["split"]
     assert parquet.read_provenance(path) == made_by
 
 
-@pytest.mark.parametrize("schema", sorted(parquet.SCHEMAS))
+@pytest.mark.parametrize("schema", sorted(SCHEMAS))
 def test_a_table_without_rows_has_its_columns(schema: str, tmp_path: Path) -> None:
     parquet.write([], tmp_path / "empty.parquet", schema, {})
-    assert (
-        parquet.read_table(tmp_path / "empty.parquet", schema).column_names == parquet.SCHEMAS[schema].names
-    )
+    assert parquet.read_table(tmp_path / "empty.parquet", schema).column_names == SCHEMAS[schema].names
 
 
-@pytest.mark.parametrize("schema", sorted(parquet.SCHEMAS))
+@pytest.mark.parametrize("schema", sorted(SCHEMAS))
 def test_counters_are_int64_and_measures_float64(schema: str) -> None:
     counters = {"case_id", "k", "trial", "position", "steps"}
     measures = {"success", "accuracy", "exact_match"}
-    for field in parquet.SCHEMAS[schema]:
+    for field in SCHEMAS[schema]:
         if field.name in counters:
             assert field.type == pa.int64()
         if field.name in measures or field.name.startswith("ppl"):
@@ -64,7 +63,7 @@ CONTRACT = {
 
 @pytest.mark.parametrize("schema", CONTRACT)
 def test_the_columns_are_those_of_the_contract(schema: str) -> None:
-    assert set(parquet.SCHEMAS[schema].names) == set(CONTRACT[schema].split())
+    assert set(SCHEMAS[schema].names) == set(CONTRACT[schema].split())
 
 
 @pytest.mark.parametrize(

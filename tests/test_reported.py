@@ -5,9 +5,9 @@ import re
 import pytest
 from made_reported import RESOURCES, reported_lines
 
-from reedit import parquet
 from reedit.errors import InputError
 from reedit.reported import COLUMNS, read_reported
+from reedit.schemas import MEASURES
 
 ROW = "1,gpt2-xl,counterfact,memit,1,1000,79.0,92.67,22.0,65.67,75.0,99.0,42.67,83.0,58.66,,,11359.6,,,0"
 SLIP = "{table: 1, model: gpt2-xl, dataset: counterfact, method: memit, k: 1, measures: delta_p, why: odd}"
@@ -36,7 +36,7 @@ def test_every_printed_number_of_the_nine_tables_is_read():
 def test_percentages_become_fractions_and_measures_have_our_names():
     found = line(6, "gpt2-xl", "counterfact", "memit", 1)
     assert found.values["efficacy_accuracy"] == 0.79 and found.edits == 1000
-    shares = {name: found.values[name] for name in found.values if name not in parquet.MEASURES}
+    shares = {name: found.values[name] for name in found.values if name not in MEASURES}
     assert shares == {"me_ppl": 58.66, "ppl_target": 1.04, "ppl_edited": 11360.64, "delta_p": 11359.6}
     assert line(4, "gpt2-xl", "zsre", "pmet", 7).values["delta_p2"] == 0.11
 

@@ -8,18 +8,19 @@ import pytest
 
 from reedit import parquet
 from reedit.retention_figure import batch_size, places, retained, retention
+from reedit.schemas import SCHEMAS
 from reedit.selection import methods_of
 
 
 def run_row(k: int, algorithm: str, delta_p: float | None) -> dict[str, Any]:
     named = {"model": "m", "dataset": "d", "method": "x", "algorithm": algorithm, "format": "counterfact"}
-    row = dict.fromkeys(parquet.SCHEMAS["runs"].names) | named
+    row = dict.fromkeys(SCHEMAS["runs"].names) | named
     return row | {"entry": 0, "protocol": "corrected", "trial": 1, "edits": 4, "k": k, "delta_p": delta_p,
                   "assisted": False, "prefixed": False}  # fmt: skip
 
 
 def case_row(k: int, case_id: int, efficacy: float | None) -> dict[str, Any]:
-    row = dict.fromkeys(parquet.SCHEMAS["cases"].names) | {"model": "m", "dataset": "d", "method": "x"}
+    row = dict.fromkeys(SCHEMAS["cases"].names) | {"model": "m", "dataset": "d", "method": "x"}
     return row | {"trial": 1, "k": k, "case_id": case_id, "efficacy_accuracy": efficacy}
 
 
@@ -46,12 +47,12 @@ def test_cases_are_averaged_by_the_batch_they_were_edited_in_at_the_k_of_the_cri
     (method,) = methods_of(runs)
     where = places({"m/d/x/trial1": str(tmp_path / "split.parquet")})
     assert retained(method, "efficacy_accuracy", cases, where) == {1: 0.75, 2: 0.5}
-    table = pa.Table.from_pylist(cases, schema=parquet.SCHEMAS["cases"])
+    table = pa.Table.from_pylist(cases, schema=SCHEMAS["cases"])
     retention(runs, table, where, tmp_path / "r.pdf", tmp_path / "r.png")
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_without_sequential_runs_a_sentence_says_so(tmp_path: Path) -> None:
-    table = pa.Table.from_pylist([case_row(1, 10, 1.0)], schema=parquet.SCHEMAS["cases"])
+    table = pa.Table.from_pylist([case_row(1, 10, 1.0)], schema=SCHEMAS["cases"])
     retention([run_row(1, "memit", 1.0)], table, {}, tmp_path / "r.pdf", tmp_path / "r.png")
     assert (tmp_path / "r.png").stat().st_size > 0

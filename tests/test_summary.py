@@ -11,6 +11,7 @@ from reedit import figures, parquet
 from reedit.catalog import TABLES
 from reedit.errors import InputError
 from reedit.measures import case_means, harmonic, intervals
+from reedit.schemas import SCHEMAS
 from reedit.selection import methods_of, never_stopped
 from reedit.summary import Samples, run_rows, table_rows
 from reedit.tables import table_md, table_tex
@@ -70,7 +71,7 @@ def test_means_are_taken_within_a_case_then_over_cases(tmp_path):
     assert edited["specificity_accuracy"] == pytest.approx(2 / 3)
     assert edited["score_accuracy"] == pytest.approx(3 / (2 + 4 / 3 + 3 / 2))
     assert edited["score_success"] == 1.0
-    assert set(edited) == set(parquet.SCHEMAS["runs"].names)
+    assert set(edited) == set(SCHEMAS["runs"].names)
 
 
 def test_the_unedited_model_has_specificity_accuracy_one_and_no_perplexities(tmp_path):

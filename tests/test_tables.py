@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from made_runs import experiment
 
-from reedit import parquet
 from reedit.catalog import NUMBERS, TABLES, title
 from reedit.document import document
 from reedit.errors import InputError
+from reedit.schemas import MEASURES
 from reedit.selection import methods_of
 from reedit.summary import Samples, table_rows
 from reedit.tables import table_csv, table_md, table_tex
@@ -26,7 +26,7 @@ def line(row, method, k, role, means=None, **columns):
     usual = {"model": "m", "dataset": "d", "format": "counterfact", "algorithm": method}
     usual |= {"assisted": False, "prefixed": False, "protocol": "corrected", "collapsed": False}
     numbers = {"spread": None, "low": None, "high": None}
-    means = dict.fromkeys([*parquet.MEASURES, "me_ppl", "delta_p"], 0.5) | (means or {})
+    means = dict.fromkeys([*MEASURES, "me_ppl", "delta_p"], 0.5) | (means or {})
     common = usual | {"row": row, "method": method, "k": k, "role": role, "edits": 8, "trials": 1} | columns
     return [common | numbers | {"measure": name, "mean": value} for name, value in means.items()]
 

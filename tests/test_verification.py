@@ -10,7 +10,7 @@ import torch
 from configurations import REPOSITORY, SCHEMA, configuration
 from safetensors.torch import save_file
 
-from reedit import parquet
+from reedit import parquet, schemas
 from reedit.checksums import SUMS, changed_since_fetched, write_sums
 from reedit.experiment import Experiment
 from reedit.moments import write_moment
@@ -19,7 +19,7 @@ from reedit.verification import SCHEMAS, Verification, at_work, closing_lines, i
 RUN = "small/mine/memit/trial1"
 PARAMETER = "layers.4.mlp.down_proj.weight"
 METADATA = {"corpus": "lines", "count": "100", "samples": "7", "max_tokens": "128"}
-ITERATION = dict.fromkeys(parquet.SCHEMAS["iterations"].names, 0.5)
+ITERATION = dict.fromkeys(schemas.SCHEMAS["iterations"].names, 0.5)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_what_is_whole_passes_and_is_counted(results: Path) -> None:
 
 
 def test_every_declared_table_is_checked() -> None:
-    assert set(SCHEMAS.values()) == set(parquet.SCHEMAS)
+    assert set(SCHEMAS.values()) == set(schemas.SCHEMAS)
 
 
 def cut(path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from reedit import parquet
 from reedit.errors import InputError
 from reedit.measures import KINDS, METRICS, check_protocol, prompt_means
+from reedit.schemas import SCHEMAS
 
 PERPLEXITIES = ("ppl_initial", "ppl_target", "ppl_edited")
 IDENTITY = ("model", "dataset", "method", "algorithm", "assisted", "protocol", "trial")
@@ -37,7 +38,7 @@ def case_rows(identity: Mapping[str, Any], scores_path: Path | str, targets_path
         rows = _joined(rows, part, KEYS)
     rows = _joined(rows, under_edits(means, protocol), ["case_id"])
     rows = rows.sort_by([(key, "ascending") for key in KEYS])
-    declared = parquet.SCHEMAS["cases"]
+    declared = SCHEMAS["cases"]
     for name in IDENTITY:
         rows = rows.append_column(
             name, pa.repeat(pa.scalar(identity[name], declared.field(name).type), len(rows))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reedit import parquet
+from reedit import schemas
 from reedit.layout import Line, blocks
 from reedit.reported import IDENTITY, MEASURES, ReportedLine
 
@@ -161,7 +161,7 @@ def _unreported(number: int, names: Named, mine: Line, printed: Sequence[str]) -
 def _range(line: Line, measure: str) -> tuple[float | None, float | None]:
     """The bootstrap interval; perplexities have none, so two spreads over the trials either way."""
     mean, spread = line.printed(measure), line.printed(measure, "spread")
-    if measure in parquet.MEASURES or mean is None or spread is None or not math.isfinite(mean):
+    if measure in schemas.MEASURES or mean is None or spread is None or not math.isfinite(mean):
         return line.printed(measure, "low"), line.printed(measure, "high")
     return mean - 2 * spread, mean + 2 * spread
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reedit import parquet
 from reedit.comparison import VERDICTS, Row
 from reedit.comparison_tables import comparison_csv
 from reedit.comparison_words import LEGEND, measure_name, name_of, text_of
 from reedit.markdown import aligned, bullets
 from reedit.reported import IDENTITY
+from reedit.schemas import MEASURES
 from reedit.typeset import render
 
 NOTHING = (
@@ -79,8 +79,8 @@ def _counts(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _differing(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """The cells that differ, largest first: shares by points, perplexities by how many times."""
     differ = [row for row in rows if row["verdict"] == "differs"]
-    shares = [row for row in differ if row["measure"] in parquet.MEASURES]
-    others = [row for row in differ if row["measure"] not in parquet.MEASURES]
+    shares = [row for row in differ if row["measure"] in MEASURES]
+    others = [row for row in differ if row["measure"] not in MEASURES]
     return sorted(shares, key=_points, reverse=True), sorted(others, key=_times, reverse=True)
 
 

@@ -10,12 +10,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from reedit import parquet
 from reedit.comparison import Row
 from reedit.comparison_words import LEGEND, MARKS, measure_name, name_of, text_of
 from reedit.csv_text import csv_text
 from reedit.markdown import aligned, bullets
 from reedit.reported import IDENTITY, MEASURES
+from reedit.schemas import SCHEMAS
 from reedit.typeset import render
 
 CHOSEN = "Chosen iterations meet by what they were chosen for, not by k: each number stands beside its own k."
@@ -53,7 +53,7 @@ def comparison_md(rows: Sequence[Row], number: int) -> str:
 
 def comparison_csv(rows: Iterable[Row]) -> str:
     """The rows as they are: unrounded fractions and perplexities, empty where there is no number."""
-    return csv_text(parquet.SCHEMAS["comparison"].names, rows)
+    return csv_text(SCHEMAS["comparison"].names, rows)
 
 
 def _printed(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -2,8 +2,8 @@
 
 import math
 
-from reedit import parquet
 from reedit.comparison import Row
+from reedit.schemas import MEASURES
 from reedit.typeset import percent, perplexity
 
 MARKS = {"agrees": "=", "within interval": "≈", "differs": "×", "slip": "†"}
@@ -36,7 +36,7 @@ def text_of(row: Row, column: str) -> str:
     """A number of a row: shares in percent without its sign, perplexities as the paper prints them."""
     value = row[column]
     sign = "+" if column == "difference" and value > 0 else ""
-    if row["measure"] in parquet.MEASURES:
+    if row["measure"] in MEASURES:
         return sign + percent(value, sign="")
     exponential = row["tolerance"] is not None and row["tolerance"] > 0.005  # so the paper prints this one
     if exponential and math.isfinite(value):

@@ -7,9 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from reedit import parquet
 from reedit.markdown import bullets, plain
 from reedit.measures import KINDS, METRICS
+from reedit.schemas import SCHEMAS
 from reedit.typeset import percent, render
 
 TITLE = "What iterating and neighbors change: paired differences"
@@ -63,7 +63,7 @@ def differences_csv(rows: Sequence[Row]) -> str:
     """The unrounded differences, as fractions, a line per comparison and measure."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = parquet.SCHEMAS["differences"].names
+    columns = SCHEMAS["differences"].names
     writer.writerow(columns)
     for row in rows:
         writer.writerow(["" if row[name] is None else row[name] for name in columns])

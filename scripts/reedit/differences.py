@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reedit import parquet
 from reedit.measures import KINDS, METRICS, paired_intervals
+from reedit.schemas import MEASURES
 from reedit.selection import Method, at_selected, methods_of
 
 Row = dict[str, Any]
@@ -168,7 +168,7 @@ def _comparison_rows(ours: Side, theirs: Side, judged: Mapping[RunAtK, Judged], 
     }
     return [
         shared | {"measure": measure} | {name: _or_none(v) for name, v in statistics.items()}
-        for measure, mean, (low, high) in zip(parquet.MEASURES, means, bounds, strict=True)
+        for measure, mean, (low, high) in zip(MEASURES, means, bounds, strict=True)
         for statistics in [{"mean": mean, "low": low, "high": high}]
     ]
 

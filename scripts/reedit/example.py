@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from reedit import parquet
 from reedit.cases import case_frame
+from reedit.schemas import SCHEMAS
 from reedit.selection import Method, iterative, methods_of
 
 
@@ -32,7 +33,7 @@ def example_rows(
     frame = frame[(frame["trial"] == min(method.trials)) & (frame["k"] >= 1)]
     case = _median_case(frame[frame["k"] == 1])
     about = _fact(facts[method.dataset], case)
-    columns = [name for name in parquet.SCHEMAS["example"].names if name in frame.columns]
+    columns = [name for name in SCHEMAS["example"].names if name in frame.columns]
     course = frame.loc[frame["case_id"] == case, columns].sort_values("k")
     return [about | _unmeasured_as_none(row) for row in course.to_dict("records")]
 

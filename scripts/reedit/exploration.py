@@ -23,12 +23,13 @@ from reedit.facts import Fact, read_facts
 from reedit.layout import BY_DEFINITION
 from reedit.measures import METRICS
 from reedit.notes import provenance_notes
+from reedit.schemas import MEASURES
 from reedit.selection import Method, at_every, methods_of, table_lines
 from reedit.summary import RunKey, collapsed
 from reedit.tables import HEADS, LEGEND
 from reedit.zsre import NO_ANSWER
 
-CASE_MEASURES = [name for name in parquet.MEASURES if not name.startswith("score")]
+CASE_MEASURES = [name for name in MEASURES if not name.startswith("score")]
 PERPLEXITIES = ("ppl_target", "ppl_edited")
 LIMIT = 4_000_000  # rows of all score files; beyond it a page would pass some 30 MB, and shows fewer k
 DIGITS = 2  # of a log probability

@@ -9,6 +9,7 @@ from reedit import parquet
 from reedit.catalog import HARDWARE, HARDWARE_TITLE
 from reedit.csv_text import csv_text
 from reedit.markdown import aligned, bullets
+from reedit.schemas import SCHEMAS
 from reedit.tables import nothing
 from reedit.typeset import half_up, render
 
@@ -70,7 +71,7 @@ def hardware_tex(
 
 def hardware_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as they are."""
-    return csv_text(parquet.SCHEMAS["hardware"].names, rows)
+    return csv_text(SCHEMAS["hardware"].names, rows)
 
 
 def hardware_md(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from itertools import accumulate, groupby, zip_longest
 from typing import Any
 
-from reedit import parquet
+from reedit.schemas import MEASURES
 from reedit.typeset import half_up
 
 STATISTICS = ("mean", "spread", "low", "high")
@@ -92,7 +92,7 @@ def bold(family: Sequence[Line], compared: Sequence[str]) -> set[tuple[int, str]
     Perplexities are left alone, as in the paper, and so is a line without a rival.
     """
     result = set()
-    for measure in parquet.MEASURES:
+    for measure in MEASURES:
         printed = {
             line.row: float(half_up(value, 4))
             for line in family

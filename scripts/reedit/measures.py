@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from reedit import parquet
 from reedit.errors import InputError
+from reedit.schemas import MEASURES
 
 METRICS = ("efficacy", "generalization", "specificity")
 KINDS = ("accuracy", "success")
@@ -75,7 +76,7 @@ def harmonic(values: np.ndarray, protocol: str) -> np.ndarray:
 
 
 def measure(values: np.ndarray, k: int, protocol: str, weights: np.ndarray | None = None) -> np.ndarray:
-    """The eight measures in the order of parquet.MEASURES from case means [cases, metrics, kinds].
+    """The eight measures in the order of MEASURES from case means [cases, metrics, kinds].
 
     `weights` [draws, cases] says how often a case counts in each draw; the result is [draws, 8], or [8]
     without weights. NaN where a metric has no case. At k = 0 specificity accuracy is one by definition:
@@ -114,7 +115,7 @@ def intervals(
     within a trial. A seed gives a trial the same resamples whatever the method and k, so that rows
     can be compared. NaN where a metric has no case.
     """
-    total = np.zeros((draws, len(parquet.MEASURES)))
+    total = np.zeros((draws, len(MEASURES)))
     for trial, values in enumerate(trials):
         total += measure(values, k, protocol, resamples(len(values), seed, trial, draws))
     return percentiles(total / len(trials), level)
@@ -133,7 +134,7 @@ def paired_intervals(
     same place of both: the first minus the second. A resample takes a case on both sides or on neither, and a
     score is the harmonic mean of the resampled means. A metric that one side lacks for a case is left out.
     """
-    means, total = np.zeros(len(parquet.MEASURES)), np.zeros((draws, len(parquet.MEASURES)))
+    means, total = np.zeros(len(MEASURES)), np.zeros((draws, len(MEASURES)))
     for trial, (ours, theirs) in enumerate(trials):
         missing = np.isnan(ours) | np.isnan(theirs)
         pair = [np.where(missing, np.nan, values) for values in (ours, theirs)]

@@ -5,10 +5,10 @@ from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any
 
-from reedit import parquet
 from reedit.csv_text import csv_text
 from reedit.markdown import aligned, bullets
 from reedit.norm_summary import BLOWING_UP, CONDITION, GROWTH, MORE_SPREAD, RESIDUAL, SETTLED
+from reedit.schemas import SCHEMAS
 from reedit.typeset import half_up, percent, perplexity, render
 
 TITLE = "More SPREAD, or blowing up: norms of the edited weights and residuals, iteration by iteration"
@@ -46,7 +46,7 @@ def norms_tex(
 
 def norms_csv(rows: Sequence[Row]) -> str:
     """The rows as they are, unrounded."""
-    return csv_text(parquet.SCHEMAS["norm_summary"].names, rows)
+    return csv_text(SCHEMAS["norm_summary"].names, rows)
 
 
 def norms_md(rows: Sequence[Row], notes: Sequence[str] = (), labels: Labels | None = None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from reedit import parquet
+from reedit import schemas
 from reedit.errors import InputError
 from reedit.stopping import RULES
 
@@ -25,10 +25,10 @@ PERPLEXITIES = {  # by the csv's name
     "delta_p": "delta_p",
     "delta_p2": "delta_p2",
 }
-MEASURES = (*parquet.MEASURES, *PERPLEXITIES.values())
+MEASURES = (*schemas.MEASURES, *PERPLEXITIES.values())
 IDENTITY = ("table", "model", "dataset", "method", "k")
 COLUMNS = ("table", "model", "dataset", "algorithm", "k", "n_edits")
-COLUMNS += (*parquet.MEASURES, *PERPLEXITIES, "stop_rule", "selected")
+COLUMNS += (*schemas.MEASURES, *PERPLEXITIES, "stop_rule", "selected")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ReportedLine:
         however many decimals are printed. Perplexities: half of the last digit, the second decimal or,
         where printed like 7.07E+03, the third digit.
         """
-        if measure in parquet.MEASURES:
+        if measure in schemas.MEASURES:
             return 0.005
         value = self.values[measure]
         return 0.5 * 10.0 ** (_exponent(value) - 2) if self.exponential(measure) else 0.005
@@ -76,7 +76,7 @@ class ReportedLine:
         csv holds three digits (2.38E+04 beside 12808.17)."""
         value = self.values[measure]
         three = float(f"{value:.2e}") == value
-        return measure not in parquet.MEASURES and three and (self.method == "rome" or abs(value) >= 1000)
+        return measure not in schemas.MEASURES and three and (self.method == "rome" or abs(value) >= 1000)
 
 
 def read_reported(path: Path | str, slips: Path | str | None = None) -> list[ReportedLine]:
@@ -128,7 +128,7 @@ def _line(row: Mapping[str, str], where: str) -> ReportedLine:
         expected = f"one of {', '.join(RULES[1:])}, or nothing"
         raise InputError(f"{where}, column stop_rule: found {row['stop_rule']!r}, expected {expected}")
     whole("selected", "0 or 1", range(2))
-    percents = {name: name for name in parquet.MEASURES if row[name]}
+    percents = {name: name for name in schemas.MEASURES if row[name]}
     perplexities = {name: measure for name, measure in PERPLEXITIES.items() if row[name]}
     values = {name: number(name, 0, 100, "a percentage from 0 to 100") / 100 for name in percents}
     for name, measure in perplexities.items():

@@ -14,6 +14,7 @@ import numpy as np
 from reedit import parquet
 from reedit.errors import InputError
 from reedit.measures import case_means, check_protocol, intervals, measure
+from reedit.schemas import MEASURES
 from reedit.selection import Method, Shown
 
 IDENTITY = ("entry", "model", "dataset", "format", "method", "algorithm", "assisted", "prefixed", "trial")
@@ -49,7 +50,7 @@ def run_rows(
     for k in sorted(cases.keys() | iterations.keys()):
         if k > 0 and k not in iterations:
             raise InputError(f"{iterations_path}: no row for k = {k}, which {scores_path} has scores of")
-        means: list[float | None] = [None] * len(parquet.MEASURES)  # of a k whose weights were not kept
+        means: list[float | None] = [None] * len(MEASURES)  # of a k whose weights were not kept
         if k in cases:
             values = measure(cases[k], k, protocol).tolist()
             means = [None if math.isnan(value) else value for value in values]
@@ -57,7 +58,7 @@ def run_rows(
         result.append(
             {name: identity[name] for name in IDENTITY}
             | {"protocol": protocol, "k": k, "edits": edits, "me_ppl": mean(texts.get(k, []))}
-            | dict(zip(parquet.MEASURES, means, strict=True))
+            | dict(zip(MEASURES, means, strict=True))
             | perplexities
         )
     return result
@@ -80,7 +81,7 @@ class Samples:
             found: dict[str, list[float]] = {}
             if all(k in cases for cases in trials):
                 bounds = intervals([cases[k] for cases in trials], k, method.protocol, self._seed)
-                found = dict(zip(parquet.MEASURES, bounds.tolist(), strict=True))
+                found = dict(zip(MEASURES, bounds.tolist(), strict=True))
             self._intervals[key] = found
         return self._intervals[key]
 
@@ -128,7 +129,7 @@ def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
     method, k, common = line.method, line.k, line_columns(line, number)
     bounds = samples.intervals(method, k)
     result = []
-    for measured in [*parquet.MEASURES, "me_ppl", *PERPLEXITIES]:
+    for measured in [*MEASURES, "me_ppl", *PERPLEXITIES]:
         # what the first iteration starts from, p(theta_1, h), is the unedited model's
         source = 1 if k == 0 and measured == "ppl_initial" and method.last > 0 else k
         values = [rows[source][measured] for rows in method.trials.values()]

@@ -9,11 +9,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reedit import layout, parquet
+from reedit import layout
 from reedit.catalog import STOPPED, TABLES, PaperTable
 from reedit.layout import SHARED, STATISTICS, Line, Panel, algo, name_parts, names
 from reedit.markdown import aligned, bullets
 from reedit.measures import KINDS, METRICS
+from reedit.schemas import MEASURES
 from reedit.typeset import percent, perplexity, render
 
 HEADS = {
@@ -75,7 +76,7 @@ def nothing(number: str, missing: str) -> str:
 
 
 def table_csv(
-    rows: Sequence[Row], labels: Labels | None = None, measures: Sequence[str] = tuple(parquet.MEASURES)
+    rows: Sequence[Row], labels: Labels | None = None, measures: Sequence[str] = tuple(MEASURES)
 ) -> str:
     """The unrounded numbers: fractions and perplexities, each with its spread and interval.
 
@@ -199,7 +200,7 @@ def _head(panel: Panel, table: PaperTable, labels: Labels) -> dict[str, Any]:
 
 def _family(measure: str) -> str:
     """What a column stands under: its metric, perplexity, or its own name."""
-    if measure in parquet.MEASURES:
+    if measure in MEASURES:
         return measure.partition("_")[0]
     return measure if measure.startswith("delta") else "perplexity"
 
@@ -252,14 +253,14 @@ def _color(line: Line, table: PaperTable) -> str:
 def _text(line: Line, measure: str) -> str:
     """A number as the paper prints it; an empty string where there is no measurement."""
     value = line.printed(measure)
-    if measure in parquet.MEASURES:
+    if measure in MEASURES:
         return percent(value)
     return Markup(r"$\infty$") if perplexity(value) == "inf" else perplexity(value)
 
 
 def _interval(line: Line, measure: str) -> str:
     """ "[70.1, 86.2]", or an empty string."""
-    if measure in parquet.MEASURES:
+    if measure in MEASURES:
         low, high = (_percent(line, measure, bound) for bound in ("low", "high"))
     else:
         low, high = (perplexity(line.printed(measure, bound)) for bound in ("low", "high"))

@@ -23,7 +23,7 @@ from reedit.drawing import (
     style,
 )
 from reedit.measures import intervals, measure
-from reedit.parquet import MEASURES
+from reedit.schemas import MEASURES
 
 AXES = ("generalization_accuracy", "specificity_accuracy")
 UNASSISTED = "This experiment has no neighbor-assisted runs."

@@ -19,6 +19,7 @@ from reedit.counterfact import load_counterfact
 from reedit.datasets import load_dataset
 from reedit.facts import Dataset, Fact, Neighbor, read_facts, write_facts
 from reedit.prefixes import read_prefixes
+from reedit.schemas import SCHEMAS
 
 PUBLISHED = tiny_facts()[:2]
 FILES: dict[str, tuple[str, list[dict]]] = {
@@ -122,7 +123,7 @@ def test_a_damaged_parquet_file_is_refused_or_reads_as_facts(data: st.DataObject
         path.write_bytes(data.draw(damaged(path.read_bytes())))
         with one_line_if_refused():
             rows = parquet.read(path, "facts")
-        assert all(set(row) == set(parquet.SCHEMAS["facts"].names) for row in rows)
+        assert all(set(row) == set(SCHEMAS["facts"].names) for row in rows)
 
 
 def load_counterfact_of(cases: list[dict]) -> tuple[Fact, ...]:
