@@ -54,9 +54,11 @@ def test_the_folder_has_the_logits_of_the_model_that_was_evaluated(
 
 
 LOADING = """
-import importlib.util, json, sys, torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+import importlib.util, json, pathlib, sys
+sys.path = [folder for folder in sys.path if not pathlib.Path(folder, "reedit").exists()]  # as if not installed
 assert importlib.util.find_spec("reedit") is None
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 torch.set_num_threads(1)  # as the tests have it: sums over threads round otherwise
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1], attn_implementation="eager")
