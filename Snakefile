@@ -7,6 +7,7 @@
     results/facts/{dataset}.parquet                    the edit cases
     results/neighbors/{model}/{dataset}.parquet        the filter of Appendix B.2
     results/splits/{model}/{dataset}/{sample}.parquet  the cases of each trial
+    results/tracing/{model}/{dataset}.{parquet,md,pdf,png}  causal tracing, on request
     results/prefixes/{owner}.parquet                   prefix templates, of a model or a method
     results/moments/{model}/{corpus}/{layer}.safetensors
     results/spectra/{model}/{corpus}/{layer}.safetensors  their eigenvectors, where an algorithm needs them

@@ -122,3 +122,51 @@ rule sample_prefixes:
         code=code("sample_prefixes"),
     script:
         "../scripts/sample_prefixes.py"
+
+
+# Not part of `all`: where to look for the layers of a model's hyperparameters.
+rule trace_facts:
+    input:
+        model="results/models/{model}",
+        facts="results/facts/{dataset}.parquet",
+    output:
+        "results/tracing/{model}/{dataset}.parquet",
+    log:
+        "results/logs/trace_facts/{model}/{dataset}.log",
+    benchmark:
+        "results/benchmarks/trace_facts/{model}/{dataset}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(2),
+    params:
+        settings=lambda wildcards: {
+            **experiment.tracing,
+            "dtype": dtype_of(wildcards),
+            "seed": config["seed"],
+        },
+        code=code("trace_facts"),
+    script:
+        "../scripts/trace_facts.py"
+
+
+rule render_tracing:
+    input:
+        "results/tracing/{model}/{dataset}.parquet",
+    output:
+        md="results/tracing/{model}/{dataset}.md",
+        pdf="results/tracing/{model}/{dataset}.pdf",
+        png="results/tracing/{model}/{dataset}.png",
+    log:
+        "results/logs/render_tracing/{model}/{dataset}.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings=lambda wildcards: {"title": f"{wildcards.model} / {wildcards.dataset}"},
+        code=code("render_tracing"),
+    script:
+        "../scripts/render_tracing.py"

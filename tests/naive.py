@@ -27,6 +27,7 @@ class Names(NamedTuple):
     blocks: str
     attention: str
     edited: str
+    norm: str | None = None  # that the edited module's output goes through before it is added
 
 
 LLAMA = Names("model.layers", "self_attn", "mlp.down_proj")
@@ -35,6 +36,7 @@ NAMES = {
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
+    "gemma3_text": LLAMA._replace(norm="post_feedforward_layernorm"),
     "gpt2": Names("transformer.h", "attn", "mlp.c_proj"),
     "gptj": Names("transformer.h", "attn", "mlp.fc_out"),
     "gpt_neox": Names("gpt_neox.layers", "attention", "mlp.dense_4h_to_h"),
@@ -100,7 +102,8 @@ def module_of(network: nn.Module, layer: int, part: str) -> nn.Module:
     block = network.get_submodule(names.blocks)[layer]
     if part == "block":
         return block
-    return block.get_submodule({"attention": names.attention, "mlp": names.edited}[part])
+    parts = {"attention": names.attention, "mlp": names.norm or names.edited, "edited": names.edited}
+    return block.get_submodule(parts[part])
 
 
 @contextmanager
@@ -141,7 +144,7 @@ def state(network: nn.Module, layer: int, ids: Sequence[int], position: int, par
             output = args
         seen.append((output[0] if isinstance(output, tuple) else output)[0, position].clone())
 
-    with torch.no_grad(), hooked(network, layer, "mlp" if part == "key" else part, hear):
+    with torch.no_grad(), hooked(network, layer, "edited" if part == "key" else part, hear):
         network(input_ids=torch.tensor([list(ids)]))
     return seen[0]
 
@@ -168,7 +171,7 @@ def is_transposed(network: nn.Module) -> bool:
 
 
 def add_update(network: nn.Module, layer: int, update: Tensor) -> None:
-    parameter = module_of(network, layer, "mlp").weight
+    parameter = module_of(network, layer, "edited").weight
     with torch.no_grad():
         parameter += update.T if is_transposed(network) else update
 
@@ -300,6 +303,17 @@ def naive_update(
     return r @ k.T @ inverse(preserved + k @ k.T)
 
 
+def before_norm(network: nn.Module, layer: int, key: Tensor, change: Tensor) -> Tensor:
+    """What the edited module has to say more, [d], for `change` [d] to be added to the residual stream."""
+    if not NAMES[network.config.model_type].norm:
+        return change
+    value, gain = module_of(network, layer, "edited")(key), 1 + module_of(network, layer, "mlp").weight
+    floor = 0.1 * gain.abs().median()
+    rms = (value @ value / len(value)) ** 0.5
+    wanted = torch.stack([rms * c * g / (g * g + floor * floor) for c, g in zip(change, gain, strict=True)])
+    return wanted - (wanted @ value) / (value @ value) * value
+
+
 def naive_spread(
     network: nn.Module,
     edits: Sequence[NaiveEdit],
@@ -320,7 +334,7 @@ def naive_spread(
             bare, *prefixed = [row_state(network, layer, row, "key") for row in edit.rewriting]
             keys.append(0.5 * bare + 0.5 * sum(prefixed) / len(prefixed) if prefixed else bare)
             current = row_state(network, layers[-1], edit.rewriting[0], PARTS[algorithm][-1])
-            residuals.append((target - current) / share)
+            residuals.append(before_norm(network, layer, bare, (target - current) / share))
         k, r = torch.stack(keys, 1), torch.stack(residuals, 1)  # [key, m], [d, m]
         others = torch.cat([k[:, :0], *(earlier or {}).get(layer, [])], 1)
         updates[layer] = naive_update(k, r, moments[layer].to(k.dtype), settings, algorithm, others)
@@ -349,7 +363,9 @@ def naive_rome(
         u = u / u.norm()
         key = keys.mean(0) if algorithm == "r_rome" else keys[0]
         # z - W k: what the module says of a key includes its bias, where it has one
-        missing = one.target - module_of(network, layer, "mlp")(key)
+        missing = one.target - module_of(network, layer, "edited")(key)
+        if NAMES[network.config.model_type].norm:
+            missing = before_norm(network, layer, keys[0], one.delta[-1])
         updates.append(torch.outer(missing.detach(), u) / (key @ u))
         add_update(network, layer, updates[-1])
         found.append(one)

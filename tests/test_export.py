@@ -55,7 +55,8 @@ def test_the_folder_has_the_logits_of_the_model_that_was_evaluated(
 
 LOADING = """
 import importlib.util, json, pathlib, sys
-sys.path = [folder for folder in sys.path if not pathlib.Path(folder, "reedit").exists()]  # as if not installed
+# as if not installed, which it is in .venv
+sys.path = [folder for folder in sys.path if not pathlib.Path(folder, "reedit").exists()]
 assert importlib.util.find_spec("reedit") is None
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer

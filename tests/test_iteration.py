@@ -114,7 +114,8 @@ def without_times(iterations: list[Iteration]) -> list[Any]:
     return [({k: v for k, v in i.row.items() if k not in WALL}, i.targets) for i in iterations]
 
 
-EVERYWHERE = [(name, (3, True)) for name in ARCHITECTURES] + [("llama", (0, False)), ("llama", (1, False))]
+EVERYWHERE = [(name, (3, True)) for name in (*ARCHITECTURES, "gemma3_text")]
+EVERYWHERE += [("llama", (0, False)), ("llama", (1, False))]
 THOROUGH = [
     (*where, variant, protocol)
     for where in EVERYWHERE

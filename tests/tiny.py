@@ -7,6 +7,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPTJConfig,
     GPTNeoXConfig,
@@ -32,6 +33,7 @@ ALL_ARCHITECTURES = (
     "qwen3",
     "gpt2_untied",
     "gpt_neox",
+    "gemma3_text",
 )
 
 # relation -> templates, and subjects by object; every subject of an object is a neighbor of the others
@@ -186,6 +188,18 @@ def tiny_config(architecture: str, keys: int) -> PretrainedConfig:
             return Qwen2Config(**llama)
         case "qwen3":  # heads wider than hidden_size / heads
             return Qwen3Config(**llama, head_dim=12)
+        case "gemma3_text":  # norms after attention and MLP; layers that attend differently, by their place
+            return Gemma3TextConfig(
+                **llama | {"num_key_value_heads": 1},
+                head_dim=8,
+                query_pre_attn_scalar=8,
+                sliding_window=256,
+                layer_types=["sliding_attention", "full_attention"] * (LAYERS // 2),
+                rope_parameters={
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                    "full_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                },
+            )
         case "gpt2":
             return GPT2Config(**gpt)
         case "gpt2_untied":
@@ -203,7 +217,8 @@ def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -
     torch.manual_seed(seed)
     network = AutoModelForCausalLM.from_config(tiny_config(architecture, keys), attn_implementation="eager")
     for name, parameter in network.named_parameters():
-        if name.endswith("bias"):  # zero by default: a forgotten one would not show
+        # zero by default: a forgotten one would not show
+        if name.endswith("bias") or (architecture == "gemma3_text" and "norm" in name):
             nn.init.normal_(parameter, std=0.2)
     return network
 

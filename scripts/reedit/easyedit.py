@@ -45,7 +45,7 @@ class Names:
 
 
 LLAMA = Names("llama", "self_attn.o_proj", "norm")
-NAMES: Mapping[str, Names] = {  # by the model_type of the configuration
+NAMES: Mapping[str, Names] = {  # by model_type; not those with a norm after the MLP, which it ignores
     "llama": LLAMA,
     "mistral": LLAMA,
     "qwen2": LLAMA,
@@ -129,7 +129,12 @@ class Engine:
         scratch: Path,
     ) -> None:
         self.published, self.model, self.one_by_one = published, model, schedule.algorithm.one_by_one
-        names = NAMES[model.model.config.model_type]
+        kind = model.model.config.model_type
+        if kind not in NAMES:
+            raise InputError(
+                f"engine easyedit: not for models of the architecture {kind!r}; engine reedit is"
+            )
+        names = NAMES[kind]
         short = repository.rsplit("/")[-1].lower()  # without a slash: it becomes part of a path
         name = short if names.family in short else f"{names.family}-{short}"
         model.model.config._name_or_path = name  # tells EasyEdit the architecture

@@ -6,7 +6,7 @@ The layout is all that the algorithms know of an architecture; a new one is one 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Layout:
     attention: str  # of a layer, its own child: the attention module
     mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
     positions: str | None = None  # of the backbone: learned position embeddings added to the input
+    mlp_norm: str | None = None  # of a layer: between that map and the residual stream (post_norm.py)
 
     def module_name(self, layer: int | str) -> str:
         """The edited module of a layer, by its name in the model; "{}" for that of any layer."""
@@ -48,6 +49,7 @@ LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
+    "gemma3_text": replace(LLAMA, mlp_norm="post_feedforward_layernorm"),
     "gpt2": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
     "gptj": Layout("transformer", "h", "attn", "mlp.fc_out"),
     "gpt_neox": Layout("gpt_neox", "layers", "attention", "mlp.dense_4h_to_h"),
@@ -159,6 +161,15 @@ class LanguageModel:
         """The edited module of a layer; its input is the key, its output the value."""
         return self.layers[layer].get_submodule(self.layout.mlp_output)
 
+    def mlp_norm(self, layer: int) -> nn.Module | None:
+        """The norm that the edited module's output goes through before the residual stream, if any."""
+        norm = self.layout.mlp_norm
+        return self.layers[layer].get_submodule(norm) if norm else None
+
+    def mlp(self, layer: int) -> nn.Module:
+        """The module whose output is what a layer's MLP adds to the residual stream."""
+        return self.mlp_norm(layer) or self.mlp_output(layer)
+
     def attention(self, layer: int) -> nn.Module:
         """The attention module of a layer."""
         return self.layers[layer].get_submodule(self.layout.attention)
@@ -254,6 +265,9 @@ class LanguageModel:
         """
         tail = copy.copy(self.backbone)
         tail._modules = self.backbone._modules | {self.layout.layers: self.layers[after + 1 :]}
+        if getattr(tail.config, "layer_types", None):  # they say by place how a layer attends
+            tail.config = copy.copy(tail.config)
+            tail.config.layer_types = tail.config.layer_types[after + 1 :]
         if self.layout.positions:
             tail._modules[self.layout.positions] = _NoPositions()
         return tail

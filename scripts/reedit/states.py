@@ -74,18 +74,18 @@ class Walk:
     def read(self, layer: int, names: Sequence[str]) -> dict[str, Tensor]:
         """What `layer`, at or above the one the rows are held before, has at t of every row, in order.
 
-        Names: key (the edited module's input, [rows, key]), mlp (its output), attention (the attention
-        module's output), hidden (the layer's output), each [rows, d]; fp32 at least.
+        Names: key (the edited module's input, [rows, key]), mlp (what the MLP adds to the residual stream),
+        attention (the attention module's output), hidden (the layer's output), each [rows, d]; fp32 at least.
         """
         model = self.model
         modules = {
-            "mlp": model.mlp_output(layer),
+            "mlp": model.mlp(layer),
             "attention": model.attention(layer),
             "hidden": model.layers[layer],
         }
         inputs = {"key": model.mlp_output(layer)} if "key" in names else {}
         outputs = {name: modules[name] for name in names if name != "key"}
-        end = model.layers[layer] if "hidden" in names else model.mlp_output(layer)
+        end = model.layers[layer] if "hidden" in names else model.mlp(layer)
 
         def look(held: _Held) -> tuple[list[int], dict[str, Tensor]]:
             with captured(inputs, outputs) as seen, stopped_after(end):

@@ -47,6 +47,7 @@ SCHEMAS = {
     "facts/*.parquet": "facts",
     "neighbors/*/*.parquet": "neighbors",
     "splits/*/*/*.parquet": "split",
+    "tracing/*/*.parquet": "tracing",
     "prefixes/*.parquet": "prefixes",
     "prefixes/*/*.parquet": "prefixes",
     "edits/*/*/*/*/targets.parquet": "targets",
@@ -66,7 +67,7 @@ SCHEMAS = {
 # what one job makes as a whole, by how many parts of its path; elsewhere each file by itself
 PARTS = {"sources": 2, "models": 2, "moments": 3, "spectra": 3, "exports": 3, "edits": 5, "state": 5}
 # not asked for by a rerun that has all tables
-ON_DEMAND = ("sources", "models", "moments", "spectra", "exports")
+ON_DEMAND = ("sources", "models", "moments", "spectra", "exports", "tracing")
 EXPORTED = "edits/*/*/*/*/model"  # nor is this one, which is not of the job that makes the others in edits
 NO_RESULTS = ("logs", "benchmarks")
 MARKS = (".gitkeep", ".snakemake_timestamp", SUMS)

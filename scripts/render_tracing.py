@@ -1,0 +1,17 @@
+"""Causal tracing as a table with the layers that it points at, and as a figure."""
+
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.files import write_text
+from reedit.job import job
+from reedit.tracing_summary import draw, effects, markdown
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    settings, traced = snakemake.params.settings, snakemake.input[0]
+    found = effects(parquet.read(traced, "tracing"))
+    write_text(snakemake.output.md, markdown(found, settings["title"], parquet.read_provenance(traced)))
+    draw(found, settings["title"], snakemake.output.pdf, snakemake.output.png)

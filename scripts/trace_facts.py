@@ -1,0 +1,22 @@
+"""Trace what restoring a layer's states at the subject gives back of facts that noise made a model lose."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reedit import parquet
+from reedit.facts import read_facts
+from reedit.job import job
+from reedit.language_model import LanguageModel
+from reedit.preparation import model_revision
+from reedit.provenance import provenance
+from reedit.tracing import trace_facts
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job(snakemake.log[0]):
+    settings, folder = snakemake.params.settings, Path(snakemake.input.model)
+    model = LanguageModel.load(folder, settings["dtype"])
+    rows = trace_facts(model, read_facts(Path(snakemake.input.facts)), settings)
+    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
+    parquet.write(rows, snakemake.output[0], "tracing", made_by)
