@@ -42,6 +42,7 @@ def main() -> None:
     """Optimise once for each (last layer, clamp), SPREAD for each window and lambda."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--algorithm", choices=["memit", "pmet"], default="memit")
     parser.add_argument("--edits", type=int, default=16)
     parser.add_argument("--last", type=int, nargs="+", default=[5, 8, 11, 14, 17])
@@ -52,14 +53,14 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.5)
     parser.add_argument("--decay", type=float, default=1e-3)
     chosen = parser.parse_args()
-    model = LanguageModel.load(chosen.results / "models/smollm2-135m")
+    model = LanguageModel.load(chosen.results / "models" / chosen.model)
     filtered = by_case(
-        parquet.read(chosen.results / "neighbors/smollm2-135m/worldfacts.parquet", "neighbors")
+        parquet.read(chosen.results / f"neighbors/{chosen.model}/worldfacts.parquet", "neighbors")
     )
     facts = read_facts(chosen.results / "facts/worldfacts.parquet")
     facts = [fact for fact in facts if is_eligible(filtered[fact.case_id], [(1, "random")])][: chosen.edits]
     templates = [
-        row["template"] for row in parquet.read(chosen.results / "prefixes/smollm2-135m.parquet", "prefixes")
+        row["template"] for row in parquet.read(chosen.results / f"prefixes/{chosen.model}.parquet", "prefixes")
     ]
     edits = [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
     neighbors = {f.case_id: evaluated_neighbors(f, filtered[f.case_id], True, [(1, "random")]) for f in facts}

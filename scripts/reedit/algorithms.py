@@ -49,6 +49,7 @@ class Algorithm:
     stages: Stages = together
     preserves: str = "moments"  # what an update keeps as it is: see preservation.py
     weight: str | None = "mom2_update_weight"  # hyperparameter: what is preserved, against what is written
+    requires: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters beside those that all require
     damped: bool = False  # a tenth of the NLL once every label is the argmax
     leads: bool = False  # an edit is done once every label is the argmax
     one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
@@ -71,6 +72,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             spreads="mlp",
             divide=None,
             weight=None,
+            requires=(),
         ),
         Algorithm("memit", "Meng et al. 2023, Mass-editing memory in a transformer"),
         Algorithm(
@@ -89,18 +91,21 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             spreads="mlp",
             divide=None,
             weight=None,
+            requires=(),
             one_key=True,
         ),
         Algorithm(
             "emmet",  # memit with equality instead of least squares: nothing weighs against what is written
             "Gupta et al. 2024, A unified framework for model editing",
             weight="emmet_lambda",
+            requires=(),
         ),
         Algorithm(
             "alphaedit",
             "Fang et al. 2025, AlphaEdit: null-space constrained knowledge editing for language models",
             preserves="null_space",
             weight="L2",
+            requires=("L2", "nullspace_threshold"),
         ),
         Algorithm(
             "blue",
@@ -111,6 +116,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "encore",  # with update_norm_lambda
             "Gupta et al. 2025, Lifelong sequential knowledge editing without model degradation",
             leads=True,
+            requires=("mom2_update_weight", "update_norm_lambda"),
         ),
     )
 }

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
+from reedit.algorithms import ALGORITHMS
 from reedit.errors import InputError
 from reedit.redaction import without_secrets
 
@@ -33,10 +34,24 @@ Validator = extend(Draft202012Validator, type_checker=KINDS)
 
 def check_configuration(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Raise InputError if `config` does not follow the JSON schema; then check names across definitions."""
-    errors = list(Validator(schema).iter_errors(config))
+    errors = list(Validator(_with_algorithms(schema)).iter_errors(config))
     if errors:
         raise InputError(without_secrets(_one_line(_deepest(errors))))
     check_references(config)
+
+
+def _with_algorithms(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with the names of all algorithms where one is expected."""
+    per_model = {"$ref": "#/$defs/per_model"}
+    known = {
+        "algorithm": {"enum": list(ALGORITHMS)},
+        "hyperparameters": {
+            "type": "object",
+            "properties": dict.fromkeys(ALGORITHMS, per_model),
+            "additionalProperties": False,
+        },
+    }
+    return {**schema, "$defs": {**schema["$defs"], **known}}
 
 
 def _deepest(errors: Iterable[ValidationError]) -> ValidationError:

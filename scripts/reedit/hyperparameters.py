@@ -61,11 +61,6 @@ ACCEPTED = (
 )
 KNOWN = (*USED, *FIXED, *ACCEPTED)
 REQUIRED = ("layers", "v_lr", "v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
-ALSO_REQUIRED: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("memit", "pmet", "blue"), ("mom2_update_weight",)),
-    "encore": ("mom2_update_weight", "update_norm_lambda"),
-    "alphaedit": ("nullspace_threshold", "L2"),
-}
 
 
 def read_hyperparameters(
@@ -86,7 +81,7 @@ def read_hyperparameters(
     unknown = sorted(map(str, set(value) - set(KNOWN)))
     if unknown:
         raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join(KNOWN)}")
-    required = (*REQUIRED, *ALSO_REQUIRED.get(algorithm, ()))
+    required = (*REQUIRED, *ALGORITHMS[algorithm].requires)
     missing = sorted(set(required) - set(value))
     if missing:
         raise InputError(f"{where}: lacks {missing}, required for {algorithm}")
