@@ -60,7 +60,8 @@ def main() -> None:
     facts = read_facts(chosen.results / "facts/worldfacts.parquet")
     facts = [fact for fact in facts if is_eligible(filtered[fact.case_id], [(1, "random")])][: chosen.edits]
     templates = [
-        row["template"] for row in parquet.read(chosen.results / f"prefixes/{chosen.model}.parquet", "prefixes")
+        row["template"]
+        for row in parquet.read(chosen.results / f"prefixes/{chosen.model}.parquet", "prefixes")
     ]
     edits = [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
     neighbors = {f.case_id: evaluated_neighbors(f, filtered[f.case_id], True, [(1, "random")]) for f in facts}
