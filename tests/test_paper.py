@@ -11,6 +11,7 @@ import yaml
 from snakemake.utils import update_config
 from workflow import REPOSITORY, Outcome
 
+from reedit.algorithms import boundaries
 from reedit.costs import Shape, edit_cost, iteration_work
 from reedit.errors import InputError
 from reedit.experiment import Experiment
@@ -102,6 +103,13 @@ def test_work_grows_with_edits_passes_and_rows() -> None:
     assert iteration_work(shape, usual | {"v_num_grad_steps": 40}, 5, 0, 10) > 1.5 * work
     assert work < iteration_work(shape, usual, 5, 1, 10) < 1.3 * work
     assert work / 4 < iteration_work(shape, usual, 5, 0, 10, processes=4) < work / 2  # SPREAD is not shared
+    half = iteration_work(shape, usual, 5, 0, 10, spread_only=True)
+    assert half < work / 2  # OPTIMIZATION is most of it
+    one, last = (iteration_work(shape, usual | {"layers": [layer]}, 5, 0, 10) for layer in (3, 4))
+    both = iteration_work(shape, usual, 5, 0, 10, stages=boundaries)  # each with its own OPTIMIZATION
+    assert max(one, last) < both < one + last
+    spread = edit_cost(shape, usual, 5, 0, 10, 5, True, spread_only=True)
+    assert spread.work == pytest.approx(work + 4 * half)
     one_by_one, together = (edit_cost(shape, usual, 5, 0, 10, 5, moments) for moments in (False, True))
     assert one_by_one.share < together.share and one_by_one.double == 0 < together.double
 
@@ -136,6 +144,16 @@ def test_a_job_of_several_processes_is_planned_shorter_and_needs_more_memory() -
     )
     assert four.work < alone.work / 2 and four.host == 4 * alone.host and four.gpu == alone.gpu
     assert "several processes" in "".join(plan_lines(shared, Path("nowhere")))
+
+
+def test_norms_and_generation_are_planned_where_they_are_asked_for() -> None:
+    config = json.loads(json.dumps(experiment().config))
+    for asked in ({"norms": False}, {"norms": True, "generation": True}):
+        config["report"] |= {"generation": False} | asked
+        rules = {group.cost.rule for group in job_costs(Experiment(config, SCHEMA, REPOSITORY))}
+        assert ("measure_norms" in rules, "generate_answers" in rules) == tuple(
+            asked.get(name, False) for name in ("norms", "generation")
+        )
 
 
 def test_a_smaller_dtype_is_planned_faster() -> None:

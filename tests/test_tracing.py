@@ -172,6 +172,12 @@ def test_the_table_names_the_layers_whose_mlps_give_back_most(tmp_path: Path) ->
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
+def test_the_first_layer_is_named_only_where_there_is_no_choice() -> None:
+    rows = [made("mlp", layer, 2, 0.9 - 0.1 * layer) for layer in range(3)]
+    assert effects(rows).critical.layers == (1, 2)
+    assert effects(rows[:1]).critical.layers == (0, 1)
+
+
 def test_one_fact_has_no_standard_error() -> None:
     found = effects([made("mlp", 0, 2, 0.5), made("mlp", 0, 2, 0.7, sample=1)])
     assert np.isnan(found.critical.error) and found.critical.mean == pytest.approx(0.5)

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reedit.algorithms import Stages, together
+from reedit.answers import NEW_TOKENS
+
 GB = 1e9
 # tokens of a prefixed row, of it from the subject's end on, of a prompt with its target, labels of a row
 ROW, TAIL, BARE, LABELS = 23, 8, 12, 3
@@ -52,19 +55,23 @@ def iteration_work(
     assisting: int,
     edits: int,
     processes: int = 1,
+    stages: Stages = together,
+    spread_only: bool = False,
 ) -> float:
-    """Operations of one iteration: OPTIMIZATION, SPREAD's forward passes, the perplexities.
+    """Operations of one iteration: of each stage OPTIMIZATION and SPREAD's passes, then the perplexities.
 
-    Of `processes` each makes its share of OPTIMIZATION, and all of the rest.
+    Of `processes` each makes its share of OPTIMIZATION, and all of the rest. `spread_only`: without it.
     """
-    rows, layers = 1 + templates + assisting, hyperparameters["layers"]
+    rows = 1 + templates + assisting
     head = rows * LABELS * shape.vocabulary * shape.width
-    passes = 4 * ((rows + 1) * TAIL * (shape.layers - 1 - layers[-1]) * shape.block + head)
     setup = 2 * (rows + 1) * ROW * shape.parameters
-    spread = 2 * rows * (ROW - TAIL) * (layers[-1] + len(layers)) * shape.block
-    perplexity = 2 * rows * ROW * shape.parameters
-    optimization = (hyperparameters["v_num_grad_steps"] * passes + setup) / processes
-    return edits * (optimization + spread + perplexity)
+    work = 2 * rows * ROW * shape.parameters  # the perplexities
+    for layers in stages(hyperparameters["layers"]):
+        passes = 4 * ((rows + 1) * TAIL * (shape.layers - 1 - layers[-1]) * shape.block + head)
+        work += 2 * rows * (ROW - TAIL) * (layers[-1] + len(layers)) * shape.block
+        if not spread_only:
+            work += (hyperparameters["v_num_grad_steps"] * passes + setup) / processes
+    return edits * work
 
 
 def edit_cost(
@@ -76,11 +83,16 @@ def edit_cost(
     iterations: int,
     moments: bool,
     processes: int = 1,
+    stages: Stages = together,
+    spread_only: bool = False,
 ) -> Cost:
     """An edit job that keeps the weights of every k; without `moments`, edits go one by one (ROME).
 
     `processes` share it, each with a GPU and a copy of the model: GB of one GPU, of the machine for all.
+    `spread_only`: after the first iteration, SPREAD alone.
     """
+    sizes = shape, hyperparameters, templates, assisting, edits, processes, stages
+    first, later = iteration_work(*sizes), iteration_work(*sizes, spread_only)
     layers = hyperparameters["layers"]
     edited = len(layers) * shape.width * shape.keys * 4
     weights = shape.parameters * 4 + 2 * edited
@@ -91,7 +103,7 @@ def edit_cost(
         gpu=(weights + 2 * factor) / GB + WORKSPACE,
         host=processes * (weights + len(layers) * factor) / GB,
         disk=iterations * edited / GB,
-        work=iterations * iteration_work(shape, hyperparameters, templates, assisting, edits, processes),
+        work=first + (iterations - 1) * later,
         double=(iterations * solve + len(layers) * shape.keys**3 / 3) if moments else 0.0,
         share=0.5 if moments else 0.15,  # one edit at a time keeps no large GPU busy
     )
@@ -102,6 +114,21 @@ def score_cost(shape: Shape, edits: int, kept: int) -> Cost:
     weights = shape.parameters * 4 / GB
     work = (1 + kept) * edits * PROMPTS * (BARE + 2 * LABELS) * shape.parameters * 2
     return Cost("score_edits", weights + WORKSPACE, weights, 0.005 * (1 + kept), work)
+
+
+def generation_cost(shape: Shape, edits: int, kept: int) -> Cost:
+    """What the unedited model and `kept` iterations say of every prompt, token by token."""
+    weights = shape.parameters * 4 / GB
+    work = (1 + kept) * edits * PROMPTS * (BARE + NEW_TOKENS) * shape.parameters * 2
+    return Cost("generate_answers", weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
+
+
+def norm_cost(shape: Shape, layers: Sequence[int], kept: int) -> Cost:
+    """The singular values of the edited weights and of their updates at every k, in double precision."""
+    weights, matrix = shape.parameters * 4 / GB, shape.width * shape.keys
+    values = 2 * 4 * shape.width * matrix  # of two matrices a layer
+    gpu = weights + 4 * 8 * matrix / GB
+    return Cost("measure_norms", gpu, weights, 0.001, 0.0, (1 + kept) * len(layers) * values)
 
 
 def moment_cost(shape: Shape, layers: Sequence[int], samples: int, max_tokens: int) -> Cost:

@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reedit import parquet
-from reedit.costs import GB, Cost, Shape, edit_cost, filter_cost, iteration_work, moment_cost, score_cost
+from reedit.algorithms import ALGORITHMS
+from reedit.costs import (
+    GB,
+    Cost,
+    Shape,
+    edit_cost,
+    filter_cost,
+    generation_cost,
+    iteration_work,
+    moment_cost,
+    norm_cost,
+    score_cost,
+)
 from reedit.errors import InputError
 from reedit.experiment import Experiment
 from reedit.runs import Run
@@ -114,6 +126,7 @@ def job_costs(experiment: Experiment) -> list[Group]:
     """Every job that takes long, with those that cost the same together."""
     found: dict[tuple[str, Cost], Group] = {}
     shared: dict[tuple[str, str, str], Cost] = {}
+    report = experiment.config.get("report", {})
 
     def add(model: str, cost: Cost, *names: str) -> None:
         found.setdefault((model, cost), Group(model, cost)).add(*names)
@@ -125,9 +138,15 @@ def job_costs(experiment: Experiment) -> list[Group]:
         settings, templates = experiment.hyperparameters(run), experiment.template_count(run.prefixes)
         sizes = templates, run.method.assisting, edits, iterations
         if not run.method.regularises:
-            edit = edit_cost(shape, settings, *sizes, moments, experiment.processes(run))
+            stages = ALGORITHMS[run.method.algorithm].stages
+            how = experiment.processes(run), stages, run.method.spread_only
+            edit = edit_cost(shape, settings, *sizes, moments, *how)
             add(entry.model, edit, run.method.name)
         add(entry.model, score_cost(shape, edits, iterations), entry.dataset)
+        if report.get("generation", False):
+            add(entry.model, generation_cost(shape, edits, iterations), entry.dataset)
+        if report.get("norms", True):
+            add(entry.model, norm_cost(shape, settings["layers"], iterations), entry.dataset)
         if moments:
             corpus = experiment.config["corpora"][entry.corpus]
             size = corpus.get("samples", 0), corpus.get("max_tokens", 0)
@@ -152,17 +171,15 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
         made_by = parquet.read_provenance(path)
         model = path.relative_to(results / "edits").parts[0]
         given = experiment.config["models"].get(model, {}).get("shape")
-        unlike = {
-            "rome",
-            "r_rome",
-            "blue",
-        }  # what keeps no GPU busy, or optimises more than once an iteration
-        if given is None or made_by.get("algorithm") in unlike or "regularisation" in made_by:
+        if given is None or "regularisation" in made_by or made_by.get("spread_only"):
+            continue
+        algorithm = ALGORITHMS[made_by["algorithm"]]
+        if algorithm.one_by_one:  # keeps no GPU busy
             continue
         rows = parquet.read(path, "iterations")
         device = made_by.get("device_name") or made_by["device"]
         sizes = [made_by[name] for name in ("prefix_templates", "assisting", "edits")]
-        sizes.append(made_by.get("processes", 1))
+        sizes += [made_by.get("processes", 1), algorithm.stages]
         work[device] += len(rows) * iteration_work(Shape(**given), made_by["hyperparameters"], *sizes)
         seconds[device] += sum(row["seconds_total"] for row in rows)
     speeds = {name: work[name] / seconds[name] for name in work}

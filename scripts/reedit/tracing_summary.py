@@ -45,8 +45,12 @@ class Effects:
 
     @property
     def critical(self) -> Effect:
-        """The window of layers whose MLPs, restored together, give back most."""
-        return max(self.of("mlp"), key=lambda effect: effect.mean)
+        """The window of layers whose MLPs, restored together, give back most.
+
+        Not with layer 0, where another has a choice: its MLP knows the subject's token rather than its facts.
+        """
+        windows = self.of("mlp")
+        return max(windows[1:] or windows, key=lambda effect: effect.mean)
 
 
 def effects(rows: Sequence[Mapping[str, Any]]) -> Effects:
@@ -85,6 +89,8 @@ def markdown(found: Effects, title: str, made_by: Mapping[str, Any]) -> str:
         f"Average indirect effect in percentage points ± standard error over {found.facts} known facts: what"
         " restoring states at the subject's last token gives back of the answer's probability, which noise"
         f" takes from {100 * found.p_clean:.1f} % to {100 * found.p_corrupted:.1f} %.",
+        "The layers named are the best window without layer 0, whose MLP gives back the subject's last token"
+        " itself, which the noise has taken, rather than what is known of it.",
         "These are where the model's knowledge passes; where editing works best is another question (Hase et"
         " al. 2023). Take them as a first guess, and sweep around it: docs/hyperparameters.md.",
         f"Model revision {made_by['model_revision']}, seed {made_by['seed']}, {made_by['samples']} samples of"
