@@ -11,9 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from reedit.drawing import look, printable, save, style
 from reedit.markdown import aligned, bullets
-from reedit.tracing import KINDS
 
-WORDS = {
+WORDS = {  # of the kinds of state, in the order of their columns
     "hidden": "hidden state of one layer",
     "mlp": "MLP of {} layers",
     "attention": "attention of {} layers",
@@ -80,9 +79,9 @@ def _words(found: Effects, kind: str) -> str:
 def markdown(found: Effects, title: str, made_by: Mapping[str, Any]) -> str:
     """The effects in percentage points, and the line of hyperparameters that they speak for."""
     cells = {(effect.kind, effect.layers[0]): effect for effect in found.effects}
-    grid = [["first layer", *(_words(found, kind) for kind in KINDS)]]
+    grid = [["first layer", *(_words(found, kind) for kind in WORDS)]]
     for layer in sorted({layer for _, layer in cells}):
-        effects = [cells.get((kind, layer)) for kind in KINDS]
+        effects = [cells.get((kind, layer)) for kind in WORDS]
         grid.append([str(layer), *(_cell(effect) if effect else "" for effect in effects)])
     critical = found.critical
     notes = [
@@ -111,7 +110,7 @@ def draw(found: Effects, title: str, pdf: Path | str, png: Path | str) -> None:
         panel = figure.subplots()
         critical = found.critical.layers
         panel.axvspan(critical[0] - 0.5, critical[-1] + 0.5, color="#eeeeee", zorder=0)
-        for number, kind in enumerate(KINDS):
+        for number, kind in enumerate(WORDS):
             of_kind, appearance = found.of(kind), look(number)
             middle = [np.mean(effect.layers) for effect in of_kind]
             mean = 100 * np.array([effect.mean for effect in of_kind])
