@@ -13,18 +13,18 @@ import yaml
 from measuring import timed
 from torch import Tensor
 
-from reedit.algorithms import ALGORITHMS
-from reedit.counterfact import load_counterfact
-from reedit.editing import apply, compute, edited_perplexities
-from reedit.edits import Edit, make_edit, misalignment
-from reedit.facts import Fact
-from reedit.language_model import LanguageModel
-from reedit.moments import collect_moments
-from reedit.optimization import optimize
-from reedit.optimized import Optimized
-from reedit.prefixes import sample_prefixes
-from reedit.preservation import factorise
-from reedit.schedule import Schedule
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.editing import apply, compute, edited_perplexities
+from reedit.edit.edits import Edit, make_edit, misalignment
+from reedit.edit.optimization import optimize
+from reedit.edit.optimized import Optimized
+from reedit.edit.preservation import factorise
+from reedit.edit.schedule import Schedule
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.facts import Fact
+from reedit.prepare.prefixes import sample_prefixes
+from reedit.statistics.moments import collect_moments
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "smollm2-135m"  # in config.yaml

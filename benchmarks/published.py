@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reedit.batches import padded
-from reedit.edits import Edit
-from reedit.facts import Fact
-from reedit.language_model import LanguageModel
-from reedit.scoring import Probe
-from reedit.tokens import LabelledRow, encode
+from reedit.edit.edits import Edit
+from reedit.evaluate.scoring import Probe
+from reedit.models.batches import padded
+from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import LabelledRow, encode
+from reedit.prepare.facts import Fact
 
 STOP_LOSS = 0.05
 

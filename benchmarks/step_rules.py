@@ -29,16 +29,16 @@ from material import (
 from measuring import print_machine, print_table
 from torch import Tensor
 
-from reedit.buckets import Bucket, Tail, make_buckets
-from reedit.editing import apply, compute, edited_perplexities
-from reedit.edits import Edit
-from reedit.language_model import LanguageModel
-from reedit.memory import micro_batch
-from reedit.optimization import STOP_LOSS, _pass
-from reedit.probes import make_probes
-from reedit.schedule import Schedule
-from reedit.scoring import score
-from reedit.states import bare_rows, states_at_subject
+from reedit.edit.buckets import Bucket, Tail, make_buckets
+from reedit.edit.editing import apply, compute, edited_perplexities
+from reedit.edit.edits import Edit
+from reedit.edit.optimization import STOP_LOSS, _pass
+from reedit.edit.schedule import Schedule
+from reedit.edit.states import bare_rows, states_at_subject
+from reedit.evaluate.probes import make_probes
+from reedit.evaluate.scoring import score
+from reedit.jobs.memory import micro_batch
+from reedit.models.language_model import LanguageModel
 
 
 class Rule(Protocol):

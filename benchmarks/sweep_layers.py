@@ -12,22 +12,22 @@ from pathlib import Path
 
 import torch
 
-from reedit import parquet
-from reedit.algorithms import ALGORITHMS
-from reedit.corpora import Documents
-from reedit.editing import edited_perplexities
-from reedit.edits import make_edit
-from reedit.facts import read_facts
-from reedit.language_model import LanguageModel
-from reedit.moments import collect_moments
-from reedit.optimization import optimize
-from reedit.preservation import factorise
-from reedit.probes import make_probes
-from reedit.roles import by_case, evaluated_neighbors, is_eligible
-from reedit.schedule import Schedule
-from reedit.scoring import score
-from reedit.sources import payload
-from reedit.spread import apply_updates, compute_updates
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.editing import edited_perplexities
+from reedit.edit.edits import make_edit
+from reedit.edit.optimization import optimize
+from reedit.edit.preservation import factorise
+from reedit.edit.schedule import Schedule
+from reedit.edit.spread import apply_updates, compute_updates
+from reedit.evaluate.probes import make_probes
+from reedit.evaluate.scoring import score
+from reedit.fetch.sources import payload
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import read_facts
+from reedit.prepare.roles import by_case, evaluated_neighbors, is_eligible
+from reedit.statistics.corpora import Documents
+from reedit.statistics.moments import collect_moments
+from reedit.storage import parquet
 
 COLUMNS = ["layers", "clamp", "lambda", "ppl optimised", "ppl edited", "median", "efficacy", "generalization"]
 

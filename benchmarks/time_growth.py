@@ -14,8 +14,8 @@ import torch
 from material import arguments, first_facts, iterate_edits, load, make_edits, read_settings, small_factors
 from measuring import print_machine, print_table
 
-from reedit.job import peak_memory_mb
-from reedit.language_model import LanguageModel
+from reedit.jobs.job import peak_memory_mb
+from reedit.models.language_model import LanguageModel
 
 COLUMNS = ["edits", "OPTIMIZATION, s per edit", "SPREAD, s per edit", "both, s per edit"]
 COLUMNS += ["peak memory, MiB", "peak before, MiB"]

@@ -14,10 +14,10 @@ import torch
 from material import arguments, joined_documents, load, read_settings
 from measuring import chunks, print_machine, print_table, ratio, timed
 
-from reedit.batches import by_length, padded
-from reedit.language_model import LanguageModel, stopped_after
-from reedit.moments import collect_moments
-from reedit.tokens import encode
+from reedit.models.batches import by_length, padded
+from reedit.models.language_model import LanguageModel, stopped_after
+from reedit.models.tokens import encode
+from reedit.statistics.moments import collect_moments
 
 
 @torch.no_grad()

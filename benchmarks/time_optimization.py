@@ -15,7 +15,7 @@ from measuring import chunks, print_machine, print_table, ratio, timed
 from published import Found, compute_z
 from torch import Tensor
 
-from reedit.optimized import Optimized
+from reedit.edit.optimized import Optimized
 
 TOLERANCE = 1e-4  # of targets in fp32, relative
 COLUMNS = ["way", "s", "s per edit", "ms per edit and pass", "published / ours (rounds)"]

@@ -16,10 +16,10 @@ from material import arguments, first_facts, load, read_world_facts
 from measuring import chunks, print_machine, print_table, ratio, timed
 from published import score_probe
 
-from reedit.facts import Fact, Neighbor
-from reedit.language_model import LanguageModel
-from reedit.probes import Probe, make_probes
-from reedit.scoring import score
+from reedit.evaluate.probes import Probe, make_probes
+from reedit.evaluate.scoring import score
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact, Neighbor
 
 TOLERANCE = 1e-4  # of mean log-probabilities
 LAYER = 8  # where the random update goes

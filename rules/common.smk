@@ -13,16 +13,16 @@ HOUSE = Path(workflow.current_basedir).parent  # this checkout, also where it is
 sys.path.insert(0, str(HOUSE / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
 
-from reedit import catalog
-from reedit.code_digest import code_digest
-from reedit.configuration import nearest
+from reedit.report import catalog
+from reedit.jobs.code_digest import code_digest
+from reedit.settings.configuration import nearest
 from reedit.errors import InputError
-from reedit.experiment import Experiment
-from reedit.job import errors_since
-from reedit.overlays import SCHEMA, overlaid
-from reedit.yaml_files import read_mapping
+from reedit.settings.experiment import Experiment
+from reedit.jobs.job import errors_since
+from reedit.settings.overlays import SCHEMA, overlaid
+from reedit.settings.yaml_files import read_mapping
 
-# When this call began; its jobs inherit it, and tell by it what has failed in this call (reedit.job).
+# When this call began; its jobs inherit it, and tell by it what has failed in this call (reedit.jobs.job).
 START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
 
 # Snakemake gives a module its `config:` alone; that is an overlay of config.yaml like any other

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.collapse import check_collapse, read_texts
-from reedit.files import payload
-from reedit.job import job
-from reedit.language_model import LanguageModel
-from reedit.preparation import model_revision
-from reedit.provenance import provenance
-from reedit.trials import kept_states
+from reedit.evaluate.collapse import check_collapse, read_texts
+from reedit.evaluate.trials import kept_states
+from reedit.jobs.job import job
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import model_revision
+from reedit.storage import parquet
+from reedit.storage.files import payload
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

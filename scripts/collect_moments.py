@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.corpora import fetched_documents
-from reedit.job import job
-from reedit.language_model import LanguageModel
-from reedit.moments import collect_moments, write_moment
-from reedit.preparation import model_revision
+from reedit.jobs.job import job
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import model_revision
+from reedit.statistics.corpora import fetched_documents
+from reedit.statistics.moments import collect_moments, write_moment
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

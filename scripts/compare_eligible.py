@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
-from reedit.facts import read_facts
-from reedit.files import write_text
-from reedit.job import job
+from reedit.jobs.job import job
+from reedit.prepare.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
+from reedit.prepare.facts import read_facts
+from reedit.storage import parquet
+from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

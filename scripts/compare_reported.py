@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.comparison import compare
-from reedit.job import job
-from reedit.reported import read_reported
+from reedit.jobs.job import job
+from reedit.report.comparison import compare
+from reedit.report.reported import read_reported
+from reedit.storage import parquet
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

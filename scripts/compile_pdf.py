@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.document import document
-from reedit.job import job
-from reedit.latex import compile_pdf
+from reedit.jobs.job import job
+from reedit.report.document import document
+from reedit.report.latex import compile_pdf
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

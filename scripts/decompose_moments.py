@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.files import visible_files
-from reedit.job import job
-from reedit.spectra import decompose_moments
+from reedit.jobs.job import job
+from reedit.statistics.spectra import decompose_moments
+from reedit.storage.files import visible_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import (
+from reedit.jobs.job import job
+from reedit.report import (
     case_figures,
     example_figure,
     figures,
     norm_figure,
-    parquet,
     retention_figure,
     tradeoff_figure,
 )
-from reedit.job import job
+from reedit.storage import parquet
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.edit_run import edit_run
-from reedit.job import job
-from reedit.sharing import share_edit_run
+from reedit.edit.edit_run import edit_run
+from reedit.edit.sharing import share_edit_run
+from reedit.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

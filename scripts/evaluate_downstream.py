@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.downstream import evaluate_downstream
-from reedit.job import job
-from reedit.preparation import read_mark
-from reedit.provenance import provenance
+from reedit.evaluate.downstream import evaluate_downstream
+from reedit.jobs.job import job
+from reedit.prepare.preparation import read_mark
+from reedit.storage import parquet
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

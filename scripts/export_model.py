@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.export import export_model
-from reedit.job import job
-from reedit.run_folder import RunFolder
+from reedit.jobs.job import job
+from reedit.use.export import export_model
+from reedit.use.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

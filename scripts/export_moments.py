@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.errors import InputError
-from reedit.files import visible_files
-from reedit.job import job
-from reedit.language_model import layout_of
-from reedit.moments import read_moment
-from reedit.npz_statistics import Statistics, file_name, write_statistics
+from reedit.jobs.job import job
+from reedit.models.language_model import layout_of
+from reedit.statistics.moments import read_moment
+from reedit.statistics.npz_statistics import Statistics, file_name, write_statistics
+from reedit.storage.files import visible_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

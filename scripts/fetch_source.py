@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.checksums import write_sums
-from reedit.job import job
-from reedit.sources import fetch
+from reedit.fetch.sources import fetch
+from reedit.jobs.job import job
+from reedit.storage.checksums import write_sums
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.generation import answer, make_questions
-from reedit.job import job
-from reedit.language_model import LanguageModel
-from reedit.preparation import model_revision
-from reedit.provenance import provenance
-from reedit.trials import kept_states, scored_neighbors, trial_facts
+from reedit.evaluate.generation import answer, make_questions
+from reedit.evaluate.trials import kept_states, scored_neighbors, trial_facts
+from reedit.jobs.job import job
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import model_revision
+from reedit.storage import parquet
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

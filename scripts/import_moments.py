@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.corpora import fetched_documents
-from reedit.files import file_sha256
-from reedit.fingerprint import check_fingerprint, sample_moments
-from reedit.job import job
-from reedit.language_model import LanguageModel
-from reedit.moments import write_moment
-from reedit.npz_statistics import find_statistics, read_statistics
-from reedit.preparation import model_revision
+from reedit.jobs.job import job
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import model_revision
+from reedit.statistics.corpora import fetched_documents
+from reedit.statistics.fingerprint import check_fingerprint, sample_moments
+from reedit.statistics.moments import write_moment
+from reedit.statistics.npz_statistics import find_statistics, read_statistics
+from reedit.storage.files import file_sha256
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

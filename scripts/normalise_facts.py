@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.datasets import load_dataset
-from reedit.facts import write_facts
-from reedit.files import payload
-from reedit.job import job
-from reedit.provenance import provenance
+from reedit.jobs.job import job
+from reedit.prepare.datasets import load_dataset
+from reedit.prepare.facts import write_facts
+from reedit.storage.files import payload
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.overlays import read_experiment
-from reedit.plan import plan_lines
+from reedit.settings.overlays import read_experiment
+from reedit.settings.plan import plan_lines
 
 HOUSE = Path(__file__).resolve().parents[1]
 

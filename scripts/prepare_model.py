@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.job import job
-from reedit.preparation import prepare_model
+from reedit.jobs.job import job
+from reedit.prepare.preparation import prepare_model
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

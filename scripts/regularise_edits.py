@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.job import job
-from reedit.regularise_run import regularise_run
+from reedit.edit.regularise_run import regularise_run
+from reedit.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import comparison_summary, comparison_tables, parquet
-from reedit.files import write_text
-from reedit.job import job
+from reedit.jobs.job import job
+from reedit.report import comparison_summary, comparison_tables
+from reedit.storage import parquet
+from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

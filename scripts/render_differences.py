@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.difference_tables import differences_csv, differences_md, differences_tex
-from reedit.files import write_text
-from reedit.job import job
-from reedit.notes import provenance_notes
+from reedit.jobs.job import job
+from reedit.report.difference_tables import differences_csv, differences_md, differences_tex
+from reedit.report.notes import provenance_notes
+from reedit.storage import parquet
+from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

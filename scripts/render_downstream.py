@@ -2,10 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.downstream_table import downstream_csv, downstream_md, downstream_rows, downstream_tex, notes
-from reedit.files import write_text
-from reedit.job import job
+from reedit.jobs.job import job
+from reedit.report.downstream_table import (
+    downstream_csv,
+    downstream_md,
+    downstream_rows,
+    downstream_tex,
+    notes,
+)
+from reedit.storage import parquet
+from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.files import write_text
-from reedit.job import job
-from reedit.norm_tables import norms_csv, norms_md, norms_tex
-from reedit.notes import provenance_notes
+from reedit.jobs.job import job
+from reedit.report.norm_tables import norms_csv, norms_md, norms_tex
+from reedit.report.notes import provenance_notes
+from reedit.storage import parquet
+from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from plotly.offline import get_plotlyjs
 
-from reedit import parquet
-from reedit.exploration import parts
-from reedit.files import write_text
-from reedit.job import job
-from reedit.page import packed, render_page
+from reedit.jobs.job import job
+from reedit.report.exploration import parts
+from reedit.report.page import packed, render_page
+from reedit.storage import parquet
+from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

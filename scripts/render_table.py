@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.catalog import HARDWARE
-from reedit.files import write_text
-from reedit.hardware import hardware_csv, hardware_md, hardware_tex
-from reedit.job import job
-from reedit.notes import provenance_notes, unmet_note
-from reedit.tables import table_csv, table_md, table_tex
+from reedit.jobs.job import job
+from reedit.report.catalog import HARDWARE
+from reedit.report.hardware import hardware_csv, hardware_md, hardware_tex
+from reedit.report.notes import provenance_notes, unmet_note
+from reedit.report.tables import table_csv, table_md, table_tex
+from reedit.storage import parquet
+from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

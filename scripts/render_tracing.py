@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.files import write_text
-from reedit.job import job
-from reedit.tracing_summary import draw, effects, markdown
+from reedit.jobs.job import job
+from reedit.prepare.tracing_summary import draw, effects, markdown
+from reedit.storage import parquet
+from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

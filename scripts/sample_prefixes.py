@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.files import payload
-from reedit.job import job
-from reedit.language_model import LanguageModel
-from reedit.prefixes import read_prefixes, sample_prefixes
-from reedit.provenance import provenance
+from reedit.jobs.job import job
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.prefixes import read_prefixes, sample_prefixes
+from reedit.storage import parquet
+from reedit.storage.files import payload
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.edits import misalignment
-from reedit.facts import by_file, read_facts
-from reedit.job import job
-from reedit.language_model import load_tokenizer
-from reedit.provenance import provenance
-from reedit.roles import by_case, is_eligible
-from reedit.splits import sample_split
+from reedit.edit.edits import misalignment
+from reedit.jobs.job import job
+from reedit.models.language_model import load_tokenizer
+from reedit.prepare.facts import by_file, read_facts
+from reedit.prepare.roles import by_case, is_eligible
+from reedit.prepare.splits import sample_split
+from reedit.storage import parquet
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

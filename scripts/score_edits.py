@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.job import job
-from reedit.language_model import LanguageModel
-from reedit.preparation import model_revision
-from reedit.probes import make_probes
-from reedit.provenance import provenance
-from reedit.scoring import score
-from reedit.trials import kept_states, scored_neighbors, trial_facts
+from reedit.evaluate.probes import make_probes
+from reedit.evaluate.scoring import score
+from reedit.evaluate.trials import kept_states, scored_neighbors, trial_facts
+from reedit.jobs.job import job
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import model_revision
+from reedit.storage import parquet
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from reedit import parquet
-from reedit.cases import case_rows
-from reedit.example import example_rows
-from reedit.job import job
-from reedit.schemas import SCHEMAS
+from reedit.jobs.job import job
+from reedit.report.cases import case_rows
+from reedit.report.example import example_rows
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.differences import difference_rows
-from reedit.job import job
+from reedit.jobs.job import job
+from reedit.report.differences import difference_rows
+from reedit.storage import parquet
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

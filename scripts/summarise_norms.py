@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.job import job
-from reedit.norm_summary import NormFiles, norm_summary_rows
+from reedit.jobs.job import job
+from reedit.report.norm_summary import NormFiles, norm_summary_rows
+from reedit.storage import parquet
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.catalog import HARDWARE, NUMBERS, TABLES
-from reedit.hardware import hardware_rows
-from reedit.job import job
-from reedit.selection import methods_of, never_stopped
-from reedit.summary import Samples, run_rows, table_rows
+from reedit.jobs.job import job
+from reedit.report.catalog import HARDWARE, NUMBERS, TABLES
+from reedit.report.hardware import hardware_rows
+from reedit.report.selection import methods_of, never_stopped
+from reedit.report.summary import Samples, run_rows, table_rows
+from reedit.storage import parquet
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit import parquet
-from reedit.facts import read_facts
-from reedit.job import job
-from reedit.language_model import LanguageModel
-from reedit.preparation import model_revision
-from reedit.provenance import provenance
-from reedit.tracing import trace_facts
+from reedit.jobs.job import job
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import read_facts
+from reedit.prepare.preparation import model_revision
+from reedit.prepare.tracing import trace_facts
+from reedit.storage import parquet
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

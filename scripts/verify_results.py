@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.overlays import read_experiment
-from reedit.verification import Verification, at_work, closing_lines, is_temporary, remove
+from reedit.settings.overlays import read_experiment
+from reedit.storage.verification import Verification, at_work, closing_lines, is_temporary, remove
 
 HOUSE = Path(__file__).resolve().parents[1]
 

@@ -9,10 +9,10 @@ import tiny
 import torch
 from workflow import HAS_ENGINE, Experiment, copy_workflow, make_inputs, tiny_config
 
-from reedit.counterfact import load_counterfact
-from reedit.facts import Fact
-from reedit.language_model import LanguageModel
-from reedit.moments import collect_moments
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.facts import Fact
+from reedit.statistics.moments import collect_moments
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

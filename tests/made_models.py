@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import save_file
 from tiny import save_tiny_model
 
-from reedit import parquet
-from reedit.language_model import LanguageModel
-from reedit.preparation import REVISION
-from reedit.schemas import SCHEMAS
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import REVISION
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 LAYERS = [1, 2, 3]
 RUN = "tiny/facts/memit/trial1"

@@ -11,12 +11,12 @@ from made_runs import ITERATION
 from plotly.offline import get_plotlyjs
 from workflow import REPOSITORY
 
-from reedit import parquet
-from reedit.cases import case_rows
-from reedit.exploration import LIMIT, parts
-from reedit.page import packed, render_page
-from reedit.schemas import SCHEMAS
-from reedit.summary import Row, RunKey, run_rows
+from reedit.report.cases import case_rows
+from reedit.report.exploration import LIMIT, parts
+from reedit.report.page import packed, render_page
+from reedit.report.summary import Row, RunKey, run_rows
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 TEMPLATES = REPOSITORY / "reports/templates"
 PAGE = [

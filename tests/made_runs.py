@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from reedit import parquet
-from reedit.cases import case_rows
-from reedit.schemas import SCHEMAS
-from reedit.summary import Row, RunKey, run_rows
+from reedit.report.cases import case_rows
+from reedit.report.summary import Row, RunKey, run_rows
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 ITERATION = {name: 1.0 for name in SCHEMAS["iterations"].names}
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from reedit.facts import Fact, Neighbor
+from reedit.prepare.facts import Fact, Neighbor
 
 # what OPTIMIZATION adds its vectors to; the last one is what the weights are to say
 BLOCK, MLP = ("block",), ("mlp",)

@@ -5,8 +5,8 @@ import math
 from itertools import groupby
 from pathlib import Path
 
-from reedit.schemas import MEASURES
-from reedit.summary import COLLAPSE, PERPLEXITIES
+from reedit.report.summary import COLLAPSE, PERPLEXITIES
+from reedit.storage.schemas import MEASURES
 
 CSV = Path(__file__).parents[1] / "resources" / "reported.csv"
 PERCENT = {name: name for name in MEASURES}

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny import tiny_model
 
-from reedit.before_after import Answer, Likely, Question, ask, heading, side_by_side
 from reedit.errors import InputError
-from reedit.language_model import LanguageModel
+from reedit.models.language_model import LanguageModel
+from reedit.use.before_after import Answer, Likely, Question, ask, heading, side_by_side
 
 PROMPTS = ["Kyoto is a city in the country of", "Glenn Gould plays the", "The old town of Rome lies in"]
 

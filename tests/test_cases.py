@@ -5,10 +5,10 @@ import math
 import pytest
 from made_runs import score, target
 
-from reedit import parquet
-from reedit.cases import case_frame, case_rows
 from reedit.errors import InputError
-from reedit.schemas import SCHEMAS
+from reedit.report.cases import case_frame, case_rows
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 RUN = {
     "model": "m",

@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 from configurations import REPOSITORY
 
-from reedit.code_digest import code_digest
+from reedit.jobs.code_digest import code_digest
 
 SCRIPT = '"""A script."""\nfrom reedit.near import work\n\nwork()\n'
 FILES = {
     "script.py": SCRIPT,
     "reedit/__init__.py": "",
     "reedit/near.py": (
-        '"""Near."""\nfrom reedit import far\n\n\ndef work():\n    """Work."""\n    return far.value()\n'
+        '"""Near."""\nfrom reedit import far\nfrom reedit.part import deep\n\n\ndef work():\n    """Work."""\n    return far.value()\n'
     ),
     "reedit/far.py": "import json\n\n\ndef value():\n    import reedit.inner\n    return 1\n",
     "reedit/inner.py": "X = 1\n",
+    "reedit/part/deep.py": "D = 1\n",
     "reedit/unrelated.py": "Y = 1\n",
     "json.py": "Z = 1\n",
 }
@@ -23,7 +24,7 @@ FILES = {
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    (tmp_path / "reedit").mkdir()
+    (tmp_path / "reedit/part").mkdir(parents=True)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     return tmp_path
@@ -53,6 +54,7 @@ def test_comments_docstrings_layout_and_other_modules_do_not_count(house: Path, 
         ("reedit/near.py", "far.value()", "far.value() + 1"),
         ("reedit/far.py", "return 1", "return 2"),
         ("reedit/inner.py", "X = 1", "X = 2"),
+        ("reedit/part/deep.py", "D = 1", "D = 2"),
         ("reedit/inner.py", "X = 1", 'X = "text, not a docstring"'),
     ],
 )
@@ -64,7 +66,7 @@ def test_code_counts_wherever_it_is_imported(house: Path, file: str, old: str, n
 
 def test_the_place_of_the_house_does_not_count(house: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("elsewhere")
-    (other / "reedit").mkdir()
+    (other / "reedit/part").mkdir(parents=True)
     for name, text in FILES.items():
         (other / name).write_text(text)
     assert code_digest(other / "script.py") == code_digest(house / "script.py")

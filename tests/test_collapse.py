@@ -9,9 +9,9 @@ import torch
 from naive import log_probabilities
 from tiny import tiny_model
 
-from reedit import parquet
-from reedit.collapse import check_collapse, read_texts
 from reedit.errors import InputError
+from reedit.evaluate.collapse import check_collapse, read_texts
+from reedit.storage import parquet
 
 TEXTS = ["Kyoto is a city in the country of Japan.", "Glenn Gould plays the piano", "ab"]
 

@@ -7,9 +7,9 @@ import yaml
 from configurations import SCHEMA
 from made_reported import NAMES, RESOURCES, as_measured, reported_lines
 
-from reedit import parquet
-from reedit.comparison import compare, verdict
-from reedit.reported import ReportedLine
+from reedit.report.comparison import compare, verdict
+from reedit.report.reported import ReportedLine
+from reedit.storage import parquet
 
 LINES = reported_lines()
 

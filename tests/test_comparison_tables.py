@@ -9,12 +9,12 @@ import pytest
 from made_reported import NAMES, as_measured, reported_lines
 from test_latex import TEMPLATES, needs_latex
 
-from reedit import latex
-from reedit.comparison import compare
-from reedit.comparison_summary import LONGEST, summary_csv, summary_md, summary_tex
-from reedit.comparison_tables import comparison_csv, comparison_md, comparison_tex
-from reedit.document import document
-from reedit.schemas import MEASURES, SCHEMAS
+from reedit.report import latex
+from reedit.report.comparison import compare
+from reedit.report.comparison_summary import LONGEST, summary_csv, summary_md, summary_tex
+from reedit.report.comparison_tables import comparison_csv, comparison_md, comparison_tex
+from reedit.report.document import document
+from reedit.storage.schemas import MEASURES, SCHEMAS
 
 LINES = reported_lines()
 NUMBERS = (1, 2, 3, 4, 6, 7, 8, 9, 10)

@@ -9,8 +9,8 @@ import yaml
 from configurations import HASH, REPOSITORY, SCHEMA, configuration
 from jsonschema import Draft202012Validator
 
-from reedit.configuration import check_configuration, nearest
 from reedit.errors import InputError
+from reedit.settings.configuration import check_configuration, nearest
 
 
 def refused(change: Callable[[dict[str, Any]], Any]) -> str:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reedit.corpora import Documents, fetched_documents
 from reedit.errors import InputError
+from reedit.statistics.corpora import Documents, fetched_documents
 
 PAGE = "<page><ns>{ns}</ns>{redirect}<revision><text>{text}</text></revision></page>"
 NAMESPACE = "http://www.mediawiki.org/xml/export-0.3/"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from tiny import tiny_facts
 
-from reedit.datasets import load_dataset
 from reedit.errors import InputError
-from reedit.facts import by_file, read_facts, write_facts
-from reedit.zsre import NO_ANSWER, load_zsre
+from reedit.prepare.datasets import load_dataset
+from reedit.prepare.facts import by_file, read_facts, write_facts
+from reedit.prepare.zsre import NO_ANSWER, load_zsre
 
 QUESTION: dict[str, Any] = {
     "subject": "Kyoto",

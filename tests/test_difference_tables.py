@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reedit.difference_tables import (
+from reedit.report.difference_tables import (
     EMPTY,
     differences_csv,
     differences_md,
@@ -14,7 +14,7 @@ from reedit.difference_tables import (
     sentence,
     signed,
 )
-from reedit.schemas import MEASURES, SCHEMAS
+from reedit.storage.schemas import MEASURES, SCHEMAS
 
 TEMPLATES = [Path("reports/templates") / name for name in ("differences.tex.j2", "macros.tex.j2")]
 TEMPLATES = [Path(__file__).resolve().parents[1] / path for path in TEMPLATES]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from made_runs import case_table, experiment, score, target
 
-from reedit import parquet
-from reedit.cases import case_rows
-from reedit.differences import difference_rows
-from reedit.measures import paired_intervals
-from reedit.schemas import MEASURES
+from reedit.evaluate.measures import paired_intervals
+from reedit.report.cases import case_rows
+from reedit.report.differences import difference_rows
+from reedit.storage import parquet
+from reedit.storage.schemas import MEASURES
 
 ACCURACY = [MEASURES.index(f"{name}_accuracy") for name in ("efficacy", "specificity", "score")]
 

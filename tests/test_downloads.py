@@ -12,7 +12,7 @@ import pytest
 import requests
 from web_server import Handler, Site, content, noise, nothing, redirect, running, silence, status
 
-from reedit.downloads import Checksum, ChecksumError, DownloadError, Web, git_blob_id
+from reedit.fetch.downloads import Checksum, ChecksumError, DownloadError, Web, git_blob_id
 
 BODY = random.Random(0).randbytes(400_000)
 EXPECTED = Checksum(sha256(BODY).hexdigest())

@@ -12,9 +12,12 @@ from made_models import make_run
 from tiny import save_tiny_model
 from workflow import REPOSITORY, Experiment, changed, provenance, rows
 
-from reedit import parquet
-from reedit.downstream import evaluate_downstream, rows_of
-from reedit.downstream_table import (
+from reedit.errors import InputError
+from reedit.evaluate.downstream import evaluate_downstream, rows_of
+from reedit.models.language_model import LanguageModel
+from reedit.models.likelihood import likelihoods
+from reedit.models.tokens import joint_row
+from reedit.report.downstream_table import (
     COLUMNS,
     READING,
     downstream_csv,
@@ -23,10 +26,7 @@ from reedit.downstream_table import (
     downstream_tex,
     notes,
 )
-from reedit.errors import InputError
-from reedit.language_model import LanguageModel
-from reedit.likelihood import likelihoods
-from reedit.tokens import joint_row
+from reedit.storage import parquet
 
 TEMPLATES = [REPOSITORY / "reports/templates" / name for name in ("downstream.tex.j2", "macros.tex.j2")]
 HARNESS = importlib.util.find_spec("lm_eval")

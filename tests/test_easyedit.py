@@ -17,21 +17,22 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from reedit import easyedit, parquet
-from reedit.algorithms import ALGORITHMS
-from reedit.checkout import check_checkout, commit_of
-from reedit.edit_run import edit_run
-from reedit.editing import edited_perplexities
-from reedit.edits import make_edit
+from reedit.edit import easyedit
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.checkout import check_checkout, commit_of
+from reedit.edit.edit_run import edit_run
+from reedit.edit.editing import edited_perplexities
+from reedit.edit.edits import make_edit
+from reedit.edit.iteration import iterate
+from reedit.edit.preservation import factorise
+from reedit.edit.resumption import State
+from reedit.edit.schedule import Schedule
 from reedit.errors import InputError
-from reedit.facts import Fact, write_facts
-from reedit.iteration import iterate
-from reedit.language_model import LAYOUTS, LanguageModel
-from reedit.moments import write_moment
-from reedit.preparation import REVISION
-from reedit.preservation import factorise
-from reedit.resumption import State
-from reedit.schedule import Schedule
+from reedit.models.language_model import LAYOUTS, LanguageModel
+from reedit.prepare.facts import Fact, write_facts
+from reedit.prepare.preparation import REVISION
+from reedit.statistics.moments import write_moment
+from reedit.storage import parquet
 
 LAYERS = [1, 2, 3]
 TEMPLATES = ["The old town of. {}", "Therefore we. {}"]

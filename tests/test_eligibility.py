@@ -4,8 +4,8 @@ import csv
 import io
 from pathlib import Path
 
-from reedit.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
-from reedit.facts import Fact
+from reedit.prepare.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
+from reedit.prepare.facts import Fact
 
 TEMPLATES = [Path(__file__).parents[1] / "reports/templates/eligible.tex.j2"]
 

@@ -5,10 +5,10 @@ import math
 import pytest
 from made_runs import case_table, experiment, score, target
 
-from reedit import parquet
-from reedit.cases import case_rows
-from reedit.example import example_rows
-from reedit.schemas import SCHEMAS
+from reedit.report.cases import case_rows
+from reedit.report.example import example_rows
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 
 def facts_file(folder, count=40):

@@ -9,8 +9,8 @@ from configurations import SCHEMA, configuration, entry
 from fake_easyedit import write_checkout
 
 from reedit.errors import InputError
-from reedit.experiment import REPORTED_MODELS, Experiment
-from reedit.provenance import digest
+from reedit.settings.experiment import REPORTED_MODELS, Experiment
+from reedit.storage.provenance import digest
 
 
 def experiment(house: Path = Path(), **changes: Any) -> Experiment:

@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 import pytest
 from made_page import PROMPTS, MadeExperiment, made_experiment
 
-from reedit import parquet
-from reedit.catalog import FULL, TABLES
 from reedit.errors import InputError
-from reedit.layout import BY_DEFINITION
-from reedit.measures import METRICS
-from reedit.selection import methods_of
+from reedit.evaluate.measures import METRICS
+from reedit.report.catalog import FULL, TABLES
+from reedit.report.layout import BY_DEFINITION
+from reedit.report.selection import methods_of
+from reedit.storage import parquet
 
 METHODS = {"memit": (900.0, 5.0, 0.5, 0.2), "na_memit": (800.0, 40.0, 3.0)}
 PER_CASE = sum(count for _, count in PROMPTS)

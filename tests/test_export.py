@@ -14,11 +14,11 @@ from tiny import ALL_ARCHITECTURES
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reedit.errors import InputError
-from reedit.export import CARD, export_model
-from reedit.language_model import LanguageModel
-from reedit.preparation import model_revision
-from reedit.run_folder import RunFolder
-from reedit.trials import kept_states
+from reedit.evaluate.trials import kept_states
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import model_revision
+from reedit.use.export import CARD, export_model
+from reedit.use.run_folder import RunFolder
 
 IDS = torch.tensor([[3, 50, 7, 90, 12]])
 DTYPES = ["float32", "bfloat16", "float16"]
@@ -158,7 +158,7 @@ def test_an_export_that_is_interrupted_leaves_no_folder(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("reedit.export.folder_sha256", interrupted)  # the weights are written by then
+    monkeypatch.setattr("reedit.use.export.folder_sha256", interrupted)  # the weights are written by then
     with pytest.raises(KeyboardInterrupt):
         export_model(model, run.base, run.path / "model", run.description(1))
     assert sorted(path.name for path in run.path.iterdir()) == ["iterations.parquet", "weights"]

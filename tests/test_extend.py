@@ -99,10 +99,10 @@ def test_a_new_dataset_is_a_file_and_an_entry(mine: Experiment) -> None:
 
 
 def test_a_new_method_is_a_line_and_a_new_algorithm_a_row(mine: Experiment, tmp_path: Path) -> None:
-    (row,) = blocks("python", "method")
+    (row,) = blocks("text", "method")
     (overlay,) = blocks("yaml", "method")
     mine.house = copy_workflow(tmp_path / "workflow")
-    algorithms = mine.house / "scripts/reedit/algorithms.py"
+    algorithms = mine.house / "scripts/reedit/edit/algorithms.py"
     text = algorithms.read_text()
     assert text.endswith("        ),\n    )\n}\n")
     algorithms.write_text(text.removesuffix("    )\n}\n") + row + "    )\n}\n")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tiny import tiny_facts
 
-from reedit import parquet
-from reedit.counterfact import load_counterfact
 from reedit.errors import InputError
-from reedit.facts import Neighbor, read_facts, write_facts
+from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.facts import Neighbor, read_facts, write_facts
+from reedit.storage import parquet
 
 RELEASED = {
     "case_id": 5,

@@ -8,11 +8,12 @@ import pytest
 from made_runs import case_table, experiment
 from matplotlib.figure import Figure
 
-from reedit import case_figures, drawing, example_figure, figures, parquet, tradeoff_figure
 from reedit.errors import InputError
-from reedit.example_figure import BOX_COX, box_cox_axis
-from reedit.schemas import MEASURES, SCHEMAS
-from reedit.zsre import NO_ANSWER
+from reedit.prepare.zsre import NO_ANSWER
+from reedit.report import case_figures, drawing, example_figure, figures, tradeoff_figure
+from reedit.report.example_figure import BOX_COX, box_cox_axis
+from reedit.storage import parquet
+from reedit.storage.schemas import MEASURES, SCHEMAS
 
 
 def example_course(runs, cases):

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from reedit import resumption
+from reedit.edit import resumption
+from reedit.edit.resumption import Iteration, State
 from reedit.errors import InputError
-from reedit.files import atomic, naming
-from reedit.resumption import Iteration, State
-from reedit.sources import fetch
-from reedit.tensors import read_tensors
+from reedit.fetch.sources import fetch
+from reedit.storage.files import atomic, naming
+from reedit.storage.tensors import read_tensors
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

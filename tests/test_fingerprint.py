@@ -5,12 +5,12 @@ import torch
 from tiny import ALL_ARCHITECTURES, tiny_corpus, tiny_model, tiny_network
 from torch import Tensor
 
-from reedit import fingerprint
 from reedit.errors import InputError
-from reedit.fingerprint import check_fingerprint, resemblance, sample_moments
-from reedit.language_model import LanguageModel
-from reedit.moments import collect_moments
-from reedit.tokens import encode
+from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import encode
+from reedit.statistics import fingerprint
+from reedit.statistics.fingerprint import check_fingerprint, resemblance, sample_moments
+from reedit.statistics.moments import collect_moments
 
 TEXTS = tiny_corpus().splitlines()
 

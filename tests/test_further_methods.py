@@ -14,7 +14,7 @@ from test_using import hand_edit
 from workflow import Experiment, changed, provenance, rows
 
 from reedit.__main__ import main
-from reedit.regularisation import prune, rect
+from reedit.edit.regularisation import prune, rect
 
 ALGORITHMS = ["r_rome", "emmet", "alphaedit", "blue", "encore"]
 OTHERS = ["spread_only", "in_batches", "prune", "rect"]

@@ -8,14 +8,14 @@ import torch
 from naive import naive_greedy
 from tiny import ALL_ARCHITECTURES, save_tiny_model, sentences, tiny_model
 
-from reedit import parquet
-from reedit.answers import begins_with, contains, words
 from reedit.errors import InputError
-from reedit.facts import Fact, Neighbor
-from reedit.generation import answer, ending_tokens, generate, make_questions
-from reedit.language_model import LanguageModel
-from reedit.probes import make_probes
-from reedit.scoring import score
+from reedit.evaluate.answers import begins_with, contains, words
+from reedit.evaluate.generation import answer, ending_tokens, generate, make_questions
+from reedit.evaluate.probes import make_probes
+from reedit.evaluate.scoring import score
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact, Neighbor
+from reedit.storage import parquet
 
 PROMPTS = [
     "The old town of Kyoto lies in",

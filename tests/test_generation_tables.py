@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from made_runs import experiment, score
 
-from reedit import parquet
 from reedit.errors import InputError
-from reedit.generation_summary import KINDS, MEASURES, AnswerFiles, case_means, generation_rows
-from reedit.generation_tables import EMPTY, generation_csv, generation_md, generation_tex
-from reedit.selection import methods_of
-from reedit.summary import Samples
+from reedit.report.generation_summary import KINDS, MEASURES, AnswerFiles, case_means, generation_rows
+from reedit.report.generation_tables import EMPTY, generation_csv, generation_md, generation_tex
+from reedit.report.selection import methods_of
+from reedit.report.summary import Samples
+from reedit.storage import parquet
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "reports/templates"
 TEMPLATES = [TEMPLATES / name for name in ("generation.tex.j2", "macros.tex.j2")]

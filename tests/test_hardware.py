@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from made_runs import ITERATION
 
-from reedit import parquet
-from reedit.hardware import duration, hardware_csv, hardware_md, hardware_rows, hardware_tex
-from reedit.provenance import processor_name
+from reedit.report.hardware import duration, hardware_csv, hardware_md, hardware_rows, hardware_tex
+from reedit.storage import parquet
+from reedit.storage.provenance import processor_name
 
 TEMPLATES = Path(__file__).parents[1] / "reports" / "templates" / "table5.tex.j2"
 

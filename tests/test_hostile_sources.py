@@ -20,14 +20,14 @@ from tiny import save_tiny_model
 from web_server import running
 from workflow import Experiment, changed, copy_workflow, make_inputs, tiny_config
 
-from reedit.configuration import check_configuration
-from reedit.corpora import Documents
 from reedit.errors import InputError
-from reedit.files import payload, visible_tree
-from reedit.language_model import LanguageModel
-from reedit.preparation import prepare_model
-from reedit.redaction import without_secrets
-from reedit.sources import fetch
+from reedit.fetch.redaction import without_secrets
+from reedit.fetch.sources import fetch
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import prepare_model
+from reedit.settings.configuration import check_configuration
+from reedit.statistics.corpora import Documents
+from reedit.storage.files import payload, visible_tree
 
 
 @pytest.fixture

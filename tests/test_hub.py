@@ -13,10 +13,10 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.hf_api import RepoFile
 from web_server import Handler, Site, content, redirect, running, silence, status
 
-from reedit.downloads import Web
 from reedit.errors import InputError
-from reedit.files import visible_tree
-from reedit.sources import fetch
+from reedit.fetch.downloads import Web
+from reedit.fetch.sources import fetch
+from reedit.storage.files import visible_tree
 
 REVISION = "c" * 40
 SHARD = "20231101.en/train-00000-of-00041.parquet"

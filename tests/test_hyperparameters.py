@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reedit.errors import InputError
-from reedit.hyperparameters import check_for_model, read_hyperparameters
+from reedit.settings.hyperparameters import check_for_model, read_hyperparameters
 
 GOOD: dict[str, Any] = {
     "layers": [4, 5],

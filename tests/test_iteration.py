@@ -12,18 +12,18 @@ from naive import naive_edit, naive_iterate
 from safetensors.torch import load_file
 from tiny import ARCHITECTURES, tiny_model
 
-from reedit import iteration
-from reedit.algorithms import ALGORITHMS
-from reedit.editing import Computed, apply, compute
-from reedit.edits import Edit, make_edit
-from reedit.facts import Fact
-from reedit.iteration import iterate, kept_iterations
-from reedit.language_model import LanguageModel
-from reedit.preservation import factorise, null_space
-from reedit.resumption import Iteration, State
-from reedit.schedule import Schedule
-from reedit.spectra import decomposed
-from reedit.states import bare_rows, states_at_subject
+from reedit.edit import iteration
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.editing import Computed, apply, compute
+from reedit.edit.edits import Edit, make_edit
+from reedit.edit.iteration import iterate, kept_iterations
+from reedit.edit.preservation import factorise, null_space
+from reedit.edit.resumption import Iteration, State
+from reedit.edit.schedule import Schedule
+from reedit.edit.states import bare_rows, states_at_subject
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact
+from reedit.statistics.spectra import decomposed
 
 Widen = Callable[[LanguageModel], LanguageModel]
 TEMPLATES = ["The old town of. {}"]

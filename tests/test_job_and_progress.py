@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from reedit.errors import InputError
-from reedit.job import job, peak_memory_mb
-from reedit.progress import progress
-from reedit.provenance import PACKAGES, provenance
+from reedit.jobs.job import job, peak_memory_mb
+from reedit.jobs.progress import progress
+from reedit.storage.provenance import PACKAGES, provenance
 
 
 @contextmanager

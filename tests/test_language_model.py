@@ -7,7 +7,7 @@ import torch
 from tiny import ARCHITECTURES, LAYERS, WIDTH, save_tiny_model, tiny_model, tiny_network, tiny_tokenizer
 
 from reedit.errors import InputError
-from reedit.language_model import LanguageModel, captured, stopped_after
+from reedit.models.language_model import LanguageModel, captured, stopped_after
 
 IDS = torch.tensor([[5, 40, 80, 7, 99, 12]])
 

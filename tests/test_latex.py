@@ -11,20 +11,20 @@ from made_runs import case_table, experiment
 from test_generation_tables import generated_runs
 from test_norms import row as norm_row
 
-from reedit import case_figures, example_figure, figures, latex, norm_figure, tradeoff_figure
-from reedit.catalog import TABLES
-from reedit.difference_tables import differences_tex
-from reedit.differences import difference_rows
-from reedit.document import document
 from reedit.errors import InputError
-from reedit.generation_summary import generation_rows
-from reedit.generation_tables import generation_tex
-from reedit.norm_summary import BLOWING_UP
-from reedit.norm_tables import norms_tex
-from reedit.selection import methods_of
-from reedit.summary import Samples, table_rows
-from reedit.tables import table_tex
-from reedit.typeset import KNOWN, SPECIALS, SYMBOLS, escape
+from reedit.report import case_figures, example_figure, figures, latex, norm_figure, tradeoff_figure
+from reedit.report.catalog import TABLES
+from reedit.report.difference_tables import differences_tex
+from reedit.report.differences import difference_rows
+from reedit.report.document import document
+from reedit.report.generation_summary import generation_rows
+from reedit.report.generation_tables import generation_tex
+from reedit.report.norm_summary import BLOWING_UP
+from reedit.report.norm_tables import norms_tex
+from reedit.report.selection import methods_of
+from reedit.report.summary import Samples, table_rows
+from reedit.report.tables import table_tex
+from reedit.report.typeset import KNOWN, SPECIALS, SYMBOLS, escape
 
 TEMPLATES = Path(__file__).parents[1] / "reports" / "templates"
 HOSTILE = "\\input{/etc/passwd} \\write18{touch x} $&%#_{}^~<>|\"`'[] é Ł 東京 Δ \x00"

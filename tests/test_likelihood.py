@@ -7,11 +7,11 @@ import torch
 from naive import log_probabilities, naive_greedy
 from tiny import tiny_model
 
-from reedit.batches import by_length, padded
 from reedit.errors import InputError
-from reedit.language_model import LanguageModel
-from reedit.likelihood import covering_inputs, greedy_continuations, likelihoods
-from reedit.tokens import LabelledRow, joint_row
+from reedit.models.batches import by_length, padded
+from reedit.models.language_model import LanguageModel
+from reedit.models.likelihood import covering_inputs, greedy_continuations, likelihoods
+from reedit.models.tokens import LabelledRow, joint_row
 
 PROMPTS = [
     "Kyoto lies in",

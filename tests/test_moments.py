@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from tiny import tiny_corpus, tiny_model
 
 from reedit.errors import InputError
-from reedit.language_model import LanguageModel
-from reedit.moments import collect_moments, read_moment, write_moment
-from reedit.tokens import encode
+from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import encode
+from reedit.statistics.moments import collect_moments, read_moment, write_moment
 
 TEXTS = tiny_corpus().splitlines()[:4]
 

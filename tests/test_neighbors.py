@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from naive import log_probabilities, naive_greedy
 
-from reedit import parquet
 from reedit.errors import InputError
-from reedit.facts import Fact, Neighbor
-from reedit.language_model import LanguageModel
-from reedit.neighbors import filter_neighbors
-from reedit.roles import by_case, choose_assistants, evaluated_neighbors, is_eligible
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.neighbors import filter_neighbors
+from reedit.prepare.roles import by_case, choose_assistants, evaluated_neighbors, is_eligible
+from reedit.storage import parquet
 
 ONE, BOTH = [(1, "random")], [(1, "random"), (2, "first")]
 

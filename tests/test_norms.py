@@ -16,12 +16,14 @@ from safetensors.torch import load_file
 from test_iteration import LAYERS, SETTINGS, edits_of, factors_of, plan
 from tiny import ARCHITECTURES, tiny_model
 
-from reedit import norm_figure, parquet
+from reedit.edit.iteration import iterate
+from reedit.edit.resumption import State
 from reedit.errors import InputError
-from reedit.facts import Fact
-from reedit.iteration import iterate
-from reedit.language_model import LanguageModel
-from reedit.norm_summary import (
+from reedit.evaluate.norms import condition, norm_rows, singular_values
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact
+from reedit.report import norm_figure
+from reedit.report.norm_summary import (
     BLOWING_UP,
     CONDITION,
     GROWTH,
@@ -32,10 +34,9 @@ from reedit.norm_summary import (
     norm_summary_rows,
     reading,
 )
-from reedit.norm_tables import EMPTY, norms_csv, norms_md, norms_tex
-from reedit.norms import condition, norm_rows, singular_values
-from reedit.resumption import State
-from reedit.schemas import SCHEMAS
+from reedit.report.norm_tables import EMPTY, norms_csv, norms_md, norms_tex
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
 TEMPLATES = Path(__file__).resolve().parents[1] / "reports/templates"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reedit.notes import provenance_notes, unmet_note
+from reedit.report.notes import provenance_notes, unmet_note
 
 RUN: dict[str, Any] = {
     "model_revision": "sha256:0123456789abcdef0123",

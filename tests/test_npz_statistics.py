@@ -11,9 +11,9 @@ import torch
 from tiny import tiny_corpus, tiny_model
 
 from reedit.errors import InputError
-from reedit.language_model import layout_of
-from reedit.moments import collect_moments
-from reedit.npz_statistics import (
+from reedit.models.language_model import layout_of
+from reedit.statistics.moments import collect_moments
+from reedit.statistics.npz_statistics import (
     Statistics,
     file_name,
     find_statistics,

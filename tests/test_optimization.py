@@ -11,16 +11,17 @@ import torch
 from naive import NaiveOptimized, naive_edit, naive_optimize
 from tiny import ALL_ARCHITECTURES, LAYERS, tiny_model
 
-from reedit import memory, optimization
-from reedit.algorithms import ALGORITHMS, Algorithm
-from reedit.buckets import Bucket, Said, Tail, make_buckets
-from reedit.edits import Edit, WeightedRow, make_edit
-from reedit.facts import Fact
-from reedit.language_model import LanguageModel
-from reedit.likelihood import likelihoods
-from reedit.memory import MicroBatch, micro_batch
-from reedit.optimization import optimize
-from reedit.optimized import Optimized
+from reedit.edit import optimization
+from reedit.edit.algorithms import ALGORITHMS, Algorithm
+from reedit.edit.buckets import Bucket, Said, Tail, make_buckets
+from reedit.edit.edits import Edit, WeightedRow, make_edit
+from reedit.edit.optimization import optimize
+from reedit.edit.optimized import Optimized
+from reedit.jobs import memory
+from reedit.jobs.memory import MicroBatch, micro_batch
+from reedit.models.language_model import LanguageModel
+from reedit.models.likelihood import likelihoods
+from reedit.prepare.facts import Fact
 
 LAYER = 3
 MEMIT, PMET = ALGORITHMS["memit"], ALGORITHMS["pmet"]

@@ -10,19 +10,19 @@ import torch
 from test_iteration import VARIANTS, edits_of, plan
 from tiny import tiny_model
 
-from reedit import optimization, rome, spread
-from reedit.algorithms import ALGORITHMS
-from reedit.editing import compute
-from reedit.edits import Edit
+from reedit.edit import optimization, rome, spread
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.editing import compute
+from reedit.edit.edits import Edit
+from reedit.edit.optimization import optimize
+from reedit.edit.optimized import Kept, Optimized, joined
+from reedit.edit.resumption import Iteration, State
+from reedit.edit.spread import split_by_edit
+from reedit.edit.states import rewriting_rows, states_at_subject
 from reedit.errors import InputError
-from reedit.facts import Fact
-from reedit.language_model import LanguageModel
-from reedit.memory import MicroBatch
-from reedit.optimization import optimize
-from reedit.optimized import Kept, Optimized, joined
-from reedit.resumption import Iteration, State
-from reedit.spread import split_by_edit
-from reedit.states import rewriting_rows, states_at_subject
+from reedit.jobs.memory import MicroBatch
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact
 
 TWO = MicroBatch(512, 2)
 

@@ -117,7 +117,7 @@ def library_files_of(script: Path) -> set[Path]:
         if path not in found and path.exists():
             found.add(path)
             modules = [module for module in modules_imported(path) if module.startswith("reedit.")]
-            open_files += [LIBRARY / f"{module.split('.')[1]}.py" for module in modules]
+            open_files += [LIBRARY.parent / f"{module.replace('.', '/')}.py" for module in modules]
     return found
 
 

@@ -24,10 +24,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from reedit.catalog import FULL
 from reedit.errors import InputError
-from reedit.page import packed, render_page
-from reedit.typeset import half_up, percent, perplexity
+from reedit.report.catalog import FULL
+from reedit.report.page import packed, render_page
+from reedit.report.typeset import half_up, percent, perplexity
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

@@ -11,12 +11,12 @@ import yaml
 from snakemake.utils import update_config
 from workflow import REPOSITORY, Outcome
 
-from reedit.algorithms import boundaries
-from reedit.costs import Shape, edit_cost, iteration_work
+from reedit.edit.algorithms import boundaries
 from reedit.errors import InputError
-from reedit.experiment import Experiment
-from reedit.plan import calibrated, job_costs, job_counts, plan_lines
-from reedit.schemas import SCHEMAS
+from reedit.settings.costs import Shape, edit_cost, iteration_work
+from reedit.settings.experiment import Experiment
+from reedit.settings.plan import calibrated, job_costs, job_counts, plan_lines
+from reedit.storage.schemas import SCHEMAS
 
 SCHEMA = yaml.safe_load((REPOSITORY / "rules/schemas/config.schema.yaml").read_text())
 
@@ -115,7 +115,7 @@ def test_work_grows_with_edits_passes_and_rows() -> None:
 
 
 def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
-    from reedit import parquet
+    from reedit.storage import parquet
 
     run = tmp_path / "edits/smollm2-135m/worldfacts/memit/trial1"
     run.mkdir(parents=True)

@@ -15,24 +15,24 @@ import pytest
 import torch
 import yaml
 
-from reedit.algorithms import ALGORITHMS
-from reedit.collapse import check_collapse, read_texts
-from reedit.corpora import Documents
-from reedit.counterfact import load_counterfact
-from reedit.editing import apply, compute
-from reedit.edits import make_edit
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.editing import apply, compute
+from reedit.edit.edits import make_edit
+from reedit.edit.preservation import factorise
+from reedit.edit.schedule import Schedule
 from reedit.errors import InputError
-from reedit.facts import Fact
-from reedit.files import payload
-from reedit.language_model import LanguageModel
-from reedit.likelihood import likelihoods
-from reedit.moments import collect_moments
-from reedit.preparation import prepare_model
-from reedit.preservation import factorise
-from reedit.probes import Probe, make_probes
-from reedit.schedule import Schedule
-from reedit.scoring import score
-from reedit.sources import fetch
+from reedit.evaluate.collapse import check_collapse, read_texts
+from reedit.evaluate.probes import Probe, make_probes
+from reedit.evaluate.scoring import score
+from reedit.fetch.sources import fetch
+from reedit.models.language_model import LanguageModel
+from reedit.models.likelihood import likelihoods
+from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.facts import Fact
+from reedit.prepare.preparation import prepare_model
+from reedit.statistics.corpora import Documents
+from reedit.statistics.moments import collect_moments
+from reedit.storage.files import payload
 
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reedit import parquet
 from reedit.errors import InputError
-from reedit.files import atomic
-from reedit.schemas import SCHEMAS
+from reedit.storage import parquet
+from reedit.storage.files import atomic
+from reedit.storage.schemas import SCHEMAS
 
 ROWS = [{"trial": 1, "position": i, "case_id": 10 - i} for i in range(3)]
 

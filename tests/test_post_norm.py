@@ -5,8 +5,8 @@ import torch
 from tiny import WIDTH, tiny_model
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
 
-from reedit.language_model import LanguageModel
-from reedit.post_norm import FLOOR, before_norm
+from reedit.edit.post_norm import FLOOR, before_norm
+from reedit.models.language_model import LanguageModel
 
 KEYS = torch.randn(5, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 

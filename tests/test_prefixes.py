@@ -9,8 +9,8 @@ from naive import log_probabilities
 from tiny import tiny_model
 
 from reedit.errors import InputError
-from reedit.language_model import LanguageModel
-from reedit.prefixes import STARTERS, read_prefixes, sample_prefixes, template
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.prefixes import STARTERS, read_prefixes, sample_prefixes, template
 
 
 def test_each_starter_is_continued_as_often_and_each_template_has_one_place(llama: LanguageModel) -> None:

@@ -8,10 +8,10 @@ import torch
 from tiny import save_tiny_model, tiny_network
 
 from reedit.errors import InputError
-from reedit.files import folder_sha256
-from reedit.language_model import LanguageModel
-from reedit.preparation import REVISION, model_revision, prepare_model
-from reedit.sources import fetch
+from reedit.fetch.sources import fetch
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import REVISION, model_revision, prepare_model
+from reedit.storage.files import folder_sha256
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from reedit.algorithms import ALGORITHMS
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.preservation import factorise, null_space
+from reedit.edit.spread import layer_update
 from reedit.errors import InputError
-from reedit.preservation import factorise, null_space
-from reedit.spectra import decomposed, read_spectrum, write_spectrum
-from reedit.spread import layer_update
+from reedit.statistics.spectra import decomposed, read_spectrum, write_spectrum
 
 ALPHAEDIT, EMMET = ALGORITHMS["alphaedit"], ALGORITHMS["emmet"]
 

@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 from test_iteration import VARIANTS, edits_of
 from workflow import Experiment, changed
 
-from reedit.algorithms import ALGORITHMS
-from reedit.facts import Fact
-from reedit.language_model import LanguageModel
-from reedit.memory import MicroBatch
-from reedit.optimization import optimize
-from reedit.optimized import Part
-from reedit.ranks import Ranks
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.optimization import optimize
+from reedit.edit.optimized import Part
+from reedit.edit.ranks import Ranks
+from reedit.jobs.memory import MicroBatch
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact
 
 RUN = "tiny/facts/memit/trial1"
 TARGET = f"results/edits/{RUN}/targets.parquet"
@@ -71,7 +71,7 @@ def test_more_processes_than_batches_leave_some_idle_and_nothing_amiss(shared: E
 def ranks_of(folder: Path) -> list[int]:
     """Process ids of the ranks that work in a folder."""
     found = psutil.process_iter(["cmdline", "cwd"])
-    ranks = [one for one in found if "reedit.sharing" in (one.info["cmdline"] or ())]
+    ranks = [one for one in found if "reedit.edit.sharing" in (one.info["cmdline"] or ())]
     return [rank.pid for rank in ranks if rank.info["cwd"] and os.path.samefile(rank.info["cwd"], folder)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reedit.regularisation import REGULARISATIONS, prune, rect
+from reedit.edit.regularisation import REGULARISATIONS, prune, rect
 
 
 def matrices(scale: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

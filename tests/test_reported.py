@@ -6,8 +6,8 @@ import pytest
 from made_reported import RESOURCES, reported_lines
 
 from reedit.errors import InputError
-from reedit.reported import COLUMNS, read_reported
-from reedit.schemas import MEASURES
+from reedit.report.reported import COLUMNS, read_reported
+from reedit.storage.schemas import MEASURES
 
 ROW = "1,gpt2-xl,counterfact,memit,1,1000,79.0,92.67,22.0,65.67,75.0,99.0,42.67,83.0,58.66,,,11359.6,,,0"
 SLIP = "{table: 1, model: gpt2-xl, dataset: counterfact, method: memit, k: 1, measures: delta_p, why: odd}"

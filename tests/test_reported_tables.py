@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from reported_tables import LABELS, PERCENT, PLAIN, reported, runs, table_rows
 
-from reedit import latex
-from reedit.catalog import TABLES
-from reedit.document import document
-from reedit.selection import methods_of, never_stopped
-from reedit.tables import table_md, table_tex
+from reedit.report import latex
+from reedit.report.catalog import TABLES
+from reedit.report.document import document
+from reedit.report.selection import methods_of, never_stopped
+from reedit.report.tables import table_md, table_tex
 
 TEMPLATES = Path(__file__).parents[1] / "reports" / "templates"
 NAMES = {label: name for name, label in LABELS.items()}

@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from reedit import parquet
-from reedit.retention_figure import batch_size, places, retained, retention
-from reedit.schemas import SCHEMAS
-from reedit.selection import methods_of
+from reedit.report.retention_figure import batch_size, places, retained, retention
+from reedit.report.selection import methods_of
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 
 def run_row(k: int, algorithm: str, delta_p: float | None) -> dict[str, Any]:

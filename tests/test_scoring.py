@@ -8,13 +8,13 @@ import torch
 from naive import log_probabilities, naive_greedy
 from tiny import WIDTH, tiny_model
 
-from reedit import parquet
-from reedit.facts import Fact, Neighbor
-from reedit.language_model import LanguageModel
-from reedit.probes import Probe, make_probes
-from reedit.scoring import score
-from reedit.tokens import LabelledRow
-from reedit.zsre import NO_ANSWER
+from reedit.evaluate.probes import Probe, make_probes
+from reedit.evaluate.scoring import score
+from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import LabelledRow
+from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.zsre import NO_ANSWER
+from reedit.storage import parquet
 
 
 def said(model: LanguageModel, prompt: str, target: str) -> tuple[list[int], list[int], float]:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from reedit.errors import InputError
-from reedit.facts import Fact, Neighbor
-from reedit.simple_facts import read_simple_facts
-from reedit.zsre import NO_ANSWER
+from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.simple_facts import read_simple_facts
+from reedit.prepare.zsre import NO_ANSWER
 
 SHORT = {"prompt": "{} is produced by", "subject": "iPad", "target_new": "Honda"}
 LONG = SHORT | {

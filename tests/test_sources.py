@@ -16,11 +16,11 @@ import pytest
 from configurations import REPOSITORY
 from web_server import Site, content, redirect, running, status
 
-from reedit import sources
-from reedit.downloads import PIECE, Web
 from reedit.errors import InputError
-from reedit.files import file_sha256, folder_sha256, payload, visible_files
-from reedit.sources import fetch
+from reedit.fetch import sources
+from reedit.fetch.downloads import PIECE, Web
+from reedit.fetch.sources import fetch
+from reedit.storage.files import file_sha256, folder_sha256, payload, visible_files
 
 CONTENT = b"some content"
 HASH = sha256(CONTENT).hexdigest()
@@ -217,7 +217,8 @@ def test_what_came_before_a_failure_is_kept_apart_and_gone_on_with(place: Path, 
 
 def test_a_download_that_was_killed_goes_on_where_it_was(place: Path, site: Site) -> None:
     source = url(site.says("/file.bin", content(LARGE, stop=150_000, stall=True)), LARGE)
-    code = "import json, pathlib, sys; from reedit.downloads import Web; from reedit.sources import fetch\n"
+    code = "import json, pathlib, sys\n"
+    code += "from reedit.fetch.downloads import Web\nfrom reedit.fetch.sources import fetch\n"
     code += "fetch('data', json.loads(sys.argv[1]), pathlib.Path(sys.argv[2]), Web(loopback=True))"
     command = [sys.executable, "-c", code, json.dumps(source), str(place)]
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")})
@@ -259,7 +260,7 @@ def test_a_disk_that_is_full_is_no_fault_of_the_server(
     def full(path: Path, *_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("reedit.downloads.flush", full)
+    monkeypatch.setattr("reedit.fetch.downloads.flush", full)
     with pytest.raises(OSError, match="No space left"):
         fetch("data", url(site.says("/file.bin", content(CONTENT))), place, web())
     assert len(site.asked) == 1 and [path.name for path in place.iterdir()] == ["old"]

@@ -3,7 +3,7 @@
 import pytest
 
 from reedit.errors import InputError
-from reedit.splits import sample_split
+from reedit.prepare.splits import sample_split
 
 IDS = [10 * i + 3 for i in range(20)]
 

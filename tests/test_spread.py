@@ -9,21 +9,21 @@ import torch
 from naive import naive_edit, naive_spread, row_state
 from tiny import ALL_ARCHITECTURES, KEYS, WIDTH, tiny_model
 
-from reedit import spread
-from reedit.algorithms import ALGORITHMS
-from reedit.edits import Edit, make_edit
-from reedit.errors import InputError
-from reedit.facts import Fact
-from reedit.language_model import LanguageModel
-from reedit.preservation import factorise
-from reedit.spread import (
+from reedit.edit import spread
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.edits import Edit, make_edit
+from reedit.edit.preservation import factorise
+from reedit.edit.spread import (
     apply_updates,
     compute_updates,
     layer_update,
     mean_key,
     rank_one_update,
 )
-from reedit.states import Walk, bare_rows, states_at_subject
+from reedit.edit.states import Walk, bare_rows, states_at_subject
+from reedit.errors import InputError
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact
 
 MEMIT = ALGORITHMS["memit"]
 Widen = Callable[[LanguageModel], LanguageModel]

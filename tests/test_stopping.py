@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from reedit.edit.stopping import choose, met
 from reedit.errors import InputError
-from reedit.stopping import choose, met
 
 INF, NAN = math.inf, math.nan
 

@@ -7,14 +7,15 @@ import pytest
 from configurations import REPOSITORY
 from made_runs import experiment, score, write_run
 
-from reedit import figures, parquet
-from reedit.catalog import TABLES
 from reedit.errors import InputError
-from reedit.measures import case_means, harmonic, intervals
-from reedit.schemas import SCHEMAS
-from reedit.selection import methods_of, never_stopped
-from reedit.summary import Samples, run_rows, table_rows
-from reedit.tables import table_md, table_tex
+from reedit.evaluate.measures import case_means, harmonic, intervals
+from reedit.report import figures
+from reedit.report.catalog import TABLES
+from reedit.report.selection import methods_of, never_stopped
+from reedit.report.summary import Samples, run_rows, table_rows
+from reedit.report.tables import table_md, table_tex
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 RUN = {
     "entry": 0,

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from made_runs import experiment
 
-from reedit.catalog import NUMBERS, TABLES, title
-from reedit.document import document
 from reedit.errors import InputError
-from reedit.schemas import MEASURES
-from reedit.selection import methods_of
-from reedit.summary import Samples, table_rows
-from reedit.tables import table_csv, table_md, table_tex
-from reedit.typeset import escape, half_up, percent, perplexity, render
+from reedit.report.catalog import NUMBERS, TABLES, title
+from reedit.report.document import document
+from reedit.report.selection import methods_of
+from reedit.report.summary import Samples, table_rows
+from reedit.report.tables import table_csv, table_md, table_tex
+from reedit.report.typeset import escape, half_up, percent, perplexity, render
+from reedit.storage.schemas import MEASURES
 
 TEMPLATES = Path(__file__).parents[1] / "reports" / "templates" / "table1.tex.j2"
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from tiny import tiny_tokenizer
 
-from reedit.edits import make_edit
+from reedit.edit.edits import make_edit
 from reedit.errors import InputError
-from reedit.facts import Fact, Neighbor
-from reedit.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
+from reedit.models.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
+from reedit.prepare.facts import Fact, Neighbor
 
 BYTES, BOS, METASPACE = tiny_tokenizer(), tiny_tokenizer("bos"), tiny_tokenizer("metaspace")
 TEMPLATES = ["The old town of. {}", "Because I. {}"]

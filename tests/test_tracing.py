@@ -10,12 +10,12 @@ from naive import NAMES, naive_greedy
 from tiny import ARCHITECTURES, LAYERS, teach, tiny_network, tiny_tokenizer
 from torch import Tensor, nn
 
-from reedit import parquet
 from reedit.errors import InputError
-from reedit.facts import Fact
-from reedit.language_model import LanguageModel
-from reedit.tracing import KINDS, known_facts, trace_facts, unit_noise
-from reedit.tracing_summary import draw, effects, markdown
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact
+from reedit.prepare.tracing import KINDS, known_facts, trace_facts, unit_noise
+from reedit.prepare.tracing_summary import draw, effects, markdown
+from reedit.storage import parquet
 
 SETTINGS = {"facts": 3, "samples": 2, "noise": 3, "window": 3, "seed": 5}
 

@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM
 from workflow import Experiment, changed, rows
 
 from reedit.__main__ import main
-from reedit.before_after import Question, ask
-from reedit.facts import read_facts
-from reedit.run_folder import RunFolder
+from reedit.prepare.facts import read_facts
+from reedit.use.before_after import Question, ask
+from reedit.use.run_folder import RunFolder
 
 RUN = "tiny/facts/memit/trial1"
 IDS = torch.tensor([[3, 50, 7, 90, 12]])
@@ -170,7 +170,7 @@ def test_an_edit_that_is_interrupted_leaves_nothing(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("reedit.small_edit.export_model", interrupted)
+    monkeypatch.setattr("reedit.use.small_edit.export_model", interrupted)
     more = ["--iterations", "1", "--moments", str(finished.path("moments/tiny/lines"))]
     assert main(hand_edit(finished, RUN, tmp_path, *more)) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]

@@ -10,11 +10,11 @@ import torch
 from configurations import REPOSITORY, SCHEMA, configuration
 from safetensors.torch import save_file
 
-from reedit import parquet, schemas
-from reedit.checksums import SUMS, changed_since_fetched, write_sums
-from reedit.experiment import Experiment
-from reedit.moments import write_moment
-from reedit.verification import SCHEMAS, Verification, at_work, closing_lines, is_temporary, remove
+from reedit.settings.experiment import Experiment
+from reedit.statistics.moments import write_moment
+from reedit.storage import parquet, schemas
+from reedit.storage.checksums import SUMS, changed_since_fetched, write_sums
+from reedit.storage.verification import SCHEMAS, Verification, at_work, closing_lines, is_temporary, remove
 
 RUN = "small/mine/memit/trial1"
 PARAMETER = "layers.4.mlp.down_proj.weight"

@@ -35,8 +35,8 @@ from workflow import (
     without,
 )
 
-from reedit.catalog import NUMBERS
-from reedit.code_digest import code_digest
+from reedit.jobs.code_digest import code_digest
+from reedit.report.catalog import NUMBERS
 
 PLAIN = [f"tiny/facts/{method}/trial1" for method in ("memit", "na_memit")]
 RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
@@ -366,18 +366,18 @@ def test_a_fresh_checkout_of_the_same_code_reruns_nothing(finished):
 
 def test_a_comment_reruns_nothing(finished):
     old = "def check_collapse("
-    with edited(finished.house / "scripts/reedit/collapse.py", old, f"# a remark\n\n{old}"):
+    with edited(finished.house / "scripts/reedit/evaluate/collapse.py", old, f"# a remark\n\n{old}"):
         assert finished.dry_run("tables").nothing_to_do
 
 
 def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finished):
     tables = {name: count for name, count in REPORT.items() if name not in BESIDE}
     library = finished.house / "scripts/reedit"
-    with edited(library / "collapse.py", "if len(ids) < 2:", "if len(ids) <= 1:"):
+    with edited(library / "evaluate/collapse.py", "if len(ids) < 2:", "if len(ids) <= 1:"):
         assert finished.dry_run("tables").jobs == {"check_collapse": 4, "tables": 1} | tables
-    with edited(library / "scoring.py", "success = new.mean_logp >", "success = new.mean_logp >="):
+    with edited(library / "evaluate/scoring.py", "success = new.mean_logp >", "success = new.mean_logp >="):
         assert finished.dry_run("tables").jobs == {"score_edits": 4, "tables": 1} | tables
-    with edited(library / "configuration.py", "unknown key", "no such key"):
+    with edited(library / "settings/configuration.py", "unknown key", "no such key"):
         assert finished.dry_run("tables").nothing_to_do
 
 
@@ -932,7 +932,7 @@ def test_what_was_damaged_is_named_deleted_and_made_anew_by_a_plain_rerun(finish
     again.command()  # writes its overlay
     whole = verify(again)
     assert whole.returncode == 0 and whole.stdout.endswith(" read: nothing is bad\n"), whole.stderr
-    assert "belongs to no result" not in whole.stdout  # what is new has to be told to reedit.verification
+    assert "belongs to no result" not in whole.stdout  # what is new has to be told to verification.py
     damaged = [f"scores/{RELEASED[0]}.parquet", f"edits/{RELEASED[1]}/weights/k1.safetensors"]
     for place in damaged:
         cut(again.path(place))

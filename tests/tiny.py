@@ -20,7 +20,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from reedit.language_model import LanguageModel
+from reedit.models.language_model import LanguageModel
 
 VOCABULARY = 320
 WIDTH, KEYS, LAYERS = 32, 64, 6

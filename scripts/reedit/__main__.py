@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.job import unwritable
+from reedit.jobs.job import unwritable
 
 DTYPES = ("float32", "tfloat32", "bfloat16", "float16")
 COMPARE = """\
@@ -114,13 +114,13 @@ def _count(text: str) -> int:
 
 
 def run_compare(args: argparse.Namespace) -> None:
-    from reedit.before_after import (  # torch takes seconds: not for --help
+    from reedit.use.before_after import (  # torch takes seconds: not for --help
         Question,
         ask,
         heading,
         side_by_side,
     )
-    from reedit.model_places import find_model
+    from reedit.use.model_places import find_model
 
     targets = (args.target,) if args.target else ()
     places = [find_model(args.before), find_model(args.after)]
@@ -152,8 +152,8 @@ def _typed() -> Iterator[list[str]]:
 
 
 def run_edit(args: argparse.Namespace) -> None:
-    from reedit.before_after import heading, side_by_side
-    from reedit.small_edit import Request, edit_model
+    from reedit.use.before_after import heading, side_by_side
+    from reedit.use.small_edit import Request, edit_model
 
     request = Request(
         model=args.model,

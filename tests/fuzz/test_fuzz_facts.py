@@ -13,13 +13,13 @@ from test_datasets import QUESTION
 from test_facts import RELEASED, without_samples
 from tiny import tiny_facts
 
-from reedit import parquet
-from reedit.collapse import read_texts
-from reedit.counterfact import load_counterfact
-from reedit.datasets import load_dataset
-from reedit.facts import Dataset, Fact, Neighbor, read_facts, write_facts
-from reedit.prefixes import read_prefixes
-from reedit.schemas import SCHEMAS
+from reedit.evaluate.collapse import read_texts
+from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.datasets import load_dataset
+from reedit.prepare.facts import Dataset, Fact, Neighbor, read_facts, write_facts
+from reedit.prepare.prefixes import read_prefixes
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
 PUBLISHED = tiny_facts()[:2]
 FILES: dict[str, tuple[str, list[dict]]] = {

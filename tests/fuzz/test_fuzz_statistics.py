@@ -14,8 +14,8 @@ from safetensors.torch import save
 from test_npz_statistics import KEYS
 from torch import Tensor
 
-from reedit.moments import read_moment
-from reedit.npz_statistics import read_statistics
+from reedit.statistics.moments import read_moment
+from reedit.statistics.npz_statistics import read_statistics
 
 SIZE = KEYS.shape[1]
 TOTAL = KEYS.T @ KEYS

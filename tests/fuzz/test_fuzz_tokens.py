@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny import tiny_tokenizer
 
-from reedit.edits import make_edit, misalignment
-from reedit.facts import Fact, Neighbor
-from reedit.prefixes import template
-from reedit.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
+from reedit.edit.edits import make_edit, misalignment
+from reedit.models.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
+from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.prefixes import template
 
 TOKENIZERS = {kind: tiny_tokenizer(kind) for kind in ("bytes", "bos", "metaspace")}
 SPECIAL = ("<s>", "<unk>", "<|endoftext|>", "▁")  # written in a text, they are what they stand for

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from made_runs import experiment
 from test_latex import TEMPLATES, needs_latex
 
-from reedit import example_figure, latex
-from reedit.catalog import TABLES
-from reedit.document import document
-from reedit.drawing import printable
-from reedit.eligibility import COLUMNS, eligibility_csv
-from reedit.figures import scores
-from reedit.markdown import aligned, bullets
-from reedit.selection import methods_of
-from reedit.summary import Samples, table_rows
-from reedit.tables import table_csv, table_md, table_tex
-from reedit.typeset import KNOWN, SPECIALS, SYMBOLS, escape
+from reedit.prepare.eligibility import COLUMNS, eligibility_csv
+from reedit.report import example_figure, latex
+from reedit.report.catalog import TABLES
+from reedit.report.document import document
+from reedit.report.drawing import printable
+from reedit.report.figures import scores
+from reedit.report.markdown import aligned, bullets
+from reedit.report.selection import methods_of
+from reedit.report.summary import Samples, table_rows
+from reedit.report.tables import table_csv, table_md, table_tex
+from reedit.report.typeset import KNOWN, SPECIALS, SYMBOLS, escape
 
 # every command that a text can become; what is left must be characters that mean nothing to TeX
 COMMANDS = sorted(

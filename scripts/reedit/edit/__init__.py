@@ -1,0 +1,1 @@
+"""rules/edit.smk: OPTIMIZATION and SPREAD, iterated and neighbor-assisted."""

@@ -1,0 +1,229 @@
+"""Rows from the subject's last token t on, ready for the layers after l_c.
+
+Nothing before t depends on delta, nor does any layer up to l_c (of l_c itself, what follows its attention
+is redone where delta enters there). So all that is run once, the keys and values of the positions before t
+are kept for the layers after l_c, and a pass of OPTIMIZATION processes the positions from t on, in those
+layers only: the same numbers for a fraction of the work (design, section 8).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from reedit.edit.edits import Edit
+from reedit.models.batches import by_length, halving, list_halves, padded
+from reedit.models.language_model import LanguageModel, captured, stopped_after, wide
+from reedit.models.tokens import LabelledRow
+
+
+class FrozenCache:
+    """Keys and values of earlier positions that every pass reads and none writes.
+
+    Takes the place of transformers' cache in the attention modules: `update` returns what is kept
+    followed by what is new, and stores nothing.
+    """
+
+    def __init__(self, keys: dict[int, Tensor], values: dict[int, Tensor]) -> None:
+        self.keys = keys  # layer -> [rows, heads, positions, head size]
+        self.values = values
+
+    def update(self, key: Tensor, value: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        if layer_idx not in self.keys:  # nothing stands before t
+            return key, value
+        return torch.cat([self.keys[layer_idx], key], 2), torch.cat([self.values[layer_idx], value], 2)
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return next((key.shape[2] for key in self.keys.values()), 0)
+
+    def select(self, rows: Tensor) -> "FrozenCache":
+        return FrozenCache(
+            {layer: key[rows] for layer, key in self.keys.items()},
+            {layer: value[rows] for layer, value in self.values.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Rows of similar length from t on."""
+
+    edit: Tensor  # index of the row's edit, [r]
+    hidden: Tensor  # output of layer l_c at positions t, t + 1, ..., [r, s, d]
+    entering: Tensor  # input of layer l_c at t, [r, d]
+    attention: Tensor  # output of its attention at t, [r, d]
+    positions: Tensor  # [r, s]
+    mask: Tensor  # additive attention mask over frozen and new positions, [r, 1, s, p + s]
+    cache: FrozenCache
+    label_row: Tensor  # [n], n labels in all
+    label_at: Tensor  # index of the predicting position among the s, [n]
+    label: Tensor  # token, [n]
+    loss_weight: Tensor  # of each label's NLL, [n]
+    perplexity_weight: Tensor  # [n]
+    kl_row: Tensor  # rows whose next-token distribution at t enters the KL term, [q]
+    unedited: Tensor | None = None  # log p_0 there, known after the first pass, [q, vocabulary]
+
+    def select(self, keep: Tensor) -> "Bucket":
+        """Only some of the rows; `keep` is a mask over rows, [r]."""
+        rows = keep.nonzero()[:, 0]
+        renumber = keep.cumsum(0) - 1
+        labels, queries = keep[self.label_row], keep[self.kl_row]
+        return replace(
+            self,
+            edit=self.edit[rows],
+            hidden=self.hidden[rows],
+            entering=self.entering[rows],
+            attention=self.attention[rows],
+            positions=self.positions[rows],
+            mask=self.mask[rows],
+            cache=self.cache.select(rows),
+            label_row=renumber[self.label_row[labels]],
+            label_at=self.label_at[labels],
+            label=self.label[labels],
+            loss_weight=self.loss_weight[labels],
+            perplexity_weight=self.perplexity_weight[labels],
+            kl_row=renumber[self.kl_row[queries]],
+            unedited=None if self.unedited is None else self.unedited[queries],
+        )
+
+    def halves(self) -> list["Bucket"]:
+        """The first and the second half of the rows, nothing for a single row."""
+        lines = torch.arange(len(self.edit), device=self.edit.device)
+        middle = len(lines) // 2
+        return [self.select(lines < middle), self.select(lines >= middle)] if middle else []
+
+
+@dataclass(frozen=True)
+class _Row:
+    edit: int
+    row: LabelledRow
+    loss_weight: float
+    perplexity_weight: float
+
+
+@torch.no_grad()
+def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget: int) -> list[Bucket]:
+    """Run the model once over all rows and keep what the passes need.
+
+    `layer` is l_c; `budget`: positions of one bucket.
+    """
+    rows = []
+    for index, edit in enumerate(edits):
+        rows += [_Row(index, w.row, w.loss_weight, w.perplexity_weight) for w in edit.labelled]
+        rows.append(_Row(index, edit.kl, 0.0, 0.0))
+    lengths = [len(row.row.ids) - row.row.position for row in rows]
+    batches = by_length(lengths, budget)
+    make = halving(batches, lambda batch: _make_bucket(model, [rows[i] for i in batch], layer), list_halves)
+    return list(make)
+
+
+def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Bucket:
+    device = model.device
+    ids, attention_mask = padded([row.row.ids for row in rows], 0, device)
+    start = torch.tensor([row.row.position for row in rows], device=device)  # t, [r]
+    block = model.layers[layer]
+    with (
+        captured({"entering": block}, {"attention": model.attention(layer), "hidden": block}) as seen,
+        stopped_after(block),
+    ):
+        model.backbone(input_ids=ids, attention_mask=attention_mask, use_cache=False)
+    hidden = seen["hidden"]
+    frozen = int(start.max())  # p: positions before t, of the row where they are most
+    before = torch.arange(frozen, device=device) < start[:, None]  # [r, p]
+    size = max(len(row.row.ids) - row.row.position for row in rows)  # s
+    steps = torch.arange(size, device=device)
+    where = (start[:, None] + steps).clamp(max=ids.shape[1] - 1)  # [r, s]
+    causal = steps[None, :] <= steps[:, None]  # [s, s]
+    visible = torch.cat(
+        [before[:, None, :].expand(-1, size, -1), causal[None].expand(len(rows), -1, -1)], dim=2
+    )
+    mask = torch.zeros(visible.shape, dtype=hidden.dtype, device=device)
+    mask.masked_fill_(~visible, torch.finfo(hidden.dtype).min)
+    lines = torch.arange(len(rows), device=device)
+    labels = [
+        (line, len(row.row.ids) - len(row.row.labels) + j - row.row.position, label)
+        for line, row in enumerate(rows)
+        for j, label in enumerate(row.row.labels)
+    ]
+    label_row, label_at, label = (
+        torch.tensor(labels or [[]], dtype=torch.long, device=device).reshape(-1, 3).T
+    )
+    weights = torch.tensor([[row.loss_weight, row.perplexity_weight] for row in rows], dtype=torch.float64)
+    weights = weights.to(device, wide(hidden).dtype)  # [r, 2]
+    return Bucket(
+        edit=torch.tensor([row.edit for row in rows], device=device),
+        hidden=hidden.gather(1, where[:, :, None].expand(-1, -1, hidden.shape[2])),
+        entering=seen["entering"][lines, start],
+        attention=seen["attention"][lines, start],
+        positions=start[:, None] + steps,
+        mask=mask[:, None],
+        cache=_frozen_cache(model, layer, hidden[:, :frozen]),
+        label_row=label_row,
+        label_at=label_at,
+        label=label,
+        loss_weight=weights[label_row, 0],
+        perplexity_weight=weights[label_row, 1],
+        kl_row=torch.tensor(
+            [line for line, row in enumerate(rows) if not row.row.labels], dtype=torch.long, device=device
+        ),
+    )
+
+
+def _frozen_cache(model: LanguageModel, layer: int, hidden: Tensor) -> FrozenCache:
+    """Keys and values of the layers after `layer`, whose output at the first p positions is `hidden`.
+
+    A row's own positions are its first ones, which see nothing of what fills it up: no mask is needed.
+    """
+    after = range(layer + 1, len(model.layers))
+    if not hidden.shape[1] or not after:
+        return FrozenCache({}, {})
+    cache = DynamicCache()
+    with stopped_after(model.layers[-1]):
+        model.tail(layer)(inputs_embeds=hidden, past_key_values=cache, use_cache=True)
+    return FrozenCache({i: cache.layers[i].keys for i in after}, {i: cache.layers[i].values for i in after})
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model says of one bucket's rows."""
+
+    nll: Tensor  # of every label, [n]
+    best: Tensor  # whether the label is the argmax, [n]
+    log_p: Tensor  # next-token log-probabilities at t of the KL rows, [q, vocabulary]
+
+
+class Tail:
+    """The model from where delta enters on, at the positions from t on."""
+
+    def __init__(self, model: LanguageModel, layer: int, vectors: Sequence[str]) -> None:
+        """`layer` is l_c; `vectors` names what each delta of an edit is added to (see algorithms.py)."""
+        self.model, self.layer, self.vectors = model, layer, vectors
+        self.after = model.tail(layer)
+
+    def __call__(self, bucket: Bucket, delta: Tensor) -> Said:
+        """A pass with delta [m, vectors, d] at t of every row of its edit."""
+        final = self.after(
+            inputs_embeds=torch.cat([self._at_subject(bucket, delta)[:, None], bucket.hidden[:, 1:]], 1),
+            attention_mask=bucket.mask,
+            position_ids=bucket.positions,
+            past_key_values=bucket.cache,
+            use_cache=False,
+        )[0]  # [r, s, d]
+        logits = wide(self.model.head(final[bucket.label_row, bucket.label_at]))  # [n, vocabulary]
+        nll = torch.nn.functional.cross_entropy(logits, bucket.label, reduction="none")
+        scores = logits.detach()
+        best = scores.gather(1, bucket.label[:, None])[:, 0] >= scores.amax(1)
+        return Said(nll, best, wide(self.model.head(final[bucket.kl_row, 0])).log_softmax(1))
+
+    def _at_subject(self, bucket: Bucket, delta: Tensor) -> Tensor:
+        """Output of layer l_c at t, [r, d]."""
+        added = dict(zip(self.vectors, delta[bucket.edit].to(bucket.hidden.dtype).unbind(1), strict=True))
+        if "attention" in added:
+            output = self.model.after_attention(
+                self.layer, bucket.entering[:, None], (bucket.attention + added.pop("attention"))[:, None]
+            )[:, 0]
+        else:
+            output = bucket.hidden[:, 0]
+        return output + sum(added.values())  # mlp or hidden: both end in the layer's output

@@ -1,0 +1,125 @@
+"""Keys, hidden states and module outputs at the subject's last token t.
+
+Only positions up to t are read: a causal model computes the same there whatever follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reedit.edit.edits import Edit
+from reedit.models.batches import by_length, halving, list_halves, padded
+from reedit.models.language_model import LanguageModel, captured, stopped_after, stopped_before, wide
+from reedit.models.tokens import LabelledRow
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Some of the rows up to t, right-padded, as they enter a layer."""
+
+    rows: list[int]  # which rows these are
+    entering: Tensor  # input of the layer, [b, length, d]
+    mask: Tensor  # [b, length]
+    last: Tensor  # t, [b]
+
+    def halves(self) -> list["_Held"]:
+        middle = len(self.rows) // 2
+        cuts = [slice(0, middle), slice(middle, None)] if middle else []
+        return [_Held(self.rows[c], self.entering[c], self.mask[c], self.last[c]) for c in cuts]
+
+
+class Walk:
+    """Rows on their way up through the layers, held before one of them.
+
+    When weights from there on change, what lies below need not run again: SPREAD updates one causal layer
+    after the other and reads states further up each time.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self, model: LanguageModel, rows: Sequence[LabelledRow], layer: int, budget: int = 4096
+    ) -> None:
+        """Bring `rows` before `layer`; `budget`: padded positions per forward pass."""
+        self.model, self.layer, self.count = model, layer, len(rows)
+        heads = [row.ids[: row.position + 1] for row in rows]
+
+        def enter(batch: list[int]) -> _Held:
+            ids, mask = padded([heads[i] for i in batch], 0, model.device)
+            block = model.layers[layer]
+            with captured({"entering": block}, {}) as seen, stopped_before(block):
+                model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+            return _Held(batch, seen["entering"], mask, mask.sum(1) - 1)
+
+        batches = by_length([len(head) for head in heads], budget)
+        self.held = list(halving(batches, enter, list_halves))
+
+    @torch.no_grad()
+    def advance(self, layer: int) -> None:
+        """Bring the rows before `layer`, at or above the one they are held before."""
+        if layer == self.layer:
+            return
+
+        def enter(held: _Held) -> _Held:
+            block = self.model.layers[layer]
+            with captured({"entering": block}, {}) as seen, stopped_before(block):
+                self._run(held)
+            return _Held(held.rows, seen["entering"], held.mask, held.last)
+
+        self.held = list(halving(self.held, enter, _Held.halves))
+        self.layer = layer
+
+    @torch.no_grad()
+    def read(self, layer: int, names: Sequence[str]) -> dict[str, Tensor]:
+        """What `layer`, at or above the one the rows are held before, has at t of every row, in order.
+
+        Names: key (the edited module's input, [rows, key]), mlp (what the MLP adds to the residual stream),
+        attention (the attention module's output), hidden (the layer's output), each [rows, d]; fp32 at least.
+        """
+        model = self.model
+        modules = {
+            "mlp": model.mlp(layer),
+            "attention": model.attention(layer),
+            "hidden": model.layers[layer],
+        }
+        inputs = {"key": model.mlp_output(layer)} if "key" in names else {}
+        outputs = {name: modules[name] for name in names if name != "key"}
+        end = model.layers[layer] if "hidden" in names else model.mlp(layer)
+
+        def look(held: _Held) -> tuple[list[int], dict[str, Tensor]]:
+            with captured(inputs, outputs) as seen, stopped_after(end):
+                self._run(held)
+            lines = torch.arange(len(held.rows), device=held.last.device)
+            return held.rows, {name: wide(seen[name][lines, held.last]) for name in names}
+
+        found = list(halving(self.held, look, _Held.halves))
+        back = torch.tensor([row for rows, _ in found for row in rows]).argsort()
+        return {name: torch.cat([states[name] for _, states in found])[back] for name in names}
+
+    def _run(self, held: _Held) -> None:
+        """A forward pass on from the layer that the rows are held before; hooks read and end it."""
+        self.model.tail(self.layer - 1)(
+            inputs_embeds=held.entering, attention_mask=held.mask, use_cache=False
+        )
+
+
+def states_at_subject(
+    model: LanguageModel,
+    rows: Sequence[LabelledRow],
+    layer: int,
+    names: Sequence[str],
+    budget: int = 4096,
+) -> dict[str, Tensor]:
+    """What one layer has at t of every row; see Walk.read."""
+    return Walk(model, rows, layer, budget).read(layer, names)
+
+
+def rewriting_rows(edits: Sequence[Edit]) -> list[LabelledRow]:
+    """The rewriting rows of all edits, one after the other."""
+    return [weighted.row for edit in edits for weighted in edit.rewriting]
+
+
+def bare_rows(edits: Sequence[Edit]) -> list[LabelledRow]:
+    """Every edit's bare prompt."""
+    return [edit.rewriting[0].row for edit in edits]

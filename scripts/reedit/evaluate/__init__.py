@@ -1,0 +1,1 @@
+"""rules/evaluate.smk: scores, the collapse check, generation, norms."""

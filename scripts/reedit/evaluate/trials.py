@@ -1,0 +1,45 @@
+"""What the jobs of one run share: the cases of its trial, and the model in each of its kept states."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact, Neighbor, read_facts
+from reedit.prepare.roles import by_case, evaluated_neighbors
+from reedit.storage import parquet
+from reedit.storage.tensors import read_tensors
+
+
+def trial_facts(
+    paths: Mapping[str, Path], trial: int
+) -> tuple[list[Fact], dict[int, list[Mapping[str, Any]]]]:
+    """The facts of one trial in split order, and the filter's rows of each case (none without a filter).
+
+    `paths`: facts, split and, where neighbors were filtered, neighbors.
+    """
+    facts = {fact.case_id: fact for fact in read_facts(paths["facts"])}
+    split = [row for row in parquet.read(paths["split"], "split") if row["trial"] == trial]
+    chosen = [facts[row["case_id"]] for row in sorted(split, key=lambda row: row["position"])]
+    rows = parquet.read(paths["neighbors"], "neighbors") if "neighbors" in paths else []
+    return chosen, by_case(rows)
+
+
+def scored_neighbors(
+    facts: Sequence[Fact], filtered: Mapping[int, list[Mapping[str, Any]]], settings: Mapping[str, Any]
+) -> dict[int, list[Neighbor]]:
+    """The neighbors that evaluate each case; `settings` as of Experiment.score_settings."""
+    return {
+        fact.case_id: evaluated_neighbors(
+            fact, filtered.get(fact.case_id, []), settings["eligible"], settings["assisting"]
+        )
+        for fact in facts
+    }
+
+
+def kept_states(model: LanguageModel, weights: Path, layers: list[int]) -> Iterator[int]:
+    """Put the model into every kept state, k = 0 (unedited) first; yields k."""
+    yield 0
+    for path in sorted(weights.glob("k*.safetensors"), key=lambda path: int(path.stem[1:])):
+        model.import_updates(read_tensors(path, str(model.device)), layers)
+        yield int(path.stem[1:])

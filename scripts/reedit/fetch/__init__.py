@@ -1,0 +1,1 @@
+"""rules/fetch.smk: verified downloads."""

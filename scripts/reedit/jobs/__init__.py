@@ -1,0 +1,1 @@
+"""What every job has around it: its log, its progress, its memory, the hash of its code."""

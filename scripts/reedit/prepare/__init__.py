@@ -1,0 +1,1 @@
+"""rules/prepare.smk: model, facts, neighbors, splits, prefixes, causal tracing."""

@@ -1,0 +1,78 @@
+"""The neighbor filter of the paper's Appendix B.2; who assists and who evaluates after it, roles.py says."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from reedit.jobs.progress import progress
+from reedit.models.language_model import LanguageModel
+from reedit.models.likelihood import greedy_continuations, likelihoods
+from reedit.models.tokens import encode, joint_row
+from reedit.prepare.facts import Fact
+
+
+def filter_neighbors(
+    model: LanguageModel, facts: Sequence[Fact], in_file_order: bool, seed: int
+) -> list[dict[str, Any]]:
+    """Rows of the schema ``neighbors``: what the unedited model says of every neighbor.
+
+    A neighbor is kept where the teacher-forced argmax equals its object at every token. `order` is the
+    rank in which neighbors assist: that of the file, or seeded, case by case.
+    """
+    listed = [(fact, i, neighbor) for fact in facts for i, neighbor in enumerate(fact.neighbors)]
+    said = _predictions(model, list(dict.fromkeys((n.prompt, n.object) for _, _, n in listed)))
+    rows = []
+    for fact in facts:
+        count = len(fact.neighbors)
+        ranks = range(count)
+        if not in_file_order:
+            ranks = np.random.default_rng([seed, fact.case_id]).permutation(count).tolist()
+        for i, neighbor in enumerate(fact.neighbors):
+            predicted, kept = said[neighbor.prompt, neighbor.object]
+            rows.append(
+                {
+                    "case_id": fact.case_id,
+                    "neighbor": i,
+                    "subject": neighbor.subject,
+                    "prompt": neighbor.prompt,
+                    "object": neighbor.object,
+                    "predicted": predicted,
+                    "kept": kept,
+                    "order": ranks[i],
+                }
+            )
+    kept = sum(row["kept"] for row in rows)
+    logging.getLogger("reedit").info("%d of %d neighbors kept", kept, len(rows))
+    return rows
+
+
+def _predictions(
+    model: LanguageModel, pairs: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[str, bool]]:
+    """For (prompt, object): the greedy continuation of the object's length, and whether it is the object."""
+    rows = [joint_row(model.tokenizer, prompt, obj, f"neighbor {prompt!r}") for prompt, obj in pairs]
+    said = likelihoods(model, rows, report=progress("neighbors", len(rows)))
+    # what is said up to the first token that is not the object's is the greedy continuation so far
+    begun = [
+        _greedy_beginning(likelihood.argmax, row.labels) for likelihood, row in zip(said, rows, strict=True)
+    ]
+    prompts = [
+        [*encode(model.tokenizer, prompt), *start] for (prompt, _), start in zip(pairs, begun, strict=True)
+    ]
+    missing = [len(row.labels) - len(start) for row, start in zip(rows, begun, strict=True)]
+    ends = greedy_continuations(
+        model, prompts, missing, report=progress("neighbors' continuations", sum(missing))
+    )
+    texts = [model.tokenizer.decode(start + end).strip() for start, end in zip(begun, ends, strict=True)]
+    kept = [likelihood.argmax == row.labels for likelihood, row in zip(said, rows, strict=True)]
+    return {pair: (texts[i], kept[i]) for i, pair in enumerate(pairs)}
+
+
+def _greedy_beginning(argmax: Sequence[int], labels: Sequence[int]) -> tuple[int, ...]:
+    """The argmaxes up to and with the first that differs from its label; all where none does."""
+    first = next(
+        (i for i, (said, label) in enumerate(zip(argmax, labels, strict=True)) if said != label), None
+    )
+    return tuple(argmax if first is None else argmax[: first + 1])

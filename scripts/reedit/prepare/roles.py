@@ -1,0 +1,64 @@
+"""Who of a case's neighbors assists an edit, and who evaluates it (paper, Appendix B.2)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reedit.errors import InputError
+from reedit.prepare.facts import Fact, Neighbor
+
+
+def by_case(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
+    """The filter's rows of each case."""
+    cases: dict[int, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        cases.setdefault(row["case_id"], []).append(row)
+    return cases
+
+
+def is_eligible(rows: Sequence[Mapping[str, Any]], assisting: Sequence[tuple[int, str]]) -> bool:
+    """Whether a case passes B.2: two kept neighbors, enough to assist, and one left to evaluate.
+
+    `rows`: this case's rows of the filter; `assisting`: (count, choice) of every assisted method.
+    """
+    kept = [row for row in rows if row["kept"]]
+    if len(kept) < 2 or sum(row["subject"] is not None for row in kept) < max(
+        [0, *(n for n, _ in assisting)]
+    ):
+        return False
+    return len(kept) > len(_assisting(rows, assisting))
+
+
+def _assisting(rows: Sequence[Mapping[str, Any]], assisting: Sequence[tuple[int, str]]) -> set[int]:
+    """Neighbors of a case that assist any of the methods."""
+    return {row["neighbor"] for count, choice in assisting for row in choose_assistants(rows, count, choice)}
+
+
+def choose_assistants(rows: Sequence[Mapping[str, Any]], count: int, choice: str) -> list[Mapping[str, Any]]:
+    """The `count` kept neighbors of known subject that assist: by `order` (random), or the file's first.
+
+    `rows`: one case's rows of the filter. Raises InputError, naming the case, where fewer are kept.
+    """
+    able = [row for row in rows if row["kept"] and row["subject"] is not None]
+    able.sort(key=lambda row: row["neighbor" if choice == "first" else "order"])
+    if len(able) < count:
+        case = f"case {rows[0]['case_id']}" if rows else "a case without neighbors"
+        raise InputError(
+            f"{case}: {len(able)} neighbors can assist, expected {count}"
+            " (set eligible: true to leave such cases out)"
+        )
+    return able[:count]
+
+
+def evaluated_neighbors(
+    fact: Fact, rows: Sequence[Mapping[str, Any]], eligible: bool, assisting: Sequence[tuple[int, str]]
+) -> list[Neighbor]:
+    """The neighbors of a case that evaluate every method of one `runs` entry, in file order.
+
+    `rows`: this case's rows of the filter, empty where it did not run; `assisting`: (count, choice) of
+    each assisted method of the entry. With `eligible`, only kept neighbors; never one that assists.
+    """
+    used = _assisting(rows, assisting)
+    kept = {row["neighbor"] for row in rows if row["kept"]}
+    return [
+        neighbor for i, neighbor in enumerate(fact.neighbors) if i not in used and (not eligible or i in kept)
+    ]

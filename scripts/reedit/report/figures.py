@@ -1,0 +1,143 @@
+"""Two figures from rows of schema "runs": perplexity and scores against the iteration."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from reedit.errors import InputError
+from reedit.report.drawing import (
+    COLUMNS,
+    GREY,
+    Labels,
+    draw_line,
+    iteration_axis,
+    legend,
+    look,
+    method_entries,
+    panel_title,
+    save,
+    style,
+)
+
+PERPLEXITIES = {
+    "ppl_initial": (":", r"before the edit, $p(\theta_k, h)$"),
+    "ppl_target": ("--", r"optimised, $p(\theta_k, \bar{h})$"),
+    "ppl_edited": ("-", r"after the edit, $p(\theta_{k+1}, \hat{h})$"),
+}
+ACCURACIES = ("efficacy", "generalization", "specificity")
+
+Row = Mapping[str, Any]
+
+
+def perplexity(runs: Sequence[Row], pdf: Path | str, png: Path | str, labels: Labels | None = None) -> None:
+    """What OPTIMIZATION reaches and what SPREAD leaves of it, a panel per (model, dataset).
+
+    Values are means over trials on a logarithmic axis; where one is not finite its place is marked at
+    the panel's upper edge. `labels` gives a model, dataset or method another name.
+    """
+    labels = labels or {}
+    with style():
+        panels = _panels(runs)
+        columns = min(len(panels), COLUMNS)
+        rows = math.ceil(len(panels) / columns)
+        figure = Figure(figsize=(max(7.5, 1.2 + 4.2 * columns), 1.3 + 2.9 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for unused in axes[len(panels) :]:
+            unused.remove()
+        methods = _methods(runs)
+        for panel, (title, members) in zip(axes, panels.items(), strict=False):
+            panel.set_yscale("log")
+            for measure, (line, _) in PERPLEXITIES.items():
+                for method in _methods(members):
+                    values = _means(members, method, measure, first=1)
+                    draw_line(panel, values, look(methods.index(method)) | {"linestyle": line})
+            panel.set_title(panel_title(title, labels), parse_math=False)
+            iteration_axis(panel)
+            if panel.get_subplotspec().is_first_col():
+                panel.set_ylabel("perplexity of the new knowledge")
+        looks = [look(number) | {"linestyle": ""} for number in range(len(methods))]
+        series = [(words, {"color": GREY, "linestyle": line}) for line, words in PERPLEXITIES.values()]
+        legend(figure, method_entries(methods, labels, looks) + series, columns=3)
+        save(figure, pdf, png)
+
+
+def scores(runs: Sequence[Row], pdf: Path | str, png: Path | str, labels: Labels | None = None) -> None:
+    """Accuracy of efficacy, generalization and specificity: three panels per (model, dataset).
+
+    Lines are means over trials, from the unedited model (k = 0) on; the band spans the trials.
+    """
+    labels = labels or {}
+    with style():
+        panels = _panels(runs)
+        many, few = len(panels), len(ACCURACIES)
+        wide = many > 2  # a page is wide: one (model, dataset) is a row of panels, several are columns
+        shape = (few, many) if wide else (many, few)
+        figure = Figure(figsize=(max(9.0, 2.6 * shape[1]), 1.0 + 2.5 * shape[0]), layout="constrained")
+        axes = figure.subplots(*shape, squeeze=False, sharey=True)
+        methods = _methods(runs)
+        for place, (parts, members) in enumerate(panels.items()):
+            title = panel_title(parts, labels, between="\n")
+            for number, metric in enumerate(ACCURACIES):
+                panel = axes[number, place] if wide else axes[place, number]
+                for method in _methods(members):
+                    appearance = look(methods.index(method), dashed=True)
+                    draw_line(panel, _means(members, method, f"{metric}_accuracy"), appearance)
+                    _band(panel, members, method, f"{metric}_accuracy", appearance["color"])
+                iteration_axis(panel, "iteration $k$ (0: unedited)")
+                _label(panel, *((title, metric) if wide else (metric, title)))
+                panel.set_ylim(-0.03, 1.03)
+                panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+        looks = [look(number, dashed=True) for number in range(len(methods))]
+        legend(figure, method_entries(methods, labels, looks))
+        save(figure, pdf, png)
+
+
+def _panels(runs: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """The rows of each (model, dataset), in order of appearance; InputError if there are none."""
+    if not runs:
+        raise InputError("no run to draw: the table of runs is empty")
+    panels: dict[tuple[str, str], list[Row]] = {}
+    for row in runs:
+        panels.setdefault((row["model"], row["dataset"]), []).append(row)
+    return panels
+
+
+def _methods(runs: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(row["method"] for row in runs))
+
+
+def _values(runs: Sequence[Row], method: str, measure: str) -> dict[int, list[float]]:
+    """Per k the values of the trials that measured it."""
+    values: dict[int, list[float]] = {}
+    for row in runs:
+        if row["method"] == method and row[measure] is not None:
+            values.setdefault(row["k"], []).append(row[measure])
+    return dict(sorted(values.items()))
+
+
+def _means(runs: Sequence[Row], method: str, measure: str, first: int = 0) -> dict[int, float]:
+    return {k: sum(v) / len(v) for k, v in _values(runs, method, measure).items() if k >= first}
+
+
+def _band(panel: Axes, runs: Sequence[Row], method: str, measure: str, color: str) -> None:
+    """The range of the trials, where there are several."""
+    values = {k: v for k, v in _values(runs, method, measure).items() if len(v) > 1}
+    if values:
+        low, high = ([bound(v) for v in values.values()] for bound in (min, max))
+        panel.fill_between(list(values), low, high, color=color, alpha=0.15, linewidth=0)
+
+
+def _label(panel: Axes, column: str, row: str) -> None:
+    """Name the column on its top panel and the row on its left one; k stays on the bottom one alone."""
+    place = panel.get_subplotspec()
+    if place.is_first_row():
+        panel.set_title(column, parse_math=False)
+    if place.is_first_col():
+        panel.set_ylabel(f"{row}\naccuracy", parse_math=False)
+    if not place.is_last_row():
+        panel.set_xlabel("")

@@ -1,0 +1,74 @@
+"""Where the configuration's sources lie on this machine, and whether what lies there is good."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reedit.errors import InputError
+from reedit.prepare.datasets import load_dataset
+from reedit.storage.files import file_sha256, visible_files
+
+
+class SourceFiles:
+    """The files of a checked configuration's sources; `house` is the workflow's own folder."""
+
+    def __init__(self, config: Mapping[str, Any], house: Path) -> None:
+        self.config = config
+        self.house = house
+
+    def found(self, path: str) -> Path:
+        """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
+        own = self.house / path
+        return own if os.path.exists(own) and not os.path.exists(path) else Path(path)
+
+    def of_dataset(self, dataset: str) -> list[str]:
+        """Names of the sources whose files make a dataset, in their order."""
+        source = self.config["datasets"][dataset]["source"]
+        return [source] if isinstance(source, str) else list(source)
+
+    def local(self, source: str) -> list[str]:
+        """The path of a source on this machine and the files in it, nothing for one that is downloaded."""
+        definition = self.config["sources"][source]
+        if "path" not in definition:
+            return []
+        path = self.found(definition["path"])
+        return [str(path), *(str(file) for file in (visible_files(path) if path.is_dir() else []))]
+
+    def check(self, sources: Iterable[str], datasets: Iterable[str]) -> None:
+        """Local sources are there with their sha256, and datasets all of local files can be read.
+
+        Done before any job starts: one that fails takes what depends on it along. Raises InputError.
+        """
+        for name in sources:
+            self._check_source(name)
+        for dataset in datasets:
+            self._check_dataset(dataset)
+
+    def _check_source(self, name: str) -> None:
+        source = self.config["sources"][name]
+        if "path" not in source:
+            return
+        path = self.found(source["path"])
+        exists = os.path.isfile(path) if source["kind"] == "file" else os.path.isdir(path)
+        if not exists:  # os.path: a path that is too long or holds a NUL is no error there
+            raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
+        for file in self.local(name):
+            if "{" in file or "}" in file:
+                raise InputError(
+                    f"config: sources.{name}.path: found {file!r}, expected no braces:"
+                    " Snakemake takes them for wildcards"
+                )
+        expected = source.get("sha256") if source["kind"] == "file" else None
+        if expected and (found := file_sha256(path)) != expected:
+            raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
+
+    def _check_dataset(self, dataset: str) -> None:
+        facts = [self.config["sources"][name] for name in self.of_dataset(dataset)]
+        if any(source["kind"] != "file" for source in facts):
+            return
+        form = self.config["datasets"][dataset]["format"]
+        try:
+            load_dataset(form, [self.found(source["path"]) for source in facts])
+        except InputError as error:
+            raise InputError(f"config: datasets.{dataset}: {error}") from error

@@ -1,0 +1,1 @@
+"""rules/statistics.smk: second moments of a model over a corpus."""

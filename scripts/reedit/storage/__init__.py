@@ -1,0 +1,1 @@
+"""What passes between the jobs: Parquet, tensors and folders, written whole and checked."""

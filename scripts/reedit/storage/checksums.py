@@ -1,0 +1,59 @@
+"""The sha256 of a fetched source's files, noted beside them as `sha256sum` does and compared later on."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reedit.storage.files import file_sha256, visible_tree, write_text
+
+SUMS = ".sha256sums"  # hidden: no part of the source; `sha256sum --check .sha256sums` reads it, too
+
+
+def write_sums(folder: Path) -> None:
+    """Note the sha256 of every file of a folder in it."""
+    write_text(folder / SUMS, _listed(_sums(folder)))
+
+
+def changed_since_fetched(folder: Path, source: Mapping[str, Any]) -> str | None:
+    """What is wrong with the fetched `folder` of a definition of `sources`, None where nothing is.
+
+    Its files are compared with the sums noted when they were fetched and with the configuration's sha256.
+    """
+    found = _sums(folder)
+    noted = _noted(folder / SUMS)
+    if noted is None and not source.get("sha256"):
+        return None if found else "no file in it"
+    for name in sorted((noted or found).keys() | found.keys()):
+        was, now = (noted or found).get(name, "nothing"), found.get(name, "nothing")
+        if was != now:
+            return f"{name}: sha256 is {now}, was {was} when it was fetched"
+    return _differs_from_configuration(found, source)
+
+
+def _differs_from_configuration(found: Mapping[str, str], source: Mapping[str, Any]) -> str | None:
+    expected = source.get("sha256") or {}
+    if isinstance(expected, str):  # of a folder its list's; of anything else the one file's
+        whole = hashlib.sha256(_listed(found).encode()).hexdigest()
+        found = {"content": whole if source["kind"] == "folder" else ", ".join(found.values())}
+        expected = {"content": expected}
+    for name, sha256 in expected.items():
+        if found.get(name) != sha256:
+            return f"{name}: sha256 is {found.get(name, 'nothing')}, the configuration has {sha256}"
+    return None
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in visible_tree(folder)}
+
+
+def _listed(sums: Mapping[str, str]) -> str:
+    return "".join(f"{sha256}  {name}\n" for name, sha256 in sums.items())
+
+
+def _noted(path: Path) -> dict[str, str] | None:
+    """The sums in a file, None where there is none: the source was fetched before they were noted."""
+    if not path.is_file():
+        return None
+    lines = [line.partition("  ") for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return {name: sha256 for sha256, _, name in lines}

@@ -1,0 +1,1 @@
+"""rules/use.smk and `python -m reedit`: what is made of an edited model."""

@@ -1,0 +1,64 @@
+"""The folder of a finished run, results/edits/{run}, and the model as one of its iterations left it."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from reedit.edit.stopping import choose
+from reedit.errors import InputError
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.preparation import model_revision
+from reedit.storage import parquet
+from reedit.storage.tensors import read_tensors
+
+
+class RunFolder:
+    """results/edits/{model}/{dataset}/{method}/trial{trial}."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.iterations = parquet.read(path / "iterations.parquet", "iterations")
+        self.made_by = parquet.read_provenance(path / "iterations.parquet")
+
+    @property
+    def base(self) -> Path:
+        """The prepared model that was edited."""
+        *results, _, model, _, _, _ = self.path.absolute().parts
+        return Path(*results) / "models" / model
+
+    @cached_property
+    def kept(self) -> list[int]:
+        """The k whose weights are there, ascending."""
+        return sorted(int(file.stem[1:]) for file in (self.path / "weights").glob("k*.safetensors"))
+
+    def chosen(self, wanted: int | str) -> int:
+        """The k that `wanted` means: that number, the last one kept, or the proposed rule's (selected).
+
+        Raises InputError where its weights were not kept.
+        """
+        k = {"last": max(self.kept, default=0), "selected": self._selected}.get(wanted, wanted)
+        if k not in self.kept:
+            kept = ", ".join(map(str, self.kept)) or "none"
+            raise InputError(f"{self.path}: k = {k} ({wanted}) has no weights; kept are k = {kept}")
+        return k
+
+    @property
+    def _selected(self) -> int:
+        rows = self.iterations
+        return choose("proposed", [r["delta_p"] for r in rows], [r["delta_p2"] for r in rows])[0]
+
+    def load(self, base: Path, k: int, dtype: str | None = None, device: str | None = None) -> LanguageModel:
+        """The model `base`, which was edited here, after iteration k; in the run's own dtype unless said."""
+        if (found := model_revision(base)) != self.made_by["model_revision"]:
+            raise InputError(f"{base}: is {found}, but {self.path} edited {self.made_by['model_revision']}")
+        model = LanguageModel.load(base, dtype or self.made_by["dtype"], device)
+        updates = read_tensors(self.path / "weights" / f"k{k}.safetensors", str(model.device))
+        model.import_updates(updates, self.made_by["hyperparameters"]["layers"])
+        return model
+
+    def description(self, k: int) -> Mapping[str, Any]:
+        """What was done to the model, for those it is handed on to."""
+        _, dataset, method, _ = self.path.absolute().parts[-4:]
+        names = ("algorithm", "protocol", "edits", "seed", "trial", "dtype", "hyperparameters")
+        return {"facts": dataset, "method": method, "k": k} | {name: self.made_by[name] for name in names}
