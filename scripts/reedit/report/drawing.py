@@ -50,10 +50,14 @@ def style() -> Iterator[None]:
 
 
 def look(number: int, dashed: bool = False) -> dict[str, Any]:
-    """The appearance of the method with this number, with a line style of its own if `dashed`."""
+    """The appearance of the method with this number, with a line style of its own if `dashed`.
+
+    Past as many as there are colors, they come again with other markers.
+    """
+    color, again = number % len(COLORS), number // len(COLORS)
     found = {
-        "color": COLORS[number % len(COLORS)],
-        "marker": MARKERS[number % len(MARKERS)],
+        "color": COLORS[color],
+        "marker": MARKERS[(color + again) % len(MARKERS)],
         "markersize": 4.5,
         "linewidth": 1.4,
     }
