@@ -147,6 +147,8 @@ def test_methods_differ_without_color():
     looks = [drawing.look(number, dashed=True) for number in range(8)]
     assert len({look["marker"] for look in looks}) == len(looks)
     assert len({look["linestyle"] for look in looks[:4]}) == 4
+    many = [drawing.look(number) for number in range(64)]
+    assert len({(look["color"], look["marker"]) for look in many}) == 64
 
 
 def test_labels_name_models_datasets_and_methods(shown, few, tmp_path):
