@@ -21,13 +21,13 @@ from reedit.edit.schedule import Schedule
 from reedit.edit.spread import apply_updates, compute_updates
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
-from reedit.fetch.sources import payload
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import read_facts
 from reedit.prepare.roles import by_case, evaluated_neighbors, is_eligible
 from reedit.statistics.corpora import Documents
 from reedit.statistics.moments import collect_moments
 from reedit.storage import parquet
+from reedit.storage.files import payload
 
 COLUMNS = ["layers", "clamp", "lambda", "ppl optimised", "ppl edited", "median", "efficacy", "generalization"]
 
