@@ -74,6 +74,7 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
         ["llama-2-collapse"],
         ["counterfact-cpu"],
         ["methods"],
+        ["gemma"],
         ["sequential"],
         ["paper", "sequential-gpu"],
     ],
