@@ -12,7 +12,8 @@ FILES = {
     "script.py": SCRIPT,
     "reedit/__init__.py": "",
     "reedit/near.py": (
-        '"""Near."""\nfrom reedit import far\nfrom reedit.part import deep\n\n\ndef work():\n    """Work."""\n    return far.value()\n'
+        '"""Near."""\nfrom reedit import far\nfrom reedit.part import deep\n\n\n'
+        'def work():\n    """Work."""\n    return far.value()\n'
     ),
     "reedit/far.py": "import json\n\n\ndef value():\n    import reedit.inner\n    return 1\n",
     "reedit/inner.py": "X = 1\n",
