@@ -168,3 +168,18 @@ def test_the_library_knows_nothing_of_snakemake():
         assert "snakemake" not in packages_imported(path), path.name
         names = {node.id for node in syntax(path) if isinstance(node, ast.Name)}
         assert "snakemake" not in names, path.name
+
+
+def test_the_page_on_the_house_names_every_stage_folder_and_rule_that_is_there():
+    page = (ROOT / "docs/house.md").read_text(encoding="utf-8")
+    stages = {path.stem for path in (ROOT / "rules").glob("*.smk")} - {"common"}
+    assert stages == set(re.findall(r"^\| \[(\w+)\]", page, flags=re.M))
+    folders = {path.parent.name for path in LIBRARY.glob("*/__init__.py")}
+    assert stages <= folders and all(f"`{folder}/" in page for folder in folders)
+    for module in re.findall(r"`(\w+/\w+\.py)`", page):
+        assert (LIBRARY / module).is_file() or (ROOT / module).is_file(), module
+    rules = {name for _, name, _ in rules_with_scripts()}
+    named = set(re.findall(r"\b(?:[a-z]+_[a-z]+)\b", page))
+    assert {rule for rule in rules if not rule.startswith(("summarise", "render", "compare"))} - named <= {
+        "export_moments"
+    }
