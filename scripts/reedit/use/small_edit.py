@@ -33,7 +33,7 @@ from reedit.use.before_after import Answer, Question, ask
 from reedit.use.export import export_model
 from reedit.use.run_folder import RunFolder
 
-HOUSE = Path(__file__).resolve().parents[2]
+HOUSE = Path(__file__).resolve().parents[3]  # the checkout
 GIVEN = "given"  # stands for what the configuration would fetch
 MANY = 2**31  # documents: all of a corpus
 
