@@ -144,7 +144,7 @@ rule trace_facts:
         runtime=hours(2),
     params:
         settings=lambda wildcards: {
-            **experiment.tracing,
+            **config["tracing"],
             "dtype": dtype_of(wildcards),
             "seed": config["seed"],
         },

@@ -6,14 +6,15 @@ answer's probability is their indirect effect. MEMIT edits the MLPs of layers wh
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from reedit.errors import InputError
 from reedit.jobs.progress import progress
@@ -63,22 +64,23 @@ def known_facts(model: LanguageModel, facts: Sequence[Fact], count: int, seed: i
     Facts whose tokens do not align are left out with a line. Raises InputError where none is known.
     """
     order = np.random.default_rng(seed).permutation(len(facts))
-    candidates, crossing, known = [], 0, []
-    for place in order:
-        try:
-            candidates.append(_candidate(model, facts[place]))
-        except InputError:
-            crossing += 1
-    for start in range(0, len(candidates), 4 * count):
-        some = candidates[start : start + 4 * count]
+    asked, crossing, known = 0, 0, []
+    for start in range(0, len(order), 4 * count):
+        some = []
+        for place in order[start : start + 4 * count]:
+            try:
+                some.append(_candidate(model, facts[place]))
+            except InputError:
+                crossing += 1
         said = likelihoods(model, [row for _, row in some])
         known += [fact for (fact, row), one in zip(some, said, strict=True) if one.argmax == row.labels]
+        asked += len(some)
         if len(known) >= count:
             break
     if crossing:
         logging.getLogger("reedit").info("%d facts left out: a token crosses the subject's end", crossing)
     if not known:
-        raise InputError(f"causal tracing: the model knows none of {len(candidates)} facts, expected one")
+        raise InputError(f"causal tracing: the model knows none of {asked} facts, expected one")
     return known[:count]
 
 
@@ -156,33 +158,23 @@ def _answer(model: LanguageModel, fact: Known, rows: int) -> Tensor:
     return wide(model.head(final)).softmax(1)[:, fact.answer]
 
 
-@contextmanager
-def _noisy(model: LanguageModel, noise: Tensor, first: int) -> Iterator[None]:
-    """Passes of len(noise) rows with `noise` [rows, subject, d] on the embeddings from `first` on."""
+def _noisy(model: LanguageModel, noise: Tensor, first: int) -> RemovableHandle:
+    """Entered: `noise` [rows, subject, d] on the embeddings from `first` on of passes of as many rows."""
 
     def add(module: nn.Module, args: object, out: Tensor) -> Tensor:
         out = out.clone()
         out[:, first : first + noise.shape[1]] += noise.to(out)
         return out
 
-    handle = model.model.get_input_embeddings().register_forward_hook(add)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return model.model.get_input_embeddings().register_forward_hook(add)
 
 
-@contextmanager
-def _given(module: nn.Module, lines: Sequence[int], t: int, state: Tensor) -> Iterator[None]:
-    """Passes in which the output of `module` at position t of the rows `lines` is `state` [d]."""
+def _given(module: nn.Module, lines: Sequence[int], t: int, state: Tensor) -> RemovableHandle:
+    """Entered: the output of `module` at position t of the rows `lines` is `state` [d]."""
 
     def put(module: nn.Module, args: object, out: Any) -> Any:
         changed = (out[0] if isinstance(out, tuple) else out).clone()
         changed[list(lines), t] = state
         return (changed, *out[1:]) if isinstance(out, tuple) else changed
 
-    handle = module.register_forward_hook(put)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return module.register_forward_hook(put)

@@ -87,11 +87,6 @@ class Experiment:
         return self.config.get("report", {}).get("eligible", [])
 
     @property
-    def tracing(self) -> dict[str, Any]:
-        """Settings of causal tracing."""
-        return {"facts": 50, "samples": 3, "noise": 3, "window": 5} | self.config.get("tracing", {})
-
-    @property
     def own_tasks(self) -> Path | None:
         """The folder with downstream tasks of the user's own."""
         folder = self.config.get("downstream", {}).get("folder")

@@ -1,7 +1,7 @@
 """Parquet between the rules, checked against declared schemas on write and on read, written atomically.
 
-Provenance (model revision, seed,
-protocol, code hash, ...) travels in the file's key-value metadata under the key ``reedit``.
+Provenance (model revision, seed, protocol, code hash, ...) travels in the file's key-value metadata under the
+key ``reedit``.
 """
 
 import json
