@@ -10,9 +10,10 @@ from tiny import ALL_ARCHITECTURES, save_tiny_model, sentences, tiny_model
 
 from reedit.errors import InputError
 from reedit.evaluate.answers import begins_with, contains, words
-from reedit.evaluate.generation import answer, ending_tokens, generate, make_questions
+from reedit.evaluate.generation import answer, make_questions
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
+from reedit.models.generation import ending_tokens, generate
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.storage import parquet
@@ -56,23 +57,23 @@ def test_batches_say_what_each_prompt_alone_says(
     model = tiny_model(architecture, tokenizer, dtype=dtype)
     prompts = encoded(model)
     assert len({len(ids) for ids in prompts}) == 4
-    assert generate(model, prompts) == [naively(model, ids) for ids in prompts]
+    assert generate(model, prompts, 20) == [naively(model, ids) for ids in prompts]
 
 
 def test_small_batches_and_large_ones_say_the_same(llama: LanguageModel) -> None:
     prompts = encoded(llama, sentences()[:12])
-    assert generate(llama, prompts, budget=60) == generate(llama, prompts)
+    assert generate(llama, prompts, 20, budget=60) == generate(llama, prompts, 20)
 
 
 def test_a_text_ends_where_the_model_ends_it(llama: LanguageModel) -> None:
     """The end of text and what pads behind it are no part of what was said; other rows go on."""
     prompts = encoded(llama)
-    whole = generate(llama, prompts)
+    whole = generate(llama, prompts, 20)
     end = next(token for token in whole[0] if token not in whole[1])
     llama.model.generation_config.eos_token_id = [end, llama.tokenizer.eos_token_id]
     try:
         assert ending_tokens(llama) == [llama.tokenizer.eos_token_id, end]
-        found = generate(llama, prompts)
+        found = generate(llama, prompts, 20)
     finally:
         llama.model.generation_config.eos_token_id = llama.tokenizer.eos_token_id
     assert found == [text[: text.index(end)] if end in text else text for text in whole]
@@ -101,12 +102,12 @@ SURPRISES = {
 def test_the_settings_that_a_model_ships_with_change_nothing(setting: str, tmp_path: Path) -> None:
     save_tiny_model(tmp_path / "model")
     plain = LanguageModel.load(tmp_path / "model", device="cpu")
-    expected = generate(plain, encoded(plain))
+    expected = generate(plain, encoded(plain), 20)
     shipped = tmp_path / "model/generation_config.json"
     shipped.write_text(json.dumps(json.loads(shipped.read_text()) | {setting: SURPRISES[setting]}))
     model = LanguageModel.load(tmp_path / "model", device="cpu")
     assert getattr(model.model.generation_config, setting) == SURPRISES[setting]
-    assert generate(model, encoded(model)) == expected
+    assert generate(model, encoded(model), 20) == expected
     assert getattr(model.model.generation_config, setting) == SURPRISES[setting]  # as it was
 
 
@@ -114,7 +115,7 @@ def test_a_batch_that_does_not_fit_is_generated_in_halves(
     llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = encoded(llama)
-    expected, whole, sizes = generate(llama, prompts), llama.model.generate, []
+    expected, whole, sizes = generate(llama, prompts, 20), llama.model.generate, []
 
     def cramped(ids, **settings):
         sizes.append(len(ids))
@@ -123,7 +124,7 @@ def test_a_batch_that_does_not_fit_is_generated_in_halves(
         return whole(ids, **settings)
 
     monkeypatch.setattr(llama.model, "generate", cramped)
-    assert generate(llama, prompts) == expected
+    assert generate(llama, prompts, 20) == expected
     assert max(sizes) > 1 and sizes.count(1) == 5
 
 
@@ -137,15 +138,15 @@ def test_prompts_that_are_equal_are_read_once_and_progress_counts_all(
         return whole(ids, **settings)
 
     monkeypatch.setattr(llama.model, "generate", watched)
-    said = generate(llama, encoded(llama), report=told.append)
+    said = generate(llama, encoded(llama), 20, report=told.append)
     assert sum(read) == 5 and told[-1] == 6 and said[2] == said[5]
 
 
 def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused(llama: LanguageModel) -> None:
     limit = llama.model.config.max_position_embeddings
-    generate(llama, [[5] * (limit - 20)])
+    generate(llama, [[5] * (limit - 20)], 20)
     with pytest.raises(InputError, match=f"a text of {limit + 1} tokens.*at most {limit}"):
-        generate(llama, [[5] * (limit - 19)])
+        generate(llama, [[5] * (limit - 19)], 20)
 
 
 # -- answers ------------------------------------------------------------------------------------------------

@@ -14,10 +14,11 @@ from torch import Tensor
 from reedit.edit.carried import Carried
 from reedit.edit.edits import Edit
 from reedit.edit.optimization import optimize
-from reedit.edit.optimized import Kept, Optimized, in_turn, joined
+from reedit.edit.optimized import Optimized, in_turn, joined
 from reedit.edit.ranks import ALONE, Ranks
 from reedit.edit.resumption import Iteration
 from reedit.edit.rome import edit_one_by_one
+from reedit.edit.saved_edits import SavedEdits
 from reedit.edit.schedule import Schedule
 from reedit.edit.spread import NotFinite, Spread, apply_updates, compute_updates
 from reedit.edit.states import bare_rows, states_at_subject
@@ -55,14 +56,14 @@ def compute(
     factors: Mapping[int, Tensor],
     schedule: Schedule,
     k: int,
-    kept: Callable[[int], Kept | None] = lambda step: None,
+    saved: Callable[[int], SavedEdits | None] = lambda step: None,
     ranks: Ranks = ALONE,
     before: Iteration | None = None,
     carried: Carried | None = None,
 ) -> Computed:
     """OPTIMIZATION and SPREAD at theta_k; the model is left as it was.
 
-    `factors`: what the job knows of the second moments, by layer. `kept`: by step, the edits that
+    `factors`: what the job knows of the second moments, by layer. `saved`: by step, the edits that
     OPTIMIZATION is done with; `ranks` share the others. `before` and `carried` are of the iteration before.
     """
     start, carried = time.monotonic(), carried or Carried()
@@ -75,7 +76,7 @@ def compute(
             done = _step(
                 *(model, [edits[place] for place in step.places], factors, schedule, step.layers),
                 name=f"k={k}{step.name}",
-                kept=kept(step.number),
+                saved=saved(step.number),
                 ranks=ranks,
                 repeated=_repeated(before, carried, step.places),
                 protected=carried.protected(step.batch, schedule.protects_own),
@@ -120,7 +121,7 @@ def _step(
     schedule: Schedule,
     layers: Sequence[int],
     name: str,
-    kept: Kept | None,
+    saved: SavedEdits | None,
     ranks: Ranks,
     repeated: Repeated | None,
     protected: Mapping[int, Tensor] | None,
@@ -130,17 +131,17 @@ def _step(
     ROME's edits follow one another, so that every rank makes them all.
     """
     algorithm, hyperparameters = schedule.algorithm, {**schedule.hyperparameters, "layers": list(layers)}
-    start, earlier = time.monotonic(), (kept.seconds() / ranks.count if kept else 0.0)
+    start, earlier = time.monotonic(), (saved.seconds() / ranks.count if saved else 0.0)
     given = (model, edits, algorithm, hyperparameters, schedule.protocol)
     report = progress(f"{name} OPTIMIZATION, passes", len(edits) * hyperparameters["v_num_grad_steps"])
     if algorithm.one_by_one:
-        found, update, optimization = edit_one_by_one(*given, factors.get(layers[0]), report, kept)
+        found, update, optimization = edit_one_by_one(*given, factors.get(layers[0]), report, saved)
         _drop(found.dropped, edits, schedule, f"{name} OPTIMIZATION")
         return _Done(found, Spread({layers[0]: update}, {}), optimization, earlier)
     if repeated:
         found = _again(model, edits, schedule, layers, repeated)
     else:
-        found = optimize(*given, report=report, kept=kept, ranks=ranks)
+        found = optimize(*given, report=report, saved=saved, ranks=ranks)
     optimization = time.monotonic() - start
     found, spread = _spread(model, edits, found, factors, schedule, layers, name, protected)
     return _Done(found, spread, optimization, earlier)

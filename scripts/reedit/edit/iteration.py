@@ -47,7 +47,7 @@ def iterate(
         before = done[-1] if done else None
         computed = ahead or compute(
             *(model, edits, factors, schedule, k),
-            kept=partial(state.optimized, k),
+            saved=partial(state.optimized, k),
             ranks=ranks,
             before=before,
             carried=carried,
@@ -58,8 +58,8 @@ def iterate(
             cumulative, layers
         )  # what is saved, to the last bit: a resumed run goes on alike
         if schedule.looks_ahead:
-            kept = partial(state.optimized, k + 1)
-            ahead = compute(model, edits, factors, schedule, k + 1, kept=kept, ranks=ranks)
+            saved = partial(state.optimized, k + 1)
+            ahead = compute(model, edits, factors, schedule, k + 1, saved=saved, ranks=ranks)
         edited = ahead.found.ppl_initial if ahead else edited_perplexities(model, edits, schedule)
         iteration = iteration_rows(
             model, edits, schedule.algorithm, layers, k, computed.found, updates, edited

@@ -15,8 +15,9 @@ from torch import Tensor
 from reedit.edit.algorithms import Algorithm
 from reedit.edit.buckets import Bucket, Tail, make_buckets
 from reedit.edit.edits import Edit
-from reedit.edit.optimized import Kept, Optimized, joined
+from reedit.edit.optimized import Optimized, joined
 from reedit.edit.ranks import ALONE, Ranks
+from reedit.edit.saved_edits import SavedEdits
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.jobs.memory import MicroBatch, micro_batch
 from reedit.models.batches import halving
@@ -34,7 +35,7 @@ def optimize(
     protocol: str = "corrected",
     at_once: MicroBatch | None = None,
     report: Callable[[int], None] = lambda passes: None,
-    kept: Kept | None = None,
+    saved: SavedEdits | None = None,
     ranks: Ranks = ALONE,
 ) -> Optimized:
     """Find delta for every edit, each as if alone (design, section 4, OPTIMIZATION, PMET, ROME).
@@ -43,14 +44,14 @@ def optimize(
     v_weight_decay, kl_factor, nll_loss_factor where the algorithm damps, and step_length, which replaces the
     published Adam and its v_lr (docs/performance.md). `at_once`: default from free memory. `report` is called
     with the passes done so far, of v_num_grad_steps for every edit (an edit that stops has done all; of
-    other ranks, which share the edits, as many are assumed as of this one). `kept`: edits that are done, here
-    or before an interruption.
+    other ranks, which share the edits, as many are assumed as of this one). `saved`: edits that are done,
+    here or before an interruption.
     """
     # the same on all ranks, whatever each has of free memory
     at_once = ranks.agreed(at_once or micro_batch(model, edits, hyperparameters["layers"][-1]))
     # similar edits together, so that a batch ends together and padding is small
     order = sorted(range(len(edits)), key=lambda i: len(edits[i].rewriting[0].row.ids))
-    parts = kept.load(algorithm.optimises, model.device) if kept else []
+    parts = saved.load(algorithm.optimises, model.device) if saved else []
     done = ranks.agreed({place for places, _ in parts for place in places})
     batches = [order[start : start + at_once.edits] for start in range(0, len(order), at_once.edits)]
     left = [rest for batch in batches if (rest := [place for place in batch if place not in done])]
@@ -67,8 +68,8 @@ def optimize(
         )
         finished += len(places)
         parts.append((places, found))
-        if kept:
-            kept.save(places, found, time.monotonic() - start)
+        if saved:
+            saved.save(places, found, time.monotonic() - start)
     everywhere = ranks.gathered([(places, found.to("cpu")) for places, found in parts])
     return joined(everywhere).to(model.device)
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reedit.edit.carried import Carried, carried_of
-from reedit.edit.optimized import Kept
+from reedit.edit.saved_edits import SavedEdits
 from reedit.errors import InputError
 from reedit.storage.files import atomic, flush, naming
 from reedit.storage.tensors import read_tensors
@@ -55,9 +55,9 @@ class State:
         path = self.folder / f"k{k}" / "carried.safetensors"
         return carried_of(read_tensors(path)) if path.exists() else Carried()
 
-    def optimized(self, k: int, step: int = 0) -> Kept:
+    def optimized(self, k: int, step: int = 0) -> SavedEdits:
         """The edits of a step of iteration k that OPTIMIZATION is done with, until the iteration is."""
-        return Kept(self.folder / f"k{k}.{step}.optimized")
+        return SavedEdits(self.folder / f"k{k}.{step}.optimized")
 
     def save(
         self, k: int, iteration: Iteration, updates: Mapping[str, Tensor], carried: Carried | None = None
@@ -81,8 +81,8 @@ class State:
                 partial.rename(self.folder / f"k{k}")
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        for kept in self.folder.glob(f"k{k}.*.optimized"):
-            shutil.rmtree(kept, ignore_errors=True)
+        for saved in self.folder.glob(f"k{k}.*.optimized"):
+            shutil.rmtree(saved, ignore_errors=True)
 
     def load(self, k: int) -> Iteration:
         """Iteration k as it was saved; InputError where its file has been damaged since."""

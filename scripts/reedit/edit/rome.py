@@ -10,8 +10,9 @@ from torch import Tensor
 from reedit.edit.algorithms import Algorithm
 from reedit.edit.edits import Edit
 from reedit.edit.optimization import optimize
-from reedit.edit.optimized import Kept, Optimized, joined
+from reedit.edit.optimized import Optimized, joined
 from reedit.edit.post_norm import before_norm
+from reedit.edit.saved_edits import SavedEdits
 from reedit.edit.spread import rank_one_update, split_by_edit
 from reedit.edit.states import rewriting_rows, states_at_subject
 from reedit.models.language_model import LanguageModel
@@ -25,12 +26,12 @@ def edit_one_by_one(
     protocol: str,
     factor: Tensor | None,
     report: Callable[[int], None],
-    kept: Kept | None = None,
+    saved: SavedEdits | None = None,
 ) -> tuple[Optimized, Tensor, float]:
     """What was optimised, the sum of all updates [d, key], and the seconds of OPTIMIZATION alone.
 
     The model is left bit for bit as it was. `factor`: Cholesky factor of C for mom2_adjustment, else None
-    (design, section 4, ROME). `kept`: edits that are done, here or before an interruption.
+    (design, section 4, ROME). `saved`: edits that are done, here or before an interruption.
     """
     (layer,) = hyperparameters["layers"]
     # a layer's keys come before its own weights, so that no edit changes them
@@ -38,7 +39,7 @@ def edit_one_by_one(
     factor = None if factor is None else factor.to(model.device)
     before = model.weight(layer)
     total = torch.zeros_like(before)
-    parts = kept.load(algorithm.optimises, model.device) if kept else []
+    parts = saved.load(algorithm.optimises, model.device) if saved else []
     done = {place: found for (place,), found in parts}
     seconds = 0.0
     try:
@@ -46,8 +47,8 @@ def edit_one_by_one(
             start = time.monotonic()
             if i not in done:
                 done[i] = optimize(model, [edit], algorithm, hyperparameters, protocol)
-                if kept:
-                    kept.save([i], done[i], time.monotonic() - start)
+                if saved:
+                    saved.save([i], done[i], time.monotonic() - start)
             seconds += time.monotonic() - start
             weight = model.weight(layer) if algorithm.one_key else None
             (delta,) = before_norm(model, layer, keys[i][:1], done[i].delta[:, 0])  # z - W k, [d]

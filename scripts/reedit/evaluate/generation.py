@@ -4,26 +4,17 @@ Scores (scoring.py) are teacher-forced: each token of an answer is asked for aft
 model that has to speak for itself may never reach.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
-
-import torch
-from transformers import GenerationConfig, PreTrainedModel
 
 from reedit.evaluate.answers import NEW_TOKENS, begins_with, contains
 from reedit.evaluate.probes import asked
 from reedit.jobs.progress import progress
-from reedit.models.batches import halving, list_halves, padded
+from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
 from reedit.prepare.facts import Fact, Neighbor
-
-# of the others, transformers' mask for a padded row overflows in the softmax, which is in float32: NaN
-PADDABLE = (torch.float32, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,8 @@ def make_questions(facts: Sequence[Fact], neighbors: Mapping[int, Sequence[Neigh
 def answer(model: LanguageModel, questions: Sequence[Question], k: int) -> list[dict[str, Any]]:
     """Rows of the schema ``generations`` for the model as it is, one a question, in order."""
     prompts = [encode(model.tokenizer, question.prompt) for question in questions]
-    said = generate(model, prompts, report=progress(f"k={k} generation, prompts", len(prompts)))
+    report = progress(f"k={k} generation, prompts", len(prompts))
+    said = generate(model, prompts, NEW_TOKENS, report=report)
     texts = [model.tokenizer.decode(ids, skip_special_tokens=True) for ids in said]
     return [
         {
@@ -68,94 +60,3 @@ def answer(model: LanguageModel, questions: Sequence[Question], k: int) -> list[
         }
         for question, text in zip(questions, texts, strict=True)
     ]
-
-
-@torch.no_grad()
-def generate(
-    model: LanguageModel,
-    prompts: Sequence[Sequence[int]],
-    new_tokens: int = NEW_TOKENS,
-    budget: int = 4096,
-    report: Callable[[int], None] | None = None,
-) -> list[tuple[int, ...]]:
-    """The greedy continuation of each prompt, at most `new_tokens` tokens, without what ends the text.
-
-    Equal prompts are read once, in left-padded batches of at most `budget` positions, the new ones included;
-    `report` is called with the prompts done so far. Raises InputError for a prompt that with its continuation
-    is longer than the model can read.
-    """
-    for prompt in prompts:
-        model.check_length([*prompt, *[0] * new_tokens])
-    counts = Counter(map(tuple, prompts))
-    ends = ending_tokens(model)
-    settings = greedy(new_tokens, ends)
-
-    def run(batch: list[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
-        # padded() fills up on the right: of the reversed prompts, turned around again, that is the left
-        ids, mask = padded([prompt[::-1] for prompt in batch], settings.pad_token_id, model.device)
-        ids, mask = ids.flip(1), mask.flip(1)  # [b, length]
-        with own_settings_alone(model.model):
-            texts = model.model.generate(ids, attention_mask=mask, generation_config=settings)
-        new = texts[:, ids.shape[1] :].tolist()
-        return {prompt: _up_to_end(text, ends) for prompt, text in zip(batch, new, strict=True)}
-
-    said: dict[tuple[int, ...], tuple[int, ...]] = {}
-    done = 0
-    batches = _batches(counts, new_tokens, budget, padding=model.model.dtype in PADDABLE)
-    for found in halving(batches, run, list_halves):
-        said |= found
-        done += sum(counts[prompt] for prompt in found)
-        if report:
-            report(done)
-    return [said[tuple(prompt)] for prompt in prompts]
-
-
-def ending_tokens(model: LanguageModel) -> list[int]:
-    """The tokens that end a text: the tokenizer's, and the model's own (Llama 3 has several)."""
-    own = model.model.generation_config.eos_token_id
-    own = own if isinstance(own, list) else [own]
-    return list(dict.fromkeys(token for token in [model.tokenizer.eos_token_id, *own] if token is not None))
-
-
-def greedy(new_tokens: int, ends: list[int]) -> GenerationConfig:
-    """The most likely token each time. What pads is masked in front and cut off behind: any token will do."""
-    return GenerationConfig(
-        do_sample=False,
-        num_beams=1,
-        use_cache=True,
-        max_new_tokens=new_tokens,
-        eos_token_id=ends or None,
-        pad_token_id=ends[0] if ends else 0,
-    )
-
-
-@contextmanager
-def own_settings_alone(network: PreTrainedModel) -> Iterator[None]:
-    """Without the settings that a model ships with: transformers fills in from them whatever ours leave open.
-
-    A temperature would not matter here, but a repetition penalty, a shortest length or a forced token would.
-    """
-    shipped = network.generation_config
-    network.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        network.generation_config = shipped
-
-
-def _batches(
-    prompts: Iterable[tuple[int, ...]], new_tokens: int, budget: int, padding: bool
-) -> Iterator[list[tuple[int, ...]]]:
-    """The prompts, longest first, in few batches; without `padding` each is of one length."""
-    ordered = sorted(prompts, key=len, reverse=True)
-    groups = [ordered] if padding else [list(group) for _, group in groupby(ordered, key=len)]
-    for group in groups:
-        while group:
-            size = max(1, budget // (len(group[0]) + new_tokens))
-            yield group[:size]
-            group = group[size:]
-
-
-def _up_to_end(ids: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
-    end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
-    return tuple(ids[:end])

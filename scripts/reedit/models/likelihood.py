@@ -116,8 +116,9 @@ def greedy_continuations(
     budget: int = 2048,
     report: Callable[[int], None] | None = None,
 ) -> list[tuple[int, ...]]:
-    """Greedy continuations of token ids, `lengths[i]` tokens each, by repeated forward passes.
+    """Greedy continuations of token ids, exactly `lengths[i]` tokens each, by repeated forward passes.
 
+    Whole rows, as the likelihoods that are compared with them read; `generate` (generation.py) is for texts.
     `report` is called with the tokens found so far.
     """
     texts = [tuple(prompt) for prompt in prompts]

@@ -5,10 +5,10 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from reedit.errors import InputError
+from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import bounded_exp, likelihoods
 from reedit.models.tokens import encode, joint_row
@@ -61,34 +61,15 @@ def ask(model: LanguageModel, questions: Sequence[Question], tokens: int = TOKEN
         [joint_row(tokenizer, question.prompt, target, "target") for target in question.targets]
         for question in questions
     ]
+    continuations = generate(model, prompts, tokens)
     said = iter(likelihoods(model, [row for targets in rows for row in targets]))
     return [
         Answer(
-            _text(tokenizer, prompt, _continued(model, prompt, tokens)),
+            _text(tokenizer, prompt, continuation),
             tuple(_likely(next(said).logp) for _ in targets),
         )
-        for prompt, targets in zip(prompts, rows, strict=True)
+        for prompt, continuation, targets in zip(prompts, continuations, rows, strict=True)
     ]
-
-
-@torch.no_grad()
-def _continued(model: LanguageModel, prompt: Sequence[int], tokens: int) -> list[int]:
-    """The greedy continuation of a prompt, up to `tokens` tokens or the end of the text, which is left out.
-
-    What a prompt read in full would compute again is kept in the model's cache (unlike greedy_continuations,
-    whose answers are short and many).
-    """
-    model.check_length([*prompt, *prompt[:1] * (tokens - 1)])
-    found: list[int] = []
-    ids, cache = list(prompt), None
-    while len(found) < tokens:
-        inputs = torch.tensor([ids], device=model.device)
-        said = model.backbone(input_ids=inputs, past_key_values=cache, use_cache=True)
-        ids, cache = [int(model.head(said[0][:, -1]).argmax())], said.past_key_values
-        if ids[0] == model.tokenizer.eos_token_id:
-            break
-        found += ids
-    return found
 
 
 def _likely(logp: Sequence[float]) -> Likely:
