@@ -104,31 +104,6 @@ rule summarise_differences:
         "../scripts/summarise_differences.py"
 
 
-rule render_differences:
-    input:
-        differences="results/summary/differences.parquet",
-        template=local([TEMPLATES / "differences.tex.j2", TEMPLATES / "macros.tex.j2"]),
-    output:
-        tex="results/tables/differences.tex",
-        csv=report(
-            "results/tables/differences.csv",
-            caption="../reports/captions/differences.rst",
-            category="Tables",
-            labels={"table": "differences"},
-        ),
-        md="results/tables/differences.md",
-    log:
-        "results/logs/render_differences.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={"labels": REPORT["labels"]},
-        code=code("render_differences"),
-    script:
-        "../scripts/render_differences.py"
-
-
 # On request, as what it needs.
 rule summarise_generation:
     input:
@@ -151,31 +126,6 @@ rule summarise_generation:
         "../scripts/summarise_generation.py"
 
 
-rule render_generation:
-    input:
-        generation="results/summary/generation.parquet",
-        template=local([TEMPLATES / "generation.tex.j2", TEMPLATES / "macros.tex.j2"]),
-    output:
-        tex="results/tables/generation.tex",
-        csv=report(
-            "results/tables/generation.csv",
-            caption="../reports/captions/generation.rst",
-            category="Tables",
-            labels={"table": "generation"},
-        ),
-        md="results/tables/generation.md",
-    log:
-        "results/logs/render_generation.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={"labels": REPORT["labels"]},
-        code=code("render_generation"),
-    script:
-        "../scripts/render_generation.py"
-
-
 rule summarise_norms:
     input:
         runs="results/summary/runs.parquet",
@@ -195,31 +145,6 @@ rule summarise_norms:
         code=code("summarise_norms"),
     script:
         "../scripts/summarise_norms.py"
-
-
-rule render_norms:
-    input:
-        norms="results/summary/norms.parquet",
-        template=local([TEMPLATES / "norms.tex.j2", TEMPLATES / "macros.tex.j2"]),
-    output:
-        tex="results/tables/norms.tex",
-        csv=report(
-            "results/tables/norms.csv",
-            caption="../reports/captions/norms.rst",
-            category="Tables",
-            labels={"table": "norms"},
-        ),
-        md="results/tables/norms.md",
-    log:
-        "results/logs/render_norms.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={"labels": REPORT["labels"]},
-        code=code("render_norms"),
-    script:
-        "../scripts/render_norms.py"
 
 
 rule render_table:
@@ -245,6 +170,34 @@ rule render_table:
         code=code("render_table"),
     script:
         "../scripts/render_table.py"
+
+
+# The tables beside the paper's: of paired differences, of generation, of norms.
+rule render_summary:
+    input:
+        rows="results/summary/{summary}.parquet",
+        template=local([TEMPLATES / "{summary}.tex.j2", TEMPLATES / "macros.tex.j2"]),
+    output:
+        tex="results/tables/{summary}.tex",
+        csv=report(
+            "results/tables/{summary}.csv",
+            caption="../reports/captions/summary.rst",
+            category="Tables",
+            labels={"table": "{summary}"},
+        ),
+        md="results/tables/{summary}.md",
+    log:
+        "results/logs/render_summary/{summary}.log",
+    wildcard_constraints:
+        summary="differences|generation|norms",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings={"labels": REPORT["labels"]},
+        code=code("render_summary"),
+    script:
+        "../scripts/render_summary.py"
 
 
 rule compare_reported:

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from reedit.errors import InputError
 from reedit.settings.configuration import check_configuration, nearest
+from reedit.settings.dtypes import DTYPES
 
 
 def refused(change: Callable[[dict[str, Any]], Any]) -> str:
@@ -35,6 +36,10 @@ def test_the_shipped_configuration_and_the_tests_own_pass() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     check_configuration(configuration(), SCHEMA)
     check_configuration(yaml.safe_load((REPOSITORY / "config.yaml").read_text()), SCHEMA)
+
+
+def test_the_formats_of_numbers_are_the_same_everywhere() -> None:
+    assert SCHEMA["$defs"]["model"]["properties"]["dtype"]["enum"] == list(DTYPES)
 
 
 def test_every_object_of_the_schema_refuses_unknown_keys() -> None:

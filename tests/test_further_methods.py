@@ -1,6 +1,7 @@
 """The methods beyond the paper in the whole workflow: their jobs, and their lines in the tables."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -104,6 +105,18 @@ def test_all_of_it_is_known_to_make_verify(further: Experiment) -> None:
     done = subprocess.run(command, cwd=further.folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "nothing is bad" in done.stdout, done.stderr
     assert "belongs to no result" not in done.stdout
+
+
+@pytest.mark.parametrize("method", ["alphaedit", "blue", "encore", "spread_only", "in_batches"])
+def test_each_edits_by_hand_as_in_its_job(method: str, further: Experiment, tmp_path: Path) -> None:
+    moments = str(further.path("moments/tiny/lines"))
+    more = ["--iterations", "2", "--moments", moments]
+    assert main(hand_edit(further, f"tiny/facts/{method}/trial1", tmp_path, *more)) == 0
+    edited = load_file(tmp_path / "edited/model.safetensors")
+    k = json.loads((tmp_path / "edited/revision.json").read_text())["edited"]["k"]
+    unedited = load_file(further.path("models/tiny/model.safetensors"))
+    updates = load_file(of(further, method) / f"weights/k{k}.safetensors")
+    assert all(torch.equal(edited[name], unedited[name] + update) for name, update in updates.items())
 
 
 def test_a_method_that_edits_nothing_itself_is_refused_by_hand(

@@ -44,9 +44,9 @@ RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
 REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 7, "compile_pdf": 1, "all": 1}
 REPORT |= {"compare_reported": 1, "render_comparison": 1}  # the summary; no model of the paper's
-REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_differences": 1, "render_page": 1}
+REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_page": 1}
 BESIDE = ("compile_pdf", "render_page", "all")  # not asked for with the tables
-REPORT |= {"summarise_norms": 1, "render_norms": 1}
+REPORT |= {"summarise_norms": 1, "render_summary": 2}  # of differences and of norms
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
 NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT)])
@@ -390,9 +390,7 @@ def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
 
 def test_a_changed_label_renders_tables_and_figures_anew_and_nothing_else(finished):
     config = changed(finished.config, report={"labels": {"tiny": "Tiny (1M)"}, "intervals": True})
-    renders = {
-        name: REPORT[name] for name in ("render_table", "render_differences", "render_norms", "draw_figure")
-    }
+    renders = {name: REPORT[name] for name in ("render_table", "render_summary", "draw_figure")}
     assert finished.dry_run("tables", config=config).jobs == renders | {"tables": 1}
 
 
@@ -454,7 +452,7 @@ def test_norms_are_those_of_the_kept_weights(finished):
 
 def test_what_models_say_by_themselves_comes_on_request_and_nothing_else_is_redone(finished, again):
     again.config = changed(again.config, report__generation=True)
-    made = {"generate_answers": 4, "summarise_generation": 1, "render_generation": 1}
+    made = {"generate_answers": 4, "summarise_generation": 1, "render_summary": 1}
     assert finished.dry_run("tables", config=again.config).jobs == made | {"tables": 1}
     outcome = again.run(*([] if HAS_ENGINE else ["tables"]))
     assert outcome.status == 0, outcome.output

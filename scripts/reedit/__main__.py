@@ -10,8 +10,8 @@ from pathlib import Path
 
 from reedit.errors import InputError
 from reedit.jobs.job import unwritable
+from reedit.settings.dtypes import DTYPES
 
-DTYPES = ("float32", "tfloat32", "bfloat16", "float16")
 COMPARE = """\
 A model is a folder that transformers loads (a prepared one, results/models/M, or
 an exported one), or a run of the workflow, results/edits/M/DATASET/METHOD/trial1,

@@ -20,6 +20,7 @@ from reedit.settings.costs import (
     norm_cost,
     score_cost,
 )
+from reedit.settings.dtypes import DTYPES
 from reedit.settings.experiment import Experiment
 from reedit.settings.runs import Run
 from reedit.storage import parquet
@@ -48,7 +49,6 @@ class Device:
 
 
 ASSUMED = "half of it assumed in float32, a quarter elsewhere (ROME: 15 and 8 %)"
-DTYPES = ("float32", "tfloat32", "bfloat16", "float16")
 GPUS = (
     Device("A100", 80, dict(zip(DTYPES, (19.5e12, 156e12, 312e12, 312e12), strict=True)), 9.7e12),
     Device("L40S", 48, dict(zip(DTYPES, (91.6e12, 183e12, 362e12, 362e12), strict=True)), 1.4e12),
