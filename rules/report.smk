@@ -20,7 +20,8 @@ FIGURES = [
     *NORMS,
     *["retention"] * bool(SEQUENTIAL),
 ]
-SPLITS = {run.path: split_of(run) for run in SEQUENTIAL}
+IN_BATCHES = [run.entry for run in SEQUENTIAL]
+SPLITS = {run.path: split_of(run) for run in RUNS if run.entry in IN_BATCHES}
 # in the order that they need each other
 PAGE = "html.j2 css data.js table.js curves.js measures.js cases.js page.js".split()
 

@@ -196,6 +196,17 @@ def test_the_example_tells_whether_the_new_object_is_predicted(shown, few, tmp_p
     assert [text for text in words if text.startswith("edited")] == [example_figure.EDITED + word[2:]]
 
 
+@pytest.mark.parametrize("length", [4, 20, 45])
+def test_a_legend_stays_within_its_figure_however_long_the_names_are(length: int) -> None:
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    figure.subplots()
+    drawing.legend(figure, [(f"{number}{'M' * length}", drawing.look(number)) for number in range(7)])
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 7
+    assert legend.get_window_extent().x0 >= 0 and legend.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_the_axis_is_box_cox_and_its_ticks_are_apart():
     panel = Figure().subplots()
     box_cox_axis(panel, 5000.0)

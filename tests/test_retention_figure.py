@@ -6,14 +6,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from reedit.report.retention_figure import batch_size, places, retained, retention
+from reedit.report.retention_figure import batch_size, by_batches, places, retained, retention
 from reedit.report.selection import methods_of
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
 
-def run_row(k: int, algorithm: str, delta_p: float | None) -> dict[str, Any]:
-    named = {"model": "m", "dataset": "d", "method": "x", "algorithm": algorithm, "format": "counterfact"}
+def run_row(k: int, algorithm: str, delta_p: float | None, method: str = "x") -> dict[str, Any]:
+    named = {"model": "m", "dataset": "d", "method": method, "algorithm": algorithm, "format": "counterfact"}
     row = dict.fromkeys(SCHEMAS["runs"].names) | named
     return row | {"entry": 0, "protocol": "corrected", "trial": 1, "edits": 4, "k": k, "delta_p": delta_p,
                   "assisted": False, "prefixed": False}  # fmt: skip
@@ -46,10 +46,22 @@ def test_cases_are_averaged_by_the_batch_they_were_edited_in_at_the_k_of_the_cri
     cases += [case_row(k, case, 0.0) for k in (1, 3) for case in order]
     (method,) = methods_of(runs)
     where = places({"m/d/x/trial1": str(tmp_path / "split.parquet")})
-    assert retained(method, "efficacy_accuracy", cases, where) == {1: 0.75, 2: 0.5}
+    assert retained(method, "efficacy_accuracy", cases, where, 2) == {1: 0.75, 2: 0.5}
     table = pa.Table.from_pylist(cases, schema=SCHEMAS["cases"])
     retention(runs, table, where, tmp_path / "r.pdf", tmp_path / "r.png")
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_what_is_edited_at_once_stands_beside_batches_of_one_size() -> None:
+    rows = [run_row(1, "memit", 9.0, "plain"), run_row(1, "memit+batch2", 9.0, "two")]
+    rows.append(run_row(1, "rome", 9.0, "of another entry"))
+    where = {("m", "d", name, 1): {} for name in ("plain", "two", "three")}
+
+    def shown(more: list[dict[str, Any]]) -> list[tuple[str, int]]:
+        return [(method.method, size) for method, size in by_batches(methods_of(rows + more), where)]
+
+    assert shown([]) == [("plain", 2), ("two", 2)]
+    assert shown([run_row(1, "memit+batch3", 9.0, "three")]) == [("two", 2), ("three", 3)]
 
 
 def test_without_sequential_runs_a_sentence_says_so(tmp_path: Path) -> None:

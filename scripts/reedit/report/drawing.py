@@ -129,15 +129,23 @@ def name_at_edge(panel: Axes, x: float, value: float, color: str) -> None:
 
 
 def legend(figure: Figure, entries: Sequence[tuple[str, Look]], columns: int = 4) -> None:
-    """Below the panels: words and the appearance they stand for; $...$ in them is mathematics."""
-    figure.legend(
-        [Line2D([], [], **appearance) for _, appearance in entries],
-        [words for words, _ in entries],
-        loc="outside lower center",
-        ncols=min(columns, len(entries)),
-        frameon=False,
-        handlelength=3.5,
-    )
+    """Below the panels: words and the appearance they stand for; $...$ in them is mathematics.
+
+    In at most so many columns, fewer where the names are long.
+    """
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for count in range(min(columns, len(entries)), 0, -1):
+        drawn = figure.legend(
+            [Line2D([], [], **appearance) for _, appearance in entries],
+            [words for words, _ in entries],
+            loc="outside lower center",
+            ncols=count,
+            frameon=False,
+            handlelength=3.5,
+        )
+        if count == 1 or drawn.get_window_extent(renderer).width <= figure.bbox.width:
+            return
+        drawn.remove()
 
 
 def method_entries(
