@@ -15,8 +15,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"
 
 from reedit.report import catalog
 from reedit.jobs.code_digest import code_digest
-from reedit.settings.configuration import nearest
-from reedit.errors import InputError
+from reedit.errors import InputError, nearest
 from reedit.settings.experiment import Experiment
 from reedit.jobs.job import errors_since
 from reedit.settings.overlays import SCHEMA, overlaid

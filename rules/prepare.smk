@@ -151,22 +151,3 @@ rule trace_facts:
         code=code("trace_facts"),
     script:
         "../scripts/trace_facts.py"
-
-
-rule render_tracing:
-    input:
-        "results/tracing/{model}/{dataset}.parquet",
-    output:
-        md="results/tracing/{model}/{dataset}.md",
-        pdf="results/tracing/{model}/{dataset}.pdf",
-        png="results/tracing/{model}/{dataset}.png",
-    log:
-        "results/logs/render_tracing/{model}/{dataset}.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings=lambda wildcards: {"title": f"{wildcards.model} / {wildcards.dataset}"},
-        code=code("render_tracing"),
-    script:
-        "../scripts/render_tracing.py"

@@ -301,6 +301,26 @@ rule draw_figure:
         "../scripts/draw_figure.py"
 
 
+# On request, as what it shows.
+rule render_tracing:
+    input:
+        "results/tracing/{model}/{dataset}.parquet",
+    output:
+        md="results/tracing/{model}/{dataset}.md",
+        pdf="results/tracing/{model}/{dataset}.pdf",
+        png="results/tracing/{model}/{dataset}.png",
+    log:
+        "results/logs/render_tracing/{model}/{dataset}.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings=lambda wildcards: {"title": f"{wildcards.model} / {wildcards.dataset}"},
+        code=code("render_tracing"),
+    script:
+        "../scripts/render_tracing.py"
+
+
 rule compile_pdf:
     input:
         tables=[

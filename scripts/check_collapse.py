@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit.edit.kept_weights import kept_states
 from reedit.evaluate.collapse import check_collapse, read_texts
-from reedit.evaluate.trials import kept_states
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision

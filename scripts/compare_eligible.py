@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.prepare.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
 from reedit.prepare.facts import read_facts
+from reedit.report.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
 from reedit.storage import parquet
 from reedit.storage.files import write_text
 

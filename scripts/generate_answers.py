@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit.edit.kept_weights import kept_states
 from reedit.evaluate.generation import answer, make_questions
-from reedit.evaluate.trials import kept_states, scored_neighbors, trial_facts
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
+from reedit.prepare.trials import scored_neighbors, trial_facts
 from reedit.storage import parquet
 from reedit.storage.provenance import provenance
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reedit.errors import InputError
 from reedit.settings.overlays import read_experiment
-from reedit.storage.verification import Verification, at_work, closing_lines, is_temporary, remove
+from reedit.use.verification import Verification, at_work, closing_lines, is_temporary, remove
 
 HOUSE = Path(__file__).resolve().parents[1]
 

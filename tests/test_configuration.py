@@ -9,8 +9,8 @@ import yaml
 from configurations import HASH, REPOSITORY, SCHEMA, configuration
 from jsonschema import Draft202012Validator
 
-from reedit.errors import InputError
-from reedit.settings.configuration import check_configuration, nearest
+from reedit.errors import InputError, nearest
+from reedit.settings.configuration import check_configuration
 from reedit.settings.dtypes import DTYPES
 
 

@@ -4,8 +4,8 @@ import csv
 import io
 from pathlib import Path
 
-from reedit.prepare.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
 from reedit.prepare.facts import Fact
+from reedit.report.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
 
 TEMPLATES = [Path(__file__).parents[1] / "reports/templates/eligible.tex.j2"]
 

@@ -13,8 +13,8 @@ from made_models import LAYERS, RUN, make_run
 from tiny import ALL_ARCHITECTURES
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from reedit.edit.kept_weights import kept_states
 from reedit.errors import InputError
-from reedit.evaluate.trials import kept_states
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
 from reedit.use.export import CARD, export_model

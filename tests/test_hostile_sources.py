@@ -21,8 +21,8 @@ from web_server import running
 from workflow import Experiment, changed, copy_workflow, make_inputs, tiny_config
 
 from reedit.errors import InputError
-from reedit.fetch.redaction import without_secrets
 from reedit.fetch.sources import fetch
+from reedit.jobs.redaction import without_secrets
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import prepare_model
 from reedit.settings.configuration import check_configuration

@@ -16,7 +16,8 @@ from reedit.edit import iteration
 from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.editing import Computed, apply, compute
 from reedit.edit.edits import Edit, make_edit
-from reedit.edit.iteration import iterate, kept_iterations
+from reedit.edit.iteration import iterate
+from reedit.edit.kept_weights import kept_iterations
 from reedit.edit.preservation import factorise, null_space
 from reedit.edit.resumption import Iteration, State
 from reedit.edit.schedule import Schedule

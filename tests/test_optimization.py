@@ -15,10 +15,10 @@ from reedit.edit import optimization
 from reedit.edit.algorithms import ALGORITHMS, Algorithm
 from reedit.edit.buckets import Bucket, Said, Tail, make_buckets
 from reedit.edit.edits import Edit, WeightedRow, make_edit
+from reedit.edit.micro_batch import MicroBatch, micro_batch
 from reedit.edit.optimization import optimize
 from reedit.edit.optimized import Optimized
 from reedit.jobs import memory
-from reedit.jobs.memory import MicroBatch, micro_batch
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.facts import Fact
@@ -399,7 +399,7 @@ def test_the_micro_batch_follows_free_memory(
     edits = edits_of(llama, tiny_dataset[:6], 1)
     found = []
     for free in (0, 2 * 10**6, 10**12):
-        monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr("reedit.edit.micro_batch.free_bytes", lambda device, free=free: free)
         found.append(micro_batch(llama, edits, LAYER))
     assert found[0] == MicroBatch(1, 1) and found[2] == MicroBatch(512, 64)
     assert 1 < found[1].positions < 512 and 1 <= found[1].edits < 64

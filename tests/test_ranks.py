@@ -20,10 +20,10 @@ from test_iteration import VARIANTS, edits_of
 from workflow import Experiment, changed
 
 from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.micro_batch import MicroBatch
 from reedit.edit.optimization import optimize
 from reedit.edit.optimized import Part
 from reedit.edit.ranks import Ranks
-from reedit.jobs.memory import MicroBatch
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 

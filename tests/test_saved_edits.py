@@ -10,11 +10,11 @@ from tiny import tiny_model
 
 from reedit.edit import optimization, rome
 from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.micro_batch import MicroBatch
 from reedit.edit.optimization import optimize
 from reedit.edit.optimized import Optimized
 from reedit.edit.resumption import Iteration, State
 from reedit.edit.saved_edits import SavedEdits
-from reedit.jobs.memory import MicroBatch
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 

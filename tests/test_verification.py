@@ -14,7 +14,7 @@ from reedit.settings.experiment import Experiment
 from reedit.statistics.moments import write_moment
 from reedit.storage import parquet, schemas
 from reedit.storage.checksums import SUMS, changed_since_fetched, write_sums
-from reedit.storage.verification import SCHEMAS, Verification, at_work, closing_lines, is_temporary, remove
+from reedit.use.verification import SCHEMAS, Verification, at_work, closing_lines, is_temporary, remove
 
 RUN = "small/mine/memit/trial1"
 PARAMETER = "layers.4.mlp.down_proj.weight"

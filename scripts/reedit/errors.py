@@ -1,4 +1,8 @@
-"""The one exception whose message is meant for the user."""
+"""The one exception whose message is meant for the user, and the name that a user may have meant."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
 
 LONGEST = 1200  # characters of a message
 
@@ -15,3 +19,10 @@ class InputError(Exception):
         if len(line) > LONGEST:
             line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
         super().__init__(line)
+
+
+def nearest(name: Any, known: Iterable[Any]) -> str:
+    """ " (did you mean X?)", or the list of what is known."""
+    known = [str(item) for item in known]
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(known) or 'none'})"

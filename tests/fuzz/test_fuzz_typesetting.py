@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from made_runs import experiment
 from test_latex import TEMPLATES, needs_latex
 
-from reedit.prepare.eligibility import COLUMNS, eligibility_csv
 from reedit.report import example_figure, latex
 from reedit.report.catalog import TABLES
 from reedit.report.document import document
 from reedit.report.drawing import printable
+from reedit.report.eligibility import COLUMNS, eligibility_csv
 from reedit.report.figures import scores
 from reedit.report.markdown import aligned, bullets
 from reedit.report.selection import methods_of

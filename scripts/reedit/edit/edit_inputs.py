@@ -11,10 +11,10 @@ from reedit.edit.edits import Edit, make_edit
 from reedit.edit.preservation import factorise, null_space
 from reedit.edit.schedule import Schedule
 from reedit.errors import InputError
-from reedit.evaluate.trials import trial_facts
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import choose_assistants
+from reedit.prepare.trials import trial_facts
 from reedit.settings.hyperparameters import check_for_model
 from reedit.statistics.moments import read_moment
 from reedit.statistics.spectra import read_spectrum

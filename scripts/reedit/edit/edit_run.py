@@ -18,7 +18,8 @@ from reedit.edit.edit_inputs import (
     read_templates,
     schedule_of,
 )
-from reedit.edit.iteration import iterate, kept_iterations
+from reedit.edit.iteration import iterate
+from reedit.edit.kept_weights import kept_iterations
 from reedit.edit.ranks import join
 from reedit.edit.resumption import Iteration, State
 from reedit.prepare.preparation import model_revision

@@ -10,7 +10,6 @@ from functools import partial
 
 from torch import Tensor
 
-from reedit.edit import stopping
 from reedit.edit.carried import Carried
 from reedit.edit.editing import Computed, apply, compute, edited_perplexities
 from reedit.edit.edits import Edit
@@ -82,13 +81,3 @@ def resumed(model: LanguageModel, layers: list[int], state: State) -> list[Itera
         logging.getLogger("reedit").info("resuming after iteration %d", len(done))
         model.import_updates(read_tensors(state.weights(len(done)), str(model.device)), layers)
     return done
-
-
-def kept_iterations(rows: Sequence[Mapping[str, float]], keep: str) -> list[int]:
-    """The k whose weights stay: all, last, or selected (by the proposed rule)."""
-    if keep == "all":
-        return [int(row["k"]) for row in rows]
-    if keep == "last":
-        return [int(rows[-1]["k"])]
-    k, _ = stopping.choose("proposed", [r["delta_p"] for r in rows], [r["delta_p2"] for r in rows])
-    return [k]

@@ -15,11 +15,11 @@ from torch import Tensor
 from reedit.edit.algorithms import Algorithm
 from reedit.edit.buckets import Bucket, Tail, make_buckets
 from reedit.edit.edits import Edit
+from reedit.edit.micro_batch import MicroBatch, micro_batch
 from reedit.edit.optimized import Optimized, joined
 from reedit.edit.ranks import ALONE, Ranks
 from reedit.edit.saved_edits import SavedEdits
 from reedit.edit.states import bare_rows, states_at_subject
-from reedit.jobs.memory import MicroBatch, micro_batch
 from reedit.models.batches import halving
 from reedit.models.language_model import LanguageModel
 

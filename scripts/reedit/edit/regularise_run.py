@@ -10,8 +10,8 @@ from torch import Tensor
 from reedit.edit.edit_inputs import Paths, Settings, load_model, read_edits, read_templates, schedule_of
 from reedit.edit.editing import edited_perplexities
 from reedit.edit.iteration_rows import perplexity_columns, weight_columns
+from reedit.edit.kept_weights import kept_states
 from reedit.edit.regularisation import REGULARISATIONS
-from reedit.evaluate.trials import kept_states
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
 from reedit.storage import parquet

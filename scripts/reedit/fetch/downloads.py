@@ -24,8 +24,8 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.exceptions import ConnectTimeout, InvalidSchema, TooManyRedirects
 
-from reedit.fetch.redaction import without_secrets
 from reedit.jobs.progress import progress
+from reedit.jobs.redaction import without_secrets
 from reedit.storage.files import file_sha256, flush
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers that another attempt may change

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 from reedit.errors import InputError
 from reedit.fetch.downloads import Checksum, ChecksumError, DownloadError, Web
 from reedit.fetch.hub import ADDRESS, Repository
-from reedit.fetch.redaction import without_secrets
 from reedit.jobs.progress import progress
+from reedit.jobs.redaction import without_secrets
 from reedit.storage.files import file_sha256, folder_sha256, link_or_copy, naming, visible_files, visible_tree
 
 DEFINITION = ".definition.json"  # in a folder that is not whole yet: whose it is

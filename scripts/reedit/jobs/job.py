@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.fetch.redaction import without_secrets
+from reedit.jobs.redaction import without_secrets
 from reedit.storage.files import PLACE
 
 MARK = " ERROR error: "  # in a log, before what went wrong

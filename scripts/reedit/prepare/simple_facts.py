@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from reedit.errors import InputError
+from reedit.errors import InputError, nearest
 from reedit.prepare.facts import Case, Fact, Neighbor, read_cases
 from reedit.prepare.zsre import NO_ANSWER
-from reedit.settings.configuration import nearest
 
 KEYS = ("prompt", "subject", "target_new", "target_true", "paraphrases", "neighbors")
 NEIGHBOR_KEYS = ("prompt", "subject", "object")

@@ -1,6 +1,5 @@
 """The configuration checked at the door: one line for the first thing that is wrong with it."""
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -11,8 +10,8 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from reedit.edit.algorithms import ALGORITHMS
-from reedit.errors import InputError
-from reedit.fetch.redaction import without_secrets
+from reedit.errors import InputError, nearest
+from reedit.jobs.redaction import without_secrets
 
 # a part of an address's query that by its name lets someone in
 SECRET = re.compile(
@@ -93,13 +92,6 @@ def _path(keys: Iterable[Any]) -> str:
     for key in keys:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
     return text or "(top level)"
-
-
-def nearest(name: Any, known: Iterable[Any]) -> str:
-    """ " (did you mean X?)", or the list of what is known."""
-    known = [str(item) for item in known]
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(known) or 'none'})"
 
 
 def check_references(config: Mapping[str, Any]) -> None:

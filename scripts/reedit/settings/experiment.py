@@ -7,8 +7,8 @@ from typing import Any
 
 from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.checkout import check_checkout, commit_of
-from reedit.errors import InputError
-from reedit.settings.configuration import check_configuration, nearest
+from reedit.errors import InputError, nearest
+from reedit.settings.configuration import check_configuration
 from reedit.settings.hyperparameters import read_hyperparameters
 from reedit.settings.runs import Entry, Method, Run, distinct_runs, read_entry
 from reedit.settings.source_files import SourceFiles

@@ -1,1 +1,1 @@
-"""rules/use.smk and `python -m reedit`: what is made of an edited model."""
+"""rules/use.smk, `python -m reedit` and make verify: what is done with results and edited models."""

@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from reedit.edit.edit_run import edit_run
-from reedit.errors import InputError
+from reedit.errors import InputError, nearest
 from reedit.fetch.sources import fetch
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.preparation import REVISION, model_revision, prepare_model, read_mark
 from reedit.prepare.simple_facts import read_simple_facts
 from reedit.prepare.zsre import NO_ANSWER
-from reedit.settings.configuration import check_configuration, nearest
+from reedit.settings.configuration import check_configuration
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import SCHEMA, overlaid, read_configuration
 from reedit.settings.runs import Run

@@ -24,7 +24,9 @@ from reedit.report.catalog import HARDWARE
 from reedit.settings.experiment import Experiment
 from reedit.storage import parquet
 from reedit.storage.checksums import SUMS, changed_since_fetched
-from reedit.storage.file_checks import (
+from reedit.storage.files import visible_tree
+from reedit.storage.tensors import shapes_in
+from reedit.use.file_checks import (
     check_end,
     check_json,
     check_kept,
@@ -37,8 +39,6 @@ from reedit.storage.file_checks import (
     expect_file,
     finite_tensors,
 )
-from reedit.storage.files import visible_tree
-from reedit.storage.tensors import shapes_in
 
 Check = Callable[[Path], None]  # raises InputError: what was found, what was expected
 

@@ -1,14 +1,12 @@
-"""What the jobs of one run share: the cases of its trial, and the model in each of its kept states."""
+"""What the jobs of one run share: the cases of its trial, and the neighbors that evaluate them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact, Neighbor, read_facts
 from reedit.prepare.roles import by_case, evaluated_neighbors
 from reedit.storage import parquet
-from reedit.storage.tensors import read_tensors
 
 
 def trial_facts(
@@ -35,11 +33,3 @@ def scored_neighbors(
         )
         for fact in facts
     }
-
-
-def kept_states(model: LanguageModel, weights: Path, layers: list[int]) -> Iterator[int]:
-    """Put the model into every kept state, k = 0 (unedited) first; yields k."""
-    yield 0
-    for path in sorted(weights.glob("k*.safetensors"), key=lambda path: int(path.stem[1:])):
-        model.import_updates(read_tensors(path, str(model.device)), layers)
-        yield int(path.stem[1:])

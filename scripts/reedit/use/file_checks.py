@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from reedit.edit.iteration import kept_iterations
+from reedit.edit.kept_weights import kept_iterations
 from reedit.errors import InputError
 from reedit.prepare.preparation import REVISION
 from reedit.storage import parquet
