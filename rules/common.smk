@@ -14,7 +14,7 @@ sys.path.insert(0, str(HOUSE / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
 
 from reedit.report import catalog
-from reedit.jobs.code_digest import code_digest
+from reedit.jobs.code_digest import Code
 from reedit.errors import InputError, nearest
 from reedit.settings.experiment import Experiment
 from reedit.jobs.job import errors_since
@@ -51,9 +51,12 @@ wildcard_constraints:
     n=r"\d+",
 
 
+CODE = Code()
+
+
 def code(rule_name):
     """The params entry that reruns a rule when code that its script uses changes."""
-    return {"code": code_digest(HOUSE / f"scripts/{rule_name}.py")}
+    return {"code": CODE.digest(HOUSE / f"scripts/{rule_name}.py")}
 
 
 def fetched(section):

@@ -10,6 +10,7 @@ import yaml
 from tiny import LAYERS, tiny_corpus, tiny_facts
 from workflow import REPOSITORY, Experiment, copy_workflow, rows
 
+pytestmark = pytest.mark.long
 PAGE = (REPOSITORY / "docs/extend.md").read_text(encoding="utf-8")
 INSIDE = {"layers": [1, 2, 3], "mom2_update_weight": 20}  # of a model with six layers and small keys
 

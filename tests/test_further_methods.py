@@ -17,6 +17,7 @@ from workflow import Experiment, changed, provenance, rows
 from reedit.__main__ import main
 from reedit.edit.regularisation import prune, rect
 
+pytestmark = pytest.mark.long
 ALGORITHMS = ["r_rome", "emmet", "alphaedit", "blue", "encore"]
 OTHERS = ["spread_only", "in_batches", "prune", "rect"]
 METHODS = ["memit", *ALGORITHMS, *OTHERS]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from naive import naive_edit, naive_iterate
 from safetensors.torch import load_file
+from tiers import long_but
 from tiny import ARCHITECTURES, tiny_model
 
 from reedit.edit import iteration
@@ -130,7 +131,10 @@ ONCE = [
 ]
 
 
-@pytest.mark.parametrize(("architecture", "assisting", "variant", "protocol"), [*THOROUGH, *sorted(ONCE)])
+@pytest.mark.parametrize(
+    ("architecture", "assisting", "variant", "protocol"),
+    long_but([*THOROUGH, *sorted(ONCE)], lambda row: row[0] == "llama"),
+)
 def test_three_iterations_are_those_of_the_oracle(
     architecture: str,
     variant: str,

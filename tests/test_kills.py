@@ -1,6 +1,6 @@
 """Power lost again and again: every rerun goes on, and the last one's tables are an uninterrupted run's.
 
-Six kills by default, one in each stage; more with `make test ARGS="tests/test_kills.py --kills 36"`.
+Six kills by default, one in each stage; more with `make test ARGS="-m long tests/test_kills.py --kills 36"`.
 """
 
 import re
@@ -17,6 +17,7 @@ import pytest
 from safetensors import safe_open
 from workflow import HAS_ENGINE, Experiment, timeless
 
+pytestmark = pytest.mark.long
 STAGES = [  # what is killed in each, in the order of the DAG
     ("fetch_source", "prepare_model", "normalise_facts"),
     ("collect_moments", "filter_neighbors", "sample_prefixes", "sample_split"),

@@ -49,6 +49,7 @@ def close(one: Path, other: Path) -> None:
         assert [a[name] for name in rest] == pytest.approx([b[name] for name in rest], rel=2e-2, abs=1e-3)
 
 
+@pytest.mark.long
 def test_two_processes_give_what_one_gives(shared: Experiment, finished: Experiment) -> None:
     outcome = shared.run(TARGET)
     assert outcome.status == 0, outcome.output
@@ -63,6 +64,7 @@ def test_two_processes_give_what_one_gives(shared: Experiment, finished: Experim
     assert not shared.path(f"state/{RUN}").exists()
 
 
+@pytest.mark.long
 def test_more_processes_than_batches_leave_some_idle_and_nothing_amiss(shared: Experiment) -> None:
     shared.config = changed(shared.config, models__tiny__processes=3)
     assert shared.run(TARGET).status == 0
@@ -76,6 +78,7 @@ def ranks_of(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.long
 def test_a_process_that_dies_ends_the_job_with_one_line_and_a_rerun_goes_on(
     shared: Experiment, victim: int
 ) -> None:
@@ -96,6 +99,7 @@ def test_a_process_that_dies_ends_the_job_with_one_line_and_a_rerun_goes_on(
     assert "resuming after iteration" in shared.log(f"edit_facts/{RUN}.log")
 
 
+@pytest.mark.long
 def test_no_process_outlives_a_kill_of_what_started_it(shared: Experiment) -> None:
     shared.run_killed((shared.path(f"state/{RUN}") / "k1").exists, TARGET)
     deadline = time.monotonic() + 20
@@ -104,6 +108,7 @@ def test_no_process_outlives_a_kill_of_what_started_it(shared: Experiment) -> No
     assert not ranks_of(shared.folder)
 
 
+@pytest.mark.long
 def test_a_bad_input_in_a_shared_job_is_one_line(shared: Experiment) -> None:
     moments = next(shared.path("moments/tiny/lines").glob("3.safetensors"))
     moments.write_bytes(b"nothing")

@@ -37,6 +37,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 # -- a goal of the workflow ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_edited_model_is_made_on_request_and_verified_like_all_else(again: Experiment) -> None:
     assert "export_model" not in again.dry_run().jobs
     outcome = again.run("--", f"results/edits/{RUN}/model")
@@ -54,6 +55,7 @@ def test_the_edited_model_is_made_on_request_and_verified_like_all_else(again: E
     assert not folder.exists() and again.path(f"edits/{RUN}/targets.parquet").exists()
 
 
+@pytest.mark.long
 def test_the_configuration_says_which_iteration_it_is(again: Experiment) -> None:
     again.config = changed(again.config, export__k=1)
     target = f"results/edits/{RUN}/model"

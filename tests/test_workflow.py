@@ -231,6 +231,7 @@ def test_moments_are_symmetric_and_say_what_they_were_taken_over(finished):
         assert int(metadata["max_tokens"]) == 32 and int(metadata["count"]) > 2 * 64
 
 
+@pytest.mark.long
 def test_moments_go_out_as_npz_and_come_back_once_they_are_found_to_be_the_models(finished, again, tmp_path):
     exports = "results/exports/tiny/lines_stats"
     again.config["sources"]["npz"] = {"kind": "folder", "path": str(tmp_path / "npz")}
@@ -409,6 +410,7 @@ def test_an_added_method_runs_only_its_own_jobs(finished):
     assert finished.dry_run("tables", config=config).jobs == after
 
 
+@pytest.mark.long
 def test_what_stands_for_the_paper_is_compared_with_it_and_nothing_else_is_redone(finished, again):
     assert "Nothing in this experiment stands for" in again.path("tables/comparison.md").read_text()
     names = {"models__tiny__reported_as": "gpt2-xl", "datasets__facts__reported_as": "counterfact"}
@@ -450,6 +452,7 @@ def test_norms_are_those_of_the_kept_weights(finished):
     assert "Reading" in finished.path("tables/norms.md").read_text()
 
 
+@pytest.mark.long
 def test_what_models_say_by_themselves_comes_on_request_and_nothing_else_is_redone(finished, again):
     again.config = changed(again.config, report__generation=True)
     made = {"generate_answers": 4, "summarise_generation": 1, "render_summary": 1}
@@ -486,6 +489,7 @@ def test_norms_can_be_left_out(again):
     assert outcome.status == 0 and "measure_norms" not in outcome.jobs and "norms" not in outcome.output
 
 
+@pytest.mark.long
 def test_a_published_list_of_eligible_cases_is_put_beside_the_filter(finished, again, tmp_path):
     cases = json.loads((Path(again.config["sources"]["tiny-facts"]["path"])).read_text())[:9]
     cases[0]["requested_rewrite"]["target_new"]["str"] = "nothing of the pool"
@@ -558,6 +562,7 @@ def test_the_default_experiment_is_planned_as_it_should_be(house, tmp_path):
     assert outcome.jobs == {"fetch_source": 4} | one | two | REPORT
 
 
+@pytest.mark.long
 def test_stopping_early_and_keeping_the_last_weights_still_gives_tables(again):
     again.config["keep_weights"] = "last"
     entry = {"model": "tiny", "dataset": "facts", "methods": ["memit"], "corpus": "lines", "edits": 4}
@@ -572,6 +577,7 @@ def test_stopping_early_and_keeping_the_last_weights_still_gives_tables(again):
     assert {row["k"] for row in rows(again.path(f"scores/{PLAIN[0]}.parquet"))} == {0, last}
 
 
+@pytest.mark.long
 def test_every_algorithm_runs_in_both_protocols_and_assisted_in_every_way(again):
     three = {"count": 3, "prefixed": True, "choice": "first"}
     again.config["methods"] |= {
@@ -593,6 +599,7 @@ def test_every_algorithm_runs_in_both_protocols_and_assisted_in_every_way(again)
         assert {row["k"] for row in rows(again.path(f"scores/{run}.parquet"))} == {0, 1, 2}
 
 
+@pytest.mark.long
 def test_zsre_runs_in_both_protocols_with_a_file_for_each_trial(again, tmp_path):
     questions = [
         {
@@ -626,6 +633,7 @@ def test_zsre_runs_in_both_protocols_with_a_file_for_each_trial(again, tmp_path)
         assert len(asked) == 3 if method == "memit" else len(asked) > 3  # token by token
 
 
+@pytest.mark.long
 def test_a_collapse_is_told_and_the_run_ends_with_its_tables(again, tmp_path):
     """Probabilities beyond the range of floating point, and steps that are far too long."""
     folder = tmp_path / "sharp"
@@ -742,6 +750,7 @@ BEFORE_ANY_JOB = {
 
 
 @pytest.mark.parametrize("wrong", BEFORE_ANY_JOB)
+@pytest.mark.long
 def test_a_bad_local_file_is_one_line_before_any_job(finished, again, tmp_path, wrong):
     spoil, expected = BEFORE_ANY_JOB[wrong]
     outcome = again.run("tables", config=spoil(again, tmp_path))
@@ -776,6 +785,7 @@ IN_A_JOB = {
 
 
 @pytest.mark.parametrize("wrong", IN_A_JOB)
+@pytest.mark.long
 def test_a_bad_input_is_one_line_and_nothing_is_lost(finished, again, tmp_path, wrong):
     spoil, expected = IN_A_JOB[wrong]
     again.environment = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
@@ -790,6 +800,7 @@ def test_a_bad_input_is_one_line_and_nothing_is_lost(finished, again, tmp_path, 
     assert again.contents(*kept) == finished.contents(*kept)
 
 
+@pytest.mark.long
 def test_without_a_latex_engine_the_tables_come_all_the_same(again, tmp_path):
     shutil.rmtree(again.path("tables"))
     (again.folder / "reports/tables.pdf").unlink(missing_ok=True)
@@ -802,6 +813,7 @@ def test_without_a_latex_engine_the_tables_come_all_the_same(again, tmp_path):
     assert found == {f"{name}.{end}" for name in names for end in ("tex", "csv", "md")}
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(finished, again):
     run, small = PLAIN[0], again.path("edits/tiny/facts/memit")
     shutil.rmtree(small)
@@ -866,6 +878,7 @@ rule of_my_own:
     return experiment.folder / "edited/results", outcome
 
 
+@pytest.mark.long
 def test_another_workflow_uses_it_as_a_module_under_a_prefix(finished, reused):
     reused, _ = reused
     for name in ("table1.md", "differences.csv", "comparison.tex"):
@@ -878,6 +891,7 @@ def test_another_workflow_uses_it_as_a_module_under_a_prefix(finished, reused):
     ]
 
 
+@pytest.mark.long
 def test_in_another_workflow_too_downloads_and_tables_stay_off_the_compute_nodes(reused):
     _, outcome = reused
     (told,) = set(re.findall("^local rules: (.*)$", outcome.output, re.M))
@@ -886,6 +900,7 @@ def test_in_another_workflow_too_downloads_and_tables_stay_off_the_compute_nodes
     assert not local & {"reedit_prepare_model", "reedit_edit_facts", "reedit_score_edits"}
 
 
+@pytest.mark.long
 def test_two_runs_with_one_seed_give_the_same_tables(finished, reused):
     reused, _ = reused
     places = sorted(path.relative_to(reused) for path in reused.rglob("*.parquet"))
@@ -926,6 +941,7 @@ def verify(experiment: Experiment, *arguments: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.long
 def test_what_was_damaged_is_named_deleted_and_made_anew_by_a_plain_rerun(finished, again):
     again.command()  # writes its overlay
     whole = verify(again)
@@ -963,6 +979,7 @@ def test_nothing_is_verified_while_a_run_is_at_work(again):
     assert len(refused.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_damaged_source_is_named_by_its_sha256_and_fetched_again_when_needed(again):
     again.command()
     cut(again.path("sources/tiny-facts/facts.json"))
@@ -981,6 +998,7 @@ def test_a_damaged_source_is_named_by_its_sha256_and_fetched_again_when_needed(a
         (f"edits/{PLAIN[0]}/iterations.parquet", "results/summary/runs.parquet"),
     ],
 )
+@pytest.mark.long
 def test_a_damaged_table_is_one_line_in_a_rerun_without_verification(again, place, target):
     cut(again.path(place))
     outcome = again.run("--", target)
@@ -991,6 +1009,7 @@ def test_a_damaged_table_is_one_line_in_a_rerun_without_verification(again, plac
     )
 
 
+@pytest.mark.long
 def test_a_second_run_in_the_folder_stops_and_harms_nothing(finished, again):
     target = f"results/edits/{RELEASED[0]}/targets.parquet"
     first = again.start("--forcerun", "edit_facts", "--", target)

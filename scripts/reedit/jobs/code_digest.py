@@ -12,19 +12,37 @@ from pathlib import Path
 NEUTRAL = {"reedit.jobs.job", "reedit.jobs.progress", "reedit.errors"}
 
 
+class Code:
+    """The code of scripts and of the ``reedit`` modules beside them, each file read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, tuple[str, list[Path]]] = {}  # what a file says, and the files it imports
+
+    def digest(self, script: Path) -> str:
+        """Hash of `script` and, transitively, of the modules that it imports."""
+        found: dict[Path, str] = {}
+        waiting = [script]
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                found[path], imported = self._file(path, script.parent)
+                waiting += imported
+        text = "\n".join(
+            code for _, code in sorted(found.items(), key=lambda item: (item[0].name, str(item[0])))
+        )
+        return sha256(text.encode()).hexdigest()[:16]
+
+    def _file(self, path: Path, folder: Path) -> tuple[str, list[Path]]:
+        if path not in self._read:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            imported = _imported(tree, folder)
+            self._read[path] = _without_docstrings(tree), imported
+        return self._read[path]
+
+
 def code_digest(script: Path) -> str:
     """Hash of `script` and, transitively, of the ``reedit`` modules beside it that it imports."""
-    found: dict[str, str] = {}
-    waiting = [script]
-    while waiting:
-        path = waiting.pop()
-        if str(path) in found:
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        found[str(path)] = _without_docstrings(tree)
-        waiting += _imported(tree, script.parent)
-    text = "\n".join(code for _, code in sorted(found.items(), key=lambda item: Path(item[0]).name))
-    return sha256(text.encode()).hexdigest()[:16]
+    return Code().digest(script)
 
 
 def _imported(tree: ast.Module, folder: Path) -> list[Path]:
