@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from configurations import REPOSITORY
 
-from reedit.jobs.code_digest import Code, code_digest
+from reedit.jobs.code_digest import Code
 
 SCRIPT = '"""A script."""\nfrom reedit.near import work\n\nwork()\n'
 FILES = {
@@ -43,9 +43,9 @@ def house(tmp_path: Path) -> Path:
     ],
 )
 def test_comments_docstrings_layout_and_other_modules_do_not_count(house: Path, file: str, text: str) -> None:
-    before = code_digest(house / "script.py")
+    before = Code().digest(house / "script.py")
     (house / file).write_text(text)
-    assert code_digest(house / "script.py") == before
+    assert Code().digest(house / "script.py") == before
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_comments_docstrings_layout_and_other_modules_do_not_count(house: Path, 
     ],
 )
 def test_code_counts_wherever_it_is_imported(house: Path, file: str, old: str, new: str) -> None:
-    before = code_digest(house / "script.py")
+    before = Code().digest(house / "script.py")
     (house / file).write_text(FILES[file].replace(old, new))
-    assert code_digest(house / "script.py") != before
+    assert Code().digest(house / "script.py") != before
 
 
 def test_the_place_of_the_house_does_not_count(house: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -70,21 +70,20 @@ def test_the_place_of_the_house_does_not_count(house: Path, tmp_path_factory: py
     (other / "reedit/part").mkdir(parents=True)
     for name, text in FILES.items():
         (other / name).write_text(text)
-    assert code_digest(other / "script.py") == code_digest(house / "script.py")
+    assert Code().digest(other / "script.py") == Code().digest(house / "script.py")
 
 
 def test_modules_that_import_each_other_end(house: Path) -> None:
     (house / "reedit" / "inner.py").write_text("from reedit import near\n")
-    assert len(code_digest(house / "script.py")) == 16
+    assert len(Code().digest(house / "script.py")) == 16
 
 
 def test_every_script_of_the_workflow_has_a_digest_of_its_own() -> None:
     code, scripts = Code(), sorted((REPOSITORY / "scripts").glob("*.py"))
     digests = {path.stem: code.digest(path) for path in scripts}
     assert len(set(digests.values())) == len(scripts)
-    assert digests["edit_facts"] == code_digest(
-        REPOSITORY / "scripts/edit_facts.py"
-    )  # whatever was read before
+    alone = Code().digest(REPOSITORY / "scripts/edit_facts.py")
+    assert digests["edit_facts"] == alone  # whatever was read before
 
 
 def test_modules_import_each_other_by_their_full_names() -> None:

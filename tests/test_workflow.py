@@ -35,7 +35,7 @@ from workflow import (
     without,
 )
 
-from reedit.jobs.code_digest import code_digest
+from reedit.jobs.code_digest import Code
 from reedit.report.catalog import NUMBERS
 
 PLAIN = [f"tiny/facts/{method}/trial1" for method in ("memit", "na_memit")]
@@ -272,7 +272,7 @@ def test_provenance_names_what_made_a_table(finished):
         for name in ("targets", "iterations"):
             made_by = provenance(finished.path(f"edits/{run}/{name}.parquet"))
             assert made_by["model_revision"] == revision
-            assert code_digest(finished.house / "scripts/edit_facts.py") in made_by.values()
+            assert Code().digest(finished.house / "scripts/edit_facts.py") in made_by.values()
             assert made_by["seed"] == 0 and made_by["corpus"] == "lines"
             assert made_by["protocol"] == ("released" if "released" in run else "corrected")
             assert re.fullmatch("[0-9a-f]{16}", made_by["hyperparameters_hash"])

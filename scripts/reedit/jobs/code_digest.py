@@ -40,11 +40,6 @@ class Code:
         return self._read[path]
 
 
-def code_digest(script: Path) -> str:
-    """Hash of `script` and, transitively, of the ``reedit`` modules beside it that it imports."""
-    return Code().digest(script)
-
-
 def _imported(tree: ast.Module, folder: Path) -> list[Path]:
     """Files of the ``reedit`` modules that a module imports, anywhere in it."""
     names: set[str] = set()
