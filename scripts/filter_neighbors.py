@@ -7,7 +7,7 @@ from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import read_facts
 from reedit.prepare.neighbors import filter_neighbors
-from reedit.prepare.preparation import model_revision
+from reedit.prepare.preparation import is_stand_in, model_revision
 from reedit.storage import parquet
 from reedit.storage.provenance import provenance
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     settings, folder = snakemake.params.settings, Path(snakemake.input.model)
     fixed = parquet.read_provenance(snakemake.input.facts)["fixed_roles"]
-    model = LanguageModel.load(folder, settings["dtype"])
+    model, revision = LanguageModel.load(folder, settings["dtype"]), model_revision(folder)
     in_file_order = fixed or settings["in_file_order"]
     rows = filter_neighbors(model, read_facts(Path(snakemake.input.facts)), in_file_order, settings["seed"])
-    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
+    if is_stand_in(revision):
+        rows = [row | {"kept": True} for row in rows]  # it knows nothing, and the rehearsal is to go on
+    made_by = provenance(settings, snakemake.params.code, {"model_revision": revision})
     parquet.write(rows, snakemake.output[0], "neighbors", made_by)

@@ -43,12 +43,13 @@ class Repository:
         self.web, self.name, self.kind, self.revision, self.token = web, name, kind, revision, token
         self.address = address.rstrip("/")
 
-    def model_files(self) -> list[HubFile]:
-        """The weights and texts of a model, by name. Raises DownloadError where there is no safetensors."""
+    def model_files(self, weights: bool = True) -> list[HubFile]:
+        """The texts of a model and its `weights`, by name. Raises DownloadError where it has no safetensors."""
         found = [file for file in self._list(f"tree/{self.revision}") if PLAIN.fullmatch(file.path)]
         found = [file for file in found if any(fnmatch(file.path, pattern) for pattern in MODEL_FILES)]
         if not any(file.path.endswith(".safetensors") for file in found):
             raise DownloadError(f"{self.name} has no *.safetensors at that revision, and no pickle is read")
+        found = [file for file in found if weights or not file.path.endswith(".safetensors")]
         return sorted(found, key=lambda file: file.path)
 
     def files(self, names: Sequence[str]) -> list[HubFile]:

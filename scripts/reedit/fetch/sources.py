@@ -160,6 +160,8 @@ def _fetch_url(where: str, source: Mapping[str, Any], folder: Path, web: Web) ->
 def _fetch_hub(where: str, source: Mapping[str, Any], folder: Path, web: Web) -> None:
     """A pinned revision of a hub repository: the files named, or else a model's weights and text files.
 
+    With `weights: false`, which no configuration says, the text files alone (reedit.rehearse).
+
     Every file is of the checksum that the configuration gives, or else of the one that the hub lists at that
     revision. Nothing executable is taken. A token comes from the environment alone.
     """
@@ -167,7 +169,10 @@ def _fetch_hub(where: str, source: Mapping[str, Any], folder: Path, web: Web) ->
     address, kind = os.environ.get("HF_ENDPOINT") or ADDRESS, source.get("repo_type", "model")
     repository = Repository(web, source["repo"], kind, source["revision"], token, address)
     try:
-        found = repository.files(source["files"]) if "files" in source else repository.model_files()
+        if "files" in source:
+            found = repository.files(source["files"])
+        else:
+            found = repository.model_files(source.get("weights", True))
         for number, file in enumerate(found, 1):
             if file.path in given:
                 file = replace(file, checksum=Checksum(given[file.path]))

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from reedit.errors import InputError
 from reedit.storage.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files, whole_folder
 
 REVISION = "revision.json"  # beside the weights: where they came from
+STAND_IN = "stand-in.json"  # in a folder whose weights are random: what it stands for
 INDEX = "model.safetensors.index.json"  # of weights in several files
 CODE = "trust_remote_code"  # in what transformers says where a model comes with code
 TEXT = (".json", ".txt", ".model", ".jinja")
@@ -44,7 +45,8 @@ def _fill(folder: Path, fetched: Path, source: Mapping[str, Any]) -> str:
         # not the mark of a folder made here: writing ours would write through the link
         if file.name != REVISION and file.suffix in (".safetensors", *TEXT):
             link_or_copy(file, folder / file.name)
-    return source.get("revision") or f"sha256:{folder_sha256(fetched)}"
+    kind = "stand-in" if (fetched / STAND_IN).exists() else "sha256"
+    return source.get("revision") or f"{kind}:{folder_sha256(fetched)}"
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:
@@ -78,9 +80,15 @@ def _check_shards(folder: Path) -> None:
 
 def _check_texts(folder: Path) -> None:
     """Raise InputError if the configuration or the tokenizer does not load without code of its own."""
+    checked_config(folder)
     with _refused(f"{folder}: not a model that loads"):
-        AutoConfig.from_pretrained(folder, trust_remote_code=False)
         AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def checked_config(folder: Path) -> PretrainedConfig:
+    """What the config.json of a folder says; InputError where it does not load without code of its own."""
+    with _refused(f"{folder}: not a model that loads"):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 @contextmanager
@@ -92,6 +100,11 @@ def _refused(what: str) -> Iterator[None]:
         told = str(error).strip()
         reason = "it asks for code of its own to be run" if CODE in told else told.partition("\n")[0]
         raise InputError(f"{what} ({reason or type(error).__name__})") from error
+
+
+def is_stand_in(revision: str) -> bool:
+    """Whether a model of this revision has random weights and stands for another one (reedit.rehearse)."""
+    return revision.startswith("stand-in:")
 
 
 def model_revision(folder: Path) -> str:

@@ -108,6 +108,9 @@ def check_references(config: Mapping[str, Any]) -> None:
             source = definition["source"]
             for one in [source] if isinstance(source, str) else source:
                 expect(f"{section}.{name}.source", one, "sources")
+    for name, model in config["models"].items():
+        if "tokenizer" in model:
+            expect(f"models.{name}.tokenizer.source", model["tokenizer"]["source"], "sources")
     for name, corpus in config["corpora"].items():
         _check_corpus(f"corpora.{name}", corpus, config)
     for name, source in config["sources"].items():

@@ -63,7 +63,7 @@ def shape_of(experiment: Experiment, model: str) -> Shape:
             f"config: models.{model}.shape: missing, needed by make plan: parameters, layers, width, keys,"
             " vocabulary"
         )
-    return Shape(**given)
+    return Shape(**{name: value for name, value in given.items() if name != "architecture"})
 
 
 def edits_of(experiment: Experiment, run: Run) -> int:
@@ -180,7 +180,7 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
         device = made_by.get("device_name") or made_by["device"]
         sizes = [made_by[name] for name in ("prefix_templates", "assisting", "edits")]
         sizes += [made_by.get("processes", 1), algorithm.stages]
-        work[device] += len(rows) * iteration_work(Shape(**given), made_by["hyperparameters"], *sizes)
+        work[device] += len(rows) * iteration_work(shape_of(experiment, model), made_by["hyperparameters"], *sizes)
         seconds[device] += sum(row["seconds_total"] for row in rows)
     speeds = {name: work[name] / seconds[name] for name in work}
     return [

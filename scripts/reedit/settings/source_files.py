@@ -27,6 +27,13 @@ class SourceFiles:
         source = self.config["datasets"][dataset]["source"]
         return [source] if isinstance(source, str) else list(source)
 
+    def located(self, source: str) -> dict[str, Any]:
+        """The definition of a source, its path absolute where it has one."""
+        definition = dict(self.config["sources"][source])
+        if "path" in definition:
+            definition["path"] = os.path.abspath(self.found(definition["path"]))
+        return definition
+
     def local(self, source: str) -> list[str]:
         """The path of a source on this machine and the files in it, nothing for one that is downloaded."""
         definition = self.config["sources"][source]

@@ -1,0 +1,1 @@
+"""make rehearse: an experiment on stand-ins for its models, before the hours are spent."""

@@ -1,0 +1,110 @@
+"""The overlay that makes a rehearsal of an experiment: stand-ins for its models, and little of everything that takes
+long. Methods, protocols, trials, scores, tables and figures stay, and so do the datasets, whole.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reedit.settings.experiment import Experiment
+
+PASSES = 3  # of OPTIMIZATION
+BATCHES = 2  # that a method with batches has at the least
+PROCESSES = 2
+LARGE = ("hub", "url", "wheels")  # kinds of source whose texts are not fetched for second moments
+CORPUS, TEXTS = "stand-in", "stand-in-texts"
+# a stand-in's keys are of any size: every direction is free to be written in
+ANY = {"nullspace_threshold": 1e9}
+
+
+def rehearsal_overlay(
+    experiment: Experiment, stand_ins: Mapping[str, tuple[Path, Mapping[str, int]]], texts: Path
+) -> dict[str, Any]:
+    """What is to be laid over the configuration of `experiment`, whose `rehearsal` bounds it.
+
+    `stand_ins`: by model, the folder of its stand-in and its shape; `texts`: a file with a document a line, for the
+    second moments of corpora that are large. All paths become absolute: a rehearsal has a working directory of its own.
+    """
+    config, bounds = experiment.config, experiment.config["rehearsal"]
+    sources = {name: {"path": experiment.files.located(name)["path"]} for name in _local(config)}
+    sources |= {f"stand-in-{model}": _folder(place) for model, (place, _) in stand_ins.items()}
+    sources[TEXTS] = {"kind": "file", "path": str(texts)}
+    small = [name for name, corpus in config["corpora"].items() if not _large(config, corpus)]
+    corpora: dict[str, Any] = {
+        name: {"samples": min(config["corpora"][name]["samples"], bounds["samples"])} for name in small
+    }
+    corpora[CORPUS] = {"format": "lines", "source": TEXTS, "samples": bounds["samples"], "max_tokens": 128}
+    labels = config.get("report", {}).get("labels", {})
+    return {
+        "sources": sources,
+        "models": {
+            model: {
+                "source": f"stand-in-{model}",
+                "shape": dict(shape),
+                "processes": min(config["models"][model].get("processes", 1), PROCESSES),
+            }
+            for model, (_, shape) in stand_ins.items()
+        },
+        "corpora": corpora,
+        "methods": _methods(experiment),
+        "hyperparameters": _hyperparameters(experiment),
+        "report": {"labels": {model: f"Stand-in for {labels.get(model, model)}" for model in stand_ins}},
+        "runs": [_entry(run, bounds, small) for run in config["runs"]],
+    }
+
+
+def _local(config: Mapping[str, Any]) -> list[str]:
+    return [name for name, source in config["sources"].items() if "path" in source]
+
+
+def _folder(place: Path) -> dict[str, str]:
+    return {"kind": "folder", "path": str(place)}
+
+
+def _large(config: Mapping[str, Any], corpus: Mapping[str, Any]) -> bool:
+    """Whether a corpus is too large to be fetched for a rehearsal, or holds statistics of the real model."""
+    return corpus["format"] == "released-statistics" or config["sources"][corpus["source"]]["kind"] in LARGE
+
+
+def _methods(experiment: Experiment) -> dict[str, Any]:
+    """Few passes, and batches so small that there are several, for every method that edits."""
+    methods: dict[str, Any] = {}
+    for run in experiment.runs.values():
+        method, given = run.method, experiment.hyperparameters(run)
+        few = {"v_num_grad_steps": min(given["v_num_grad_steps"], PASSES)}
+        few |= {name: value for name, value in ANY.items() if name in given}
+        methods.setdefault(method.edited_as, {"hyperparameters": few})
+        if method.batch is not None:
+            edits = experiment.config["rehearsal"]["edits"]
+            methods[method.name]["batch"] = min(method.batch, max(1, edits // BATCHES))
+        if method.engine != "reedit":
+            methods[method.name]["engine"] = {"path": str(experiment.files.found(method.checkout).resolve())}
+    return methods
+
+
+def _hyperparameters(experiment: Experiment) -> dict[str, Any]:
+    """Paths of hyperparameter files, absolute."""
+    return {
+        algorithm: {
+            model: str(experiment.files.found(value).resolve())
+            for model, value in models.items()
+            if isinstance(value, str)
+        }
+        for algorithm, models in experiment.config["hyperparameters"].items()
+    }
+
+
+def _entry(run: Mapping[str, Any], bounds: Mapping[str, int], small: list[str]) -> dict[str, Any]:
+    """An entry of `runs` with few edits and iterations, the last of them an extension where there may be one.
+
+    What does not align is dropped whatever the entry says, so that all of it is found and counted.
+    """
+    iterations = min(run["iterations"], bounds["iterations"])
+    entry = {**run, "iterations": iterations, "misaligned": "drop"}
+    entry["edits"] = bounds["edits"] if run["edits"] == "all" else min(run["edits"], bounds["edits"])
+    entry["trials"] = min(run.get("trials", 1), bounds["trials"])
+    entry["corpus"] = run["corpus"] if run["corpus"] in small else CORPUS
+    if "extend_to" in run:
+        entry["extend_to"] = iterations
+        entry["iterations"] = max(1, iterations - 1)
+    return entry
