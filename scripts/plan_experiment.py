@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.settings.obstacles import obstacles
 from reedit.settings.overlays import read_experiment
 from reedit.settings.plan import plan_lines
 
@@ -11,6 +12,8 @@ HOUSE = Path(__file__).resolve().parents[1]
 
 if __name__ == "__main__":
     try:
-        print("\n".join(plan_lines(read_experiment(sys.argv[1:], HOUSE), Path("results"))))
+        experiment, results = read_experiment(sys.argv[1:], HOUSE), Path("results")
+        found = [f"- {one}" for one in obstacles(experiment, results)]
+        print("\n".join([*plan_lines(experiment, results), "", *(["What stands in the way here:", *found] if found else [])]))
     except InputError as error:
         sys.exit(str(error))

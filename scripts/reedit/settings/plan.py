@@ -160,6 +160,17 @@ def job_costs(experiment: Experiment) -> list[Group]:
     return sorted(found.values(), key=lambda group: (group.model, group.cost.rule))
 
 
+def disk_of(experiment: Experiment) -> float:
+    """GB of disk that all jobs take, and the models, as fetched and as prepared."""
+    return sum(group.count * group.cost.disk for group in job_costs(experiment)) + disk_of_models(experiment)
+
+
+def disk_of_models(experiment: Experiment) -> float:
+    """GB of the models, as fetched and as prepared."""
+    models = dict.fromkeys(run.entry.model for run in experiment.runs.values())
+    return sum(2 * shape_of(experiment, model).parameters * 4 / GB for model in models)
+
+
 def calibrated(experiment: Experiment, results: Path) -> list[Device]:
     """The devices that finished runs in `results` were made on, with the speed that they sustained.
 
@@ -212,11 +223,9 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
         for device in devices
     ]
     rows.append(["all", "", "", "", "", "", f"{disk:.1f}", *(f"{value:.1f}" for value in hours)])
-    models = dict.fromkeys(run.entry.model for run in experiment.runs.values())
-    weights = sum(2 * shape_of(experiment, model).parameters * 4 / GB for model in models)
     notes = [
         "Per job; the last line is of all. Every pass and every k that a run may make is counted: a limit.",
-        f"Beside this disk space, {weights:.0f} GB for the models, as fetched and as prepared.",
+        f"Beside this disk space, {disk_of_models(experiment):.0f} GB for the models, as fetched and as prepared.",
     ]
     if any(experiment.processes(run) > 1 for run in experiment.runs.values()):
         notes.append(

@@ -1,0 +1,73 @@
+"""What would stop an experiment on this machine, or leave cases out, as far as it can be told without running it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from reedit.settings.costs import GB
+from reedit.settings.experiment import Experiment
+from reedit.settings.plan import disk_of, job_costs
+
+QUERY = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]  # MiB, a line a GPU
+
+
+def obstacles(experiment: Experiment, results: Path) -> list[str]:
+    """Sentences, one an obstacle: disk, GPU memory, tokens for the hub, and more edits than cases.
+
+    `results`: where the experiment's results go. Raises InputError where a definition lacks what make plan needs.
+    """
+    return [
+        *_too_few_cases(experiment),
+        *_too_little_disk(experiment, results),
+        *_too_small_gpu(experiment),
+        *_no_token(experiment),
+    ]
+
+
+def _too_few_cases(experiment: Experiment) -> list[str]:
+    found = []
+    for entry in experiment.entries:
+        known = experiment.config["datasets"][entry.dataset].get("cases")
+        if isinstance(entry.edits, int) and known is not None and entry.edits * entry.trials > known:
+            found.append(
+                f"runs[{entry.index}] asks for {entry.trials} x {entry.edits} edits of {entry.dataset}, which has"
+                f" {known} cases."
+            )
+    return found
+
+
+def _too_little_disk(experiment: Experiment, results: Path) -> list[str]:
+    place = next(folder for folder in [results.absolute(), *results.absolute().parents] if folder.exists())
+    needed, free = disk_of(experiment), shutil.disk_usage(place).free / GB
+    if needed <= free:
+        return []
+    hint = "keep_weights: selected keeps the weights of one k alone"
+    return [f"{needed:.0f} GB of disk are needed, and {place} has {free:.0f} GB free; {hint}."]
+
+
+def _too_small_gpu(experiment: Experiment) -> list[str]:
+    largest = max(job_costs(experiment), key=lambda group: group.cost.gpu)
+    told = f"{largest.cost.gpu:.0f} GB for {largest.cost.rule} of {largest.model}"
+    memory = gpu_memory()
+    if not memory:
+        return [f"This machine shows no NVIDIA GPU; on one, jobs take up to {told}."]
+    if max(memory) >= largest.cost.gpu:
+        return []
+    return [f"The largest GPU here has {max(memory):.0f} GB, and jobs take up to {told}."]
+
+
+def _no_token(experiment: Experiment) -> list[str]:
+    sources = [experiment.config["sources"][name] for name in experiment.used_sources]
+    models = [s["repo"] for s in sources if s["kind"] == "hub" and s.get("repo_type", "model") == "model"]
+    if not models or os.environ.get("HF_TOKEN"):
+        return []
+    return [f"HF_TOKEN is not set in the environment: of {', '.join(models)} those that are gated cannot be fetched."]
+
+
+def gpu_memory() -> list[float]:
+    """GB of each NVIDIA GPU of this machine, as its driver tells."""
+    if not shutil.which(QUERY[0]):
+        return []
+    told = subprocess.run(QUERY, capture_output=True, text=True, check=False)
+    return [int(line) * 2**20 / GB for line in told.stdout.split()] if told.returncode == 0 else []

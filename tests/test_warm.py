@@ -1,0 +1,103 @@
+"""Scripts in forks of a process that has imported what they need."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from workflow import REPOSITORY
+
+from reedit.jobs.warm import warm
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[str]:
+    with warm(["numpy"], ENVIRONMENT) as command:
+        yield command
+
+
+def run(python: str, script: Path, *arguments: str, **given: object) -> subprocess.CompletedProcess:
+    command = f"{python} '{script}' {' '.join(arguments)}"
+    return subprocess.run(command, shell=True, capture_output=True, text=True, check=False, **given)
+
+
+def test_a_script_runs_as_with_a_python_of_its_own(python: str, tmp_path: Path) -> None:
+    script = tmp_path / "a script.py"
+    script.write_text(
+        "import os, sys\n"
+        "assert 'numpy' in sys.modules\n"
+        "print(__name__, sys.argv[1:], os.getcwd(), os.environ['GIVEN'], sys.stdin.read())\n"
+        "print('told', file=sys.stderr)\n"
+        "sys.exit(7)\n"
+    )
+    done = run(python, script, "one", "'two three'", cwd=tmp_path, env={**ENVIRONMENT, "GIVEN": "x"}, input="in")
+    assert done.returncode == 7
+    assert done.stdout == f"__main__ ['one', 'two three'] {tmp_path} x in\n"
+    assert done.stderr == "told\n"
+
+
+def test_what_a_script_changes_is_gone_for_the_next_one(python: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import numpy\nprint(getattr(numpy, 'spoilt', 0))\nnumpy.spoilt = 1\n")
+    assert [run(python, script, cwd=tmp_path).stdout for _ in range(2)] == ["0\n", "0\n"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [
+        ("raise ValueError('wrong')", 1, "ValueError: wrong"),
+        ("raise SystemExit('a sentence')", 1, "a sentence"),
+        ("import sys; sys.exit()", 0, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137, ""),
+    ],
+)
+def test_how_a_script_ends_is_told(python: str, tmp_path: Path, code: str, status: int, told: str) -> None:
+    (tmp_path / "script.py").write_text(code)
+    done = run(python, tmp_path / "script.py", cwd=tmp_path)
+    assert done.returncode == status and told in done.stderr
+
+
+def test_scripts_run_side_by_side_and_die_with_who_asked(python: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import os, sys, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    command = [*python.split(), str(script)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) for _ in range(2)]
+    numbers = [int(process.stdout.readline()) for process in processes]  # both have begun
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) != 0
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{n}").exists() for n in numbers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{number}").exists() for number in numbers)
+
+
+def test_nothing_is_left_of_a_process_that_was_killed(tmp_path: Path) -> None:
+    """The one that holds the block loses its life; the warm one and its scripts go with it."""
+    code = (
+        "import subprocess, sys\nfrom reedit.jobs.warm import warm\n"
+        "with warm(['json']) as command:\n    subprocess.run(f'{command} {sys.argv[1]}', shell=True)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text("import os, time\nprint(os.getpid(), os.getppid(), flush=True)\ntime.sleep(60)\n")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(script)], stdout=subprocess.PIPE, env=ENVIRONMENT, cwd=tmp_path
+    )
+    numbers = [int(word) for word in holder.stdout.readline().split()]
+    holder.kill()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{n}").exists() for n in numbers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{number}").exists() for number in numbers)
+
+
+def test_a_module_that_is_not_there_is_told(capfd: pytest.CaptureFixture) -> None:
+    with pytest.raises(RuntimeError, match="no process that has imported no_such_module"), warm(["no_such_module"]):
+        pass
+    assert "No module named 'no_such_module'" in capfd.readouterr().err
