@@ -22,7 +22,7 @@ PRINT_TABLES := for n in 1 2 7; do table=results/tables/table$$n.md; \
 LOCKED := 'Another run is at work in this folder: wait for it. If it was killed: .venv/bin/snakemake --unlock'
 
 .DEFAULT_GOAL := all
-.PHONY: help setup setup-slurm setup-downstream all plan verify report test test-cluster test-downstream lint clean
+.PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-cluster test-downstream lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
@@ -59,6 +59,9 @@ all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tab
 plan: setup $(EXPERIMENT_FILE)  ## print the jobs of an experiment, and what they take of memory, disk and time; downloads no model
 	@$(IN_VENV) PYTHONPATH=scripts python scripts/plan_experiment.py config.yaml $(EXPERIMENT_FILE)
 
+rehearse: setup $(EXPERIMENT_FILE)  ## run an experiment on stand-ins for its models, in rehearsal/, in minutes (docs/rehearsal.md)
+	@$(IN_VENV) PYTHONPATH=scripts python scripts/rehearse.py '$(CORES)' config.yaml $(EXPERIMENT_FILE)
+
 verify: setup $(EXPERIMENT_FILE)  ## read all results again and name what is damaged; ARGS=--delete deletes it
 	@$(IN_VENV) PYTHONPATH=scripts python scripts/verify_results.py config.yaml $(EXPERIMENT_FILE) $(ARGS)
 
@@ -82,4 +85,4 @@ lint: setup  ## check the style of the code and of the workflow
 
 clean:  ## remove what was generated; downloads (results/sources) and .venv stay
 	@find results -mindepth 1 -maxdepth 1 ! -name sources ! -name .gitkeep -exec rm -rf {} +
-	@rm -f reports/*.pdf reports/*.html reports/*.zip
+	@rm -rf rehearsal reports/*.pdf reports/*.html reports/*.zip

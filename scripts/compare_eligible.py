@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from reedit.jobs.job import job
 from reedit.prepare.facts import read_facts
 from reedit.report.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
+from reedit.report.face import face, write_table
 from reedit.storage import parquet
-from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,9 +22,6 @@ with job(snakemake.log[0]):
             settings["models"], inputs.pool, inputs.filtered, inputs.published, strict=True
         )
     ]
-    for text, path in [
-        (eligibility_tex(rows, inputs.template, settings["labels"]), outputs.tex),
-        (eligibility_csv(rows), outputs.csv),
-        (eligibility_md(rows, settings["labels"]), outputs.md),
-    ]:
-        write_text(path, text)
+    tex = eligibility_tex(rows, inputs.template, settings["labels"])
+    made_by = [parquet.read_provenance(path) for path in inputs.filtered]
+    write_table(outputs, tex, eligibility_csv(rows), eligibility_md(rows, settings["labels"]), face(made_by))

@@ -7,9 +7,9 @@ from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import read_facts
 from reedit.prepare.neighbors import filter_neighbors
-from reedit.prepare.preparation import is_stand_in, model_revision
+from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
-from reedit.storage.provenance import provenance
+from reedit.storage.provenance import is_stand_in, provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

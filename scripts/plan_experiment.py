@@ -14,6 +14,14 @@ if __name__ == "__main__":
     try:
         experiment, results = read_experiment(sys.argv[1:], HOUSE), Path("results")
         found = [f"- {one}" for one in obstacles(experiment, results)]
-        print("\n".join([*plan_lines(experiment, results), "", *(["What stands in the way here:", *found] if found else [])]))
+        print(
+            "\n".join(
+                [
+                    *plan_lines(experiment, results),
+                    "",
+                    *(["What stands in the way here:", *found] if found else []),
+                ]
+            )
+        )
     except InputError as error:
         sys.exit(str(error))

@@ -16,7 +16,12 @@ HOUSE = Path(__file__).resolve().parents[1]
 FOLDER = Path("rehearsal")
 # everything that a script of a rule may import
 MODULES = ["torch", "transformers", "pandas", "matplotlib.figure", "snakemake.script", "plotly.offline"]
-MODULES += ["reedit.edit.edit_run", "reedit.evaluate.probes", "reedit.report.exploration", "reedit.statistics.corpora"]
+MODULES += [
+    "reedit.edit.edit_run",
+    "reedit.evaluate.probes",
+    "reedit.report.exploration",
+    "reedit.statistics.corpora",
+]
 
 
 def main(cores: str, *paths: str) -> int:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.report import comparison_summary, comparison_tables
+from reedit.report.face import face, write_table
 from reedit.storage import parquet
-from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -20,6 +20,5 @@ with job(snakemake.log[0]):
     else:
         tex = comparison_summary.summary_tex(rows, templates)
         made = comparison_summary.summary_csv(rows), comparison_summary.summary_md(rows)
-    output = snakemake.output
-    for text, path in zip((tex, *made), (output.tex, output.csv, output.md), strict=True):
-        write_text(path, text)
+    made_by = parquet.read_provenance(snakemake.input.comparison)["runs"]
+    write_table(snakemake.output, tex, *made, face(made_by.values()))

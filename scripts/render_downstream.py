@@ -10,8 +10,8 @@ from reedit.report.downstream_table import (
     downstream_tex,
     notes,
 )
+from reedit.report.face import face, write_table
 from reedit.storage import parquet
-from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -25,9 +25,5 @@ with job(snakemake.log[0]):
         before = parquet.read(unedited[run["model"]], "downstream")
         rows += downstream_rows(run | {"k": one["k"]}, parquet.read(path, "downstream"), before)
     told, labels = notes(made_by), settings["labels"]
-    for text, path in [
-        (downstream_tex(rows, inputs.template, told, labels), output.tex),
-        (downstream_csv(rows), output.csv),
-        (downstream_md(rows, told, labels), output.md),
-    ]:
-        write_text(path, text)
+    tex, md = downstream_tex(rows, inputs.template, told, labels), downstream_md(rows, told, labels)
+    write_table(output, tex, downstream_csv(rows), md, face(made_by))

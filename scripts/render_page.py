@@ -6,6 +6,7 @@ from plotly.offline import get_plotlyjs
 
 from reedit.jobs.job import job
 from reedit.report.exploration import parts
+from reedit.report.face import face
 from reedit.report.page import packed, render_page
 from reedit.storage import parquet
 from reedit.storage.files import write_text
@@ -16,16 +17,18 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]) as log:
     inputs, settings = snakemake.input, snakemake.params.settings
     keys = [(run["model"], run["dataset"], run["method"], run["trial"]) for run in settings["runs"]]
+    made_by = parquet.read_provenance(inputs.runs)["runs"]
     found = parts(
         parquet.read(inputs.runs, "runs"),
         parquet.read_table(inputs.cases, "cases"),
         dict(zip(keys, inputs.scores, strict=True)),
         dict(zip(settings["datasets"], inputs.facts, strict=True)),
-        parquet.read_provenance(inputs.runs)["runs"],
+        made_by,
         settings["labels"],
     )
+    title = " ".join(filter(None, [face(made_by.values()), settings["title"]]))
     library = get_plotlyjs()
     texts = {name: packed(part) for name, part in found} | {"plotly": packed(library)}
-    page = render_page(inputs.template, {"title": settings["title"]}, texts, library)
+    page = render_page(inputs.template, {"title": title}, texts, library)
     write_text(snakemake.output.html, page)
     log.info("%d runs, %.1f MB", len(keys), len(page) / 1e6)

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
+from reedit.report.face import face, write_table
 from reedit.report.notes import provenance_notes
 from reedit.report.summaries import SUMMARIES
 from reedit.storage import parquet
-from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -15,10 +15,7 @@ with job(snakemake.log[0]):
     inputs, output, labels = snakemake.input, snakemake.output, snakemake.params.settings["labels"]
     summary = SUMMARIES[snakemake.wildcards.summary]
     rows = parquet.read(inputs.rows, summary.schema)
-    notes = provenance_notes(parquet.read_provenance(inputs.rows)["runs"])
-    for text, path in [
-        (summary.tex(rows, inputs.template, notes, labels), output.tex),
-        (summary.csv(rows, labels), output.csv),
-        (summary.md(rows, notes, labels), output.md),
-    ]:
-        write_text(path, text)
+    made_by = parquet.read_provenance(inputs.rows)["runs"]
+    notes, given = provenance_notes(made_by), (rows, inputs.template)
+    tex, md = summary.tex(*given, notes, labels), summary.md(rows, notes, labels)
+    write_table(output, tex, summary.csv(rows, labels), md, face(made_by.values()))

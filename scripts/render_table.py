@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.report.catalog import HARDWARE
+from reedit.report.face import face, write_table
 from reedit.report.hardware import hardware_csv, hardware_md, hardware_tex
 from reedit.report.notes import provenance_notes, unmet_note
 from reedit.report.tables import table_csv, table_md, table_tex
 from reedit.storage import parquet
-from reedit.storage.files import write_text
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -26,5 +26,4 @@ with job(snakemake.log[0]):
         notes = unmet_note(made_by["unmet"], labels) + notes
         tex = table_tex(rows, number, inputs.template, notes, labels, settings["intervals"])
         csv, md = table_csv(rows, labels), table_md(rows, number, notes, labels)
-    for text, path in [(tex, snakemake.output.tex), (csv, snakemake.output.csv), (md, snakemake.output.md)]:
-        write_text(path, text)
+    write_table(snakemake.output, tex, csv, md, face(made_by["runs"].values()))

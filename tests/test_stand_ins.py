@@ -1,4 +1,4 @@
-"""Stand-ins: the real tokenizer, architecture and depth, the least width, random weights, and marked as such."""
+"""Stand-ins: tokenizer, architecture and depth are real, width and weights are not, and they say so."""
 
 import json
 import shutil
@@ -10,12 +10,13 @@ import torch
 
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel, load_tokenizer
-from reedit.prepare.preparation import is_stand_in, model_revision, prepare_model
+from reedit.prepare.preparation import model_revision, prepare_model
 from reedit.rehearse.stand_ins import make_stand_in
+from reedit.storage.provenance import is_stand_in
 
 
 def original(folder: Path, architecture: str) -> Path:
-    """A folder with the tokenizer and the config.json of a model, wider than its stand-in, without weights."""
+    """A folder with the tokenizer and the config.json of a model, wider than its stand-in."""
     folder.mkdir()
     tiny.tiny_tokenizer().save_pretrained(folder)
     tiny.tiny_config(architecture, keys=96).save_pretrained(folder)
@@ -56,7 +57,10 @@ def test_layers_that_attend_by_their_place_are_as_many_as_asked_for(tmp_path: Pa
     real = original(tmp_path / "real", "gemma3_text")
     make_stand_in(real, tmp_path / "stand-in", {"layers": 9})
     config = json.loads((tmp_path / "stand-in/config.json").read_text())
-    assert len(config["layer_types"]) == 9 and config["layer_types"][:2] == ["sliding_attention", "full_attention"]
+    assert len(config["layer_types"]) == 9 and config["layer_types"][:2] == [
+        "sliding_attention",
+        "full_attention",
+    ]
 
 
 def test_a_stand_in_is_made_once_and_anew_where_its_tokenizer_changes(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def test_a_script_runs_as_with_a_python_of_its_own(python: str, tmp_path: Path) 
         "print('told', file=sys.stderr)\n"
         "sys.exit(7)\n"
     )
-    done = run(python, script, "one", "'two three'", cwd=tmp_path, env={**ENVIRONMENT, "GIVEN": "x"}, input="in")
+    done = run(
+        python, script, "one", "'two three'", cwd=tmp_path, env={**ENVIRONMENT, "GIVEN": "x"}, input="in"
+    )
     assert done.returncode == 7
     assert done.stdout == f"__main__ ['one', 'two three'] {tmp_path} x in\n"
     assert done.stderr == "told\n"
@@ -98,6 +100,9 @@ def test_nothing_is_left_of_a_process_that_was_killed(tmp_path: Path) -> None:
 
 
 def test_a_module_that_is_not_there_is_told(capfd: pytest.CaptureFixture) -> None:
-    with pytest.raises(RuntimeError, match="no process that has imported no_such_module"), warm(["no_such_module"]):
+    with (
+        pytest.raises(RuntimeError, match="no process that has imported no_such_module"),
+        warm(["no_such_module"]),
+    ):
         pass
     assert "No module named 'no_such_module'" in capfd.readouterr().err

@@ -44,7 +44,7 @@ class Repository:
         self.address = address.rstrip("/")
 
     def model_files(self, weights: bool = True) -> list[HubFile]:
-        """The texts of a model and its `weights`, by name. Raises DownloadError where it has no safetensors."""
+        """The texts of a model and its `weights`, by name; DownloadError where it has no safetensors."""
         found = [file for file in self._list(f"tree/{self.revision}") if PLAIN.fullmatch(file.path)]
         found = [file for file in found if any(fnmatch(file.path, pattern) for pattern in MODEL_FILES)]
         if not any(file.path.endswith(".safetensors") for file in found):

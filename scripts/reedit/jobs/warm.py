@@ -1,9 +1,10 @@
 """Scripts that start at once: forks of one process that has imported what they all need.
 
 Importing torch and transformers takes a Python six seconds, which hundreds of small jobs cannot afford. A
-scheduler that is given `Warm.command` in place of its Python sends each script to that process, which forks for
-it: the script runs with its own arguments, environment, working directory, standard streams and exit status.
-Nothing may be computed before a fork (a thread does not survive one), so the process imports and waits.
+scheduler that is given `Warm.command` in place of its Python sends each script to that process, which forks
+for it: the script runs with its own arguments, environment, working directory, standard streams and exit
+status. Nothing may be computed before a fork (a thread does not survive one), so the process imports and
+waits.
 """
 
 import importlib
@@ -26,7 +27,7 @@ STREAMS = 3  # standard input, output and error travel with every request
 
 @contextmanager
 def warm(modules: Sequence[str], environment: dict[str, str] | None = None) -> Iterator[str]:
-    """A process that has imported `modules`, while the block lasts; yields the command that stands for Python.
+    """A process that has imported `modules`, while the block lasts; yields what stands for Python.
 
     The command is to be followed by a script and its arguments, in a shell. What still runs when the block is
     left is ended. Raises RuntimeError where a module cannot be imported.
@@ -43,7 +44,13 @@ def warm(modules: Sequence[str], environment: dict[str, str] | None = None) -> I
         try:
             if server.stdout.readline() != b"warm\n":
                 raise RuntimeError(f"no process that has imported {', '.join(modules)}; see above")
-            client = [sys.executable, "-I", "-S", str(Path(__file__).with_name("warm_client.py")), str(address)]
+            client = [
+                sys.executable,
+                "-I",
+                "-S",
+                str(Path(__file__).with_name("warm_client.py")),
+                str(address),
+            ]
             yield shlex.join(client)
         finally:
             with suppress(ProcessLookupError):

@@ -1,6 +1,7 @@
 """Have a script run by a warm process (warm.py): python warm_client.py SOCKET SCRIPT [ARGUMENT ...]
 
-Imports little, since it starts once a job; ends with the script's exit status, and takes it along when killed.
+Imports little, since it starts once a job; ends with the script's exit status, and takes it along when
+killed.
 """
 
 import json

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Pretra
 
 from reedit.errors import InputError
 from reedit.storage.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files, whole_folder
+from reedit.storage.provenance import STANDS_IN
 
 REVISION = "revision.json"  # beside the weights: where they came from
 STAND_IN = "stand-in.json"  # in a folder whose weights are random: what it stands for
@@ -45,7 +46,7 @@ def _fill(folder: Path, fetched: Path, source: Mapping[str, Any]) -> str:
         # not the mark of a folder made here: writing ours would write through the link
         if file.name != REVISION and file.suffix in (".safetensors", *TEXT):
             link_or_copy(file, folder / file.name)
-    kind = "stand-in" if (fetched / STAND_IN).exists() else "sha256"
+    kind = STANDS_IN if (fetched / STAND_IN).exists() else "sha256"
     return source.get("revision") or f"{kind}:{folder_sha256(fetched)}"
 
 
@@ -100,11 +101,6 @@ def _refused(what: str) -> Iterator[None]:
         told = str(error).strip()
         reason = "it asks for code of its own to be run" if CODE in told else told.partition("\n")[0]
         raise InputError(f"{what} ({reason or type(error).__name__})") from error
-
-
-def is_stand_in(revision: str) -> bool:
-    """Whether a model of this revision has random weights and stands for another one (reedit.rehearse)."""
-    return revision.startswith("stand-in:")
 
 
 def model_revision(folder: Path) -> str:

@@ -14,9 +14,10 @@ from reedit.settings.experiment import Experiment
 def texts_of_model(experiment: Experiment, model: str, results: Path, folder: Path) -> Path:
     """A folder with the tokenizer of `model` and, where it is known there, its config.json.
 
-    In this order: what models.{model}.tokenizer names; the model as it was prepared or fetched in `results`; the
-    text files of its source, fetched into `folder` (of a hub's repository no weights; a wheel is fetched whole).
-    Raises InputError, naming the configuration's key, where there is none to be had.
+    In this order: what models.{model}.tokenizer names; the model as it was prepared or fetched in
+    `results`; the text files of its source, fetched into `folder` (of a hub's repository no weights; a
+    wheel is fetched whole). Raises InputError, naming the configuration's key, where there is none to be
+    had.
     """
     definition = experiment.config["models"][model]
     name = definition.get("tokenizer", {}).get("source", definition["source"])

@@ -1,5 +1,6 @@
-"""The overlay that makes a rehearsal of an experiment: stand-ins for its models, and little of everything that takes
-long. Methods, protocols, trials, scores, tables and figures stay, and so do the datasets, whole.
+"""The overlay that makes a rehearsal of an experiment: stand-ins for its models, little of what takes long.
+
+Methods, protocols, trials, scores, tables and figures stay, and so do the datasets, whole.
 """
 
 from collections.abc import Mapping
@@ -22,8 +23,9 @@ def rehearsal_overlay(
 ) -> dict[str, Any]:
     """What is to be laid over the configuration of `experiment`, whose `rehearsal` bounds it.
 
-    `stand_ins`: by model, the folder of its stand-in and its shape; `texts`: a file with a document a line, for the
-    second moments of corpora that are large. All paths become absolute: a rehearsal has a working directory of its own.
+    `stand_ins`: by model, the folder of its stand-in and its shape; `texts`: a file with a document a line,
+    for the second moments of corpora that are large. All paths become absolute: a rehearsal has a working
+    directory of its own.
     """
     config, bounds = experiment.config, experiment.config["rehearsal"]
     sources = {name: {"path": experiment.files.located(name)["path"]} for name in _local(config)}

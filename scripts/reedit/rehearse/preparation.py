@@ -20,8 +20,9 @@ OVERLAY = "config.yaml"
 def prepare_rehearsal(experiment: Experiment, folder: Path, results: Path, sentences: Sequence[str]) -> Path:
     """Make all that lies in `folder` before the run; the configuration of the rehearsal.
 
-    `results`: of the real experiment, where models may be at hand; `sentences`: general ones, over which the second
-    moments are collected where the corpus is large. Raises InputError where a tokenizer is not to be had.
+    `results`: of the real experiment, where models may be at hand; `sentences`: general ones, over which
+    the second moments are collected where the corpus is large. Raises InputError where a tokenizer is not
+    to be had.
     """
     models = list(dict.fromkeys(run.entry.model for run in experiment.runs.values()))
     report = progress("stand-ins for models", len(models))
@@ -29,7 +30,10 @@ def prepare_rehearsal(experiment: Experiment, folder: Path, results: Path, sente
     for done, model in enumerate(models, 1):
         place = (folder / "stand-ins" / model).resolve()
         texts = texts_of_model(experiment, model, results, folder / "origins")
-        stand_ins[model] = place, make_stand_in(texts, place, experiment.config["models"][model].get("shape", {}))
+        stand_ins[model] = (
+            place,
+            make_stand_in(texts, place, experiment.config["models"][model].get("shape", {})),
+        )
         report(done)
     texts = (folder / "stand-ins" / "texts.txt").resolve()
     write_text(texts, "\n".join(sentences) + "\n")

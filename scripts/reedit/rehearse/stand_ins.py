@@ -1,7 +1,7 @@
-"""Stand-ins for models: the architecture, the number of layers and the tokenizer are real, the weights are not.
+"""Stand-ins for models: architecture, number of layers and tokenizer are real, the weights are not.
 
-What a model is called in the configuration, its width is as small as its architecture allows, so that 7 billion
-parameters become some millions; random weights say nothing, and all that is made of them is marked.
+What a model is called in the configuration, its width is as small as its architecture allows, so that 7
+billion parameters become some millions; random weights say nothing, and all that is made of them is marked.
 """
 
 import json
@@ -40,9 +40,9 @@ OF_MODEL = (CONFIG, "generation_config.json", INDEX, REVISION)
 def make_stand_in(tokenizer: Path, folder: Path, shape: Mapping[str, Any]) -> dict[str, int]:
     """Make `folder` a model that loads, from a folder with the real tokenizer; its shape, as for make plan.
 
-    The architecture is that of the config.json beside the tokenizer, or else what `shape` names; the number of
-    layers is that of `shape` where it has one. A stand-in of the same is left as it is. Raises InputError where
-    there is no tokenizer, or nothing says what the architecture is.
+    The architecture is that of the config.json beside the tokenizer, or else what `shape` names; the number
+    of layers is that of `shape` where it has one. A stand-in of the same is left as it is. Raises
+    InputError where there is no tokenizer, or nothing says what the architecture is.
     """
     config = _narrow(_config_of(tokenizer, shape), shape)
     vocabulary = len(load_tokenizer(tokenizer))
@@ -70,10 +70,10 @@ def _config_of(tokenizer: Path, shape: Mapping[str, Any]) -> PretrainedConfig:
         return checked_config(tokenizer)
     if "architecture" not in shape:
         raise InputError(
-            f"{tokenizer}: no {CONFIG}, expected one that tells the architecture, or models.*.shape.architecture"
+            f"{tokenizer}: no {CONFIG}, expected one that tells the architecture,"
+            " or models.*.shape.architecture"
         )
-    given = {"vocab_size": shape["vocabulary"]}
-    return AutoConfig.for_model(shape["architecture"], **given)
+    return AutoConfig.for_model(shape["architecture"], vocab_size=shape["vocabulary"])
 
 
 def _narrow(config: PretrainedConfig, shape: Mapping[str, Any]) -> PretrainedConfig:
@@ -90,7 +90,9 @@ def _narrow(config: PretrainedConfig, shape: Mapping[str, Any]) -> PretrainedCon
         if values.get("layer_types"):  # by place how a layer attends
             kinds = values["layer_types"]
             changed["layer_types"] = [kinds[i % len(kinds)] for i in range(shape["layers"])]
-    return type(config).from_dict(values | changed | {"initializer_range": SPREAD, "quantization_config": None})
+    return type(config).from_dict(
+        values | changed | {"initializer_range": SPREAD, "quantization_config": None}
+    )
 
 
 def _random(config: PretrainedConfig) -> nn.Module:

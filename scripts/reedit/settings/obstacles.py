@@ -1,4 +1,4 @@
-"""What would stop an experiment on this machine, or leave cases out, as far as it can be told without running it."""
+"""What would stop an experiment on this machine, as far as it can be told without running it."""
 
 import os
 import shutil
@@ -15,7 +15,8 @@ QUERY = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounit
 def obstacles(experiment: Experiment, results: Path) -> list[str]:
     """Sentences, one an obstacle: disk, GPU memory, tokens for the hub, and more edits than cases.
 
-    `results`: where the experiment's results go. Raises InputError where a definition lacks what make plan needs.
+    `results`: where the experiment's results go. Raises InputError where a definition lacks what make plan
+    needs.
     """
     return [
         *_too_few_cases(experiment),
@@ -30,10 +31,8 @@ def _too_few_cases(experiment: Experiment) -> list[str]:
     for entry in experiment.entries:
         known = experiment.config["datasets"][entry.dataset].get("cases")
         if isinstance(entry.edits, int) and known is not None and entry.edits * entry.trials > known:
-            found.append(
-                f"runs[{entry.index}] asks for {entry.trials} x {entry.edits} edits of {entry.dataset}, which has"
-                f" {known} cases."
-            )
+            asked = f"{entry.trials} x {entry.edits} edits of {entry.dataset}"
+            found.append(f"runs[{entry.index}] asks for {asked}, which has {known} cases.")
     return found
 
 
@@ -62,7 +61,7 @@ def _no_token(experiment: Experiment) -> list[str]:
     models = [s["repo"] for s in sources if s["kind"] == "hub" and s.get("repo_type", "model") == "model"]
     if not models or os.environ.get("HF_TOKEN"):
         return []
-    return [f"HF_TOKEN is not set in the environment: of {', '.join(models)} those that are gated cannot be fetched."]
+    return [f"HF_TOKEN is not set: of {', '.join(models)} those that are gated cannot be fetched."]
 
 
 def gpu_memory() -> list[float]:

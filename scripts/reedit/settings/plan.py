@@ -191,7 +191,9 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
         device = made_by.get("device_name") or made_by["device"]
         sizes = [made_by[name] for name in ("prefix_templates", "assisting", "edits")]
         sizes += [made_by.get("processes", 1), algorithm.stages]
-        work[device] += len(rows) * iteration_work(shape_of(experiment, model), made_by["hyperparameters"], *sizes)
+        work[device] += len(rows) * iteration_work(
+            shape_of(experiment, model), made_by["hyperparameters"], *sizes
+        )
         seconds[device] += sum(row["seconds_total"] for row in rows)
     speeds = {name: work[name] / seconds[name] for name in work}
     return [
@@ -225,7 +227,7 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
     rows.append(["all", "", "", "", "", "", f"{disk:.1f}", *(f"{value:.1f}" for value in hours)])
     notes = [
         "Per job; the last line is of all. Every pass and every k that a run may make is counted: a limit.",
-        f"Beside this disk space, {disk_of_models(experiment):.0f} GB for the models, as fetched and as prepared.",
+        f"Beside this, {disk_of_models(experiment):.0f} GB of disk for models, as fetched and as prepared.",
     ]
     if any(experiment.processes(run) > 1 for run in experiment.runs.values()):
         notes.append(

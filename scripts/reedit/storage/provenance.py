@@ -12,6 +12,14 @@ from typing import Any
 PACKAGES = ("torch", "transformers", "numpy", "pandas", "pyarrow", "snakemake")
 
 
+STANDS_IN = "stand-in"  # the kind of a revision, before a colon and a checksum, of random weights
+
+
+def is_stand_in(revision: str) -> bool:
+    """Whether a model of this revision has random weights and stands for another one (reedit.rehearse)."""
+    return revision.startswith(f"{STANDS_IN}:")
+
+
 def provenance(*parts: Mapping[str, Any]) -> dict[str, Any]:
     """The given parts in one dictionary, later ones first to hold, with the versions of what computed it."""
     merged: dict[str, Any] = {}
