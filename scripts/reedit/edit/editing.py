@@ -224,6 +224,26 @@ def _finite(updates: dict[int, Tensor], name: str) -> dict[int, Tensor]:
     return {layer: torch.zeros_like(update) for layer, update in updates.items()}
 
 
+def perplexities_before(
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    schedule: Schedule,
+    before: Iteration | None,
+    found: Optimized,
+) -> list[float]:
+    """p(theta_k, h) of every edit, with the model at theta_k and what OPTIMIZATION `found` there.
+
+    The iteration before ended with it. The first one began with it, where cases are not edited one on what
+    another left: ppl_initial has that in it, and one pass tells. Where an iteration looks ahead, every
+    p(theta) is edit by edit, and the first one's ppl_initial is like the others.
+    """
+    if before:
+        return [row["ppl_edited"] for row in before.targets]
+    if schedule.looks_ahead or not schedule.in_turn(len(edits)):
+        return found.ppl_initial
+    return edited_perplexities(model, edits, schedule)
+
+
 def edited_perplexities(model: LanguageModel, edits: Sequence[Edit], schedule: Schedule) -> list[float]:
     """p(theta, h) of every edit with the weights as they are: one forward pass of the same rows (B.1)."""
     used = [(i, w) for i, edit in enumerate(edits) for w in edit.labelled if w.perplexity_weight]
