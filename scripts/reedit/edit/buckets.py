@@ -211,11 +211,11 @@ class Tail:
             past_key_values=bucket.cache,
             use_cache=False,
         )[0]  # [r, s, d]
-        logits = wide(self.model.head(final[bucket.label_row, bucket.label_at]))  # [n, vocabulary]
+        logits = self.model.logits(final[bucket.label_row, bucket.label_at])  # [n, vocabulary]
         nll = torch.nn.functional.cross_entropy(logits, bucket.label, reduction="none")
         scores = logits.detach()
         best = scores.gather(1, bucket.label[:, None])[:, 0] >= scores.amax(1)
-        return Said(nll, best, wide(self.model.head(final[bucket.kl_row, 0])).log_softmax(1))
+        return Said(nll, best, self.model.logits(final[bucket.kl_row, 0]).log_softmax(1))
 
     def _at_subject(self, bucket: Bucket, delta: Tensor) -> Tensor:
         """Output of layer l_c at t, [r, d]."""
