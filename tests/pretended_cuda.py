@@ -4,8 +4,8 @@ Values are computed on the CPU. Which tensors stand on the device is known by th
 "cuda:0", `torch.cuda` says that there is one, and an op that mixes devices as CUDA's kernels will not have it
 raises what CUDA raises. Taking more than the device has raises torch.OutOfMemoryError.
 
-Not seen: the numerics, speed and memory of CUDA's own kernels, what they lack for a dtype, TF32, NCCL, streams,
-generators on the device, and what looks at a tensor's device in C++.
+Not seen: the numerics, speed and memory of CUDA's own kernels, what they lack for a dtype, TF32, NCCL,
+streams, generators on the device, and what looks at a tensor's device in C++.
 
     with pretended_cuda(): ...                     in a test
     PYTHONPATH=tests pytest -p pretended_cuda      for a whole session
@@ -98,6 +98,7 @@ class _Moved(torch.autograd.Function):
         return ctx.memory.copy(gradient, ctx.back), None, None
 
 
+FOREIGN_GENERATOR = "Expected a 'cuda' device type for generator but found 'cpu'"
 ACROSS = {"aten::copy_", "aten::set_", "aten::is_set_to", "aten::lift_fresh"}  # take tensors of two devices
 INDEXED = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
 INDEXED |= {"aten::_unsafe_index", "aten::_unsafe_index_put"}
@@ -125,13 +126,11 @@ class _Kernels(TorchDispatchMode):
             return func(*args, **kwargs)
         if not all(on) and (stray := self._stray(func, args, kwargs)):
             raise RuntimeError(
-                "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"
-                f" (pretended: {name}, on the CPU {[tuple(tensor.shape) for tensor in stray]})"
+                "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and"
+                f" cpu! (pretended: {name}, on the CPU {[tuple(tensor.shape) for tensor in stray]})"
             )
         if any(isinstance(value, torch.Generator) for value in given):
-            raise RuntimeError(
-                f"Expected a 'cuda' device type for generator but found 'cpu' (pretended: {name})"
-            )
+            raise RuntimeError(f"{FOREIGN_GENERATOR} (pretended: {name})")
         out = func(*args, **kwargs)
         for value in tree_leaves(out):
             if isinstance(value, Tensor):
@@ -190,6 +189,7 @@ class _Names(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        kwargs.pop("pin_memory", None)  # safetensors, on the way to a device
         if func in self.answers:
             return self.answers[func](*args, **kwargs)
         wanted = _device(kwargs.get("device"))
@@ -200,7 +200,7 @@ class _Names(TorchFunctionMode):
     def _made(self, func: Any, args: tuple, kwargs: dict[str, Any], on: bool) -> Any:
         """What a function gives that is told a device."""
         if on and kwargs.get("generator") is not None:
-            raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu' (pretended)")
+            raise RuntimeError(f"{FOREIGN_GENERATOR} (pretended)")
         out = func(*args, **kwargs | {"device": CPU})
         if not isinstance(out, Tensor):
             return out
@@ -231,8 +231,8 @@ class _Names(TorchFunctionMode):
         """What only reads the host's memory."""
         if self.memory.holds(tensor):
             raise TypeError(
-                "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host"
-                " memory first. (pretended)"
+                "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to"
+                " host memory first. (pretended)"
             )
         return func(tensor, *args, **kwargs)
 

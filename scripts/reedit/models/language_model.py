@@ -124,7 +124,7 @@ class LanguageModel:
         try:
             tokenizer = load_tokenizer(folder)
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            # off the CPU sdpa where the architecture has it; never what the file names, flash attention or others
+            # off the CPU sdpa where the architecture has it; never what a file asks for, as flash attention
             config._attn_implementation = "eager" if device == "cpu" else None
             model, loading = AutoModelForCausalLM.from_pretrained(
                 folder,
