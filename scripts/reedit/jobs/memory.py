@@ -6,24 +6,23 @@ from pathlib import Path
 
 import psutil
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 
-# How devices, their libraries and the CPU say that memory is short, in an error's text.
+# How devices, their libraries and the CPU say that memory is short, beside what accelerate knows.
 SHORT = re.compile(
-    r"""\bout\ of\ memory  # CUDA, HIP, XPU, MPS and their drivers
-    | OUT_OF_(DEVICE|HOST)_MEMORY | ErrorOutOfMemory | ErrorMemoryAllocation
-    | \w+_STATUS_\w*ALLOC(ATION)?_FAILED | CUFFT_ALLOC_FAILED | rocblas_status_memory_error  # their libraries
-    | _STATUS_(NOT_INITIALIZED|INTERNAL_ERROR)\b.*Create\(  # of which one that cannot begin found no room
-    | CUDNN_STATUS_NOT_SUPPORTED\.  # as accelerate takes it
-    | DefaultCPUAllocator:\ (can't\ allocate|not\ enough)\ memory | Cannot\ allocate\ memory | bad_alloc
-    | PT_DEVMEM\ Allocation\ failed  # Gaudi
+    r"""\bout\ of\ memory
+    | OUT_OF_(DEVICE|HOST)_MEMORY | ErrorOutOfMemory | ErrorMemoryAllocation | rocblas_status_memory_error
+    | \w+_STATUS_\w*ALLOC(ATION)?_FAILED | CUFFT_ALLOC_FAILED
+    | _STATUS_(NOT_INITIALIZED|INTERNAL_ERROR)\b.*Create\(  # a library that cannot begin found no room
+    | DefaultCPUAllocator:\ not\ enough\ memory | Cannot\ allocate\ memory | bad_alloc
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
 
-def says_out_of_memory(error: BaseException) -> bool:
+def says_out_of_memory(error: Exception) -> bool:
     """Whether an error says that a device or the machine has too little memory."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or should_reduce_batch_size(error):
         return True
     return isinstance(error, (RuntimeError, OSError)) and bool(SHORT.search(str(error)))
 
