@@ -99,7 +99,7 @@ def compute(
     places = {step.batch: step.places for step in steps}
     found = joined((places[batch], in_turn(stages)) for batch, stages in by_batch.items())
     if schedule.spread_only and carried.targets is None:
-        carried = Carried(found.target(schedule.algorithm.spreads), carried.keys)
+        carried = carried.with_targets(found.target(schedule.algorithm.spreads))
     spread = time.monotonic() - start - optimization
     return Computed(found, updates, optimization + earlier, spread, earlier, carried)
 
