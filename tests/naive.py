@@ -376,7 +376,13 @@ def naive_rome(
 class NaiveIteration:
     optimized: list[NaiveOptimized]
     updates: dict[int, Tensor]  # by layer, [d, key]
+    started: list[float]  # perplexities at the weights before any edit of the iteration
     edited: list[float]  # perplexities at the final weights, after all edits
+
+    @property
+    def change(self) -> float:
+        """Delta p2: |p(theta_{k+1}) - p(theta_k)|, means over the same cases at two whole states."""
+        return abs(sum(self.edited) / len(self.edited) - sum(self.started) / len(self.started))
 
 
 def naive_iterate(
@@ -401,6 +407,7 @@ def naive_iterate(
     for _ in range(iterations):
         found: list[NaiveOptimized] = []
         total: dict[int, Tensor] = {}
+        started = [naive_perplexity(network, edit, algorithm, settings) for edit in edits]
         for start in range(0, len(edits), size):
             some = edits[start : start + size]
             ones: list[NaiveOptimized] = []
@@ -427,7 +434,7 @@ def naive_iterate(
                 ones = [after(*pair) for pair in zip(ones, now, strict=True)] if ones else now
             found += ones
         edited = [naive_perplexity(network, edit, algorithm, settings) for edit in edits]
-        done.append(NaiveIteration(found, total, edited))
+        done.append(NaiveIteration(found, total, started, edited))
     return done
 
 

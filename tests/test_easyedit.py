@@ -5,9 +5,11 @@ The checkout is a fake one (tests/fake_easyedit.py) whose edits are known; the l
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +124,11 @@ def published(algorithm: str = "memit") -> Any:
     return sys.modules[f"easyeditor.models.{algorithm}.{algorithm}_main"]
 
 
-def theta(folder: Path, weights: Path, k: int) -> LanguageModel:
+def theta(folder: Path, weights: Path, k: int, layers: list[int] = LAYERS) -> LanguageModel:
     """The prepared model after k iterations, from what the job has written."""
     model = LanguageModel.load(folder)
     if k:
-        model.import_updates(load_file(weights / f"k{k}.safetensors"), LAYERS)
+        model.import_updates(load_file(weights / f"k{k}.safetensors"), layers)
     return model
 
 
@@ -243,6 +245,21 @@ def test_rome_edits_one_by_one_and_its_perplexity_is_taken_just_before(
         model.set_weight(2, model.weight(2) + fake_easyedit.STEP)
     found = [row["ppl_initial"] for row in parquet.read(paths["targets"], "targets") if row["k"] == 1]
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_rome_s_delta_p2_is_between_two_states_that_all_cases_share(
+    job: Job, tiny_dataset: list[Fact]
+) -> None:
+    paths = job("rome")
+    edits = [
+        make_edit(LanguageModel.load(paths["model"]).tokenizer, f, TEMPLATES, [], False, "corrected")
+        for f in chosen(tiny_dataset)
+    ]
+    plan = Schedule(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]}, "corrected")
+    states = [theta(paths["model"], paths["weights"], k, [2]) for k in (0, 1, 2)]
+    said = [statistics.fmean(edited_perplexities(model, edits, plan)) for model in states]
+    found = [row["delta_p2"] for row in parquet.read(paths["iterations"], "iterations")]
+    assert found == pytest.approx([abs(b - a) for a, b in pairwise(said)], rel=1e-3)
 
 
 def test_an_interrupted_job_goes_on_with_the_iteration_it_was_at(

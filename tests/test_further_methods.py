@@ -86,6 +86,9 @@ def test_what_is_regularised_is_the_whole_update_of_the_unedited_weights(
     assert one["ppl_target"] == other["ppl_target"]
     if method == "rect":
         assert one["ppl_edited"] != other["ppl_edited"]
+    course = [row["ppl_edited"] for row in rows(of(further, method) / "iterations.parquet")]
+    before = course[k - 2] if k > 1 else other["ppl_initial"]  # theta_1 is the same, later ones are its own
+    assert other["delta_p2"] == pytest.approx(abs(other["ppl_edited"] - before), rel=1e-4)
 
 
 def test_a_table_says_what_was_edited_in_batches_and_the_figure_is_drawn(further: Experiment) -> None:

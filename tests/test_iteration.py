@@ -1,7 +1,9 @@
 """The loop: against the oracle for three iterations, what it measures, when it ends, and how it resumes."""
 
 import math
+import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from reedit.edit.editing import Computed, apply, compute
 from reedit.edit.edits import Edit, make_edit
 from reedit.edit.iteration import iterate
 from reedit.edit.kept_weights import kept_iterations
+from reedit.edit.optimized import Optimized
 from reedit.edit.preservation import factorise, null_space
 from reedit.edit.resumption import Iteration, State
 from reedit.edit.schedule import Schedule
@@ -178,6 +181,44 @@ def test_three_iterations_are_those_of_the_oracle(
         before, carried = Iteration({}, rows), computed.carried
 
 
+IN_TURN = ("memit in batches", "rome", "rome in batches", "blue in batches", "pmet in batches, SPREAD only")
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
+@pytest.mark.parametrize(
+    "variant",
+    long_but(
+        ["memit", "pmet", "blue", "memit, SPREAD only", *IN_TURN], ("memit in batches", "rome").__contains__
+    ),
+)
+def test_delta_p2_is_between_two_states_that_all_cases_share(
+    variant: str,
+    protocol: str,
+    tiny_dataset: list[Fact],
+    moments_of: Moments,
+    tmp_path: Path,
+) -> None:
+    """Whatever cases were edited on what others left; `released` ROME has both sides edit by edit."""
+    model, facts = tiny_model("llama"), tiny_dataset[::6]
+    wanted, (algorithm, settings) = plan(2, variant=variant, protocol=protocol), VARIANTS[variant]
+    moments = moments_of(model, LAYERS)
+    plain = [naive_edit(model.tokenizer, fact, TEMPLATES, [], False, protocol) for fact in facts]
+    steps = wanted.batch, wanted.spread_only
+    naive = naive_iterate(model.model, plain, moments, settings, 3, algorithm, *steps)
+    expected = [one.change for one in naive[:2]]
+    began = [statistics.fmean(edit.ppl_initial for edit in one.optimized) for one in naive]
+    if wanted.looks_ahead:
+        expected = [abs(later - earlier) for earlier, later in pairwise(began)]
+    factors = {} if wanted.algorithm.one_by_one else factors_of(moments, wanted)
+    for iterations in (1, 2):  # the second is resumed, and knows of the first what was saved
+        one = replace(wanted, iterations=iterations)
+        found = iterate(model, edits_of(model, facts, 0, protocol), factors, one, State(tmp_path / "s", "f"))
+    assert [one.row["delta_p2"] for one in found] == pytest.approx(expected, rel=1e-3)
+    assert [one.row["ppl_initial"] for one in found] == pytest.approx(began[:2], rel=1e-4)
+    if variant in IN_TURN and not wanted.looks_ahead:  # the two differ, or this would test nothing
+        assert abs(found[0].row["ppl_edited"] - began[0]) != pytest.approx(expected[0], rel=1e-2)
+
+
 @pytest.mark.parametrize(("variant", "vector"), [("memit", "hidden"), ("pmet", "mlp")])
 def test_a_row_sums_up_its_targets(
     variant: str, vector: str, tiny_dataset: list[Fact], moments_of: Moments, tmp_path: Path
@@ -194,7 +235,7 @@ def test_a_row_sums_up_its_targets(
         assert found.row[f"ppl_{name}_gmean"] == pytest.approx(math.prod(values) ** 0.25)
     row = found.row
     assert row["delta_p"] == pytest.approx(abs(row["ppl_edited"] - row["ppl_target"]))
-    assert row["delta_p2"] == pytest.approx(abs(row["ppl_edited"] - row["ppl_initial"]))
+    assert row["delta_p2"] == pytest.approx(abs(row["ppl_edited"] - row["ppl_initial"]))  # all at once
     assert [target["case_id"] for target in found.targets] == [edit.case_id for edit in edits]
     squares = sum(float(model.weight(layer).square().sum()) for layer in LAYERS)
     assert row["weight_norm"] == pytest.approx(math.sqrt(squares), rel=1e-5)
@@ -362,7 +403,8 @@ def test_the_loop_makes_as_many_iterations_as_its_plan_says(
     def made_up(model: Any, edits: Any, algorithm: Any, layers: Any, k: int, *_: Any) -> Iteration:
         return Iteration({"k": k, "delta_p": gaps[k]} | dict.fromkeys(keys, 9.0), [])
 
-    monkeypatch.setattr(iteration, "compute", lambda *args, **options: Computed(None, {}, 0.0, 0.0))
+    nothing = Optimized((), torch.empty(0), torch.empty(0), [], [], [])
+    monkeypatch.setattr(iteration, "compute", lambda *args, **options: Computed(nothing, {}, 0.0, 0.0))
     monkeypatch.setattr(iteration, "iteration_rows", made_up)
     found = iterate(llama, [], {}, plan(2, extend_to=4), State(tmp_path / "state", "f"))
     assert [one.row["k"] for one in found] == [1, 2, 3]

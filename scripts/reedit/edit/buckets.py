@@ -6,7 +6,7 @@ are kept for the layers after l_c, and a pass of OPTIMIZATION processes the posi
 layers only: the same numbers for a fraction of the work (design, section 8).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +39,7 @@ class FrozenCache:
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return next((key.shape[2] for key in self.keys.values()), 0)
 
-    def select(self, rows: Tensor) -> "FrozenCache":
+    def select(self, rows: Tensor | slice) -> "FrozenCache":
         return FrozenCache(
             {layer: key[rows] for layer, key in self.keys.items()},
             {layer: value[rows] for layer, value in self.values.items()},
@@ -67,9 +67,31 @@ class Bucket:
 
     def select(self, keep: Tensor) -> "Bucket":
         """Only some of the rows; `keep` is a mask over rows, [r]."""
-        rows = keep.nonzero()[:, 0]
-        renumber = keep.cumsum(0) - 1
+        places = keep.cumsum(0) - 1
         labels, queries = keep[self.label_row], keep[self.kl_row]
+        return self._taken(keep.nonzero()[:, 0], labels, queries, lambda rows: places[rows])
+
+    def halves(self) -> list["Bucket"]:
+        """The first and the second half of the rows, views of this one's; nothing for a single row."""
+        count, middle = len(self.edit), len(self.edit) // 2
+        return [self._between(0, middle), self._between(middle, count)] if middle else []
+
+    def _between(self, start: int, stop: int) -> "Bucket":
+        """Rows that stand together; so do their labels and KL rows, which are in the order of the rows."""
+        labels, queries = (
+            slice(int((rows < start).sum()), int((rows < stop).sum()))
+            for rows in (self.label_row, self.kl_row)
+        )
+        return self._taken(slice(start, stop), labels, queries, lambda rows: rows - start)
+
+    def _taken(
+        self,
+        rows: Tensor | slice,
+        labels: Tensor | slice,
+        queries: Tensor | slice,
+        places: Callable[[Tensor], Tensor],
+    ) -> "Bucket":
+        """Some rows with their labels and KL rows; `places`: from a row's place here to its place there."""
         return replace(
             self,
             edit=self.edit[rows],
@@ -79,20 +101,14 @@ class Bucket:
             positions=self.positions[rows],
             mask=self.mask[rows],
             cache=self.cache.select(rows),
-            label_row=renumber[self.label_row[labels]],
+            label_row=places(self.label_row[labels]),
             label_at=self.label_at[labels],
             label=self.label[labels],
             loss_weight=self.loss_weight[labels],
             perplexity_weight=self.perplexity_weight[labels],
-            kl_row=renumber[self.kl_row[queries]],
+            kl_row=places(self.kl_row[queries]),
             unedited=None if self.unedited is None else self.unedited[queries],
         )
-
-    def halves(self) -> list["Bucket"]:
-        """The first and the second half of the rows, nothing for a single row."""
-        lines = torch.arange(len(self.edit), device=self.edit.device)
-        middle = len(lines) // 2
-        return [self.select(lines < middle), self.select(lines >= middle)] if middle else []
 
 
 @dataclass(frozen=True)
@@ -211,11 +227,11 @@ class Tail:
             past_key_values=bucket.cache,
             use_cache=False,
         )[0]  # [r, s, d]
-        logits = wide(self.model.head(final[bucket.label_row, bucket.label_at]))  # [n, vocabulary]
+        logits = self.model.logits(final[bucket.label_row, bucket.label_at])  # [n, vocabulary]
         nll = torch.nn.functional.cross_entropy(logits, bucket.label, reduction="none")
         scores = logits.detach()
         best = scores.gather(1, bucket.label[:, None])[:, 0] >= scores.amax(1)
-        return Said(nll, best, wide(self.model.head(final[bucket.kl_row, 0])).log_softmax(1))
+        return Said(nll, best, self.model.logits(final[bucket.kl_row, 0]).log_softmax(1))
 
     def _at_subject(self, bucket: Bucket, delta: Tensor) -> Tensor:
         """Output of layer l_c at t, [r, d]."""

@@ -272,7 +272,12 @@ def iterate_published(
     ):
         k, start = len(done) + 1, time.monotonic()
         before = {layer: model.weight(layer).clone() for layer in layers}
-        initial = _apply_all(engine, edits, facts, schedule)
+        started = (
+            [row["ppl_edited"] for row in done[-1].targets]
+            if done
+            else edited_perplexities(model, edits, schedule)
+        )
+        initial = _apply_all(engine, edits, facts, schedule, started)
         for layer in layers:
             model.adopt_weight(layer)
         updates = {layer: model.weight(layer) - before[layer] for layer in layers}
@@ -284,7 +289,8 @@ def iterate_published(
         cumulative = model.export_updates(layers)
         model.import_updates(cumulative, layers)  # what is saved, to the last bit
         edited = edited_perplexities(model, edits, schedule)
-        row = {"k": k} | perplexity_columns(initial, None, edited) | weight_columns(model, layers, updates)
+        row = {"k": k} | perplexity_columns(initial, None, started, edited)
+        row |= weight_columns(model, layers, updates)
         row |= {"seconds_optimization": None, "seconds_spread": None}
         row["seconds_total"] = time.monotonic() - start
         iteration = Iteration(row, _targets(k, edits, initial, edited))
@@ -295,13 +301,12 @@ def iterate_published(
 
 
 def _apply_all(
-    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], schedule: Schedule
+    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], schedule: Schedule, started: list[float]
 ) -> list[float]:
-    """Edit all facts once; p(theta_k, h) of each, for ROME just before the edit's own update."""
+    """Edit all facts once; p(theta_k, h) of each, `started`, for ROME just before the edit's own update."""
     if not engine.one_by_one:
-        initial = edited_perplexities(engine.model, edits, schedule)
         engine.apply(facts)
-        return initial
+        return started
     initial = []
     for edit, fact in zip(edits, facts, strict=True):
         initial += edited_perplexities(engine.model, [edit], schedule)

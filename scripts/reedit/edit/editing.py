@@ -99,7 +99,7 @@ def compute(
     places = {step.batch: step.places for step in steps}
     found = joined((places[batch], in_turn(stages)) for batch, stages in by_batch.items())
     if schedule.spread_only and carried.targets is None:
-        carried = Carried(found.target(schedule.algorithm.spreads), carried.keys)
+        carried = carried.with_targets(found.target(schedule.algorithm.spreads))
     spread = time.monotonic() - start - optimization
     return Computed(found, updates, optimization + earlier, spread, earlier, carried)
 
@@ -222,6 +222,26 @@ def _finite(updates: dict[int, Tensor], name: str) -> dict[int, Tensor]:
         return updates
     logging.getLogger("reedit").warning("%s: the model has collapsed: its update is left out", name)
     return {layer: torch.zeros_like(update) for layer, update in updates.items()}
+
+
+def perplexities_before(
+    model: LanguageModel,
+    edits: Sequence[Edit],
+    schedule: Schedule,
+    before: Iteration | None,
+    found: Optimized,
+) -> list[float]:
+    """p(theta_k, h) of every edit, with the model at theta_k and what OPTIMIZATION `found` there.
+
+    The iteration before ended with it. The first one began with it, where cases are not edited one on what
+    another left: ppl_initial has that in it, and one pass tells. Where an iteration looks ahead, every
+    p(theta) is edit by edit, and the first one's ppl_initial is like the others.
+    """
+    if before:
+        return [row["ppl_edited"] for row in before.targets]
+    if schedule.looks_ahead or not schedule.in_turn(len(edits)):
+        return found.ppl_initial
+    return edited_perplexities(model, edits, schedule)
 
 
 def edited_perplexities(model: LanguageModel, edits: Sequence[Edit], schedule: Schedule) -> list[float]:

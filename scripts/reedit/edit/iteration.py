@@ -11,7 +11,13 @@ from functools import partial
 from torch import Tensor
 
 from reedit.edit.carried import Carried
-from reedit.edit.editing import Computed, apply, compute, edited_perplexities
+from reedit.edit.editing import (
+    Computed,
+    apply,
+    compute,
+    edited_perplexities,
+    perplexities_before,
+)
 from reedit.edit.edits import Edit
 from reedit.edit.iteration_rows import iteration_rows, tell
 from reedit.edit.ranks import ALONE, Ranks
@@ -51,6 +57,7 @@ def iterate(
             before=before,
             carried=carried,
         )
+        started = perplexities_before(model, edits, schedule, before, computed.found)
         updates, carried = apply(model, computed, k), computed.carried
         cumulative = model.export_updates(layers)
         model.import_updates(
@@ -61,7 +68,7 @@ def iterate(
             ahead = compute(model, edits, factors, schedule, k + 1, saved=saved, ranks=ranks)
         edited = ahead.found.ppl_initial if ahead else edited_perplexities(model, edits, schedule)
         iteration = iteration_rows(
-            model, edits, schedule.algorithm, layers, k, computed.found, updates, edited
+            model, edits, schedule.algorithm, layers, k, computed.found, updates, started, edited
         )
         iteration.row["seconds_optimization"] = computed.seconds_optimization
         iteration.row["seconds_spread"] = computed.seconds_spread

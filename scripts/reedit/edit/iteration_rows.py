@@ -26,11 +26,12 @@ def iteration_rows(
     k: int,
     found: Optimized,
     updates: Mapping[int, Tensor],
+    started: Sequence[float],
     edited: Sequence[float],
 ) -> Iteration:
     """The rows of iteration k but for its times, with the model at theta_{k+1}.
 
-    `edited` is p(theta_{k+1}, h-hat) of each edit.
+    `started` and `edited` are p(theta_k) and p(theta_{k+1}, h-hat) of each edit.
     """
     vector = algorithm.spreads
     now = states_at_subject(model, bare_rows(edits), layers[-1], [vector])[vector]  # [m, d]
@@ -53,15 +54,22 @@ def iteration_rows(
         }
         for i, edit in enumerate(edits)
     ]
-    row = {"k": k} | perplexity_columns(found.ppl_initial, found.ppl_target, edited)
+    row = {"k": k} | perplexity_columns(found.ppl_initial, found.ppl_target, started, edited)
     row |= weight_columns(model, layers, updates)
     return Iteration(row, targets)
 
 
 def perplexity_columns(
-    initial: Sequence[float], target: Sequence[float] | None, edited: Sequence[float]
+    initial: Sequence[float],
+    target: Sequence[float] | None,
+    started: Sequence[float],
+    edited: Sequence[float],
 ) -> dict[str, float | None]:
-    """Means of three kinds over the edits, and the gaps; None for what an unknown `target` leaves open."""
+    """Means of three kinds over the edits, and the gaps; None for what an unknown `target` leaves open.
+
+    `started` is p(theta_k) of every edit, measured as `edited` is, p(theta_{k+1}): between the two, delta_p2.
+    `initial` is that of just before an edit's own turn, and other than `started` where edits have turns.
+    """
     row: dict[str, float | None] = {}
     for name, values in [("initial", initial), ("target", target), ("edited", edited)]:
         row[f"ppl_{name}"] = statistics.fmean(values) if values else None
@@ -69,7 +77,7 @@ def perplexity_columns(
         logs = [math.log(value) for value in values or ()]
         row[f"ppl_{name}_gmean"] = math.exp(statistics.fmean(logs)) if logs else None
     row["delta_p"] = _gap(row["ppl_edited"], row["ppl_target"])
-    row["delta_p2"] = _gap(row["ppl_edited"], row["ppl_initial"])
+    row["delta_p2"] = _gap(row["ppl_edited"], statistics.fmean(started) if started else None)
     return row
 
 

@@ -84,6 +84,14 @@ class _Pass:
     best: Tensor  # whether every label is the argmax, [m]
     gradient: Tensor  # of the NLL, damped, and of the KL term, [m, vectors, d]
 
+    def add(self, part: "_Pass") -> None:
+        """Add what a pass over other rows gave; in place, so that it takes no memory."""
+        self.nll += part.nll
+        self.log_ppl += part.log_ppl
+        self.kl += part.kl
+        self.best &= part.best
+        self.gradient += part.gradient
+
 
 def _optimize_batch(
     model: LanguageModel,
@@ -144,7 +152,8 @@ def _optimize_batch(
         with torch.no_grad():
             delta.mul_((radius / delta.norm(dim=2).clamp(min=1e-30)).clamp(max=1.0)[:, :, None])
         if finished.any():
-            buckets = [bucket.select(active[bucket.edit]) for bucket in buckets]
+            for place in range(len(buckets)):  # one by one, so that not all of them are held twice
+                buckets[place] = buckets[place].select(active[buckets[place].edit])
             buckets = [bucket for bucket in buckets if len(bucket.edit)]
     found = torch.where(found.isfinite().all(dim=2, keepdim=True), found, 0.0)
     return Optimized(algorithm.optimises, hidden, found, steps, ppl_initial, ppl_target)
@@ -186,16 +195,13 @@ def _pass(
     These know the unedited distributions after the first pass, and are smaller where memory was short.
     """
     m = len(delta)
-    total = _Pass(
-        nll=factor.new_zeros(m),
-        log_ppl=factor.new_zeros(m),
-        kl=factor.new_zeros(m),
-        best=torch.ones(m, dtype=torch.bool, device=delta.device),
-        gradient=torch.zeros_like(delta),
-    )
 
-    def run(bucket: Bucket) -> Bucket:
-        edit = bucket.edit[bucket.label_row]
+    def nothing() -> _Pass:
+        zeros, every = factor.new_zeros(3, m), torch.ones(m, dtype=torch.bool, device=delta.device)
+        return _Pass(*zeros.unbind(), best=every, gradient=torch.zeros_like(delta))
+
+    def run(bucket: Bucket) -> tuple[Bucket, _Pass]:
+        found, edit = nothing(), bucket.edit[bucket.label_row]
         with torch.set_grad_enabled(differentiate):
             said = tail(bucket, delta)
             if bucket.unedited is None:
@@ -204,11 +210,14 @@ def _pass(
             kl = (said.log_p.exp() * (said.log_p - bucket.unedited)).sum(1)  # KL(p_delta || p_0), [q]
             kl = factor.new_zeros(m).index_add(0, bucket.edit[bucket.kl_row], kl_factor * kl)
         if differentiate:
-            total.gradient += torch.autograd.grad((factor * nll + kl).sum(), delta)[0]
-        total.nll += nll.detach()
-        total.kl += kl.detach()
-        total.log_ppl.index_add_(0, edit, said.nll.detach() * bucket.perplexity_weight)
-        total.best[edit[~said.best]] = False
-        return bucket
+            found.gradient = torch.autograd.grad((factor * nll + kl).sum(), delta)[0]
+        found.nll, found.kl = nll.detach(), kl.detach()
+        found.log_ppl.index_add_(0, edit, said.nll.detach() * bucket.perplexity_weight)
+        found.best[edit[~said.best]] = False
+        return bucket, found
 
-    return total, list(halving(buckets, run, Bucket.halves))
+    total, left = nothing(), []
+    for bucket, found in halving(buckets, run, Bucket.halves):
+        total.add(found)
+        left.append(bucket)
+    return total, left

@@ -37,6 +37,7 @@ def regularise_run(paths: Paths, settings: Settings, regularisation: Mapping[str
     report = progress(f"iterations regularised ({regularisation['name']})", len(rows))
     for k in kept_states(model, paths["base_weights"], layers):
         if k == 0:
+            started = edited_perplexities(model, edits, schedule)
             continue
         start = time.monotonic()
         updates = _regularise(model, layers, regularisation)
@@ -51,11 +52,11 @@ def regularise_run(paths: Paths, settings: Settings, regularisation: Mapping[str
         made = {layer: update - written[layer] for layer, update in updates.items()}
         row = rows[k] | weight_columns(model, layers, made)
         row |= perplexity_columns(
-            *([one[f"ppl_{name}"] for one in of_k] for name in ("initial", "target")), edited
+            *([one[f"ppl_{name}"] for one in of_k] for name in ("initial", "target")), started, edited
         )
         row["seconds_total"] += time.monotonic() - start
         iterations.append(row)
-        written = updates
+        written, started = updates, edited
         report(len(iterations))
     made_by = parquet.read_provenance(paths["base_iterations"]) | {"regularisation": dict(regularisation)}
     parquet.write(targets, paths["targets"], "targets", made_by)

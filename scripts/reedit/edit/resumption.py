@@ -72,7 +72,7 @@ class State:
                 save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
                 if left := (carried or Carried()).tensors():
                     save_file(
-                        {name: tensor.cpu().contiguous() for name, tensor in left.items()},
+                        {name: tensor.contiguous() for name, tensor in left.items()},
                         partial / "carried.safetensors",
                     )
                 (partial / "iteration.json").write_text(content)

@@ -50,6 +50,10 @@ class Schedule:
                 steps.append(Step(len(steps), batch, places, layers, name))
         return steps
 
+    def in_turn(self, edits: int) -> bool:
+        """Whether some of so many cases are edited on what others have left in the same iteration."""
+        return edits > 1 and (self.algorithm.one_by_one or edits > (self.batch or edits))
+
     @property
     def weight(self) -> float:
         """SPREAD's lambda: what is preserved against what is written."""

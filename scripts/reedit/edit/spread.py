@@ -50,7 +50,7 @@ def layer_update(
     """
     count = len(keys)
     if protected is not None:
-        keys = torch.cat([protected, keys])
+        keys = torch.cat([protected.to(keys), keys])
     solved = SOLVES[algorithm.preserves](keys, factor)  # S, [key, n + m]
     system = keys @ solved  # [n + m, n + m]
     system.diagonal().add_(weight)
@@ -105,8 +105,9 @@ def compute_updates(
             bad = ~(keys.isfinite().all(1) & residual.isfinite().all(1))  # [m]
             if bad.any():
                 raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
-            stay = protected[layer].to(keys) if protected else None
-            update = layer_update(keys, residual, factors[layer].to(keys.device), algorithm, weight, stay)
+            stay = (protected or {}).get(layer)
+            known = factors[layer].to(keys.device)
+            update = layer_update(keys, residual, known, algorithm, weight, stay)
             spread.keys[layer], spread.updates[layer] = keys, update.to(before[layer].dtype)
             model.set_weight(layer, before[layer] + spread.updates[layer])
     finally:

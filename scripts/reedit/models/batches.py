@@ -1,13 +1,13 @@
 """Rows of unequal length as right-padded tensors, in batches of similar length that fit into memory."""
 
-import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
+
+from reedit.jobs.memory import release_unused, says_out_of_memory, without_frames
 
 Piece, Result = TypeVar("Piece"), TypeVar("Result")
 
@@ -46,26 +46,29 @@ def halving(
     """`run` of every piece, in order; one that does not fit into memory is run in halves instead.
 
     `halves` gives the two halves of a piece, or nothing where it cannot be divided: only then does the
-    error of the device reach the caller. `run` must leave nothing behind when it fails.
+    error of the device reach the caller. It is asked once nothing of the failed pass is left, but it should
+    take no memory to speak of: views of the piece's tensors. `run` must leave nothing behind when it fails:
+    it returns what it found, and the caller adds it up.
     """
     waiting = list(pieces)[::-1]
     while waiting:
-        piece = waiting.pop()
+        piece, failed = waiting.pop(), None
         try:
             result = run(piece)
-        except RuntimeError as error:
-            parts = halves(piece) if should_reduce_batch_size(error) else ()
-            if not parts:
+        except Exception as error:
+            if not says_out_of_memory(error):
                 raise
-            waiting += parts[::-1]
-        else:
+            failed = without_frames(error)
+        if failed is None:
             yield result
+            del result  # it need not stay beside the next pass
             continue
-        # outside of the handler, which keeps the failed pass's tensors alive
+        release_unused()  # outside of the handler, which keeps the failed pass's tensors alive
+        parts = halves(piece)
+        if not parts:
+            raise failed
         logging.getLogger("reedit").warning("out of memory: going on with batches half as large")
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        waiting += parts[::-1]
 
 
 def list_halves(batch: list[Piece]) -> list[list[Piece]]:

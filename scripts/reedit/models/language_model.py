@@ -123,13 +123,16 @@ class LanguageModel:
         transformers_logging.disable_progress_bar()  # the job's own log says what is going on
         try:
             tokenizer = load_tokenizer(folder)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            # off the CPU sdpa where the architecture has it; never what a file asks for, as flash attention
+            config._attn_implementation = "eager" if device == "cpu" else None
             model, loading = AutoModelForCausalLM.from_pretrained(
                 folder,
+                config=config,
                 output_loading_info=True,
                 dtype=torch.float32 if dtype == "tfloat32" else getattr(torch, dtype),
                 use_safetensors=True,
                 trust_remote_code=False,
-                attn_implementation="eager" if device == "cpu" else "sdpa",
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: not a model that loads: {str(error).splitlines()[0]}") from error
@@ -138,7 +141,9 @@ class LanguageModel:
             raise InputError(
                 f"{folder}: {len(missing)} tensors are missing or of another shape: {missing[0]}"
             )
-        return cls(model.to(device), tokenizer)
+        loaded = cls(model.to(device), tokenizer)
+        loaded.check_forward(str(folder))
+        return loaded
 
     @property
     def device(self) -> torch.device:
@@ -154,8 +159,18 @@ class LanguageModel:
 
     @property
     def head(self) -> nn.Module:
-        """From final hidden states [..., d] to logits [..., vocabulary]."""
+        """The linear map at the model's end; `logits` is what the model makes of it."""
         return self.model.get_output_embeddings()
+
+    def logits(self, final: Tensor) -> Tensor:
+        """What the model says where its final hidden states are `final` [..., d]: [..., vocabulary].
+
+        As its own forward pass has them, in its own precision, then fp32 at least; `check_forward` holds
+        them to that.
+        """
+        logits = self.head(final)
+        cap = getattr(self.model.config, "final_logit_softcapping", None)  # of Gemma
+        return wide(logits if cap is None else cap * (logits / cap).tanh())
 
     def mlp_output(self, layer: int) -> nn.Module:
         """The edited module of a layer; its input is the key, its output the value."""
@@ -190,6 +205,27 @@ class LanguageModel:
                 raise InputError(f"hyperparameters: layers: {layer}: the model has layers 0 to {count - 1}")
         if not layers or any(later <= earlier for earlier, later in pairwise(layers)):
             raise InputError(f"hyperparameters: layers: {layers}: expected each above the one before")
+
+    @torch.no_grad()
+    def check_forward(self, name: str) -> None:
+        """Raise InputError, about the model `name`, for one that is not what is assumed of it here.
+
+        Passes get additive masks over a cache of their own (edit/buckets.py), which neither flash nor flex
+        attention reads; and `logits` are the model's own: where an architecture scales or bends them in a way
+        not known here, a pass over a few tokens tells, whatever its configuration calls it.
+        """
+        attention = self.model.config._attn_implementation
+        if attention not in ("eager", "sdpa"):
+            raise InputError(f"{name}: attention by {attention!r}, expected eager or sdpa")
+        ids = torch.arange(min(4, self.model.config.vocab_size), device=self.device)[None]
+        with captured({}, {"final": self.backbone}) as seen:
+            own = wide(self.model(input_ids=ids, use_cache=False).logits)
+        slack = 4 * torch.finfo(self.model.dtype).eps * float(own.abs().nan_to_num(0.0).max())
+        if not torch.allclose(self.logits(seen["final"]), own, rtol=0.0, atol=slack, equal_nan=True):
+            raise InputError(
+                f"{name}: a {self.model.config.model_type} model with logits scaled in a way not known here:"
+                " they are not those of its output layer"
+            )
 
     def check_length(self, ids: Sequence[int], shift: int = 0) -> None:
         """Raise InputError for a text of more tokens, from position `shift` on, than the model takes."""
@@ -288,7 +324,7 @@ def captured(
         return lambda module, args: seen.__setitem__(name, args[0])
 
     def keep_output(name: str):
-        return lambda module, args, out: seen.__setitem__(name, out[0] if isinstance(out, tuple) else out)
+        return lambda module, args, out: seen.__setitem__(name, out if isinstance(out, Tensor) else out[0])
 
     handles = [m.register_forward_pre_hook(keep_input(n)) for n, m in inputs.items()]
     handles += [m.register_forward_hook(keep_output(n)) for n, m in outputs.items()]

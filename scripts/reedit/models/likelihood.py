@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reedit.models.batches import by_length, halving, list_halves, padded
-from reedit.models.language_model import LanguageModel, wide
+from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import LabelledRow
 
 
@@ -82,7 +82,7 @@ def likelihoods(
                 labels += row.labels
                 owners.append(member)
         where = torch.tensor(places, device=model.device)  # [n, 2]
-        logits = wide(model.head(hidden[where[:, 0], where[:, 1]]))  # [n, vocabulary]
+        logits = model.logits(hidden[where[:, 0], where[:, 1]])  # [n, vocabulary]
         label = torch.tensor(labels, device=model.device)
         logp = (logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1)).tolist()
         argmax = logits.argmax(1).tolist()

@@ -41,7 +41,7 @@ def _continued(model: LanguageModel, starter: str, length: int, generator: torch
     while len(ids) - start < length:
         inputs = torch.tensor([ids], device=model.device)
         hidden = model.backbone(input_ids=inputs, use_cache=False)[0]
-        logits = model.head(hidden[0, -1]).float().cpu()
+        logits = model.logits(hidden[0, -1]).float().cpu()
         logits[forbidden] = -torch.inf
         best = logits.topk(TOP_K)
         drawn = torch.multinomial(best.values.softmax(0), 1, generator=generator)

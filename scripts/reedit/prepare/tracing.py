@@ -155,7 +155,7 @@ def _answer(model: LanguageModel, fact: Known, rows: int) -> Tensor:
     """Probability of the answer's first token after the prompt in so many equal rows, [rows]."""
     ids = torch.tensor([fact.ids] * rows, device=model.device)
     final = model.backbone(input_ids=ids, use_cache=False)[0][:, -1]  # [rows, d]
-    return wide(model.head(final)).softmax(1)[:, fact.answer]
+    return model.logits(final).softmax(1)[:, fact.answer]
 
 
 def _noisy(model: LanguageModel, noise: Tensor, first: int) -> RemovableHandle:

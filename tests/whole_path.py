@@ -1,0 +1,133 @@
+"""The whole path of an experiment on a tiny model, from prefixes to scores: what it gives, as numbers.
+
+Wherever LanguageModel.load puts the model: the CPU, or a GPU where there is one.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import tiny_corpus
+from torch import Tensor
+
+from reedit.edit.algorithms import ALGORITHMS
+from reedit.edit.edits import Edit, make_edit
+from reedit.edit.iteration import iterate
+from reedit.edit.preservation import factorise, null_space
+from reedit.edit.resumption import Iteration, State
+from reedit.edit.schedule import Schedule
+from reedit.evaluate.collapse import check_collapse
+from reedit.evaluate.norms import norm_rows
+from reedit.evaluate.probes import make_probes
+from reedit.evaluate.scoring import score
+from reedit.models.generation import generate
+from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import encode
+from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.facts import Fact
+from reedit.prepare.neighbors import filter_neighbors
+from reedit.prepare.prefixes import sample_prefixes
+from reedit.statistics.moments import collect_moments
+from reedit.statistics.spectra import decomposed
+
+CORPUS = tiny_corpus().splitlines()
+MACHINE = ("seconds", "peak_memory")  # columns that measure it begin so
+SETTINGS = {
+    "layers": [1, 2, 3],
+    "v_lr": 0.5,
+    "v_num_grad_steps": 5,
+    "clamp_norm_factor": 0.75,
+    "v_weight_decay": 0.5,
+    "kl_factor": 0.0625,
+    "mom2_update_weight": 4,
+}
+
+
+def facts_of(file: Path) -> list[Fact]:
+    """Five cases of a file in CounterFact's form, of both its relations."""
+    return list(load_counterfact(file).facts)[::5]
+
+
+def edits_of(model: LanguageModel, facts: list[Fact], schedule: Schedule, templates: list[str]) -> list[Edit]:
+    """One neighbor assists each, prefixed."""
+    return [
+        make_edit(model.tokenizer, fact, templates, fact.neighbors[:1], True, schedule.protocol)
+        for fact in facts
+    ]
+
+
+def factors_of(model: LanguageModel, schedule: Schedule) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """The moments, and what a job of the schedule has of them: both on the CPU, as files have them."""
+    found, _ = collect_moments(model, CORPUS[:24], schedule.layers, 40)
+    moments = {layer: moment.float().cpu() for layer, moment in found.items()}
+    factors = {}
+    for layer, moment in moments.items():
+        if schedule.algorithm.preserves == "null_space":
+            threshold = schedule.hyperparameters["nullspace_threshold"]
+            spectrum = decomposed(moment.to(model.device))
+            factor = null_space(*spectrum, threshold, layer)
+        else:
+            factor = factorise(moment.to(model.device), layer, 0, schedule.ridge)
+        factors[layer] = factor.cpu()
+    return moments, factors
+
+
+def edited(
+    folder: Path, facts: list[Fact], state: Path, of: Callable[[int], Schedule], templates: list[str]
+) -> tuple[LanguageModel, list[Iteration]]:
+    """A model after two iterations of the schedule `of(iterations)`: the second one in a job of its own."""
+    for iterations in (1, 2):
+        model, schedule = LanguageModel.load(folder), of(iterations)
+        _, factors = factors_of(model, schedule)
+        if schedule.algorithm.one_by_one and not schedule.hyperparameters.get("mom2_adjustment"):
+            factors = {}
+        edits = edits_of(model, facts, schedule, templates)
+        done = iterate(model, edits, factors, schedule, State(state, "one"))
+    return model, done
+
+
+def told(model: LanguageModel, done: list[Iteration]) -> dict[str, Any]:
+    """What iterations are seen by, and the weights that they have led to."""
+    rows = [{n: v for n, v in one.row.items() if not n.startswith(MACHINE)} for one in done]
+    updates = model.export_updates([n for n in range(len(model.layers)) if model.cumulative_update(n).any()])
+    return {"rows": rows, "targets": [one.targets for one in done], "updates": updates}
+
+
+def whole_path(folder: Path, file: Path, state: Path, algorithm: str = "memit") -> dict[str, Any]:
+    """All of it for the model in `folder` and the facts of `file`; `state`: a folder of its own."""
+    unedited, facts = LanguageModel.load(folder), facts_of(file)
+    more = {"update_norm_lambda": 0.5} if algorithm == "encore" else {}
+    of = lambda iterations: Schedule(ALGORITHMS[algorithm], SETTINGS | more, "corrected", iterations)  # noqa: E731
+    templates = sample_prefixes(unedited, 5, 6, 0)
+    probes = make_probes(unedited, facts, {fact.case_id: fact.neighbors[1:] for fact in facts}, "corrected")
+    model, done = edited(folder, facts, state, of, templates)
+    prompts = [encode(model.tokenizer, fact.prompt.replace("{}", fact.subject)) for fact in facts]
+    return told(model, done) | {
+        "templates": templates,
+        "moments": factors_of(unedited, of(1))[0],
+        "neighbors": filter_neighbors(unedited, facts, False, 0),
+        "scores": score(model, probes, 2),
+        "collapse": check_collapse(model, CORPUS[:3], 2),
+        "norms": norm_rows(model, SETTINGS["layers"], 2),
+        "texts": generate(model, prompts, 4),
+    }
+
+
+def check_alike(found: Any, expected: Any, tolerance: float, where: str = "") -> None:
+    """Assert that two things made of numbers are equal but for rounding, tensors by their norm."""
+    if isinstance(expected, Mapping):
+        assert found.keys() == expected.keys(), where
+        pairs = [(name, found[name], expected[name]) for name in expected]
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected), where
+        pairs = [(str(i), *pair) for i, pair in enumerate(zip(found, expected, strict=True))]
+    elif isinstance(expected, Tensor):
+        assert (found - expected).norm() <= tolerance * expected.norm(), where
+        return
+    else:
+        close = pytest.approx(expected, rel=tolerance) if isinstance(expected, float) else expected
+        assert found == close, where
+        return
+    for name, one, other in pairs:
+        check_alike(one, other, tolerance, f"{where}/{name}")
