@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from reedit.errors import InputError
+from reedit.models.tokenizers import load_tokenizer
 from reedit.storage.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files, whole_folder
 
 REVISION = "revision.json"  # beside the weights: where they came from
@@ -80,7 +81,7 @@ def _check_texts(folder: Path) -> None:
     """Raise InputError if the configuration or the tokenizer does not load without code of its own."""
     with _refused(f"{folder}: not a model that loads"):
         AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    load_tokenizer(folder)
 
 
 @contextmanager
