@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from reedit.edit.edits import misalignment
 from reedit.jobs.job import job
-from reedit.models.language_model import load_tokenizer
+from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.facts import by_file, read_facts
 from reedit.prepare.roles import by_case, is_eligible
 from reedit.prepare.splits import sample_split

@@ -1,5 +1,6 @@
 """Tiny models, tokenizers and facts, made in the test: small enough for seconds, real in every part."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ ALL_ARCHITECTURES = (
     "gpt_neox",
     "gemma3_text",
 )
+LLAMAS = ("llama", "llama_untied", "mistral")  # architectures whose repositories name the tokenizer of Llama
 
 # relation -> templates, and subjects by object; every subject of an object is a neighbor of the others
 WORLD: dict[str, tuple[list[str], dict[str, list[str]]]] = {
@@ -258,4 +260,12 @@ def save_tiny_model(folder: Path, seed: int = 0, architecture: str = "llama", ta
     if taught:
         teach(network, tokenizer)
     network.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder, "LlamaTokenizer" if architecture in LLAMAS else None)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, named: str | None) -> None:
+    """A tokenizer's files, whose class is `named` as in repositories that older transformers have written."""
     tokenizer.save_pretrained(folder)
+    if named:
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": named}))

@@ -29,7 +29,8 @@ from reedit.edit.iteration_rows import perplexity_columns, tell, weight_columns
 from reedit.edit.resumption import Iteration, State
 from reedit.edit.schedule import Schedule
 from reedit.errors import InputError
-from reedit.models.language_model import LanguageModel, load_tokenizer
+from reedit.models.language_model import LanguageModel
+from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.facts import Fact
 from reedit.statistics.moments import read_moment
 from reedit.statistics.npz_statistics import Statistics, file_name, write_statistics

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from reedit.errors import InputError
+from reedit.models.tokenizers import load_tokenizer
 
 PACKAGES = ("lm_eval", "datasets")
 BATCH = 8
@@ -41,6 +42,7 @@ def evaluate_downstream(
             f"downstream: unknown tasks {unknown}, expected names that lm_eval has (lm_eval ls tasks)"
         )
     arguments = {"pretrained": str(model), "dtype": dtype.removeprefix("t"), "trust_remote_code": False}
+    arguments["tokenizer"] = load_tokenizer(model)  # left to itself, the harness would take another one
     try:
         found = lm_eval.simple_evaluate(
             model="hf",

@@ -17,7 +17,6 @@ from torch.utils.hooks import RemovableHandle
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -25,6 +24,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from reedit.errors import InputError
+from reedit.models.tokenizers import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,6 @@ def layout_of(folder: Path | str) -> Layout:
 def wide(tensor: Tensor) -> Tensor:
     """In fp32 where it is smaller."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a prepared model folder."""
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 class _NoPositions(nn.Module):

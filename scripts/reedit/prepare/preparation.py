@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from reedit.errors import InputError
+from reedit.models.tokenizers import load_tokenizer
 from reedit.storage.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files, whole_folder
 from reedit.storage.provenance import STANDS_IN
 
@@ -82,8 +83,7 @@ def _check_shards(folder: Path) -> None:
 def _check_texts(folder: Path) -> None:
     """Raise InputError if the configuration or the tokenizer does not load without code of its own."""
     checked_config(folder)
-    with _refused(f"{folder}: not a model that loads"):
-        AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    load_tokenizer(folder)
 
 
 def checked_config(folder: Path) -> PretrainedConfig:

@@ -1,0 +1,101 @@
+"""The tokenizer of a model folder: that of its tokenizer.json, to the last token.
+
+transformers 5 rebuilds some tokenizers from their vocabulary with a normalizer and a pre-tokenizer of its
+own: Llama-2's " Paris" becomes one token, where the repository's file, and the published code with it, has
+two. So a tokenizer.json is loaded as it stands, and what loads is held against it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import transformers
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from reedit.errors import InputError
+
+FILE = "tokenizer.json"
+PARTS = ("normalizer", "pre_tokenizer", "decoder")  # each decides about texts that no list foresees
+# What tokenizers with another model, post-processor or added tokens cut differently: spaces at the start, in
+# between and at the end, digits, punctuation, accents, scripts, line breaks, bytes, names of special tokens.
+TELLING = (
+    "Paris", " Paris", "  Paris", "Paris ", "The  town of Osaka,  Japan", "\tand\u00a0so on", "", " ",
+    "1984", " 12,345.67", "3rd", "don't", "Mr. O'Neill's (re-)election!?", "S.p.A., that", "F.C. ...", "a_b/c",
+    "São Tomé", "Sa\u0303o", "Straße", "Łódź", "ﬁne", "Москва", "東京", "서울", "القاهرة", "नई दिल्ली",
+    "one\ntwo", "one\r\n\n two\n", "😀", "𐍈", "\u200b", "UPPER lower CamelCase", "internationalization",
+    "<s> x </s>", "<unk>", "<|endoftext|>", "▁x", "Ġx",
+)  # fmt: skip
+
+
+def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a prepared model folder.
+
+    tokenizer.json decides about tokens; the other files of the folder add the names of special tokens, the
+    longest text and the chat template. Without a tokenizer.json it is what transformers makes of the folder.
+    Raises InputError where it does not load, asks for code of its own, or differs from the file once loaded.
+    """
+    file = Path(folder) / FILE
+    try:
+        if not file.is_file():  # of vocab.json and merges.txt
+            return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        _refuse_code(Path(folder))
+        reference = Tokenizer.from_file(str(file))
+        named = _named_by_the_model(Path(folder), reference)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, trust_remote_code=False, **named)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the libraries raise on a damaged file
+        told = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise InputError(f"{folder}: not a model that loads ({told})") from error
+    if found := difference(tokenizer, reference):
+        raise InputError(f"{folder}: the tokenizer that loads is not that of its {FILE}: {found}")
+    return tokenizer
+
+
+def difference(tokenizer: PreTrainedTokenizerFast, reference: Tokenizer) -> str | None:
+    """In what a loaded tokenizer is another one than its file's; None where it is the same.
+
+    Parts are compared as they are written to a file, which is exact and quick. The model is not (megabytes):
+    with the post-processor and the added tokens it is compared by what it makes of telling texts, with and
+    without special tokens.
+    """
+    loaded = tokenizer.backend_tokenizer
+    for name in PARTS:
+        if _written(getattr(loaded, name)) != _written(getattr(reference, name)):
+            return f"another {name}"
+    reference.no_truncation()  # a length that the file was saved with; transformers has its own
+    reference.no_padding()
+    for text in TELLING:
+        for special in (True, False):
+            found = tokenizer(text, add_special_tokens=special)["input_ids"]
+            expected = reference.encode(text, add_special_tokens=special).ids
+            if found != expected:
+                return f"{text!r} gives {found}, by the file {expected}"
+    return None
+
+
+def _written(part: Any) -> bytes | None:
+    """A part of a tokenizer as its file would have it."""
+    return part and part.__getstate__()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; an empty one where there is no such file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _refuse_code(folder: Path) -> None:
+    """Raise InputError for a tokenizer that is a program: its tokenizer.json may not be all that it does."""
+    settings = _read(folder / "tokenizer_config.json")
+    if "auto_map" in settings and not hasattr(transformers, str(settings.get("tokenizer_class"))):
+        raise InputError(f"{folder}: not a model that loads (it asks for code of its own to be run)")
+
+
+def _named_by_the_model(folder: Path, vocabulary: Tokenizer) -> dict[str, str]:
+    """Special tokens that the tokenizer's files do not speak of, by config.json: GPT-2's are so."""
+    told = _read(folder / "tokenizer_config.json") | _read(folder / "special_tokens_map.json")
+    model = _read(folder / "config.json")
+    ids = {name: model.get(f"{name}_id") for name in ("bos_token", "eos_token") if name not in told}
+    found = {name: vocabulary.id_to_token(i) for name, i in ids.items() if isinstance(i, int)}
+    return {name: token for name, token in found.items() if token is not None}
