@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from reedit.jobs.job import job
 from reedit.report.catalog import HARDWARE
 from reedit.report.hardware import hardware_csv, hardware_md, hardware_tex
-from reedit.report.notes import provenance_notes, unmet_note
+from reedit.report.notes import PARTLY, provenance_notes, unmet_note
 from reedit.report.tables import table_csv, table_md, table_tex
 from reedit.storage import parquet
 from reedit.storage.files import write_text
@@ -23,7 +23,8 @@ with job(snakemake.log[0]):
         csv, md = hardware_csv(rows), hardware_md(rows, notes, labels)
     else:
         rows = parquet.read(inputs.table, "table")
-        notes = unmet_note(made_by["unmet"], labels) + notes
+        left_out = unmet_note(made_by["unmet"], labels) + unmet_note(made_by["partly"], labels, PARTLY)
+        notes = left_out + notes
         tex = table_tex(rows, number, inputs.template, notes, labels, settings["intervals"])
         csv, md = table_csv(rows, labels), table_md(rows, number, notes, labels)
     for text, path in [(tex, snakemake.output.tex), (csv, snakemake.output.csv), (md, snakemake.output.md)]:
