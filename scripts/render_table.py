@@ -6,7 +6,7 @@ from reedit.jobs.job import job
 from reedit.report.catalog import HARDWARE
 from reedit.report.face import face, write_table
 from reedit.report.hardware import hardware_csv, hardware_md, hardware_tex
-from reedit.report.notes import provenance_notes, unmet_note
+from reedit.report.notes import PARTLY, provenance_notes, unmet_note
 from reedit.report.tables import table_csv, table_md, table_tex
 from reedit.storage import parquet
 
@@ -23,7 +23,8 @@ with job(snakemake.log[0]):
         csv, md = hardware_csv(rows), hardware_md(rows, notes, labels)
     else:
         rows = parquet.read(inputs.table, "table")
-        notes = unmet_note(made_by["unmet"], labels) + notes
+        left_out = unmet_note(made_by["unmet"], labels) + unmet_note(made_by["partly"], labels, PARTLY)
+        notes = left_out + notes
         tex = table_tex(rows, number, inputs.template, notes, labels, settings["intervals"])
         csv, md = table_csv(rows, labels), table_md(rows, number, notes, labels)
     write_table(snakemake.output, tex, csv, md, face(made_by["runs"].values()))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from reedit.jobs.job import job
 from reedit.report.catalog import HARDWARE, NUMBERS, TABLES
 from reedit.report.hardware import hardware_rows
-from reedit.report.selection import methods_of, never_stopped
+from reedit.report.selection import methods_of, never_stopped, partly_stopped
 from reedit.report.summary import Samples, run_rows, table_rows
 from reedit.storage import parquet
 
@@ -34,5 +34,6 @@ with job(snakemake.log[0]) as log:
         lines = table_rows(TABLES[number].lines(methods), samples)
         shown = {"{model}/{dataset}/{method}".format(**row) for row in lines}
         own = {run: found for run, found in made_by.items() if run.rpartition("/")[0] in shown}
-        unmet = [method.path for method in never_stopped(methods)] if TABLES[number].side_by_side else []
-        parquet.write(lines, path, "table", {"runs": own, "unmet": unmet})
+        told = methods if TABLES[number].side_by_side else []
+        unmet, partly = ([m.path for m in found(told)] for found in (never_stopped, partly_stopped))
+        parquet.write(lines, path, "table", {"runs": own, "unmet": unmet, "partly": partly})

@@ -82,9 +82,10 @@ def test_a_perplexity_agrees_within_half_of_its_last_printed_digit(reported, mea
 
 
 def test_the_interval_counts_once_it_is_widened_by_the_rounding():
-    assert verdict(0.79, 0.82, 0.005, 0.80, 0.84) == "differs"
-    assert verdict(0.79, 0.82, 0.005, 0.794, 0.84) == "within interval"
-    assert verdict(0.79, 0.82, 0.005, None, None) == "differs"
+    reported = 0.785, 0.795
+    assert verdict(0.82, reported, 0.80, 0.84) == "differs"
+    assert verdict(0.82, reported, 0.794, 0.84) == "within interval"
+    assert verdict(0.82, reported, None, None) == "differs"
 
 
 def test_perplexities_are_judged_by_two_spreads_over_the_trials():

@@ -27,7 +27,8 @@ def line(row, method, k, role, means=None, **columns):
     usual |= {"assisted": False, "prefixed": False, "protocol": "corrected", "collapsed": False}
     numbers = {"spread": None, "low": None, "high": None}
     means = dict.fromkeys([*MEASURES, "me_ppl", "delta_p"], 0.5) | (means or {})
-    common = usual | {"row": row, "method": method, "k": k, "role": role, "edits": 8, "trials": 1} | columns
+    usual |= {"k": k, "k_min": k, "role": role, "edits": 8, "trials": 1}
+    common = usual | {"row": row, "method": method} | columns
     return [common | numbers | {"measure": name, "mean": value} for name, value in means.items()]
 
 

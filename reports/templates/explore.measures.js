@@ -3,7 +3,7 @@
 
 const members = () => overview.methods.filter(({model, dataset}) => model.name === chosen.model && dataset.name === chosen.dataset);
 
-/** A method's measures: means over its trials, or those of the chosen trial. */
+/** A method's lines, column by column: means over its trials, or those of the chosen trial. */
 function courseOf(method) {
   const trial = method.trials.find(({trial}) => String(trial) === chosen.trial);
   return chosen.mean || !trial ? method.mean : trial.course;
@@ -26,7 +26,7 @@ function measureTable() {
   }));
   const columns = [
     {head: "Method", value: ({name}) => name, cell: ({name, k}) => k ? make("button", {type: "button"}, name) : name, css: () => "short"},
-    {head: "k", number: true, value: ({k}) => k, cell: ({k, mark}) => k + mark, css: ({mark}) => mark === "*" ? "selected" : ""},
+    {head: "k", number: true, value: ({k}) => largest(k), cell: ({text, mark}) => text + mark, css: ({mark}) => mark === "*" ? "selected" : ""},
     ...percents, ...perplexities,
   ];
   return new SortedTable(byId("measures-table"), columns, {
@@ -43,18 +43,20 @@ function drawMeasures(chosenMethod) {
   const rows = block.lines.map(([place, k]) => {
     const method = overview.methods[place];
     const course = courseOf(method);
+    const at = course.k.indexOf(k);
     const unedited = protocols.size > 1 ? `Unedited (${method.protocol})` : "Unedited";
-    const mark = {selected: "*", last: "†"}[method.roles[k]] ?? "";
-    return {method, k, mark, course, at: course.k.indexOf(k), name: k ? method.method.label : unedited, collapsed: method.collapsed.includes(k)};
+    const mark = {selected: "*", last: "†"}[course.role[at]] ?? "";
+    return {method, k, text: course.text[at], mark, course, at, name: k ? method.method.label : unedited, collapsed: course.collapsed[at]};
   });
   tables.measures.show(rows.filter(({at}) => at >= 0));
   const trials = Math.max(...members().map(({trials}) => trials.length));
   byId("averaged").hidden = trials < 2;
-  byId("averaged").lastElementChild.textContent = `mean over the trials (${trials}), not the chosen one; * and † always tell of the mean`;
+  byId("averaged").lastElementChild.textContent = `mean over the trials (${trials}), not the chosen one`;
   const cells = rows.flatMap(({course, at}) => ["me_ppl", "ppl_target", "ppl_edited", "delta_p"].map(name => course[name][at]));
   const present = {
     selected: rows.some(({mark}) => mark === "*"),
     dagger: rows.some(({mark}) => mark === "†"),
+    range: rows.some(({text}) => text?.includes("-")),
     unedited: rows.some(({k}) => k === 0),
     start: rows.some(({k, course, at}) => k === 0 && (course.ppl_edited[at] ?? null) !== null),
     infinite: cells.some(value => typeof value === "string"),
@@ -63,6 +65,9 @@ function drawMeasures(chosenMethod) {
   byId("legend").replaceChildren(...said.map(line => make("li", {}, line)));
   byId("notes").replaceChildren(...block.notes.map(line => make("li", {}, line)));
 }
+
+/** Of a range of k the largest. */
+const largest = k => Number(String(k).split("-").at(-1));
 
 const blockOf = method => overview.blocks.find(({lines, methods}) => methods.includes(overview.methods.indexOf(method)));
 
@@ -87,13 +92,19 @@ function drawMethods() {
   }));
 }
 
+/** A course without the line of trials at k of their own, which is on no curve. */
+function iterationsOf(course) {
+  const kept = column => column.filter((_, at) => typeof course.k[at] === "number");
+  return Object.fromEntries(Object.entries(course).map(([name, column]) => [name, kept(column)]));
+}
+
 async function drawCurves() {
   const percents = [...METRICS, "score"].map(metric => ({head: `${capital(metric)}, ${chosen.kind} (%)`, measure: `${metric}_${chosen.kind}`, print: percent}));
   const perplexities = [["delta_p", ", perplexity"], ["ppl_edited", ", perplexity"], ["ppl_target", ", perplexity"], ["me_ppl", ""]]
     .map(([measure, unit]) => ({head: `${overview.heads[measure]}${unit}, logarithmic`, measure, log: true, print: perplexity}));
   const lines = members().filter(({method}) => !hidden.has(method.name)).map(method => {
-    const course = courseOf(method);
-    const marks = Object.fromEntries(course.k.map(k => [k, kWords(method, k).replace(/^ \(|\)$/g, "")]));
+    const course = iterationsOf(courseOf(method));
+    const marks = Object.fromEntries(course.k.map((k, at) => [k, kWords(course, at).replace(/^ \(|\)$/g, "")]));
     return {name: method.method.label, number: numberOf(method), course, marks};
   });
   await drawPanels(byId("panels"), [...percents, ...perplexities], lines);

@@ -68,8 +68,9 @@ function settle() {
   const [method] = methods;
   const trials = method.trials.map(({trial}) => [String(trial), String(trial)]);
   chosen.trial = fill("trial", trials, chosen.trial, trials[0][0]);
-  const ks = Object.keys(method.roles).map(k => [k, `k = ${k}${kWords(method, Number(k))}`]);
-  chosen.k = fill("k", ks.length ? ks : [["0", "k = 0, unedited"]], chosen.k, String(method.shown));
+  const {course, shown} = method.trials.find(({trial}) => String(trial) === chosen.trial);
+  const ks = course.k.slice(1).map((k, i) => [String(k), `k = ${k}${kWords(course, i + 1)}`]);
+  chosen.k = fill("k", ks.length ? ks : [["0", "k = 0, unedited"]], chosen.k, String(shown));
   for (const id of ["view", "show"]) byId(id).value = chosen[id];
   for (const [id, usual] of [["view", "cases"], ["show", "all"]]) if (!byId(id).value) chosen[id] = byId(id).value = usual;
   if (byId("search").value !== chosen.search) byId("search").value = chosen.search;
@@ -93,9 +94,10 @@ function remember() {
   } catch { /* inside another page, which may not allow it */ }
 }
 
-function kWords(method, k) {
-  const words = [{selected: "selected", last: "last, criterion not met", unjudged: "last"}[method.roles[k]]];
-  if (method.collapsed.includes(k)) words.push("collapsed");
+/** Why a line of a course is shown, and whether its model has collapsed, in brackets. */
+function kWords({role, collapsed}, at) {
+  const words = [{selected: "selected", last: "last, criterion not met", unjudged: "last"}[role[at]]];
+  if (collapsed[at]) words.push("collapsed");
   const said = words.filter(Boolean).join(", ");
   return said && ` (${said})`;
 }

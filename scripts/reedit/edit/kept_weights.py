@@ -8,14 +8,13 @@ from reedit.models.language_model import LanguageModel
 from reedit.storage.tensors import read_tensors
 
 
-def kept_iterations(rows: Sequence[Mapping[str, float]], keep: str) -> list[int]:
+def kept_iterations(rows: Sequence[Mapping[str, float | None]], keep: str) -> list[int]:
     """The k whose weights stay: all, last, or selected (by the proposed rule)."""
     if keep == "all":
         return [int(row["k"]) for row in rows]
     if keep == "last":
         return [int(rows[-1]["k"])]
-    k, _ = stopping.choose("proposed", [r["delta_p"] for r in rows], [r["delta_p2"] for r in rows])
-    return [k]
+    return [stopping.selected(rows)[0]]
 
 
 def kept_states(model: LanguageModel, weights: Path, layers: list[int]) -> Iterator[int]:

@@ -5,7 +5,7 @@ perplexities, Delta p2_k the edited perplexities of neighboring iterations.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from reedit.errors import InputError
@@ -52,6 +52,14 @@ def choose(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = EPSILO
     if len(delta_p) == 0:
         raise InputError("no iteration to choose from: the run has no k >= 1")
     return len(delta_p), False
+
+
+def selected(iterations: Sequence[Mapping[str, float | None]]) -> tuple[int, bool]:
+    """`choose` by the proposed rule for one run, from its rows k = 1, 2, ... (delta_p, delta_p2).
+
+    A run is one trial: no trial knows of the others, so what is kept, exported and shown is chosen in each.
+    """
+    return choose("proposed", *([row[name] for row in iterations] for name in ("delta_p", "delta_p2")))
 
 
 def _first_small(values: Sequence[float], epsilon: float) -> int | None:

@@ -75,13 +75,16 @@ def harmonic(values: np.ndarray, protocol: str) -> np.ndarray:
     return np.where(np.isnan(values).any(axis=-1), np.nan, mean)
 
 
-def measure(values: np.ndarray, k: int, protocol: str, weights: np.ndarray | None = None) -> np.ndarray:
+def measure(
+    values: np.ndarray, k: int, protocol: str, weights: np.ndarray | None = None, rounded: bool = True
+) -> np.ndarray:
     """The eight measures in the order of MEASURES from case means [cases, metrics, kinds].
 
     `weights` [draws, cases] says how often a case counts in each draw; the result is [draws, 8], or [8]
     without weights. NaN where a metric has no case. At k = 0 specificity accuracy is one by definition:
-    the unedited model's answers are unchanged from its own. released: without weights, specificity is rounded
-    to whole percent before the scores (design, section 5).
+    the unedited model's answers are unchanged from its own. released: specificity is rounded to whole percent
+    before the scores (design, section 5), in the draws too, so that a mean and its interval are of one
+    quantity; `rounded` false leaves that out, for what is no number of the printed tables.
     """
     draws = np.ones((1, len(values))) if weights is None else weights.astype(float)
     means = weighted_means(values.reshape(len(values), -1), draws)  # [draws, 6]
@@ -89,7 +92,7 @@ def measure(values: np.ndarray, k: int, protocol: str, weights: np.ndarray | Non
     if k == 0:
         unchanged = means[:, METRICS.index("specificity"), KINDS.index("accuracy")]
         unchanged[~np.isnan(unchanged)] = 1.0
-    if weights is None and protocol == "released":
+    if rounded and protocol == "released":
         means[:, METRICS.index("specificity")] = means[:, METRICS.index("specificity")].round(2)
     scores = harmonic(np.swapaxes(means, 1, 2), protocol)  # [draws, kinds]
     result = np.concatenate([means.reshape(len(draws), -1), scores], axis=1)
@@ -133,6 +136,7 @@ def paired_intervals(
     Each element of `trials` holds the case means [cases, metrics, kinds] of two edited models, a case in the
     same place of both: the first minus the second. A resample takes a case on both sides or on neither, and a
     score is the harmonic mean of the resampled means. A metric that one side lacks for a case is left out.
+    Nothing is rounded: a difference is no number of the printed tables.
     """
     means, total = np.zeros(len(MEASURES)), np.zeros((draws, len(MEASURES)))
     for trial, (ours, theirs) in enumerate(trials):
@@ -140,8 +144,10 @@ def paired_intervals(
         pair = [np.where(missing, np.nan, values) for values in (ours, theirs)]
         weights = resamples(len(ours), seed, trial, draws)
         # the k of an edited model; only k = 0 has a measure by definition
-        means += measure(pair[0], 1, protocol) - measure(pair[1], 1, protocol)
-        total += measure(pair[0], 1, protocol, weights) - measure(pair[1], 1, protocol, weights)
+        ours, theirs = (measure(values, 1, protocol, rounded=False) for values in pair)
+        means += ours - theirs
+        ours, theirs = (measure(values, 1, protocol, weights, rounded=False) for values in pair)
+        total += ours - theirs
     return means / len(trials), percentiles(total / len(trials), level)
 
 

@@ -20,7 +20,7 @@ class Probe:
     """One prompt to be scored, with the rows of target_new and of the reference object.
 
     The reference is target_true, or the unedited model's own answer. `unedited` holds the unedited model's
-    argmax over the reference's tokens, for specificity alone.
+    argmax over the reference's tokens, for specificity alone. `published`: asked as the published code asks.
     """
 
     case_id: int
@@ -30,6 +30,7 @@ class Probe:
     reference: LabelledRow
     own_answer: bool = False  # whether the reference is to be the unedited model's own answer
     unedited: tuple[int, ...] | None = None
+    published: bool = False
 
 
 def make_probes(
@@ -79,12 +80,12 @@ def _released_probes(model: LanguageModel, fact: Fact, neighbors: Sequence[Neigh
         reference = joint_row(tokenizer, prompt, fact.target_true, where)
         if not known:
             reference = _without_padding(reference, tokenizer.eos_token_id)
-        probes.append(Probe(fact.case_id, metric, prompt, new, reference))
+        probes.append(Probe(fact.case_id, metric, prompt, new, reference, published=True))
     row = joint_row if known else loose_row
     for neighbor in neighbors if known else _pieces(tokenizer, neighbors):
         new = row(tokenizer, neighbor.prompt, fact.target_new, where)
         reference = row(tokenizer, neighbor.prompt, neighbor.object, where)
-        probes.append(Probe(fact.case_id, "specificity", neighbor.prompt, new, reference))
+        probes.append(Probe(fact.case_id, "specificity", neighbor.prompt, new, reference, published=True))
     return _left_padded(probes) if model.layout.positions else probes
 
 

@@ -31,8 +31,8 @@ def _score_row(
         said, expected = new.argmax, probe.new.labels
         success = new.mean_logp > reference.mean_logp
     hits = [a == b for a, b in zip(said, expected, strict=True)]
-    if probe.metric != "specificity" and probe.own_answer and probe.new == probe.reference:
-        success = all(hits)  # the model knew the answer: there is no other one to be ahead of
+    if probe.new.labels == probe.reference.labels and not probe.published:
+        success = all(hits)  # one answer on both sides: it is given, and there is no other one to be ahead of
     return {
         "k": k,
         "case_id": probe.case_id,

@@ -142,18 +142,24 @@ def distribution(
 
 def _iterative(runs: Sequence[Row]) -> list[Method]:
     """The iterative methods that edited something, each once."""
-    return list({m.path: m for m in iterative(methods_of(runs)) if m.last > 0}.values())
+    return list({m.path: m for m in iterative(methods_of(runs)) if m.edited}.values())
 
 
 def _edits_of(frame: pd.DataFrame, method: Method) -> pd.DataFrame:
-    """The rows of "cases" of one method, k from 1."""
+    """The rows of "cases" of one method, k from 1 on; a trial that has ended stands where it ended."""
     of_method = np.logical_and.reduce(
         [
             frame[name] == value
             for name, value in zip(("model", "dataset", "method"), method.path, strict=True)
         ]
     )
-    return frame[of_method & (frame["k"] >= 1)]
+    edits = frame[of_method & (frame["k"] >= 1)]
+    later = [
+        edits[(edits["trial"] == trial) & (edits["k"] == end)].assign(k=k)
+        for trial, end in zip(method.trials, method.ends, strict=True)
+        for k in range(end + 1, method.last + 1)
+    ]
+    return pd.concat([edits, *later]) if later else edits
 
 
 def _under_edit_lines(accuracy: Axes, gap: Axes, edits: pd.DataFrame, appearance: Look) -> None:
@@ -167,11 +173,12 @@ def _under_edit_lines(accuracy: Axes, gap: Axes, edits: pd.DataFrame, appearance
 
 
 def _over_trials(edits: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> dict[int, float]:
-    """Per k the mean over trials of a value of each trial's edits."""
+    """Per k the mean over trials of a value of each trial's edits, where it is known of all of them."""
     found: dict[int, list[float]] = {}
     for (_, k), members in edits.groupby(["trial", "k"]):
         found.setdefault(k, []).append(value(members))
-    return {k: sum(values) / len(values) for k, values in sorted(found.items())}
+    trials = edits["trial"].nunique()
+    return {k: sum(values) / trials for k, values in sorted(found.items()) if len(values) == trials}
 
 
 def _efficacy(edits: pd.DataFrame) -> float:

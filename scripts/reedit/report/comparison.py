@@ -45,14 +45,18 @@ def compare(
     return rows if stands else []
 
 
-def verdict(reported: float, measured: float, tolerance: float, low: float | None, high: float | None) -> str:
-    """agrees, within interval or differs; an infinite or undefined measurement differs."""
+def verdict(measured: float, reported: tuple[float, float], low: float | None, high: float | None) -> str:
+    """agrees, within interval or differs; an infinite or undefined measurement differs.
+
+    `reported` is the range of what the printed number may stand for, `low` and `high` the measured interval.
+    """
     if not math.isfinite(measured):
         return "differs"
-    tolerance *= 1 + 1e-9  # what is printed as half a unit away is half a unit away
-    if abs(measured - reported) <= tolerance:
+    slack = 1e-9 * (reported[1] - reported[0])  # what is printed as half a unit away is half a unit away
+    least, most = reported[0] - slack, reported[1] + slack
+    if least <= measured <= most:
         return "agrees"
-    if low is not None and high is not None and low - tolerance <= reported <= high + tolerance:
+    if low is not None and high is not None and low <= most and least <= high:
         return "within interval"
     return "differs"
 
@@ -114,6 +118,7 @@ def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Seq
         "run": run and f"{run.model}/{run.dataset}/{run.method}",
         "protocol": run and run.protocol,
         "run_k": mine and mine.k,
+        "run_k_min": mine and mine.k_min,
         "run_edits": run and run.edits,
     }
     theirs = {name: getattr(line, name) for name in (*IDENTITY, "role", "edits")}
@@ -123,7 +128,9 @@ def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Seq
         if reported is None and measured is None:
             continue
         low, high = _range(mine, measure) if mine else (None, None)
-        tolerance = None if reported is None else line.tolerance(measure)
+        tolerance, least, most = None, None, None
+        if reported is not None:
+            tolerance, (least, most) = line.tolerance(measure), line.range(measure)
         if reported is None:
             judged = "not reported"
         elif measured is None:
@@ -131,13 +138,13 @@ def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Seq
         elif measure in line.slips:
             judged = "slip"
         else:
-            judged = verdict(reported, measured, tolerance, low, high)
+            judged = verdict(measured, (least, most), low, high)
         rows.append(
             theirs
             | ours
             | {"measure": measure, "reported": reported, "measured": measured, "low": low, "high": high}
             | {"difference": None if None in (reported, measured) else measured - reported}
-            | {"tolerance": tolerance, "verdict": judged}
+            | {"tolerance": tolerance, "least": least, "most": most, "verdict": judged}
             | {"note": line.slips[measure] if judged == "slip" else _note(line, mine, run)}
         )
     return rows
@@ -146,10 +153,16 @@ def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Seq
 def _unreported(number: int, names: Named, mine: Line, printed: Sequence[str]) -> list[Row]:
     """A line of ours that the paper does not print, cell by cell."""
     model, dataset, method = names
-    empty = dict.fromkeys(("k", "edits", "reported", "difference", "tolerance"))
+    empty = dict.fromkeys(("k", "edits", "reported", "difference", "tolerance", "least", "most"))
     common = {"table": number, "model": model, "dataset": dataset, "method": method, "role": mine.role}
     common |= {"run": f"{mine.model}/{mine.dataset}/{mine.method}", "protocol": mine.protocol}
-    common |= {"run_k": mine.k, "run_edits": mine.edits, "verdict": "not reported", "note": ""}
+    common |= {
+        "run_k": mine.k,
+        "run_k_min": mine.k_min,
+        "run_edits": mine.edits,
+        "verdict": "not reported",
+        "note": "",
+    }
     rows = []
     for measure in (name for name in printed if mine.printed(name) is not None):
         low, high = _range(mine, measure)
@@ -173,8 +186,8 @@ def _note(line: ReportedLine, mine: Line | None, run: Line | None) -> str:
     notes = []
     if mine is None:
         notes.append("the run has no such line")
-    elif mine.k != line.k:
-        notes.append(f"k = {mine.k}, reported {line.k}")
+    elif mine.k_text != str(line.k):
+        notes.append(f"k = {mine.k_text}, reported {line.k}")
     if run.edits != line.edits:
         notes.append(f"{run.edits} edits, reported {line.edits}")
     return "; ".join(notes)

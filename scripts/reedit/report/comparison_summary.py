@@ -11,7 +11,7 @@ from reedit.report.comparison_tables import comparison_csv
 from reedit.report.comparison_words import LEGEND, measure_name, name_of, text_of
 from reedit.report.markdown import aligned, bullets
 from reedit.report.reported import IDENTITY
-from reedit.report.typeset import render
+from reedit.report.typeset import k_text, render
 from reedit.storage.schemas import MEASURES
 
 NOTHING = (
@@ -115,7 +115,8 @@ def _lists(shares: Sequence[Row], perplexities: Sequence[Row]) -> list[dict[str,
 
 def _listed(row: Row) -> dict[str, Any]:
     """A differing cell as text, in the order of HEAD; two k where they are not the same."""
-    k = str(row["k"]) if row["k"] == row["run_k"] else f"{row['k']} / {row['run_k']}"
+    own, mine = str(row["k"]), k_text(row["run_k_min"], row["run_k"])
+    k = own if own == mine else f"{own} / {mine}"
     columns = ("reported", "measured", "low", "high", "difference")
     return {
         "who": [str(row["table"]), *(name_of(row[name]) for name in IDENTITY[1:4]), row["protocol"], k],

@@ -12,9 +12,10 @@ from typing import Any
 
 from reedit.report.comparison import Row
 from reedit.report.comparison_words import LEGEND, MARKS, measure_name, name_of, text_of
+from reedit.report.layout import RANGE
 from reedit.report.markdown import aligned, bullets
 from reedit.report.reported import IDENTITY, MEASURES
-from reedit.report.typeset import render
+from reedit.report.typeset import k_text, render
 from reedit.storage.csv_text import csv_text
 from reedit.storage.schemas import SCHEMAS
 
@@ -90,7 +91,7 @@ def _sources(line: Sequence[Row], measures: Sequence[str]) -> list[dict[str, Any
             continue
         name = one["protocol"] if protocols[one["protocol"]] == 1 else f"{one['protocol']} {one['run']}"
         cells = [_cell(run.get(measure), "measured") for measure in measures]
-        sources.append({"name": name, "k": str(one["run_k"]), "cells": cells})
+        sources.append({"name": name, "k": k_text(one["run_k_min"], one["run_k"]), "cells": cells})
         if any(row["verdict"] == "differs" for row in run.values()):
             gaps = [_cell(run.get(measure), "difference") for measure in measures]
             sources.append({"name": "difference", "k": "", "cells": gaps})
@@ -111,6 +112,7 @@ def _cell(row: Row | None, column: str) -> dict[str, str]:
 def _notes(rows: Sequence[Row], number: int) -> list[str]:
     """What a reader of one table's comparison has to know."""
     notes = [CHOSEN] if number <= 4 else []
+    notes += [RANGE] * any(row["run_k"] is not None and row["run_k_min"] < row["run_k"] for row in rows)
     reported = {tuple(row[name] for name in IDENTITY): False for row in rows if row["k"] is not None}
     for row in rows:
         if row["measured"] is not None and row["k"] is not None:

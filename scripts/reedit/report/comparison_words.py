@@ -24,7 +24,8 @@ PERPLEXITIES = {
 }
 LEGEND = (
     "= agrees: equal within the paper's rounding (shares: half a percentage point, since every trial was"
-    " rounded to whole percents; perplexities: half of the last printed digit).",
+    " rounded to whole percents; perplexities: half of the last printed digit), a score"
+    " within what that rounding of its three parts can make of it.",
     "≈ within interval: the reported number lies in the measured 95 % bootstrap interval, of perplexities"
     " within two spreads over the trials, either widened by that rounding.",
     "× differs: neither; measured minus reported stands below, shares in percentage points.",

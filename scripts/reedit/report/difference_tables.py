@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from reedit.evaluate.measures import KINDS, METRICS
+from reedit.report.layout import RANGE
 from reedit.report.markdown import bullets, plain
-from reedit.report.typeset import percent, render
+from reedit.report.typeset import k_text, percent, render
 from reedit.storage.schemas import SCHEMAS
 
 TITLE = "What iterating and neighbors change: paired differences"
@@ -118,14 +119,14 @@ def _block_title(row: Row, labels: Labels) -> str:
 
 def _compared(row: Row, labels: Labels) -> str:
     method, reference = (labels.get(row[name], row[name].upper()) for name in ("method", "reference"))
-    k, reference_k = _at(row["k"], row["role"]), _at(row["reference_k"], row["reference_role"])
+    k, reference_k = _at(row, ""), _at(row, "reference_")
     if row["comparison"] == "iteration":
         return f"{method}, iterated to {k} against {reference_k}"
     return f"{method} at {k} against {reference} at {reference_k}"
 
 
-def _at(k: int, role: str) -> str:
-    return f"k={k}{MARKS.get(role, '')}"
+def _at(row: Row, side: str) -> str:
+    return f"k={k_text(row[side + 'k_min'], row[side + 'k'])}{MARKS.get(row[side + 'role'], '')}"
 
 
 def _cells(comparison: Sequence[Row], kind: str) -> list[dict[str, Any]]:
@@ -149,4 +150,6 @@ def _interval(row: Row) -> str:
 
 def _legend(rows: Sequence[Row]) -> list[str]:
     roles = {row[name] for row in rows for name in ("role", "reference_role")}
-    return ([READING] if rows else []) + [words for role, words in LAST.items() if role in roles]
+    ranges = any(row[f"{side}k_min"] < row[f"{side}k"] for row in rows for side in ("", "reference_"))
+    last = [words for role, words in LAST.items() if role in roles]
+    return [READING] * bool(rows) + last + [RANGE] * ranges

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from reedit.evaluate.measures import KINDS, METRICS, paired_intervals
-from reedit.report.selection import Method, at_selected, methods_of
+from reedit.report.selection import Method, RunKey, Shown, methods_of
 from reedit.storage.schemas import MEASURES
 
 Row = dict[str, Any]
-RunAtK = tuple[str, str, str, int, int]  # model, dataset, method, trial, k
+RunAtK = tuple[RunKey, int]
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,6 @@ class Judged:
         return np.array_equal(self.cases, other.cases) and np.array_equal(
             self.values, other.values, equal_nan=True
         )
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of a comparison: a method at k, and why at that k (a role of reedit.report.selection)."""
-
-    method: Method
-    k: int
-    role: str
 
 
 def difference_rows(runs: Sequence[Mapping[str, Any]], cases: pa.Table, seed: int) -> list[Row]:
@@ -69,7 +60,7 @@ def judged_cases(cases: pa.Table) -> dict[RunAtK, Judged]:
     result = {}
     for key, rows in frame.groupby(["model", "dataset", "method", "trial", "k"], sort=False):
         values = rows[measures].to_numpy().reshape(len(rows), len(METRICS), len(KINDS))
-        result[key] = Judged(rows["case_id"].to_numpy(), values)
+        result[key[:4], key[4]] = Judged(rows["case_id"].to_numpy(), values)
     return result
 
 
@@ -82,27 +73,26 @@ def assisted_pairs(
     return [(method, plain) for method, plain in pairs if plain]
 
 
-def selected(method: Method) -> Side:
-    """The method where the proposed rule stops it, else at its last iteration."""
-    ((k, role),) = at_selected(method).items()
-    return Side(method, k, role)
+def selected(method: Method) -> Shown:
+    """The method where the proposed rule stops its trials, else at their last iteration."""
+    return Shown(method, *method.choice())
 
 
 def _edited(runs: Sequence[Mapping[str, Any]]) -> list[Method]:
     """The methods that edited something, one that stands in several entries once."""
-    return list({method.path: method for method in methods_of(runs) if method.last > 0}.values())
+    return list({method.path: method for method in methods_of(runs) if method.edited}.values())
 
 
-def _iterated(methods: Sequence[Method]) -> Iterator[tuple[str, Side, Side]]:
+def _iterated(methods: Sequence[Method]) -> Iterator[tuple[str, Shown, Shown]]:
     for method in methods:
         side = selected(method)
         if side.k > 1:
-            yield "iteration", side, Side(method, 1, "first")
+            yield "iteration", side, Shown(method, method.at(1), "first")
 
 
 def _assisted(
     members: Sequence[Method], methods: Sequence[Method], judged: Mapping[RunAtK, Judged]
-) -> Iterator[tuple[str, Side, Side]]:
+) -> Iterator[tuple[str, Shown, Shown]]:
     for method in members:
         plain = _plain_form(method, methods, judged) if method.assisted else None
         if plain:
@@ -135,16 +125,16 @@ def _plain_form(method: Method, methods: Sequence[Method], judged: Mapping[RunAt
 
 def _judged_alike(method: Method, other: Method, judged: Mapping[RunAtK, Judged]) -> bool:
     pairs = [
-        (judged.get((*method.path, trial, 0)), judged.get((*other.path, trial, 0)))
+        (judged.get(((*method.path, trial), 0)), judged.get(((*other.path, trial), 0)))
         for trial in method.trials.keys() & other.trials.keys()
     ]
     return bool(pairs) and all(ours and theirs and ours.agrees(theirs) for ours, theirs in pairs)
 
 
-def _comparison_rows(ours: Side, theirs: Side, judged: Mapping[RunAtK, Judged], seed: int) -> list[Row]:
+def _comparison_rows(ours: Shown, theirs: Shown, judged: Mapping[RunAtK, Judged], seed: int) -> list[Row]:
     """One row per measure; none where a trial was not scored on both sides."""
-    trials = sorted(ours.method.trials.keys() & theirs.method.trials.keys())
-    keys = [((*ours.method.path, t, ours.k), (*theirs.method.path, t, theirs.k)) for t in trials]
+    others = {run[3]: (run, k) for run, k in theirs.runs.items()}
+    keys = [((run, k), others[run[3]]) for run, k in ours.runs.items() if run[3] in others]
     if not keys or any(key not in judged for pair in keys for key in pair):
         return []
     samples = [_paired(judged[mine], judged[other]) for mine, other in keys]
@@ -159,11 +149,13 @@ def _comparison_rows(ours: Side, theirs: Side, judged: Mapping[RunAtK, Judged], 
         "edits": ours.method.edits,
         "method": ours.method.method,
         "k": ours.k,
+        "k_min": ours.k_min,
         "role": ours.role,
         "reference": theirs.method.method,
         "reference_k": theirs.k,
+        "reference_k_min": theirs.k_min,
         "reference_role": theirs.role,
-        "trials": len(trials),
+        "trials": len(keys),
         "pairs": sum(len(values) for values, _ in samples),
     }
     return [

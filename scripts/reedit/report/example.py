@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from reedit.edit.stopping import selected
 from reedit.report.cases import case_frame
-from reedit.report.selection import Method, iterative, methods_of
+from reedit.report.selection import iterative, methods_of
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
@@ -18,29 +19,30 @@ def example_rows(
 ) -> list[dict[str, Any]]:
     """The rows of schema "example"; none if nothing was edited and measured.
 
-    The run: the first trial of the first iterative method that the criterion stops after more than one
-    iteration; without one, of the first that was iterated, otherwise of the first. The case: among the run's
-    UnderEdit cases (among all, if it has none) the one whose |p(theta_2, h-hat) - p(theta_1, h-bar)| is the
-    median, the smaller of two in the middle. `facts` has each dataset's file.
+    The run is the first trial of an iterative method: of the first one where the criterion stops that trial
+    after more than one iteration; without one, of the first that was iterated, otherwise of the first. The
+    case: among the run's UnderEdit cases (among all, if it has none) the one whose |p(theta_2, h-hat) -
+    p(theta_1, h-bar)| is the median, the smaller of two in the middle. `facts` has each dataset's file.
     """
-    edited = [m for m in iterative(methods_of(runs)) if m.last > 0 and None not in m.course("delta_p")]
-    if not edited:
+    edited = {m.path: m.iterations()[0] for m in iterative(methods_of(runs)) if m.edited}
+    known = {path: rows for path, rows in edited.items() if None not in (row["delta_p"] for row in rows)}
+    if not known:
         return []
-    method = min(edited, key=_preference)
+    path = min(known, key=lambda path: _preference(known[path]))
     frame = case_frame(cases)
-    for name, value in zip(("model", "dataset", "method"), method.path, strict=True):
+    for name, value in zip(("model", "dataset", "method"), path, strict=True):
         frame = frame[frame[name] == value]
-    frame = frame[(frame["trial"] == min(method.trials)) & (frame["k"] >= 1)]
+    frame = frame[(frame["trial"] == known[path][0]["trial"]) & (frame["k"] >= 1)]
     case = _median_case(frame[frame["k"] == 1])
-    about = _fact(facts[method.dataset], case)
+    about = _fact(facts[path[1]], case)
     columns = [name for name in SCHEMAS["example"].names if name in frame.columns]
     course = frame.loc[frame["case_id"] == case, columns].sort_values("k")
     return [about | _unmeasured_as_none(row) for row in course.to_dict("records")]
 
 
-def _preference(method: Method) -> tuple[bool, bool]:
-    k, reached = method.choice()
-    return not (reached and k > 1), method.last == 1
+def _preference(iterations: Sequence[Mapping[str, Any]]) -> tuple[bool, bool]:
+    k, reached = selected(iterations)
+    return not (reached and k > 1), len(iterations) == 1
 
 
 def _median_case(first: pd.DataFrame) -> int:

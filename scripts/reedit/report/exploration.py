@@ -23,9 +23,10 @@ from reedit.prepare.zsre import NO_ANSWER
 from reedit.report.catalog import FULL
 from reedit.report.layout import BY_DEFINITION
 from reedit.report.notes import provenance_notes
-from reedit.report.selection import Method, at_every, methods_of, table_lines
-from reedit.report.summary import RunKey, collapsed
+from reedit.report.selection import Method, RunKey, Shown, at_every, methods_of, table_lines
+from reedit.report.summary import collapsed
 from reedit.report.tables import HEADS, LEGEND
+from reedit.report.typeset import k_text
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
@@ -71,7 +72,7 @@ def parts(
                 seen[text] = f"sample{len(seen)}"
                 yield seen[text], sample
             names[key] = {"sample": seen[text], "run": f"run{len(names)}"}
-            ks = {0, 1, _shown_k(method)} if thin else None
+            ks = {0, 1, _shown_k(_of_trial(method, trial))} if thin else None
             yield names[key]["run"], _run(method, trial, asked, sample, _of_run(cases, key), ks)
     yield "overview", _overview(methods, names, made_by, labels, thin)
 
@@ -100,15 +101,12 @@ def _overview(
                 "algorithm": method.algorithm,
                 "protocol": method.protocol,
                 "edits": method.edits,
-                "shown": _shown_k(method),
-                "roles": {str(k): role for k, role in _roles(method).items()},
-                "collapsed": [k for k in range(method.last + 1) if collapsed(method, k)],
                 "mean": _course(method),
                 "trials": [
                     names[*method.path, trial]
-                    | {"trial": trial}
-                    | {"course": _course(replace(method, trials={trial: method.trials[trial]}))}
-                    for trial in sorted(method.trials)
+                    | {"trial": trial, "shown": _shown_k(one), "course": _course(one)}
+                    for trial in method.trials
+                    for one in [_of_trial(method, trial)]
                 ],
             }
             for method in methods
@@ -116,7 +114,7 @@ def _overview(
         "blocks": [
             {
                 "methods": [place[method.path] for method in members],
-                "lines": [[place[line.method.path], line.k] for line in table_lines(members, at_every)],
+                "lines": [[place[line.method.path], _name(line)] for line in table_lines(members, at_every)],
                 "notes": provenance_notes(_made(members, made_by)),
             }
             for members in blocks.values()
@@ -124,28 +122,40 @@ def _overview(
     }
 
 
+def _of_trial(method: Method, trial: int) -> Method:
+    """The method as if the trial were its only one."""
+    return replace(method, trials={trial: method.trials[trial]})
+
+
 def _course(method: Method) -> dict[str, list[Any]]:
-    """k = 0, 1, ... and the measures that the tables print, means over the method's trials."""
-    ks = range(method.last + 1)
-    return {"k": list(ks)} | {name: [_printed(method, name, k) for k in ks] for name in FULL}
+    """A method's lines, the unedited model first, column by column: k as the page names it and as it prints
+    it, why the tables show it, whether it has collapsed, and the tables' measures, means over its trials."""
+    lines = [Shown(method, method.at(0), "unedited")]
+    lines += [Shown(method, ks, role) for ks, role in at_every(method).items()] if method.edited else []
+    found: dict[str, list[Any]] = {"k": [_name(line) for line in lines]}
+    found |= {"text": [k_text(line.k_min, line.k) for line in lines]}
+    found |= {"role": [line.role for line in lines]}
+    found |= {"collapsed": [collapsed(method, line.ks) for line in lines]}
+    return found | {name: [_printed(line, name) for line in lines] for name in FULL}
 
 
-def _printed(method: Method, measure: str, k: int) -> Any:
+def _name(line: Shown) -> int | str:
+    """An iteration's number; for trials at k of their own, which are no iteration of all, the range of k."""
+    return line.k if line.ks == line.method.at(line.k) else k_text(line.k_min, line.k)
+
+
+def _printed(line: Shown, measure: str) -> Any:
     """As in the tables (layout.Line), of the unedited model nothing that is true by definition."""
-    if k == 0 and measure in BY_DEFINITION:
+    if line.k == 0 and measure in BY_DEFINITION:
         return None
-    starts = k == 0 and measure == "ppl_edited" and method.last > 0
-    return _plain(method.mean("ppl_initial", 1) if starts else method.mean(measure, k))
-
-
-def _roles(method: Method) -> dict[int, str]:
-    """Why the tables show a k, for every k >= 1."""
-    return dict(at_every(method)) if method.last > 0 else {}
+    if line.k == 0 and measure == "ppl_edited":
+        return _plain(line.method.mean("ppl_initial", line.method.at(1)))
+    return _plain(line.method.mean(measure, line.ks))
 
 
 def _shown_k(method: Method) -> int:
-    """The k of the proposed rule, or the last one."""
-    return method.choice()[0] if method.last > 0 else 0
+    """The k of the proposed rule in a trial, or its last one."""
+    return max(method.choice()[0]) if method.edited else 0
 
 
 def _made(

@@ -23,6 +23,7 @@ from reedit.report.drawing import (
     save,
     style,
 )
+from reedit.report.selection import Method, methods_of
 
 PERPLEXITIES = {
     "ppl_initial": (":", r"before the edit, $p(\theta_k, h)$"),
@@ -37,8 +38,9 @@ Row = Mapping[str, Any]
 def perplexity(runs: Sequence[Row], pdf: Path | str, png: Path | str, labels: Labels | None = None) -> None:
     """What OPTIMIZATION reaches and what SPREAD leaves of it, a panel per (model, dataset).
 
-    Values are means over trials on a logarithmic axis; where one is not finite its place is marked at
-    the panel's upper edge. `labels` gives a model, dataset or method another name.
+    Values are means over trials on a logarithmic axis, one that has ended standing where it ended; where a
+    value is not finite its place is marked at the panel's upper edge. `labels` gives a model, dataset or
+    method another name.
     """
     labels = labels or {}
     with style():
@@ -49,27 +51,28 @@ def perplexity(runs: Sequence[Row], pdf: Path | str, png: Path | str, labels: La
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for unused in axes[len(panels) :]:
             unused.remove()
-        methods = _methods(runs)
-        for panel, (title, members) in zip(axes, panels.items(), strict=False):
+        names = _names(runs)
+        for panel, (title, methods) in zip(axes, panels.items(), strict=False):
             panel.set_yscale("log")
             for measure, (line, _) in PERPLEXITIES.items():
-                for method in _methods(members):
-                    values = _means(members, method, measure, first=1)
-                    draw_line(panel, values, look(methods.index(method)) | {"linestyle": line})
+                for method in methods:
+                    values = _means(method, measure, first=1)
+                    draw_line(panel, values, look(names.index(method.method)) | {"linestyle": line})
             panel.set_title(panel_title(title, labels), parse_math=False)
             iteration_axis(panel)
             if panel.get_subplotspec().is_first_col():
                 panel.set_ylabel("perplexity of the new knowledge")
-        looks = [look(number) | {"linestyle": ""} for number in range(len(methods))]
+        looks = [look(number) | {"linestyle": ""} for number in range(len(names))]
         series = [(words, {"color": GREY, "linestyle": line}) for line, words in PERPLEXITIES.values()]
-        legend(figure, method_entries(methods, labels, looks) + series, columns=3)
+        legend(figure, method_entries(names, labels, looks) + series, columns=3)
         save(figure, pdf, png)
 
 
 def scores(runs: Sequence[Row], pdf: Path | str, png: Path | str, labels: Labels | None = None) -> None:
     """Accuracy of efficacy, generalization and specificity: three panels per (model, dataset).
 
-    Lines are means over trials, from the unedited model (k = 0) on; the band spans the trials.
+    Lines are means over trials, from the unedited model (k = 0) on; the band spans the trials. One that has
+    ended stands where it ended.
     """
     labels = labels or {}
     with style():
@@ -79,57 +82,52 @@ def scores(runs: Sequence[Row], pdf: Path | str, png: Path | str, labels: Labels
         shape = (few, many) if wide else (many, few)
         figure = Figure(figsize=(max(9.0, 2.6 * shape[1]), 1.0 + 2.5 * shape[0]), layout="constrained")
         axes = figure.subplots(*shape, squeeze=False, sharey=True)
-        methods = _methods(runs)
-        for place, (parts, members) in enumerate(panels.items()):
+        names = _names(runs)
+        for place, (parts, methods) in enumerate(panels.items()):
             title = panel_title(parts, labels, between="\n")
             for number, metric in enumerate(ACCURACIES):
                 panel = axes[number, place] if wide else axes[place, number]
-                for method in _methods(members):
-                    appearance = look(methods.index(method), dashed=True)
-                    draw_line(panel, _means(members, method, f"{metric}_accuracy"), appearance)
-                    _band(panel, members, method, f"{metric}_accuracy", appearance["color"])
+                for method in methods:
+                    appearance = look(names.index(method.method), dashed=True)
+                    draw_line(panel, _means(method, f"{metric}_accuracy"), appearance)
+                    _band(panel, method, f"{metric}_accuracy", appearance["color"])
                 iteration_axis(panel, "iteration $k$ (0: unedited)")
                 _label(panel, *((title, metric) if wide else (metric, title)))
                 panel.set_ylim(-0.03, 1.03)
                 panel.yaxis.set_major_formatter(PercentFormatter(1.0))
-        looks = [look(number, dashed=True) for number in range(len(methods))]
-        legend(figure, method_entries(methods, labels, looks))
+        looks = [look(number, dashed=True) for number in range(len(names))]
+        legend(figure, method_entries(names, labels, looks))
         save(figure, pdf, png)
 
 
-def _panels(runs: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """The rows of each (model, dataset), in order of appearance; InputError if there are none."""
+def _panels(runs: Sequence[Row]) -> dict[tuple[str, str], list[Method]]:
+    """The methods of each (model, dataset), in order of appearance; InputError if there are none."""
     if not runs:
         raise InputError("no run to draw: the table of runs is empty")
-    panels: dict[tuple[str, str], list[Row]] = {}
-    for row in runs:
-        panels.setdefault((row["model"], row["dataset"]), []).append(row)
+    panels: dict[tuple[str, str], list[Method]] = {}
+    for method in {method.path: method for method in methods_of(runs)}.values():
+        panels.setdefault((method.model, method.dataset), []).append(method)
     return panels
 
 
-def _methods(runs: Iterable[Row]) -> list[str]:
+def _names(runs: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(row["method"] for row in runs))
 
 
-def _values(runs: Sequence[Row], method: str, measure: str) -> dict[int, list[float]]:
-    """Per k the values of the trials that measured it."""
-    values: dict[int, list[float]] = {}
-    for row in runs:
-        if row["method"] == method and row[measure] is not None:
-            values.setdefault(row["k"], []).append(row[measure])
-    return dict(sorted(values.items()))
+def _means(method: Method, measure: str, first: int = 0) -> dict[int, float]:
+    """Per k the mean over the trials, where all of them measured it."""
+    means = {k: method.mean(measure, method.at(k)) for k in range(first, method.last + 1)}
+    return {k: mean for k, mean in means.items() if mean is not None}
 
 
-def _means(runs: Sequence[Row], method: str, measure: str, first: int = 0) -> dict[int, float]:
-    return {k: sum(v) / len(v) for k, v in _values(runs, method, measure).items() if k >= first}
-
-
-def _band(panel: Axes, runs: Sequence[Row], method: str, measure: str, color: str) -> None:
+def _band(panel: Axes, method: Method, measure: str, color: str) -> None:
     """The range of the trials, where there are several."""
-    values = {k: v for k, v in _values(runs, method, measure).items() if len(v) > 1}
-    if values:
-        low, high = ([bound(v) for v in values.values()] for bound in (min, max))
-        panel.fill_between(list(values), low, high, color=color, alpha=0.15, linewidth=0)
+    ks = list(_means(method, measure))
+    if ks and len(method.trials) > 1:
+        values = [method.values(measure, method.at(k)) for k in ks]
+        panel.fill_between(
+            ks, *zip(*((min(v), max(v)) for v in values), strict=True), color=color, alpha=0.15, linewidth=0
+        )
 
 
 def _label(panel: Axes, column: str, row: str) -> None:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS, percentiles, resamples, weighted_means
-from reedit.report.selection import Shown, at_first_and_selected, methods_of, table_lines
-from reedit.report.summary import Row, RunKey, line_columns, mean, spread
+from reedit.report.selection import RunKey, Shown, at_first_and_selected, methods_of, table_lines
+from reedit.report.summary import Row, line_columns, mean, spread
 from reedit.storage import parquet
 
 FORCED = ("accuracy", "exact_match")  # columns of "scores"
@@ -41,11 +41,10 @@ def generation_rows(
     read: dict[RunKey, dict[int, np.ndarray]] = {}
     rows = []
     for number, line in enumerate(lines):
-        keys = [(*line.method.path, trial) for trial in sorted(line.method.trials)]
-        for key in keys:
-            if key not in read:
-                read[key] = case_means(files[key])
-        rows += _line_rows(line, number, [read[key].get(line.k) for key in keys], seed)
+        for run in line.runs:
+            if run not in read:
+                read[run] = case_means(files[run])
+        rows += _line_rows(line, number, [read[run].get(k) for run, k in line.runs.items()], seed)
     return rows
 
 
@@ -85,7 +84,7 @@ def _check_alike(scores: pd.DataFrame, generations: pd.DataFrame, files: AnswerF
 
 
 def _line_rows(line: Shown, number: int, trials: Sequence[np.ndarray | None], seed: int) -> list[Row]:
-    """The rows of one line; without statistics where a trial has not kept this k."""
+    """The rows of one line; without statistics where a trial has not kept its k."""
     common = line_columns(line, number)
     if any(values is None for values in trials):
         return [common | {"measure": m} | dict.fromkeys(("mean", "spread", "low", "high")) for m in MEASURES]

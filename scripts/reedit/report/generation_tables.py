@@ -8,7 +8,7 @@ from reedit.evaluate.answers import NEW_TOKENS
 from reedit.evaluate.measures import METRICS
 from reedit.report import layout
 from reedit.report.generation_summary import DISAGREEMENTS, GENERATED, MEASURES
-from reedit.report.layout import Line, algo, name_parts, names
+from reedit.report.layout import RANGE, Line, algo, name_parts, names
 from reedit.report.markdown import aligned, bullets
 from reedit.report.tables import table_csv
 from reedit.report.typeset import percent, render
@@ -95,7 +95,7 @@ def _printed(rows: Sequence[Row], labels: Labels) -> list[list[list[Any]]]:
             method = algo(line, protocols, labels)
             cells = [[_cell(line, f"{metric}_{kind}") for kind in HEADS] for metric in METRICS]
             printed.append(
-                [name, "" if method == before else method, f"{line.k}{MARKS.get(line.role, '')}", *cells]
+                [name, "" if method == before else method, f"{line.k_text}{MARKS.get(line.role, '')}", *cells]
             )
             before = method
         blocks.append(printed)
@@ -112,4 +112,5 @@ def _joined(cells: Sequence[str]) -> str:
 
 def _legend(rows: Sequence[Row]) -> list[str]:
     roles = {row["role"] for row in rows}
-    return (READING if rows else []) + [words for role, words in LAST.items() if role in roles]
+    last = [words for role, words in LAST.items() if role in roles]
+    return READING * bool(rows) + last + [RANGE] * any(row["k_min"] < row["k"] for row in rows)

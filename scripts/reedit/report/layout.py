@@ -6,16 +6,21 @@ from dataclasses import dataclass, fields
 from itertools import accumulate, groupby, zip_longest
 from typing import Any
 
-from reedit.report.typeset import half_up
+from reedit.report.typeset import half_up, k_text
 from reedit.storage.schemas import MEASURES
 
 STATISTICS = ("mean", "spread", "low", "high")
+RANGE = (  # said where a line has several k
+    "A range of k: each trial is a run of its own and stands where the rule stops it; at its last iteration"
+    " where the rule never does, or where the line is of an iteration that it did not reach."
+)
 BY_DEFINITION = ("specificity_accuracy", "score_accuracy")  # of the unedited model: no measurement
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: who, at which k, and the statistics of each measure."""
+    """One line of a table: who, at which k (the largest and the smallest of its trials'), and the statistics
+    of each measure."""
 
     row: int
     model: str
@@ -27,6 +32,7 @@ class Line:
     prefixed: bool
     protocol: str
     k: int
+    k_min: int
     role: str
     collapsed: bool
     edits: int
@@ -37,6 +43,11 @@ class Line:
     def block(self) -> tuple[str, str, int]:
         """What the lines under one unedited model have in common."""
         return self.model, self.dataset, self.edits
+
+    @property
+    def k_text(self) -> str:
+        """Its k in print."""
+        return k_text(self.k_min, self.k)
 
     def get(self, measure: str, statistic: str = "mean") -> float | None:
         """A statistic of a measure, None where it was not measured or is true by definition."""
@@ -152,9 +163,14 @@ def _abreast(columns: Sequence[Sequence[Line]], aligned: bool) -> list[tuple[Lin
     if not aligned:
         return list(zip_longest(*columns))
     rows = []
-    for k in sorted({line.k for column in columns for line in column}):
-        rows += zip_longest(*([line for line in column if line.k == k] for column in columns))
+    for k in sorted({_place(line) for column in columns for line in column}):
+        rows += zip_longest(*([line for line in column if _place(line) == k] for column in columns))
     return rows
+
+
+def _place(line: Line) -> tuple[int, int]:
+    """Where a k stands among others, as reedit.report.selection orders them."""
+    return line.k, -line.k_min
 
 
 def names(parts: Sequence[str], groups: Sequence[int], again: bool = False) -> list[str]:
@@ -189,7 +205,7 @@ def protocol_count(lines: Sequence[Line]) -> int:
     return len({line.protocol for line in lines})
 
 
-def present(table: Sequence[Sequence[Line]], columns: Sequence[str]) -> dict[str, bool]:
+def present(table: Sequence[Sequence[Line]], columns: Sequence[str]) -> dict[str, bool | str]:
     """What of a table with these columns needs explaining."""
     lines = [line for block in table for line in block]
     values = [line.printed(measure) or 0.0 for line in lines for measure in columns]
@@ -197,6 +213,7 @@ def present(table: Sequence[Sequence[Line]], columns: Sequence[str]) -> dict[str
     return {
         "selected": any(line.role == "selected" for line in lines),
         "dagger": any(line.role == "last" for line in lines),
+        "range": RANGE * any(line.k_min < line.k for line in lines),
         "collapsed": any(line.collapsed for line in lines),
         "unedited": bool(unedited) and any(measure in BY_DEFINITION for measure in columns),
         "start": "ppl_edited" in columns and any(line.printed("ppl_edited") is not None for line in unedited),

@@ -11,8 +11,8 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from reedit.errors import InputError
-from reedit.report.selection import methods_of
-from reedit.report.summary import Row, RunKey, mean
+from reedit.report.selection import RunKey, methods_of
+from reedit.report.summary import Row, mean
 from reedit.storage import parquet
 
 GROWTH = 1.5  # times the unedited weights' norm: more is blowing up
@@ -38,18 +38,21 @@ def norm_summary_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, 
     Raises InputError for a run whose files were not given or without the unedited model's norms.
     """
     result = []
-    for method in {m.path: m for m in methods_of(runs) if m.last > 0}.values():
-        keys = [(*method.path, trial) for trial in sorted(method.trials)]
+    for method in {m.path: m for m in methods_of(runs) if m.edited}.values():
+        keys = [(*method.path, trial) for trial in method.trials]
         lacking = next((key for key in keys if key not in files), None)
         if lacking:
             raise InputError(f"{'/'.join(lacking[:3])}/trial{lacking[3]}: no norms were given")
         courses = [run_course(files[key]) for key in keys]
         for k in range(method.last + 1):
-            found = {name: mean(course[k][name] for course in courses) for name in MEASURES}
+            ks = method.at(k)
+            here = [course[own] for course, own in zip(courses, ks, strict=True)]
+            found = {name: mean(one[name] for one in here) for name in MEASURES}
             judged = (found[name] for name in ("growth", "condition_growth", "residual_after"))
             result.append(
                 {name: getattr(method, name) for name in ("model", "dataset", "method", "algorithm")}
-                | {"protocol": method.protocol, "edits": method.edits, "trials": len(courses), "k": k}
+                | {"protocol": method.protocol, "edits": method.edits, "trials": len(courses)}
+                | {"k": k, "k_min": min(ks)}
                 | found
                 | {"reading": reading(*judged) if k > 0 else None}
             )

@@ -5,9 +5,10 @@ from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any
 
+from reedit.report.layout import RANGE
 from reedit.report.markdown import aligned, bullets
 from reedit.report.norm_summary import BLOWING_UP, CONDITION, GROWTH, MORE_SPREAD, RESIDUAL, SETTLED
-from reedit.report.typeset import half_up, percent, perplexity, render
+from reedit.report.typeset import half_up, k_text, percent, perplexity, render
 from reedit.storage.csv_text import csv_text
 from reedit.storage.schemas import SCHEMAS
 
@@ -41,7 +42,7 @@ def norms_tex(
     another name.
     """
     values = {"title": TITLE, "head": HEAD, "groups": _groups(rows, labels or {}), "empty": EMPTY}
-    return render(templates, "norms.tex.j2", values | {"notes_below": [*(READING if rows else []), *notes]})
+    return render(templates, "norms.tex.j2", values | {"notes_below": [*_legend(rows), *notes]})
 
 
 def norms_csv(rows: Sequence[Row]) -> str:
@@ -54,7 +55,11 @@ def norms_md(rows: Sequence[Row], notes: Sequence[str] = (), labels: Labels | No
     if not rows:
         return "\n".join([f"{TITLE}.", "", EMPTY, "", *bullets(notes), ""])
     grid = [HEAD, *(line for group in _groups(rows, labels or {}) for line in group)]
-    return "\n".join([f"{TITLE}.", "", *aligned(grid), "", *bullets([*READING, *notes]), ""])
+    return "\n".join([f"{TITLE}.", "", *aligned(grid), "", *bullets([*_legend(rows), *notes]), ""])
+
+
+def _legend(rows: Sequence[Row]) -> list[str]:
+    return READING * bool(rows) + [RANGE] * any(row["k_min"] < row["k"] for row in rows)
 
 
 def _groups(rows: Sequence[Row], labels: Labels) -> list[list[list[str]]]:
@@ -73,7 +78,13 @@ def _groups(rows: Sequence[Row], labels: Labels) -> list[list[list[str]]]:
 def _cells(row: Row) -> list[str]:
     ratios = (_ratio(row["growth"]), perplexity(row["condition"]), _ratio(row["condition_growth"]))
     residuals = (percent(row[name], 1, sign="") for name in ("residual_before", "residual_after"))
-    return [str(row["k"]), perplexity(row["update_norm"]), *ratios, *residuals, row["reading"] or ""]
+    return [
+        k_text(row["k_min"], row["k"]),
+        perplexity(row["update_norm"]),
+        *ratios,
+        *residuals,
+        row["reading"] or "",
+    ]
 
 
 def _ratio(value: float | None) -> str:

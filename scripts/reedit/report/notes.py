@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+PARTLY = "Meet the proposed rule in some of their trials alone"
+
 
 def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Notes under a table; `runs` holds the provenance of every run by its path (model/dataset/...)."""
@@ -46,13 +48,15 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return notes
 
 
-def unmet_note(methods: Sequence[Sequence[str]], labels: Mapping[str, str]) -> list[str]:
-    """A note that names each (model, dataset, method) that never meets the proposed rule, if any."""
+def unmet_note(
+    methods: Sequence[Sequence[str]], labels: Mapping[str, str], words: str = "Never meet the proposed rule"
+) -> list[str]:
+    """A note that names each (model, dataset, method) that is not shown for what `words` say, if any."""
     named = [
         f"{labels.get(method, method.upper())} ({labels.get(model, model)}, {labels.get(dataset, dataset)})"
         for model, dataset, method in methods
     ]
-    return [f"Never meet the proposed rule, and are not shown: {', '.join(named)}."] if named else []
+    return [f"{words}, and are not shown: {', '.join(named)}."] if named else []
 
 
 def _batches(made_by: Mapping[str, Any]) -> str:

@@ -20,14 +20,14 @@ from reedit.report.drawing import (
     save_sentence,
     style,
 )
-from reedit.report.selection import Method, methods_of
+from reedit.report.selection import Method, RunKey, Shown, methods_of
 from reedit.storage import parquet
 
 MEASURES = ("efficacy_accuracy", "generalization_accuracy")
 AT_ONCE = " (all at once)"
 NOT_SEQUENTIAL = "This experiment edits all cases of a run in one batch."
 Row = Mapping[str, Any]
-Places = Mapping[tuple[str, str, str, int], Mapping[int, int]]  # run -> case_id -> position in its split
+Places = Mapping[RunKey, Mapping[int, int]]  # run -> case_id -> position in its split
 
 
 def places(splits: Mapping[str, str]) -> Places:
@@ -109,11 +109,11 @@ def by_batches(methods: Sequence[Method], places: Places) -> list[tuple[Method, 
 def retained(
     method: Method, measure: str, rows: Sequence[Row], places: Places, size: int
 ) -> dict[int, float]:
-    """The mean of a measure by batch of `size` cases, from 1 on, at the k that the proposed rule keeps."""
-    k, _ = method.choice()
+    """The mean of a measure by batch of `size` cases, from 1 on, every trial at the k that the rule keeps."""
+    selected = Shown(method, *method.choice()).runs
     found: dict[int, list[float]] = {}
     for row in rows:
         run = (row["model"], row["dataset"], row["method"], row["trial"])
-        if run[:3] == method.path and row["k"] == k and row[measure] is not None:
+        if row["k"] == selected.get(run) and row[measure] is not None:
             found.setdefault(places[run][row["case_id"]] // size + 1, []).append(row[measure])
     return {batch: float(np.mean(values)) for batch, values in sorted(found.items())}

@@ -1,27 +1,29 @@
 """Which lines a table shows: the experiment's methods from rows of "runs", and of each the k that matter.
 
-A line is a method at one k, in a role: unedited, first, selected (the proposed rule stops there), last (it
-never did), unjudged (the last one, where delta_p was never measured), the stopping rule that stops there, or
-iteration for any other.
+A line is a method at one k of every trial, in a role: unedited, first, selected (the proposed rule stops
+there), last (in some trial it never did), unjudged (the last one, where delta_p was never measured), the
+stopping rule that stops there, or iteration for any other. A trial is a run of its own, which a rule stops
+whatever the others do: so its k may be another one than theirs.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import takewhile
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reedit.edit.algorithms import ALGORITHMS
-from reedit.edit.stopping import choose, met
+from reedit.edit.stopping import met, selected
 from reedit.errors import InputError
 
 STOPPING_RULES = ("proposed", "monotonic", "small_change")  # where two agree on a k, the first gives its name
+GAPS = ("delta_p", "delta_p2")  # what the rules go by
 Row = Mapping[str, Any]
+RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
+Ks = tuple[int, ...]  # the k of every trial of a method, in the order of Method.trials
 
 
 @dataclass(frozen=True)
 class Method:
-    """The trials of one method: {trial: {k: row of "runs"}}, and what they have in common."""
+    """The trials of one method, ascending: {trial: {k: row of "runs"}}, and what they have in common."""
 
     entry: int
     model: str
@@ -46,50 +48,85 @@ class Method:
         return self.model, self.dataset, self.edits
 
     @property
-    def last(self) -> int:
-        """The last k that every trial reached, 0 if nothing was edited."""
-        return min(max(rows) for rows in self.trials.values())
-
-    def mean(self, measure: str, k: int) -> float | None:
-        """Mean over the trials; None if any of them did not measure it. Infinity and NaN survive."""
-        values = [rows[k][measure] for rows in self.trials.values()]
-        return None if None in values else sum(values) / len(values)
-
-    def course(self, measure: str) -> list[float | None]:
-        """The means for k = 1, 2, ... as far as every trial went. Raises InputError where a k is missing."""
-        for k in range(1, self.last + 1):
-            if any(k not in rows for rows in self.trials.values()):
-                raise InputError(f"{'/'.join(self.path)}: a trial lacks k = {k}")
-        return [self.mean(measure, k) for k in range(1, self.last + 1)]
-
-    def choice(self) -> tuple[int, bool]:
-        """The k of the proposed rule on the means over trials, and whether it was met; else the last k."""
-        return choose("proposed", _numbers(self.course("delta_p")), [])
+    def edited(self) -> bool:
+        """Whether every trial edited something."""
+        return min(self.ends) > 0
 
     @property
-    def unmet(self) -> str:
-        """The role of the last k: the criterion was not met, or delta_p was never measured."""
-        return "last" if any(value is not None for value in self.course("delta_p")) else "unjudged"
+    def ends(self) -> Ks:
+        """The last k of every trial."""
+        return tuple(max(rows) for rows in self.trials.values())
 
-    def stops(self) -> dict[int, str]:
-        """The k that a stopping rule keeps, ascending, each with the first such rule."""
-        delta_p = list(takewhile(lambda value: value is not None, self.course("delta_p")))
-        delta_p2 = _numbers(self.course("delta_p2"))[: len(delta_p)]
-        found: dict[int, str] = {}
+    @property
+    def last(self) -> int:
+        """The largest k that any trial reached."""
+        return max(self.ends)
+
+    def at(self, k: int) -> Ks:
+        """Every trial at k; one that has ended before stands where it ended."""
+        return tuple(min(k, end) for end in self.ends)
+
+    def values(self, measure: str, ks: Ks) -> list[float | None]:
+        """A measure of every trial at its own k."""
+        return [rows[k][measure] for rows, k in zip(self.trials.values(), ks, strict=True)]
+
+    def mean(self, measure: str, ks: Ks) -> float | None:
+        """Mean over the trials; None if any of them did not measure it. Infinity and NaN survive."""
+        values = self.values(measure, ks)
+        return None if None in values else sum(values) / len(values)
+
+    def iterations(self) -> list[list[Row]]:
+        """The rows of every trial for k = 1, 2, .... Raises InputError where a k is missing."""
+        for trial, rows in self.trials.items():
+            lacking = next((k for k in range(1, max(rows)) if k not in rows), None)
+            if lacking:
+                raise InputError(f"{'/'.join(self.path)}/trial{trial}: lacks k = {lacking}")
+        return [[rows[k] for k in range(1, max(rows) + 1)] for rows in self.trials.values()]
+
+    def met(self) -> list[bool]:
+        """Whether the proposed rule stops each trial."""
+        return [found for _, found in map(selected, self.iterations())]
+
+    def choice(self) -> tuple[Ks, str]:
+        """The k where the proposed rule stops each trial, the last where it does not, and their role."""
+        iterations = self.iterations()
+        ks = tuple(selected(rows)[0] for rows in iterations)
+        measured = any(row["delta_p"] is not None for rows in iterations for row in rows)
+        return ks, "selected" if all(self.met()) else "last" if measured else "unjudged"
+
+    def stops(self) -> dict[Ks, str]:
+        """The k that a stopping rule keeps where it stops every trial, each with the first such rule."""
+        found: dict[Ks, str] = {}
+        courses = [[[row[name] for row in rows] for name in GAPS] for rows in self.iterations()]
         for rule in STOPPING_RULES:
-            k = met(rule, _numbers(delta_p), delta_p2)
-            if k is not None:
-                found.setdefault(k, rule)
-        return dict(sorted(found.items()))
+            kept = [met(rule, *course) for course in courses]
+            if None not in kept:
+                found.setdefault(tuple(kept), rule)
+        return _ascending(found)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One line of a table: a method at k (0 is the unedited model) and why it is shown."""
+    """One line of a table: a method, the k of each of its trials (0 is the unedited model), and the role."""
 
     method: Method
-    k: int
+    ks: Ks
     role: str
+
+    @property
+    def k(self) -> int:
+        """The largest k of a trial."""
+        return max(self.ks)
+
+    @property
+    def k_min(self) -> int:
+        """The smallest one: the same, unless trials stand at different k."""
+        return min(self.ks)
+
+    @property
+    def runs(self) -> dict[RunKey, int]:
+        """The runs that the line is the mean of, each with its k."""
+        return {(*self.method.path, trial): k for trial, k in zip(self.method.trials, self.ks, strict=True)}
 
 
 def methods_of(runs: Sequence[Row]) -> list[Method]:
@@ -101,7 +138,7 @@ def methods_of(runs: Sequence[Row]) -> list[Method]:
             shared = [name for name in Method.__dataclass_fields__ if name != "trials"]
             found[key] = Method(**{name: row[name] for name in shared}, trials={})
         found[key].trials.setdefault(row["trial"], {})[row["k"]] = row
-    return list(found.values())
+    return [replace(method, trials=dict(sorted(method.trials.items()))) for method in found.values()]
 
 
 def iterative(methods: Sequence[Method], format: str | None = None) -> list[Method]:
@@ -131,44 +168,49 @@ def prefixed(methods: Sequence[Method]) -> list[Method]:
 
 
 def stopped(methods: Sequence[Method]) -> list[Method]:
-    """The iterative methods that meet the proposed rule."""
-    return [method for method in iterative(methods) if method.last > 0 and method.choice()[1]]
+    """The iterative methods that meet the proposed rule in every trial."""
+    return [method for method in iterative(methods) if method.edited and all(method.met())]
 
 
 def never_stopped(methods: Sequence[Method]) -> list[Method]:
-    """The iterative methods that never do."""
-    edited = [method for method in iterative(methods) if method.last > 0]
-    return [method for method in edited if "last" in at_selected(method).values()]
+    """The iterative methods that meet it in no trial, as far as is known."""
+    edited = [method for method in iterative(methods) if method.edited]
+    return [method for method in edited if not any(method.met()) and method.choice()[1] == "last"]
 
 
-def at_selected(method: Method) -> dict[int, str]:
-    """{k: role} of the k where the proposed rule stops, or of the last."""
-    k, reached = method.choice()
-    return {k: "selected" if reached else method.unmet}
+def partly_stopped(methods: Sequence[Method]) -> list[Method]:
+    """The iterative methods that meet it in some trials alone."""
+    edited = [method for method in iterative(methods) if method.edited]
+    return [method for method in edited if any(method.met()) and not all(method.met())]
 
 
-def at_first_and_selected(method: Method) -> dict[int, str]:
+def at_selected(method: Method) -> dict[Ks, str]:
+    """{ks: role} of the k where the proposed rule stops each trial, or of its last."""
+    return dict([method.choice()])
+
+
+def at_first_and_selected(method: Method) -> dict[Ks, str]:
     """The same and the first iteration, one line where they coincide."""
-    return {1: "first"} | at_selected(method)
+    return {method.at(1): "first"} | at_selected(method)
 
 
-def at_every(method: Method) -> dict[int, str]:
+def at_every(method: Method) -> dict[Ks, str]:
     """Every k, the first and the selected one marked."""
-    return dict.fromkeys(range(1, method.last + 1), "iteration") | at_first_and_selected(method)
+    return _ascending(_iterations(method) | at_first_and_selected(method))
 
 
-def at_stops(method: Method) -> dict[int, str]:
+def at_stops(method: Method) -> dict[Ks, str]:
     """The k at which a stopping rule stops."""
     return method.stops()
 
 
-def at_every_stop(method: Method) -> dict[int, str]:
+def at_every_stop(method: Method) -> dict[Ks, str]:
     """Every k, those at which a stopping rule stops marked."""
-    return dict.fromkeys(range(1, method.last + 1), "iteration") | method.stops()
+    return _ascending(_iterations(method) | method.stops())
 
 
 def table_lines(
-    methods: Sequence[Method], at: Callable[[Method], Mapping[int, str]], unedited: bool = True
+    methods: Sequence[Method], at: Callable[[Method], Mapping[Ks, str]], unedited: bool = True
 ) -> list[Shown]:
     """The lines block by block: the unedited model if asked for, then every method at its k.
 
@@ -179,16 +221,21 @@ def table_lines(
     for block in dict.fromkeys(method.block for method in methods):
         members = [method for method in methods if method.block == block]
         if unedited:
-            result += [Shown(method, 0, "unedited") for method in _unedited(members)]
+            result += [Shown(method, method.at(0), "unedited") for method in _unedited(members)]
         for method in members:
-            if method.last > 0:
-                result += [Shown(method, k, role) for k, role in at(method).items()]
+            if method.edited:
+                result += [Shown(method, ks, role) for ks, role in at(method).items()]
     return result
 
 
-def _numbers(values: Sequence[float | None]) -> list[float]:
-    """What was not measured meets no criterion."""
-    return [math.nan if value is None else value for value in values]
+def _iterations(method: Method) -> dict[Ks, str]:
+    """The method after k = 1, 2, ... iterations, up to the last of any trial."""
+    return {method.at(k): "iteration" for k in range(1, method.last + 1)}
+
+
+def _ascending(lines: Mapping[Ks, str]) -> dict[Ks, str]:
+    """By the largest k; trials that share it come before those that only reach up to it."""
+    return dict(sorted(lines.items(), key=lambda line: (max(line[0]), -min(line[0]))))
 
 
 def _mixed(methods: Sequence[Method]) -> set[int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import case_means, check_protocol, intervals, measure
-from reedit.report.selection import Method, Shown
+from reedit.report.selection import Ks, Method, RunKey, Shown
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
@@ -21,7 +21,6 @@ IDENTITY = ("entry", "model", "dataset", "format", "method", "algorithm", "assis
 PERPLEXITIES = ("ppl_initial", "ppl_target", "ppl_edited", "delta_p", "delta_p2")
 COLLAPSE = 10  # an edited model whose ME-PPL is above so many times the unedited one's has collapsed
 Row = dict[str, Any]
-RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
 
 
 def run_rows(
@@ -70,17 +69,17 @@ class Samples:
     def __init__(self, scores: Mapping[RunKey, Path | str], seed: int) -> None:
         self._scores, self._seed = scores, seed
         self._cases: dict[RunKey, dict[int, np.ndarray]] = {}
-        self._intervals: dict[tuple[tuple[str, str, str], int], dict[str, list[float]]] = {}
+        self._intervals: dict[tuple[tuple[RunKey, int], ...], dict[str, list[float]]] = {}
 
-    def intervals(self, method: Method, k: int) -> dict[str, list[float]]:
-        """[low, high] of each measure; nothing where a trial was not scored at this k (its weights were not
+    def intervals(self, line: Shown) -> dict[str, list[float]]:
+        """[low, high] of each measure; nothing where a trial was not scored at its k (its weights were not
         kept). Raises InputError for a run whose score file was not given."""
-        key = method.path, k
+        key = tuple(line.runs.items())
         if key not in self._intervals:
-            trials = [self._read((*method.path, trial)) for trial in sorted(method.trials)]
+            trials = [self._read(run).get(k) for run, k in key]
             found: dict[str, list[float]] = {}
-            if all(k in cases for cases in trials):
-                bounds = intervals([cases[k] for cases in trials], k, method.protocol, self._seed)
+            if not any(cases is None for cases in trials):
+                bounds = intervals(trials, line.k, line.method.protocol, self._seed)
                 found = dict(zip(MEASURES, bounds.tolist(), strict=True))
             self._intervals[key] = found
         return self._intervals[key]
@@ -118,34 +117,35 @@ def line_columns(line: Shown, number: int) -> Row:
         "prefixed": method.prefixed and k > 0,
         "protocol": method.protocol,
         "k": k,
+        "k_min": line.k_min,
         "role": line.role,
-        "collapsed": collapsed(method, k),
+        "collapsed": collapsed(method, line.ks),
         "edits": method.edits,
         "trials": len(method.trials),
     }
 
 
 def _line_rows(line: Shown, number: int, samples: Samples) -> list[Row]:
-    method, k, common = line.method, line.k, line_columns(line, number)
-    bounds = samples.intervals(method, k)
+    method, common = line.method, line_columns(line, number)
+    bounds = samples.intervals(line)
     result = []
     for measured in [*MEASURES, "me_ppl", *PERPLEXITIES]:
         # what the first iteration starts from, p(theta_1, h), is the unedited model's
-        source = 1 if k == 0 and measured == "ppl_initial" and method.last > 0 else k
-        values = [rows[source][measured] for rows in method.trials.values()]
+        ks = method.at(1) if line.k == 0 and measured == "ppl_initial" else line.ks
+        values = method.values(measured, ks)
         low, high = bounds.get(measured, (math.nan, math.nan))
         result.append(
             common
-            | {"measure": measured, "mean": method.mean(measured, source), "spread": spread(values)}
+            | {"measure": measured, "mean": mean(values), "spread": spread(values)}
             | {"low": None if math.isnan(low) else low, "high": None if math.isnan(high) else high}
         )
     return result
 
 
-def collapsed(method: Method, k: int) -> bool:
+def collapsed(method: Method, ks: Ks) -> bool:
     """Whether ME-PPL is above COLLAPSE times the unedited model's, or not finite."""
-    before, now = method.mean("me_ppl", 0), method.mean("me_ppl", k)
-    if k == 0 or now is None:
+    before, now = method.mean("me_ppl", method.at(0)), method.mean("me_ppl", ks)
+    if max(ks) == 0 or now is None:
         return False
     return not math.isfinite(now) or (before is not None and now > COLLAPSE * before)
 

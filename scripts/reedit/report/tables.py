@@ -12,7 +12,7 @@ from markupsafe import Markup
 from reedit.evaluate.measures import KINDS, METRICS
 from reedit.report import layout
 from reedit.report.catalog import STOPPED, TABLES, PaperTable
-from reedit.report.layout import SHARED, STATISTICS, Line, Panel, algo, name_parts, names
+from reedit.report.layout import RANGE, SHARED, STATISTICS, Line, Panel, algo, name_parts, names
 from reedit.report.markdown import aligned, bullets
 from reedit.report.typeset import percent, perplexity, render
 from reedit.storage.schemas import MEASURES
@@ -28,6 +28,7 @@ LEGEND = {
     "unedited": "k = 0: accuracy of specificity is 100 by definition (unchanged from itself), left blank.",
     "start": "k = 0: p edited is the unedited model's perplexity of the new knowledge.",
     "dagger": "† the criterion abs Δp <= 1 was not met: the last iteration.",
+    "range": RANGE,
     "infinite": "inf, NaN: beyond the range of floating point, the model has collapsed.",
 }
 PAGE = 30  # lines of a block that stay on one page in a table of selected k
@@ -225,7 +226,7 @@ def _k_cell(line: Line | None, table: PaperTable) -> dict[str, Any]:
     if line is None:
         return _cell("")
     shared = table.side_by_side and not _own_k(table)
-    return _cell(str(line.k), "" if shared else _color(line, table)) | {"dagger": line.role == "last"}
+    return _cell(line.k_text, "" if shared else _color(line, table)) | {"dagger": line.role == "last"}
 
 
 def _measured(
@@ -280,5 +281,5 @@ def _percent(line: Line, measure: str, statistic: str = "mean") -> str:
 def _marked_k(line: Line, table: PaperTable) -> str:
     """k, with a mark where the rule never stopped or, among all k, where it stops."""
     if line.role == "last":
-        return f"{line.k}†"
-    return f"{line.k}*" if table.every_k and line.role == "selected" else str(line.k)
+        return f"{line.k_text}†"
+    return f"{line.k_text}*" if table.every_k and line.role == "selected" else line.k_text

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from reedit.evaluate.measures import intervals, measure
-from reedit.report.differences import Judged, RunAtK, Side, assisted_pairs, judged_cases, selected
+from reedit.report.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
 from reedit.report.drawing import (
     GREY,
     Labels,
@@ -23,6 +23,8 @@ from reedit.report.drawing import (
     save_sentence,
     style,
 )
+from reedit.report.selection import Shown
+from reedit.report.typeset import k_text
 from reedit.storage.schemas import MEASURES
 
 AXES = ("generalization_accuracy", "specificity_accuracy")
@@ -61,7 +63,11 @@ def tradeoff(
                 if path[:2] == block:
                     _cross(panel, means, bounds, look(names.index(path[2]), dashed=True))
                     panel.annotate(
-                        f"k={sides[path].k}", means, (5, 5), textcoords="offset points", fontsize=7
+                        f"k={k_text(sides[path].k_min, sides[path].k)}",
+                        means,
+                        (5, 5),
+                        textcoords="offset points",
+                        fontsize=7,
                     )
             for assisted, plain in pairs:
                 if assisted.path[:2] == block and {assisted.path, plain.path} <= points.keys():
@@ -78,10 +84,10 @@ def tradeoff(
 
 
 def _point(
-    side: Side, judged: Mapping[RunAtK, Judged], seed: int
+    side: Shown, judged: Mapping[RunAtK, Judged], seed: int
 ) -> tuple[tuple[float, float], np.ndarray] | None:
     """Means over trials of the measures of AXES and their intervals [2, 2]; None if not scored."""
-    keys = [(*side.method.path, trial, side.k) for trial in sorted(side.method.trials)]
+    keys = list(side.runs.items())
     if any(key not in judged for key in keys):
         return None
     samples = [judged[key].values for key in keys]

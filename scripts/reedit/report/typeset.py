@@ -110,6 +110,11 @@ def perplexity(value: float | None) -> str:
     return f"{mantissa}E{exponent:+03d}"
 
 
+def k_text(k_min: int, k: int) -> str:
+    """The k of a line's trials: "7", or "5-7" where they stand at different ones."""
+    return str(k) if k_min == k else f"{k_min}-{k}"
+
+
 def render(templates: str | Path | Sequence[str | Path], name: str, values: Mapping[str, Any]) -> str:
     """The template called `name`, which may import the others beside it, filled with `values`.
 

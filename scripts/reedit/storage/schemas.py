@@ -227,10 +227,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("protocol", pa.string()),
             ("edits", pa.int64()),
             ("method", pa.string()),
-            ("k", pa.int64()),
+            ("k", pa.int64()),  # the largest of a trial
+            ("k_min", pa.int64()),  # the smallest: another one where trials stand at different k
             ("role", pa.string()),  # selected, last (criterion not met) or unjudged (no delta_p)
             ("reference", pa.string()),
             ("reference_k", pa.int64()),
+            ("reference_k_min", pa.int64()),
             ("reference_role", pa.string()),  # the same, or first
             ("trials", pa.int64()),
             ("pairs", pa.int64()),  # cases judged on both sides, of all trials
@@ -252,7 +254,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("assisted", pa.bool_()),
             ("prefixed", pa.bool_()),
             ("protocol", pa.string()),
-            ("k", pa.int64()),
+            ("k", pa.int64()),  # the largest of a trial
+            ("k_min", pa.int64()),  # the smallest: another one where trials stand at different k
             ("role", pa.string()),  # why it is shown, see reedit.report.selection
             ("collapsed", pa.bool_()),  # ME-PPL above ten times the unedited model's, or not finite
             ("edits", pa.int64()),
@@ -274,7 +277,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("protocol", pa.string()),
             ("edits", pa.int64()),
             ("trials", pa.int64()),
-            ("k", pa.int64()),
+            ("k", pa.int64()),  # the largest of a trial
+            ("k_min", pa.int64()),  # the smallest: another one where trials stand at different k
             ("update_norm", pa.float64()),  # of this iteration, all edited layers together
             ("growth", pa.float64()),  # weight norm by the unedited; this and condition: of the worst layer
             ("condition", pa.float64()),
@@ -312,6 +316,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("run", pa.string()),  # ours, {model}/{dataset}/{method}; null where none stands for the line
             ("protocol", pa.string()),
             ("run_k", pa.int64()),
+            ("run_k_min", pa.int64()),
             ("run_edits", pa.int64()),
             ("measure", pa.string()),
             ("reported", pa.float64()),  # fractions and perplexities, as in "table"
@@ -320,6 +325,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("high", pa.float64()),
             ("difference", pa.float64()),  # measured - reported
             ("tolerance", pa.float64()),  # how far the number behind a printed one may be from it
+            ("least", pa.float64()),  # from here to `most` a measured number agrees: as far as the tolerance,
+            ("most", pa.float64()),  # a score as far as its parts can move it, too
             ("verdict", pa.string()),  # agrees, within interval, differs, slip, not measured, not reported
             ("note", pa.string()),
         ]

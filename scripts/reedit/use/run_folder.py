@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reedit.edit.stopping import choose
+from reedit.edit.stopping import selected
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
@@ -37,16 +37,12 @@ class RunFolder:
 
         Raises InputError where its weights were not kept.
         """
-        k = {"last": max(self.kept, default=0), "selected": self._selected}.get(wanted, wanted)
+        rules = {"last": max(self.kept, default=0), "selected": selected(self.iterations)[0]}
+        k = rules.get(wanted, wanted)
         if k not in self.kept:
             kept = ", ".join(map(str, self.kept)) or "none"
             raise InputError(f"{self.path}: k = {k} ({wanted}) has no weights; kept are k = {kept}")
         return k
-
-    @property
-    def _selected(self) -> int:
-        rows = self.iterations
-        return choose("proposed", [r["delta_p"] for r in rows], [r["delta_p2"] for r in rows])[0]
 
     def load(self, base: Path, k: int, dtype: str | None = None, device: str | None = None) -> LanguageModel:
         """The model `base`, which was edited here, after iteration k; in the run's own dtype unless said."""
