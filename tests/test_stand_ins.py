@@ -9,7 +9,8 @@ import tiny
 import torch
 
 from reedit.errors import InputError
-from reedit.models.language_model import LanguageModel, load_tokenizer
+from reedit.models.language_model import LanguageModel
+from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.preparation import model_revision, prepare_model
 from reedit.rehearse.stand_ins import make_stand_in
 from reedit.storage.provenance import is_stand_in

@@ -15,7 +15,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from reedit.errors import InputError
-from reedit.models.language_model import LAYOUTS, load_tokenizer
+from reedit.models.language_model import LAYOUTS
+from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.preparation import INDEX, REVISION, STAND_IN, TEXT, checked_config
 from reedit.storage.files import visible_files, whole_folder
 
