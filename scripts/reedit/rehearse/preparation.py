@@ -1,12 +1,12 @@
 """What a rehearsal needs before it can run: stand-ins, texts, and the configuration that names them."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from reedit.jobs.progress import progress
+from reedit.prepare.facts import read_json_list
 from reedit.rehearse.origins import texts_of_model
 from reedit.rehearse.overlay import rehearsal_overlay
 from reedit.rehearse.stand_ins import make_stand_in
@@ -17,12 +17,12 @@ from reedit.storage.files import write_text
 OVERLAY = "config.yaml"
 
 
-def prepare_rehearsal(experiment: Experiment, folder: Path, results: Path, sentences: Sequence[str]) -> Path:
+def prepare_rehearsal(experiment: Experiment, folder: Path, results: Path, sentences: Path) -> Path:
     """Make all that lies in `folder` before the run; the configuration of the rehearsal.
 
-    `results`: of the real experiment, where models may be at hand; `sentences`: general ones, over which
-    the second moments are collected where the corpus is large. Raises InputError where a tokenizer is not
-    to be had.
+    `results`: of the real experiment, where models may be at hand; `sentences`: a file of general ones, over
+    which the second moments are collected where the corpus is large. Raises InputError where a tokenizer is
+    not to be had.
     """
     models = list(dict.fromkeys(run.entry.model for run in experiment.runs.values()))
     report = progress("stand-ins for models", len(models))
@@ -30,13 +30,11 @@ def prepare_rehearsal(experiment: Experiment, folder: Path, results: Path, sente
     for done, model in enumerate(models, 1):
         place = (folder / "stand-ins" / model).resolve()
         texts = texts_of_model(experiment, model, results, folder / "origins")
-        stand_ins[model] = (
-            place,
-            make_stand_in(texts, place, experiment.config["models"][model].get("shape", {})),
-        )
+        shape = experiment.config["models"][model].get("shape", {})
+        stand_ins[model] = place, make_stand_in(texts, place, shape)
         report(done)
     texts = (folder / "stand-ins" / "texts.txt").resolve()
-    write_text(texts, "\n".join(sentences) + "\n")
+    write_text(texts, "".join(f"{entry['Text']}\n" for entry in read_json_list(sentences)))
     overlay = rehearsal_overlay(experiment, stand_ins, texts)
     config = overlaid(experiment.config, overlay)
     config.pop("downstream", None)  # needs an environment of its own, and a model that can answer

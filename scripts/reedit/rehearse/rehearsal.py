@@ -1,0 +1,43 @@
+"""A rehearsal from its configuration files to its report."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from reedit.jobs.job import errors_since
+from reedit.rehearse.preparation import prepare_rehearsal
+from reedit.rehearse.report import Outcome, report_lines
+from reedit.rehearse.running import SNAKEMAKE, run_warm
+from reedit.settings.overlays import read_experiment
+from reedit.storage.files import write_text
+
+FOLDER, RESULTS = Path("rehearsal"), Path("results")
+LOG, REPORT = FOLDER / "rehearsal.log", FOLDER / "report.md"
+
+
+def rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
+    """Rehearse the experiment of a configuration file and its overlays in rehearsal/; 0 if every job ran.
+
+    What there is from an earlier rehearsal and still holds is not done again. Raises InputError before any job
+    where the configuration is wrong or a tokenizer is not to be had.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(house / "scripts")}
+    began, start = time.time(), time.monotonic()
+    real = read_experiment(paths, house)
+    config = prepare_rehearsal(real, FOLDER, RESULTS, house / "resources/general-sentences.json")
+    rehearsed = read_experiment([config], house)
+    arguments = ["--snakefile", str(house / "Snakefile"), "--directory", str(FOLDER)]
+    arguments += ["--configfile", str(config), "--cores", cores, "--max-threads", "1"]
+    arguments += ["--resources", f"gpu={os.cpu_count()}", "--rerun-incomplete", "--keep-going"]
+    status = run_warm([*SNAKEMAKE, *arguments], LOG, environment)
+    errors = errors_since(FOLDER / "results/logs", began)
+    outcome = Outcome(status, time.monotonic() - start, errors)
+    name = ", ".join(Path(path).stem for path in paths[1:]) or "the default experiment"
+    lines = report_lines(real, rehearsed, FOLDER, RESULTS, outcome)
+    text = "\n".join([f"# Rehearsal of {name}", "", *lines, ""])
+    write_text(REPORT, text)
+    print(f"\n{text}\nThis report: {REPORT}. All that the jobs said: {LOG}.")
+    if status == 0:
+        print(f"Its tables: {FOLDER}/reports/tables.pdf.")
+    return status
