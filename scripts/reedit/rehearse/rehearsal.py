@@ -19,8 +19,8 @@ LOG, REPORT = FOLDER / "rehearsal.log", FOLDER / "report.md"
 def rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
     """Rehearse the experiment of a configuration file and its overlays in rehearsal/; 0 if every job ran.
 
-    What an earlier rehearsal has left and still holds is not done again. Raises InputError before any job where
-    the configuration is wrong or a tokenizer is not to be had.
+    What an earlier rehearsal has left and still holds is not done again. Raises InputError before any job
+    where the configuration is wrong or a tokenizer is not to be had.
     """
     environment = {**os.environ, "PYTHONPATH": str(house / "scripts")}
     began, start = time.time(), time.monotonic()

@@ -145,7 +145,8 @@ def _sizes(real: Experiment, rehearsed: Experiment, folder: Path) -> list[str]:
     return [
         *lines,
         f"- The experiment, by the plan: {disk_of(real):.0f} GB of disk, up to {gpu.cost.gpu:.0f} GB of a GPU"
-        f" ({gpu.cost.rule}, {gpu.model}), {host.cost.host:.0f} GB of memory ({host.cost.rule}, {host.model}).",
+        f" ({gpu.cost.rule}, {gpu.model}), {host.cost.host:.0f} GB of memory ({host.cost.rule},"
+        f" {host.model}).",
     ]
 
 
