@@ -75,12 +75,12 @@ def _methods(experiment: Experiment) -> dict[str, Any]:
         method, given = run.method, experiment.hyperparameters(run)
         few = {"v_num_grad_steps": min(given["v_num_grad_steps"], PASSES)}
         few |= {name: value for name, value in ANY.items() if name in given}
-        methods.setdefault(method.edited_as, {"hyperparameters": few})
+        found = methods.setdefault(method.edited_as, {"hyperparameters": few})
         if method.batch is not None:
-            edits = experiment.config["rehearsal"]["edits"]
-            methods[method.name]["batch"] = min(method.batch, max(1, edits // BATCHES))
+            edits = _edits(run.entry.edits, experiment.config["rehearsal"])
+            found["batch"] = min(method.batch, max(1, edits // BATCHES))
         if method.engine != "reedit":
-            methods[method.name]["engine"] = {"path": str(experiment.files.found(method.checkout).resolve())}
+            found["engine"] = {"path": str(experiment.files.found(method.checkout).resolve())}
     return methods
 
 
@@ -96,6 +96,10 @@ def _hyperparameters(experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def _edits(asked: int | str, bounds: Mapping[str, int]) -> int:
+    return bounds["edits"] if asked == "all" else min(int(asked), bounds["edits"])
+
+
 def _entry(run: Mapping[str, Any], bounds: Mapping[str, int], small: list[str]) -> dict[str, Any]:
     """An entry of `runs` with few edits and iterations, the last of them an extension where there may be one.
 
@@ -103,7 +107,7 @@ def _entry(run: Mapping[str, Any], bounds: Mapping[str, int], small: list[str]) 
     """
     iterations = min(run["iterations"], bounds["iterations"])
     entry = {**run, "iterations": iterations, "misaligned": "drop"}
-    entry["edits"] = bounds["edits"] if run["edits"] == "all" else min(run["edits"], bounds["edits"])
+    entry["edits"] = _edits(run["edits"], bounds)
     entry["trials"] = min(run.get("trials", 1), bounds["trials"])
     entry["corpus"] = run["corpus"] if run["corpus"] in small else CORPUS
     if "extend_to" in run:
