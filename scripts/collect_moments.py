@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    settings, folder = snakemake.params.settings, Path(snakemake.input.model)
-    model = LanguageModel.load(folder, settings["dtype"])
+    settings, inputs = snakemake.params.settings, {n: Path(p) for n, p in snakemake.input.items()}
+    revision = model_revision(inputs["model"])
+    model = LanguageModel.load(inputs["model"], settings["dtype"])
     model.check_layers(settings["layers"])
-    inputs = {"model": folder, "source": Path(snakemake.input.source)}
     told = {**settings, **snakemake.params.code, "device": model.device.type}
     saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
     texts = fetched_documents(inputs["source"], settings)
     moments, count = collect_moments(model, texts, settings["layers"], settings["max_tokens"], saved=saved)
     metadata = {"samples": str(texts.taken), "max_tokens": str(settings["max_tokens"])}
-    metadata |= {"corpus": snakemake.wildcards.corpus, "count": str(count), "model": model_revision(folder)}
+    metadata |= {"corpus": snakemake.wildcards.corpus, "count": str(count), "model": revision}
     for layer, moment in moments:
         write_moment(moment, Path(snakemake.output[0]) / f"{layer}.safetensors", metadata)
     saved.discard()

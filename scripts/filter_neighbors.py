@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     settings, inputs = snakemake.params.settings, {n: Path(p) for n, p in snakemake.input.items()}
+    revision = {"model_revision": model_revision(inputs["model"])}
     fixed = parquet.read_provenance(inputs["facts"])["fixed_roles"]
     model = LanguageModel.load(inputs["model"], settings["dtype"])
     told = {**settings, **snakemake.params.code, "device": model.device.type}
     saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
     in_file_order = fixed or settings["in_file_order"]
     rows = filter_neighbors(model, read_facts(inputs["facts"]), in_file_order, settings["seed"], saved)
-    revision = model_revision(inputs["model"])
-    if is_stand_in(revision):
+    if is_stand_in(revision["model_revision"]):
         rows = [row | {"kept": True} for row in rows]  # it knows nothing, and the rehearsal is to go on
-    made_by = provenance(settings, snakemake.params.code, {"model_revision": revision})
+    made_by = provenance(settings, snakemake.params.code, revision)
     parquet.write(rows, snakemake.output[0], "neighbors", made_by)
     saved.discard()

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     settings, folder = snakemake.params.settings, Path(snakemake.input.model)
+    revision = model_revision(folder)
     model = LanguageModel.load(folder, settings["dtype"])
     model.check_layers(settings["layers"])
     texts = fetched_documents(Path(snakemake.input.check), settings["check"])
     import_moments(
         *(model, Path(snakemake.input.source), settings["names"], texts, settings["check"]["max_tokens"]),
         *(settings["layers"], Path(snakemake.output[0])),
-        {"corpus": snakemake.wildcards.corpus, "model": model_revision(folder)},
+        {"corpus": snakemake.wildcards.corpus, "model": revision},
     )

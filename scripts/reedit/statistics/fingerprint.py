@@ -51,7 +51,7 @@ class Sample:
         total = SumOfProducts(pieces[0].shape[1], pieces[0].device)
         while pieces:
             total.add(pieces.pop(0))
-        return total.mean(self.tokens)
+        return total.used_up(self.tokens)
 
 
 def _until(

@@ -55,7 +55,7 @@ class Sums:
     def moments(self) -> Iterator[tuple[int, Tensor]]:
         """Layer by layer its moment, fp32 [key, key] on the CPU; what it is made of is gone then."""
         for layer in sorted(self.layers):
-            yield layer, self.layers.pop(layer).mean(self.tokens)
+            yield layer, self.layers.pop(layer).used_up(self.tokens)
 
     def write(self, folder: Path) -> None:
         """Save them in an empty folder, a file for each block of a layer's sum: no copy of it is made."""
@@ -63,7 +63,8 @@ class Sums:
             for number, block in enumerate(total.blocks):
                 save_file({"block": block.cpu()}, folder / f"{layer}.{number}.safetensors")
         place = {"documents": self.place.documents, "batches": self.place.batches}
-        told = {"tokens": self.tokens, "place": place, "sizes": self._sizes()}
+        sizes = {layer: total.size for layer, total in self.layers.items()}
+        told = {"tokens": self.tokens, "place": place, "sizes": sizes}
         (folder / "sums.json").write_text(json.dumps(told))
 
     @classmethod
@@ -76,9 +77,6 @@ class Sums:
             for number, block in enumerate(total.blocks):
                 block.copy_(read_tensors(folder / f"{layer}.{number}.safetensors")["block"])
         return sums
-
-    def _sizes(self) -> dict[int, int]:
-        return {layer: total.blocks[-1].shape[1] for layer, total in self.layers.items()}
 
 
 def collect_moments(
@@ -96,10 +94,7 @@ def collect_moments(
     `max_tokens`, `budget` and `chunk`: see key_batches. `saved` keeps the sums, now and then: an interrupted
     job goes on from there, to the same bits.
     """
-    sums = saved.restore(lambda folder: Sums.read(folder, model.device)) if saved else None
-    if sums:
-        logging.getLogger("reedit").info("going on after %d tokens", sums.tokens)
-    sums = sums or Sums()
+    sums = (saved.restore(lambda folder: Sums.read(folder, model.device)) if saved else None) or Sums()
     for place, batch in key_batches(model, texts, layers, max_tokens, budget, chunk, sums.place):
         for keys in batch:
             sums.add(keys)
@@ -108,7 +103,7 @@ def collect_moments(
             saved.save_when_due(sums.write)
     if not sums.tokens:
         raise InputError("second moments: no token in the documents, expected at least one")
-    count, dimension = sums.tokens, max(sums.layers[layer].blocks[-1].shape[1] for layer in layers)
+    count, dimension = sums.tokens, max(total.size for total in sums.layers.values())
     logger = logging.getLogger("reedit")
     logger.info("%d tokens for %d dimensions (%.1f times)", count, dimension, count / dimension)
     if count < 2 * dimension:

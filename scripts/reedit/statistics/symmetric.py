@@ -30,12 +30,19 @@ class SumOfProducts:
         for rows, block in zip(row_blocks(keys.shape[1]), self.blocks, strict=True):
             block += keys[:, rows].T @ keys[:, : rows.stop]
 
-    def mean(self, count: int) -> Tensor:
-        """The sum by `count`, fp32 [key, key] on the CPU; what is below the diagonal stands above it, too."""
-        size = self.blocks[-1].shape[1]
+    @property
+    def size(self) -> int:
+        return self.blocks[-1].shape[1]
+
+    def used_up(self, count: int) -> Tensor:
+        """The sum by `count`, fp32 [key, key] on the CPU; the sum itself is gone then.
+
+        What is below the diagonal stands above it, too.
+        """
+        size = self.size
         mean = torch.empty(size, size)
-        for rows, block in zip(row_blocks(size), self.blocks, strict=True):
-            found = (block / count).float().cpu()
+        for rows in reversed(list(row_blocks(size))):
+            found = self.blocks.pop().div_(count).float().cpu()
             square = found[:, rows.start :]
             square.copy_(square.tril() + square.tril(-1).T)
             mean[rows, : rows.stop] = found

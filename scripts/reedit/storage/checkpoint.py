@@ -58,10 +58,12 @@ class Checkpoint:
             return None
         saved = self.folder / f"saved{numbers[-1]}"
         try:
-            return read(saved)
+            found = read(saved)
         except (InputError, OSError, ValueError, KeyError, TypeError) as error:
             logging.getLogger("reedit").warning("%s: %s; the job begins anew", saved, error)
             return None
+        logging.getLogger("reedit").info("going on from %s", saved)
+        return found
 
     def save_when_due(self, write: Callable[[Path], None]) -> None:
         """Let `write` fill a folder, if the time has come."""
