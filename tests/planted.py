@@ -1,4 +1,4 @@
-"""Changes of the library that no test on a CPU can see: mixtures of devices, and what CUDA takes all the same."""
+"""Changes of the library that show on a GPU alone: mixtures of devices, and what CUDA takes all the same."""
 
 import shutil
 import sys

@@ -25,6 +25,10 @@ from reedit.prepare.facts import Fact
 
 TOLERANCE = 2e-3  # of perplexities after two iterations; the first difference is of attention's rounding
 TEMPLATES = ["The old town of. {}"]
+EVERY = [
+    *product(["llama"], VARIANTS, ["corrected", "released"]),
+    *product(["gpt2"], VARIANTS, ["corrected"]),
+]
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +108,7 @@ def test_keys_of_a_state_and_new_ones_protect_together(facts_file: Path, tmp_pat
 
 
 def variant_run(folder: Path, file: Path, variant: str, protocol: str) -> Callable[[str], dict[str, Any]]:
-    """Two iterations, the second one from a state, by one of test_iteration's variants, for a device's name."""
+    """Two iterations by one of test_iteration's variants, the second one from a state of some name."""
     facts = facts_of(file)
 
     def run(name: str) -> dict[str, Any]:
@@ -120,8 +124,7 @@ def variant_run(folder: Path, file: Path, variant: str, protocol: str) -> Callab
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("variant", "protocol"), product(VARIANTS, ("corrected", "released")))
-@pytest.mark.parametrize("folder", ["llama", "gpt2"], indirect=True)
+@pytest.mark.parametrize(("folder", "variant", "protocol"), EVERY, indirect=["folder"])
 def test_every_algorithm_and_protocol_gives_the_cpus_numbers(
     folder: Path, variant: str, protocol: str, facts_file: Path
 ) -> None:
@@ -143,9 +146,9 @@ def copys_path(folder: Path, facts_file: Path, tmp_path: Path) -> dict[str, Any]
 def test_a_planted_mixture_of_devices_is_caught(
     folder: Path, name: str, facts_file: Path, tmp_path: Path
 ) -> None:
-    with planted(MIXTURES[name], tmp_path / "scripts"), pretended_cuda():
-        with pytest.raises(RuntimeError, match=r"cuda.*\(pretended"):
-            copys_path(folder, facts_file, tmp_path)
+    caught = pytest.raises(RuntimeError, match=r"cuda.*\(pretended")
+    with planted(MIXTURES[name], tmp_path / "scripts"), pretended_cuda(), caught:
+        copys_path(folder, facts_file, tmp_path)
 
 
 @pytest.mark.long
