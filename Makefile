@@ -7,7 +7,8 @@ TORCH_INDEX ?=
 # A name in experiments/, or several, laid over config.yaml in turn. Empty: config.yaml alone, the default.
 EXPERIMENT ?=
 CORES ?= all
-# More arguments for snakemake; in `make test`, `make test-cluster` and `make test-downstream`, for pytest; in `make verify`, --delete.
+# More arguments for snakemake; in `make test`, `make test-cluster` and `make test-downstream`, for pytest; in `make verify`,
+# --delete; in `make test-gpu`, for the check.
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -22,7 +23,8 @@ PRINT_TABLES := for n in 1 2 7; do table=results/tables/table$$n.md; \
 LOCKED := 'Another run is at work in this folder: wait for it. If it was killed: .venv/bin/snakemake --unlock'
 
 .DEFAULT_GOAL := all
-.PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-cluster test-downstream lint clean
+.PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-gpu test-cluster test-downstream \
+    lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
@@ -70,6 +72,9 @@ report: setup $(EXPERIMENT_FILE)  ## make reports/report.zip, Snakemake's own re
 
 test: setup  ## run the tests
 	@$(IN_VENV) pytest $(ARGS)
+
+test-gpu: setup  ## try this machine's GPU in ten minutes and write reports/gpu/report.md (docs/gpu.md)
+	@$(IN_VENV) PYTHONPATH=scripts:tests:benchmarks python -m gpu $(ARGS)
 
 test-cluster: setup-slurm  ## run the cluster's tests, on a Slurm that they start here; as root, with slurm-wlm and munge
 	@.venv-slurm/bin/python -m pytest -m cluster tests/cluster $(ARGS)

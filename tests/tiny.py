@@ -1,6 +1,7 @@
 """Tiny models, tokenizers and facts, made in the test: small enough for seconds, real in every part."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -109,8 +110,10 @@ def tiny_corpus() -> str:
     return "\n".join(lines) + "\n"
 
 
-def tiny_tokenizer(kind: str = "bytes") -> PreTrainedTokenizerFast:
-    """A tokenizer trained on the little world.
+def tiny_tokenizer(
+    kind: str = "bytes", texts: Sequence[str] = (), vocabulary: int = VOCABULARY
+) -> PreTrainedTokenizerFast:
+    """A tokenizer trained on the little world, or on other texts.
 
     `kind`: bytes (byte-level BPE, as SmolLM2 and the GPT models), bos (the same, beginning every text with
     a special token, as Llama), metaspace (a space is put before every text and is part of the word that
@@ -124,12 +127,12 @@ def tiny_tokenizer(kind: str = "bytes") -> PreTrainedTokenizerFast:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=["<|endoftext|>", "<s>", "<unk>"],
         initial_alphabet=[] if metaspace else pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([*sentences(), "Therefore Because I You The"], trainer)
+    tokenizer.train_from_iterator([*(texts or sentences()), "Therefore Because I You The"], trainer)
     if metaspace:  # as Llama-2's: a text that begins with a space begins with two of its signs
         tokenizer.pre_tokenizer = None
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])

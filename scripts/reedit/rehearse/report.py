@@ -95,16 +95,16 @@ def _left_out(experiment: Experiment, folder: Path) -> list[str]:
         lists = of_case.setdefault(dataset, _lists(experiment, dataset, folder))
         protocols = "+".join(entry.protocols)
         for name in dict.fromkeys(lists.values()):
-            here = [one for one in made_by["left_out"] if lists[one[0]] == name]
-            counts = [str(len({case for case, role, _ in here if role == wanted})) for wanted in ROLES]
+            here = [one for one in made_by["left_out"] if lists[one["case_id"]] == name]
+            counts = [str(sum(one["role"] == role for one in here)) for role in ROLES]
             cases = sum(place == name for place in lists.values())
             line = [f"{dataset}: {name}", model, protocols, str(cases), *counts]
             if line not in grid:
                 grid.append(line)
-            for wanted in ROLES:
-                told = [reason for _, role, reason in here if role == wanted]
+            for role in ROLES:
+                told = [one["reason"] for one in here if one["role"] == role]
                 more = [f"and {len(told) - SHOWN} more"] * (len(told) > SHOWN)
-                where = f"{name}, {model}, {protocols}, {wanted}"
+                where = f"{name}, {model}, {protocols}, {role}"
                 reasons += [f"- {where}: {'; '.join([*told[:SHOWN], *more])}"] if told else []
     words = (
         "Of each list, so many cases are left out: they do not align themselves, an assisting neighbor does"
@@ -159,17 +159,17 @@ def _too_few(real: Experiment, rehearsed: Experiment, folder: Path) -> list[str]
     splits, found = _splits(rehearsed, folder), []
     for asked, entry in zip(real.entries, rehearsed.entries, strict=True):
         _, made_by = splits.get((entry.model, entry.dataset, entry.sample), (entry, None))
-        if made_by is None or asked.edits == "all":
+        if made_by is None:
             continue
-        left = made_by["cases"] - len({case for case, _, _ in made_by["left_out"]})
-        if asked.edits * asked.trials > left:
+        lost = len(made_by["left_out"])
+        left = made_by["cases"] - lost
+        if asked.edits != "all" and asked.edits * asked.trials > left:
             what = f"{asked.trials} x {asked.edits} edits of {asked.dataset}"
             found.append(f"runs[{asked.index}] asks for {what}, of which {left} cases can be edited.")
-        strict = [case for case, _, _ in made_by["left_out"]] if asked.misaligned == "error" else []
-        if strict:
+        if lost and asked.misaligned == "error":
             found.append(
-                f"runs[{asked.index}] would stop at {len(set(strict))} cases of {asked.dataset};"
-                " misaligned: drop leaves them out."
+                f"runs[{asked.index}] stops where it samples one of {lost} cases of {asked.dataset} that do not"
+                " align; misaligned: drop leaves them out."
             )
     return found
 
