@@ -136,7 +136,7 @@ def tokenizer_folder(folder: Path, architecture: str, kind: str) -> str:
 
 
 def three_models(folder: Path) -> dict[str, Any]:
-    """An overlay of config.yaml like the paper's: models on a hub that nobody reaches, their tokenizers here."""
+    """An overlay like the paper's: models on a hub that nobody reaches, their tokenizers here."""
     facts = tiny_facts()
     crossing = deepcopy(facts[0])  # the subject ends inside a token of the whole prompt
     crossing["case_id"], crossing["requested_rewrite"]["subject"] = 900, "Kyo"

@@ -168,8 +168,8 @@ def _too_few(real: Experiment, rehearsed: Experiment, folder: Path) -> list[str]
             found.append(f"runs[{asked.index}] asks for {what}, of which {left} cases can be edited.")
         if lost and asked.misaligned == "error":
             found.append(
-                f"runs[{asked.index}] stops where it samples one of {lost} cases of {asked.dataset} that do not"
-                " align; misaligned: drop leaves them out."
+                f"runs[{asked.index}] stops where it samples one of the {lost} cases of {asked.dataset} that"
+                " do not align; misaligned: drop leaves them out."
             )
     return found
 
