@@ -28,7 +28,7 @@ def as_measured(lines: list[ReportedLine], protocol: str = "released", **columns
             "prefixed": line.method.startswith("nap"),
             "protocol": protocol,
             "k": line.k,
-            "k_min": line.k,
+            "k_min": columns.get("k", line.k),
             "role": line.role,
             "collapsed": False,
             "edits": line.edits,

@@ -66,6 +66,7 @@ def table_rows(number: str) -> list[dict]:
         for line in members:
             unedited = line["algorithm"] == "unedited"
             common = identity(line) | {"row": len(rows), "role": roles[line["k"]], "trials": 3}
+            common |= {"k_min": common["k"]}
             common["collapsed"] = _collapsed(line, lines)
             for measure in [*MEASURES, *PLAIN]:
                 place = "ppl_initial" if unedited and measure == "ppl_edited" else measure

@@ -96,6 +96,41 @@ def test_perplexities_are_judged_by_two_spreads_over_the_trials():
     assert (row["low"], row["high"]) == (None, None)
 
 
+PMET = {"efficacy_accuracy": 0.2167, "generalization_accuracy": 0.03, "specificity_accuracy": 0.9167}
+
+
+@pytest.mark.parametrize(
+    ("parts", "reported", "measured", "expected"),
+    [
+        (PMET, 0.0833, 0.0768, "agrees"),  # what the printed parts give
+        (PMET, 0.0833, 0.0656, "agrees"),  # 21.17, 2.5 and 91.17
+        (PMET, 0.0833, 0.0653, "differs"),
+        (PMET, 0.0833, 0.0882, "agrees"),
+        (PMET, 0.0833, 0.0884, "differs"),
+        ({}, 0.0833, 0.0768, "differs"),  # Tables 4 and 10 report no parts
+        (dict.fromkeys(PMET, 0.5), 0.5, 0.5049, "agrees"),  # the same part three times moves as the score
+        (dict.fromkeys(PMET, 0.5), 0.5, 0.5051, "differs"),
+        (PMET | {"specificity_accuracy": 0.0}, 0.0527, 0.0, "differs"),  # a zero is left out, as published
+        (PMET | {"generalization_accuracy": 0.0033}, 0.2, 0.0096, "differs"),  # in some trials, who knows
+    ],
+)
+def test_a_score_agrees_as_far_as_the_rounding_of_its_parts_moves_it(parts, reported, measured, expected):
+    line = paper(6, method="pmet", **parts, score_accuracy=reported)
+    found = judged([line], [(paper(6, method="pmet", score_accuracy=measured), {})])
+    (row,) = [row for row in found if row["measure"] == "score_accuracy"]
+    assert row["verdict"] == expected
+    assert row["tolerance"] == 0.005 and row["least"] <= reported - 0.005 and row["most"] >= reported + 0.005
+
+
+def test_a_score_whose_part_is_a_slip_has_its_own_rounding():
+    values = PMET | {"score_accuracy": 0.0833}
+    line = ReportedLine(
+        *(6, "gpt2-xl", "counterfact", "pmet", 1, 1000, ""), values, {"specificity_accuracy": "odd"}
+    )
+    assert line.range("score_accuracy") == pytest.approx((0.0783, 0.0883))
+    assert line.range("efficacy_accuracy") == pytest.approx((0.2117, 0.2217))
+
+
 @pytest.mark.parametrize("value", [math.inf, math.nan])
 def test_what_is_beyond_floating_point_differs(value):
     line = paper(6, delta_p=0.5)

@@ -26,7 +26,8 @@ def row(measure="specificity_accuracy", mean=-0.0123, low=-0.02, high=-0.004, **
     usual |= {"algorithm": "memit", "protocol": "corrected", "edits": 100, "trials": 1, "pairs": 100}
     usual |= {"method": "memit", "k": 4, "role": "selected"}
     usual |= {"reference": "memit", "reference_k": 1, "reference_role": "first"}
-    return usual | {"measure": measure, "mean": mean, "low": low, "high": high} | others
+    found = usual | {"measure": measure, "mean": mean, "low": low, "high": high} | others
+    return {"k_min": found["k"], "reference_k_min": found["reference_k"]} | found
 
 
 ASSISTANCE = {"comparison": "assistance", "method": "na_memit", "k": 3, "reference_k": 5}

@@ -96,6 +96,21 @@ def test_the_released_harmonic_mean_drops_zeros():
     assert by_protocol["corrected"][score_of] == -1.0 and by_protocol["released"][score_of] == 0.0
 
 
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
+def test_a_difference_is_of_unrounded_values_and_lies_in_its_interval(protocol):
+    """One neighbor in 200 is lost: half a point of specificity, which rounding makes a whole one or none."""
+    theirs = np.ones((200, 3, 2))
+    ours = theirs.copy()
+    ours[0, 2] = 0.0
+    means, bounds = paired_intervals([(ours, theirs)], protocol, seed=0)
+    for kind in ("accuracy", "success"):
+        place = MEASURES.index(f"specificity_{kind}")
+        assert means[place] == pytest.approx(-0.005)
+        assert bounds[place, 0] <= means[place] <= bounds[place, 1]
+    score_of = MEASURES.index("score_accuracy")
+    assert means[score_of] == pytest.approx(3 / (2 + 1 / 0.995) - 1)
+
+
 # -- what is compared ---------------------------------------------------------------------------------------
 
 

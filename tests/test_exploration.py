@@ -104,13 +104,16 @@ def test_marks_are_those_of_the_table_of_every_iteration(made: MadeExperiment) -
     found = made.parts()
     expected = {(line.method.method, line.k): line.role for line in TABLES["8"].lines(methods_of(made.runs))}
     shown = {
-        (method["method"]["name"], int(k)): role
+        (method["method"]["name"], k): role
         for method in found["overview"]["methods"]
-        for k, role in method["roles"].items()
+        for k, role in zip(method["mean"]["k"], method["mean"]["role"], strict=True)
     }
-    assert shown == {key: role for key, role in expected.items() if key[1] > 0}
+    assert {key: role for key, role in shown.items() if key[1] > 0} == {
+        key: role for key, role in expected.items() if key[1] > 0
+    }
     assert shown["memit", 3] == "selected" and shown["na_memit", 3] == "last"
-    assert method_of(found, "memit")["shown"] == 3 and method_of(found, "na_memit")["shown"] == 3
+    for name in METHODS:
+        assert [trial["shown"] for trial in method_of(found, name)["trials"]] == [3, 3]
     (block,) = found["overview"]["blocks"]
     lines = [(found["overview"]["methods"][place]["method"]["name"], k) for place, k in block["lines"]]
     assert lines[0][1] == 0 and lines[1:] == [key for key in expected if key[1] > 0]
@@ -120,7 +123,8 @@ def test_a_collapsed_model_is_marked(made: MadeExperiment) -> None:
     runs = [row | {"me_ppl": math.inf if row["k"] == 2 else row["me_ppl"]} for row in made.runs]
     found = MadeExperiment(made.folder, runs, made.cases, made.scores, made.made_by).parts()
     memit = method_of(found, "memit")
-    assert memit["collapsed"] == [2] and memit["mean"]["me_ppl"][2] == "Infinity"
+    assert memit["mean"]["collapsed"] == [k == 2 for k in range(5)]
+    assert memit["mean"]["me_ppl"][2] == "Infinity"
     json.dumps(found, allow_nan=False)
 
 
@@ -167,7 +171,7 @@ def test_without_delta_p_the_last_iteration_is_shown_unjudged(tmp_path: Path) ->
     made = made_experiment(tmp_path, {"memit": (9.0, 0.5)}, cases=2)
     made.runs = [row | {"delta_p": None, "ppl_edited": None} for row in made.runs]
     memit = method_of(made.parts(), "memit")
-    assert memit["roles"] == {"1": "first", "2": "unjudged"} and memit["shown"] == 2
+    assert memit["mean"]["role"] == ["unedited", "first", "unjudged"] and memit["trials"][0]["shown"] == 2
     assert memit["mean"]["delta_p"] == [None] * 3
 
 

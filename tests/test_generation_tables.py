@@ -11,7 +11,7 @@ from made_runs import experiment, score
 from reedit.errors import InputError
 from reedit.report.generation_summary import KINDS, MEASURES, AnswerFiles, case_means, generation_rows
 from reedit.report.generation_tables import EMPTY, generation_csv, generation_md, generation_tex
-from reedit.report.selection import methods_of
+from reedit.report.selection import Shown, methods_of
 from reedit.report.summary import Samples
 from reedit.storage import parquet
 
@@ -145,10 +145,11 @@ def test_teacher_forced_accuracy_and_its_interval_are_those_of_the_other_tables(
     found = {(row["method"], row["k"], row["measure"]): row for row in generation_rows(runs, files, seed=5)}
     samples = Samples({key: paths.scores for key, paths in files.items()}, seed=5)
     memit = methods_of(runs)[0]
+    line = Shown(memit, memit.at(3), "selected")
     for metric in ("efficacy", "generalization", "specificity"):
         row = found["memit", 3, f"{metric}_accuracy"]
-        assert row["mean"] == pytest.approx(memit.mean(f"{metric}_accuracy", 3))
-        assert [row["low"], row["high"]] == pytest.approx(samples.intervals(memit, 3)[f"{metric}_accuracy"])
+        assert row["mean"] == pytest.approx(memit.mean(f"{metric}_accuracy", line.ks))
+        assert [row["low"], row["high"]] == pytest.approx(samples.intervals(line)[f"{metric}_accuracy"])
         assert row["spread"] is not None and found["na_memit", 1, f"{metric}_accuracy"]["spread"] is None
 
 

@@ -244,7 +244,8 @@ def row(method="memit", k=1, model="tiny", dataset="facts", **values):
         "algorithm": "memit",
         "protocol": "corrected",
     }
-    usual |= {"edits": 8, "trials": 1, "k": k, "update_norm": 11.25, "growth": 1.0034, "condition": 22.756}
+    usual |= {"edits": 8, "trials": 1, "k": k, "k_min": k}
+    usual |= {"update_norm": 11.25, "growth": 1.0034, "condition": 22.756}
     usual |= {
         "condition_growth": 0.98,
         "residual_before": 0.655,

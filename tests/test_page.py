@@ -235,7 +235,7 @@ def test_the_measures_are_printed_as_in_the_tables(browser: Browser, made: MadeE
     shown = browser.rows("#measures-table")
     assert len(shown) == len(lines)
     for cells, (method, k) in zip(shown, lines, strict=True):
-        mark = {"selected": "*", "last": "†"}.get(method["roles"].get(str(k)), "")
+        mark = {"selected": "*", "last": "†"}.get(method["mean"]["role"][k], "")
         assert cells[:2] == [method["method"]["label"] if k else "Unedited", f"{k}{mark}"]
         values = [method["mean"][measure][k] for measure in FULL]
         expected = [percent(value, 1, sign="") for value in values[:8]] + [perplexity(v) for v in values[8:]]

@@ -113,7 +113,7 @@ def test_a_changed_a_lost_and_an_added_number_are_noticed(number):
     for other in (row["mean"] + 0.0001, None):
         assert differences(number, [*rows[:place], row | {"mean": other}, *rows[place + 1 :]]) == {where}
     last = max(r["row"] for r in rows) + 1
-    extra = [r | {"row": last, "k": 99} for r in rows if r["row"] == rows[-1]["row"]]
+    extra = [r | {"row": last, "k": 99, "k_min": 99} for r in rows if r["row"] == rows[-1]["row"]]
     assert {where[3] for where in differences(number, rows + extra)} == {"99"}
 
 

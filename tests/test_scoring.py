@@ -109,6 +109,33 @@ def test_a_tie_is_no_success(llama: LanguageModel) -> None:
     assert [row["success"] for row in rows] == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("metric", ["efficacy", "generalization", "specificity"])
+def test_one_answer_on_both_sides_is_a_success_as_long_as_it_is_given(
+    llama: LanguageModel, metric: str
+) -> None:
+    ids = tuple(llama.tokenizer("Osaka is a city")["input_ids"])
+    said_before = tuple(naive_greedy(llama.model, list(ids), 1))
+    row = LabelledRow(ids, said_before)
+    probe = Probe(3, metric, "Osaka is a city", row, row, unedited=said_before)
+    assert score(llama, [probe], 0)[0]["success"] == 1.0
+    gone = replace(row, labels=(said_before[0] + 1,))
+    changed_answer = replace(probe, new=gone, reference=gone, unedited=gone.labels)
+    assert score(llama, [changed_answer], 1)[0]["success"] == 0.0
+    assert score(llama, [replace(probe, published=True)], 0)[0]["success"] == 0.0  # as the published code
+
+
+@pytest.mark.parametrize(("protocol", "success"), [("corrected", 1.0), ("released", 0.0)])
+def test_a_neighbor_whose_unedited_answer_is_the_new_object_keeps_it(protocol: str, success: float) -> None:
+    model, prompt = tiny_model("llama"), "Osaka is a city in"
+    answer = naive_greedy(model.model, model.tokenizer(prompt)["input_ids"], 1)
+    word = model.tokenizer.decode(answer).strip()
+    fact = Fact(1, "r", "Kyoto", "{} lies in", word, "Japan", (), (Neighbor(None, prompt, word),))
+    probes = make_probes(model, [fact], {1: list(fact.neighbors)}, protocol)
+    assert probes[1].new.labels == probes[1].reference.labels == tuple(answer)
+    (row,) = [row for row in score(model, probes, 0) if row["metric"] == "specificity"]
+    assert (row["accuracy"], row["success"]) == (1.0, success)
+
+
 QUESTION = Fact(
     *(3, "", "Kyoto", "What lies {} in?", "Italy", NO_ANSWER, ("Where is Kyoto?",)),
     (Neighbor(None, "what is the river of Rome?", "Kyoto in Japan"),),

@@ -31,6 +31,9 @@ INF, NAN = math.inf, math.nan
         ("proposed", [None, None], [0.1, 0.1], None),  # not measured
         ("monotonic", [None, None, None], [], None),
         ("small_change", [None, None], [9.0, 0.5], 2),
+        ("proposed", [None, 0.5], [], 2),
+        ("monotonic", [5.0, 3.0, None, 4.0], [], None),
+        ("small_change", [], [None, 0.5], 2),
         ("small_change", [], [], None),
     ],
 )

@@ -8,14 +8,14 @@ from configurations import REPOSITORY
 from made_runs import experiment, score, write_run
 
 from reedit.errors import InputError
-from reedit.evaluate.measures import case_means, harmonic, intervals
+from reedit.evaluate.measures import case_means, harmonic, intervals, measure
 from reedit.report import figures
 from reedit.report.catalog import TABLES
 from reedit.report.selection import methods_of, never_stopped
 from reedit.report.summary import Samples, run_rows, table_rows
 from reedit.report.tables import table_md, table_tex
 from reedit.storage import parquet
-from reedit.storage.schemas import SCHEMAS
+from reedit.storage.schemas import MEASURES, SCHEMAS
 
 RUN = {
     "entry": 0,
@@ -321,19 +321,6 @@ def test_two_protocols_do_not_share_the_unedited_row(tmp_path):
     assert unedited == ["corrected", "released"]
 
 
-def test_k_is_chosen_on_the_means_over_trials(tmp_path):
-    methods = [
-        {"method": "memit", "delta_p": [0.5, 0.1, 0.1], "trial": 1},
-        {"method": "memit", "delta_p": [9.0, 1.5], "trial": 2},
-    ]
-    runs, paths = experiment(tmp_path, methods)
-    rows = table("1", runs, paths)
-    # means 4.75, 0.8; beyond k = 2 there is one trial only
-    assert briefly(rows)[1:] == [("memit", 1, "first"), ("memit", 2, "selected")]
-    assert cell(rows, "delta_p", 2)["mean"] == pytest.approx(0.8)
-    assert cell(rows, "delta_p", 2)["trials"] == 2
-
-
 def test_spread_needs_two_trials_and_finite_values(tmp_path):
     methods = [{"method": "memit", "delta_p": [value], "trial": t} for t, value in [(1, math.inf), (2, 5.0)]]
     runs, paths = experiment(tmp_path, methods)
@@ -367,6 +354,20 @@ def test_intervals_have_the_width_of_a_binomial_share_and_follow_the_seed(tmp_pa
     # two independent trials narrow it by the square root of two
     both = intervals([values, values], 1, "corrected", seed=3)
     assert both[0, 1] - both[0, 0] == pytest.approx((bounds[0, 1] - bounds[0, 0]) / 2**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "released"])
+def test_a_mean_lies_in_its_interval_whatever_is_rounded(protocol):
+    """Each case keeps one of three neighbors: exactly a third, which released rounds in the draws as well."""
+    thirds = np.ones((30, 3, 2))
+    thirds[:, 2] = 1 / 3
+    drawn = np.random.default_rng(5).integers(0, 4, (40, 3, 2)) / 3
+    for trials in ([thirds], [thirds, thirds], [drawn], [drawn, thirds, drawn]):
+        means = np.mean([measure(values, 1, protocol) for values in trials], axis=0)
+        bounds = intervals(trials, 1, protocol, seed=0)
+        assert (bounds[:, 0] <= means + 1e-12).all() and (means <= bounds[:, 1] + 1e-12).all()
+    specificity = measure(thirds, 1, protocol)[MEASURES.index("specificity_accuracy")]
+    assert specificity == pytest.approx(0.33 if protocol == "released" else 1 / 3)
 
 
 def test_a_score_file_that_is_not_given_is_an_input_error(tmp_path):

@@ -6,7 +6,7 @@ perplexities, Delta p2_k the edited perplexities of neighboring iterations.
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from reedit.errors import InputError
 
@@ -22,19 +22,18 @@ def met(rule: str, delta_p: Values, delta_p2: Values, epsilon: float = EPSILON) 
 
     proposed: the first k with delta_p <= epsilon. monotonic: the iteration before the first one whose
     delta_p no longer falls. small_change: the first k with delta_p2 <= epsilon. none: never.
-    NaN and infinity meet no criterion; a delta_p that is not finite does not count as falling. A rule whose
-    values were not all measured never says stop. Raises InputError for an unknown rule.
+    NaN, infinity and what was not measured meet no criterion; a delta_p that is not finite does not count as
+    falling, and monotonic goes as far as all was measured. Raises InputError for an unknown rule.
     """
     if rule not in RULES:
         raise InputError(f"stop: unknown rule {rule!r}, expected one of {', '.join(RULES)}")
-    if None in (delta_p2 if rule == "small_change" else delta_p):
-        return None
     if rule == "proposed":
         return _first_small(delta_p, epsilon)
     if rule == "small_change":
         return _first_small(delta_p2, epsilon)
     if rule == "monotonic":
-        for k, (before, value) in enumerate(pairwise(delta_p), start=2):
+        measured = takewhile(lambda value: value is not None, delta_p)
+        for k, (before, value) in enumerate(pairwise(measured), start=2):
             # a finite value after one that was not has fallen
             if not math.isfinite(value) or (math.isfinite(before) and value >= before):
                 return k - 1
@@ -62,5 +61,6 @@ def selected(iterations: Sequence[Mapping[str, float | None]]) -> tuple[int, boo
     return choose("proposed", *([row[name] for row in iterations] for name in ("delta_p", "delta_p2")))
 
 
-def _first_small(values: Sequence[float], epsilon: float) -> int | None:
-    return next((k for k, value in enumerate(values, start=1) if abs(value) <= epsilon), None)
+def _first_small(values: Values, epsilon: float) -> int | None:
+    small = (k for k, value in enumerate(values, start=1) if value is not None and abs(value) <= epsilon)
+    return next(small, None)

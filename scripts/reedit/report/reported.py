@@ -74,26 +74,23 @@ class ReportedLine:
         return 0.5 * 10.0 ** (_exponent(value) - 2) if self.exponential(measure) else 0.005
 
     def range(self, measure: str) -> tuple[float, float]:
-        """The numbers that a printed one may stand for: as far as its tolerance, and a score as far as the
-        rounding of its three parts can move it, too.
+        """The numbers that a printed one may stand for: as far as its tolerance, and a score also as far as
+        the rounding of its three parts can move their harmonic mean.
 
-        A part printed as zero is zero, which the published harmonic mean leaves out. Where the parts' range
-        does not meet that of the printed score, this is no harmonic mean of them (zeros were left out in some
-        trials, a slip) and its own rounding alone counts.
+        A part printed as zero is zero, which the published harmonic mean leaves out; where another one may be
+        zero as well, or is a slip, the parts tell nothing.
         """
         value, tolerance = self.values[measure], self.tolerance(measure)
         own = value - tolerance, value + tolerance
         score, _, kind = measure.partition("_")
         parts = [f"{metric}_{kind}" for metric in METRICS]
-        if score != "score" or not all(part in self.values and part not in self.slips for part in parts):
+        if score != "score" or any(part not in self.values or part in self.slips for part in parts):
             return own
         printed = np.array([self.values[part] for part in parts])
-        # the limit where a part that is not zero may be as good as zero, which would be left out
-        low = np.where(printed > 0, np.maximum(printed - tolerance, 1e-9), 0.0)
-        high = np.where(printed > 0, printed + tolerance, 0.0)
-        least, most = (float(harmonic(bound, "released")) for bound in (low, high))
-        if least > own[1] or most < own[0]:
+        bounds = [np.where(printed > 0, printed + sign * tolerance, 0.0) for sign in (-1, 1)]
+        if ((printed > 0) & (bounds[0] <= 0)).any():
             return own
+        least, most = (float(harmonic(bound, "released")) for bound in bounds)
         return min(own[0], least), max(own[1], most)
 
     def exponential(self, measure: str) -> bool:
