@@ -19,12 +19,14 @@ from reedit.edit.edits import Edit, WeightedRow, make_edit
 from reedit.edit.micro_batch import MicroBatch, micro_batch
 from reedit.edit.optimization import optimize
 from reedit.edit.optimized import Optimized
+from reedit.errors import InputError
 from reedit.jobs import memory
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
-from reedit.prepare.facts import Fact
+from reedit.prepare.facts import Fact, Neighbor
 
 LAYER = 3
+OSAKA_LAST = Neighbor("Osaka", "The old town is Osaka", "Japan")
 MEMIT, PMET = ALGORITHMS["memit"], ALGORITHMS["pmet"]
 Widen = Callable[[LanguageModel], LanguageModel]
 TEMPLATES = ["The old town of. {}", "Because he plays, I. {}"]
@@ -128,6 +130,36 @@ def test_neighbors_and_tokenizers_change_nothing_of_that(
     check_algorithm(
         in_fp64(tiny_model("llama", tokenizer)), facts, algorithm, protocol, count, prefixed, spaced
     )
+
+
+SUBJECT_LAST = (  # as `released` reads them on a SentencePiece vocabulary, the first label stands before t
+    Fact(1, "r", "Kyoto", "The old town is {}", "New Zealand", "Japan", (), (OSAKA_LAST,)),
+    Fact(2, "r", "Milan", "{}", "Japan", "Italy", (), (OSAKA_LAST,)),
+    Fact(3, "r", "Rome", "{} lies in the country of", "Japan", "Italy", (), (OSAKA_LAST,)),
+)
+
+
+@pytest.mark.parametrize("algorithm", ["rome", "memit", "pmet"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_labels_that_are_predicted_before_the_subjects_last_token_count_as_they_stand(
+    architecture: str, algorithm: str, in_fp64: Widen
+) -> None:
+    model = in_fp64(tiny_model(architecture, "metaspace"))
+    edits = edits_of(model, list(SUBJECT_LAST), 1, True, "released")
+    early = [[w.row.predicted_from < w.row.position for w in edit.labelled] for edit in edits]
+    assert early == [[True] * 4, [True] * 4, [False] * 3 + [True]]
+    check_algorithm(model, list(SUBJECT_LAST), algorithm, "released", 1, True)
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "metaspace"])
+def test_released_edits_a_subject_that_ends_inside_a_token(tokenizer: str, in_fp64: Widen) -> None:
+    """The published position, of the text up to the subject's end by itself; `corrected` refuses it."""
+    model = in_fp64(tiny_model("llama", tokenizer))
+    neighbor = Neighbor("Who li", "Who lives in Osaka lives in", "Japan")
+    fact = Fact(1, "r", "Who li", "{}ves in Kyoto lives in", "Italy", "Japan", (), (neighbor,))
+    with pytest.raises(InputError, match="case 1: a token crosses the end of the subject"):
+        edits_of(model, [fact])
+    check_algorithm(model, [fact], "memit", "released", 1, True)
 
 
 @pytest.mark.parametrize("protocol", ["corrected", "released"])

@@ -7,7 +7,15 @@ from tiny import tiny_tokenizer
 
 from reedit.edit.edits import make_edit
 from reedit.errors import InputError
-from reedit.models.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
+from reedit.models.tokens import (
+    LabelledRow,
+    encode,
+    joint_row,
+    loose_row,
+    released_position,
+    released_row,
+    subject_position,
+)
 from reedit.prepare.facts import Fact, Neighbor
 
 BYTES, BOS, METASPACE = tiny_tokenizer(), tiny_tokenizer("bos"), tiny_tokenizer("metaspace")
@@ -191,3 +199,15 @@ def test_released_takes_one_mean_over_all_rows_by_the_length_of_the_new_target()
 
 def test_without_assistants_the_protocols_weigh_alike() -> None:
     assert weights("corrected", 0) == weights("released", 0)
+
+
+def test_released_takes_the_published_position_and_refuses_only_what_is_not_there() -> None:
+    text, subject = "Who lives in", "Who li"
+    ids, head = encode(BYTES, text), encode(BYTES, subject)
+    with pytest.raises(InputError, match="crosses the end of the subject"):
+        subject_position(BYTES, ids, text, len(subject), "case 9")
+    assert released_position(BYTES, ids, text, len(subject), "case 9") == len(head) - 1 == 2
+    with pytest.raises(InputError, match=r"case 9: 'Who li' has 3 tokens .* than the 2 of the input"):
+        released_position(BYTES, ids[:2], text, len(subject), "case 9")
+    with pytest.raises(InputError, match="case 9: '' has 0 tokens by itself"):
+        released_position(BYTES, ids, text, 0, "case 9")

@@ -3,7 +3,8 @@
 Nothing before t depends on delta, nor does any layer up to l_c (of l_c itself, what follows its attention
 is redone where delta enters there). So all that is run once, the keys and values of the positions before t
 are kept for the layers after l_c, and a pass of OPTIMIZATION processes the positions from t on, in those
-layers only: the same numbers for a fraction of the work (design, section 8).
+layers only: the same numbers for a fraction of the work (design, section 8). A row of which a label is
+predicted before t, as `released` may have it, is processed from there on.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +52,8 @@ class Bucket:
     """Rows of similar length from t on."""
 
     edit: Tensor  # index of the row's edit, [r]
-    hidden: Tensor  # output of layer l_c at positions t, t + 1, ..., [r, s, d]
+    hidden: Tensor  # output of layer l_c at s positions from t on (or from an earlier label), [r, s, d]
+    subject: Tensor  # index of t among the s, mostly 0, [r]
     entering: Tensor  # input of layer l_c at t, [r, d]
     attention: Tensor  # output of its attention at t, [r, d]
     positions: Tensor  # [r, s]
@@ -96,6 +98,7 @@ class Bucket:
             self,
             edit=self.edit[rows],
             hidden=self.hidden[rows],
+            subject=self.subject[rows],
             entering=self.entering[rows],
             attention=self.attention[rows],
             positions=self.positions[rows],
@@ -118,6 +121,11 @@ class _Row:
     loss_weight: float
     perplexity_weight: float
 
+    @property
+    def start(self) -> int:
+        """The first position that a pass processes."""
+        return min(self.row.position, self.row.predicted_from)
+
 
 @torch.no_grad()
 def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget: int) -> list[Bucket]:
@@ -129,7 +137,7 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
     for index, edit in enumerate(edits):
         rows += [_Row(index, w.row, w.loss_weight, w.perplexity_weight) for w in edit.labelled]
         rows.append(_Row(index, edit.kl, 0.0, 0.0))
-    lengths = [len(row.row.ids) - row.row.position for row in rows]
+    lengths = [len(row.row.ids) - row.start for row in rows]
     batches = by_length(lengths, budget)
     make = halving(batches, lambda batch: _make_bucket(model, [rows[i] for i in batch], layer), list_halves)
     return list(make)
@@ -138,7 +146,8 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
 def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Bucket:
     device = model.device
     ids, attention_mask = padded([row.row.ids for row in rows], 0, device)
-    start = torch.tensor([row.row.position for row in rows], device=device)  # t, [r]
+    start = torch.tensor([row.start for row in rows], device=device)  # [r]
+    subject = torch.tensor([row.row.position for row in rows], device=device)  # t, [r]
     block = model.layers[layer]
     with (
         captured({"entering": block}, {"attention": model.attention(layer), "hidden": block}) as seen,
@@ -146,9 +155,9 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
     ):
         model.backbone(input_ids=ids, attention_mask=attention_mask, use_cache=False)
     hidden = seen["hidden"]
-    frozen = int(start.max())  # p: positions before t, of the row where they are most
+    frozen = int(start.max())  # p: positions before the first, of the row where they are most
     before = torch.arange(frozen, device=device) < start[:, None]  # [r, p]
-    size = max(len(row.row.ids) - row.row.position for row in rows)  # s
+    size = max(len(row.row.ids) - row.start for row in rows)  # s
     steps = torch.arange(size, device=device)
     where = (start[:, None] + steps).clamp(max=ids.shape[1] - 1)  # [r, s]
     causal = steps[None, :] <= steps[:, None]  # [s, s]
@@ -159,7 +168,7 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
     mask.masked_fill_(~visible, torch.finfo(hidden.dtype).min)
     lines = torch.arange(len(rows), device=device)
     labels = [
-        (line, len(row.row.ids) - len(row.row.labels) + j - row.row.position, label)
+        (line, row.row.predicted_from + j - row.start, label)
         for line, row in enumerate(rows)
         for j, label in enumerate(row.row.labels)
     ]
@@ -171,8 +180,9 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
     return Bucket(
         edit=torch.tensor([row.edit for row in rows], device=device),
         hidden=hidden.gather(1, where[:, :, None].expand(-1, -1, hidden.shape[2])),
-        entering=seen["entering"][lines, start],
-        attention=seen["attention"][lines, start],
+        subject=subject - start,
+        entering=seen["entering"][lines, subject],
+        attention=seen["attention"][lines, subject],
         positions=start[:, None] + steps,
         mask=mask[:, None],
         cache=_frozen_cache(model, layer, hidden[:, :frozen]),
@@ -211,7 +221,7 @@ class Said:
 
 
 class Tail:
-    """The model from where delta enters on, at the positions from t on."""
+    """The model from where delta enters on, at the positions that a bucket keeps."""
 
     def __init__(self, model: LanguageModel, layer: int, vectors: Sequence[str]) -> None:
         """`layer` is l_c; `vectors` names what each delta of an edit is added to (see algorithms.py)."""
@@ -220,8 +230,9 @@ class Tail:
 
     def __call__(self, bucket: Bucket, delta: Tensor) -> Said:
         """A pass with delta [m, vectors, d] at t of every row of its edit."""
+        subjects = torch.arange(len(bucket.edit), device=bucket.edit.device), bucket.subject
         final = self.after(
-            inputs_embeds=torch.cat([self._at_subject(bucket, delta)[:, None], bucket.hidden[:, 1:]], 1),
+            inputs_embeds=bucket.hidden.index_put(subjects, self._at_subject(bucket, delta, subjects)),
             attention_mask=bucket.mask,
             position_ids=bucket.positions,
             past_key_values=bucket.cache,
@@ -231,15 +242,16 @@ class Tail:
         nll = torch.nn.functional.cross_entropy(logits, bucket.label, reduction="none")
         scores = logits.detach()
         best = scores.gather(1, bucket.label[:, None])[:, 0] >= scores.amax(1)
-        return Said(nll, best, self.model.logits(final[bucket.kl_row, 0]).log_softmax(1))
+        asked = final[bucket.kl_row, bucket.subject[bucket.kl_row]]
+        return Said(nll, best, self.model.logits(asked).log_softmax(1))
 
-    def _at_subject(self, bucket: Bucket, delta: Tensor) -> Tensor:
-        """Output of layer l_c at t, [r, d]."""
+    def _at_subject(self, bucket: Bucket, delta: Tensor, subjects: tuple[Tensor, Tensor]) -> Tensor:
+        """Output of layer l_c at t, [r, d]; `subjects`: row and index of each t."""
         added = dict(zip(self.vectors, delta[bucket.edit].to(bucket.hidden.dtype).unbind(1), strict=True))
         if "attention" in added:
             output = self.model.after_attention(
                 self.layer, bucket.entering[:, None], (bucket.attention + added.pop("attention"))[:, None]
             )[:, 0]
         else:
-            output = bucket.hidden[:, 0]
+            output = bucket.hidden[subjects]
         return output + sum(added.values())  # mlp or hidden: both end in the layer's output

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from reedit.errors import InputError
-from reedit.models.tokens import LabelledRow, encode, joint_row, released_row, subject_position
+from reedit.models.tokens import (
+    LabelledRow,
+    encode,
+    joint_row,
+    released_position,
+    released_row,
+    subject_position,
+)
 from reedit.prepare.facts import Fact, Neighbor
 
 
@@ -29,7 +36,7 @@ class Edit:
     case_id: int
     rewriting: tuple[WeightedRow, ...]  # the bare prompt first, then the prefixed ones
     neighbors: tuple[WeightedRow, ...]
-    kl: LabelledRow  # up to the subject's last token; it has no labels
+    kl: LabelledRow  # up to the position of the subject's last token; it has no labels
 
     @property
     def labelled(self) -> tuple[WeightedRow, ...]:
@@ -49,9 +56,10 @@ def make_edit(
 
     `templates`: prefix templates, each with one ``{}``; `assistants`: the neighbors in the loss, bare or
     with the first prefix; `spaced`: whether `released` puts a space before target_new (see algorithms.py).
-    Raises InputError, naming the case, where tokens do not align.
+    Raises InputError, naming the case, where tokens do not align; `released` takes nearly all as they come.
     """
     where = f"case {fact.case_id}"
+    position_of = released_position if protocol == "released" else subject_position
     text = fact.prompt.replace("{}", fact.subject)
     end = fact.prompt.index("{}") + len(fact.subject)
 
@@ -61,7 +69,7 @@ def make_edit(
             labelled = released_row(tokenizer, full, f" {target}" if spaced else target, where)
         else:
             labelled = joint_row(tokenizer, full, target, where)
-        position = subject_position(tokenizer, labelled.ids, full, shift + end, where)
+        position = position_of(tokenizer, labelled.ids, full, shift + end, where)
         return LabelledRow(labelled.ids, labelled.labels, position)
 
     rewriting = [row(text, end, template, fact.target_new, spaced) for template in ("{}", *templates)]
@@ -78,7 +86,7 @@ def make_edit(
         neighbors.append(row(neighbor.prompt, stop, template, neighbor.object))
     essence = f"{fact.subject} is a"
     ids = encode(tokenizer, essence)
-    position = subject_position(tokenizer, ids, essence, len(fact.subject), where)
+    position = position_of(tokenizer, ids, essence, len(fact.subject), where)
     kl = LabelledRow(tuple(ids[: position + 1]), (), position)
     return Edit(fact.case_id, *_weighted(rewriting, neighbors, protocol), kl)
 

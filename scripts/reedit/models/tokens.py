@@ -25,6 +25,11 @@ class LabelledRow:
     position: int | None = None
     shift: int = 0
 
+    @property
+    def predicted_from(self) -> int:
+        """The position that predicts the first label; under `released` it may stand before the subject's."""
+        return len(self.ids) - len(self.labels)
+
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of `text` with the special tokens that the tokenizer adds by default."""
@@ -81,7 +86,7 @@ def subject_position(
 ) -> int:
     """Index in `ids` of the subject's last token, where the subject ends at character `end` of `text`.
 
-    Raises InputError, naming `where`, if the text up to `end` is not tokenised as `ids` begins.
+    corrected: raises InputError, naming `where`, if the text up to `end` is not tokenised as `ids` begins.
     """
     head = encode(tokenizer, text[:end])
     if not head or list(ids[: len(head)]) != head:
@@ -90,3 +95,20 @@ def subject_position(
             f" expected the tokens of {text[:end]!r} to stand at its beginning"
         )
     return len(head) - 1
+
+
+def released_position(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str, end: int, where: str
+) -> int:
+    """As subject_position, for `released`: the text up to `end` by itself, whatever stands there in `ids`.
+
+    So the published code has it (get_words_idxs_in_templates: the length of prefix and subject, less one).
+    Raises InputError, naming `where`, if `ids` has no such position.
+    """
+    position = len(encode(tokenizer, text[:end])) - 1
+    if not 0 <= position < len(ids):
+        raise InputError(
+            f"{where}: {text[:end]!r} has {position + 1} tokens by itself, expected at least one and no more"
+            f" than the {len(ids)} of the input"
+        )
+    return position
