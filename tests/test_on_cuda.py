@@ -19,6 +19,8 @@ from whole_path import check_alike, edited, facts_of, told, whole_path
 from reedit.edit.buckets import Tail, make_buckets
 from reedit.edit.micro_batch import MicroBatch
 from reedit.edit.optimization import optimize
+from reedit.edit.sharing import share_edit_run
+from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.facts import Fact
@@ -105,6 +107,12 @@ def test_keys_of_a_state_and_new_ones_protect_together(facts_file: Path, tmp_pat
     with pretended_cuda():
         found = run("cuda")
     check_alike(found, expected, TOLERANCE)
+
+
+def test_more_processes_than_gpus_are_one_line(tmp_path: Path) -> None:
+    refused = pytest.raises(InputError, match="processes is 2, expected at most the 1 GPUs here")
+    with pretended_cuda(), refused:
+        share_edit_run(2, tmp_path / "log", {}, tmp_path / "state", {})
 
 
 def variant_run(folder: Path, file: Path, variant: str, protocol: str) -> Callable[[str], dict[str, Any]]:
