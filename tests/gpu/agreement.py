@@ -47,8 +47,8 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "alphaedit": {"layers": [2, 3], "nullspace_threshold": 0.1, "L2": 0.02, "protect_own_keys": True},
     "encore": {"update_norm_lambda": 0.5},
 }
-# Relative, but for log probabilities. In what the last three limit, float32 and float64 are up to 6e-5, 9e-5 and
-# 6e-5 apart on a CPU, and mostly 3e-6; TF32, or a mask gone wrong, is far beyond.
+# Relative, but for log probabilities. In what the last three limit, float32 and float64 are up to 6e-5, 9e-5
+# and 6e-5 apart on a CPU, and mostly 3e-6; TF32, or a mask gone wrong, is far beyond.
 MOMENTS, ONE, TWO, SCORES = 1e-5, 3e-4, 1e-3, 5e-4
 
 
