@@ -15,12 +15,13 @@ from torch import Tensor
 
 from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.editing import apply, compute, edited_perplexities
-from reedit.edit.edits import Edit, make_edit, misalignment
+from reedit.edit.edits import Edit, make_edit
 from reedit.edit.optimization import optimize
 from reedit.edit.optimized import Optimized
 from reedit.edit.preservation import factorise
 from reedit.edit.schedule import Schedule
 from reedit.models.language_model import LanguageModel
+from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
@@ -61,7 +62,9 @@ def read_world_facts() -> list[Fact]:
 
 def first_facts(model: LanguageModel, count: int) -> list[Fact]:
     """The first world facts whose tokens align."""
-    facts = [f for f in read_world_facts() if misalignment(model.tokenizer, f, PROTOCOL) is None]
+    known = read_world_facts()
+    wrong = {one.case_id for one in misaligned(model.tokenizer, known, {}, [], [PROTOCOL], False)}
+    facts = [fact for fact in known if fact.case_id not in wrong]
     if len(facts) < count:
         raise SystemExit(f"{count} edits asked for, {len(facts)} there are")
     return facts[:count]

@@ -16,7 +16,8 @@ from material import arguments, first_facts, load, read_world_facts
 from measuring import chunks, print_machine, print_table, ratio, timed
 from published import score_probe
 
-from reedit.evaluate.probes import Probe, make_probes
+from reedit.evaluate.probes import make_probes
+from reedit.evaluate.scored_rows import Probe
 from reedit.evaluate.scoring import score
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact, Neighbor

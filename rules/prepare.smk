@@ -70,14 +70,10 @@ rule sample_split:
         facts="results/facts/{dataset}.parquet",
         neighbors=lambda wildcards: (
             "results/neighbors/{model}/{dataset}.parquet"
-            if experiment.split_entry(**wildcards).eligible
+            if experiment.split_entry(**wildcards).filtered
             else []
         ),
-        model=lambda wildcards: (
-            f"results/models/{wildcards.model}"
-            if experiment.split_entry(**wildcards).misaligned == "drop"
-            else []
-        ),
+        model="results/models/{model}",
     output:
         "results/splits/{model}/{dataset}/{sample}.parquet",
     log:
@@ -85,15 +81,7 @@ rule sample_split:
     conda:
         "../envs/edit.yaml"
     params:
-        settings=lambda wildcards: {
-            "edits": experiment.split_entry(**wildcards).edits,
-            "trials": experiment.split_entry(**wildcards).trials,
-            "eligible": experiment.split_entry(**wildcards).eligible,
-            "assisting": experiment.split_entry(**wildcards).assisting,
-            "misaligned": experiment.split_entry(**wildcards).misaligned,
-            "protocol": experiment.split_entry(**wildcards).protocol,
-            "seed": config["seed"],
-        },
+        settings=lambda wildcards: experiment.split_settings(**wildcards),
         code=code("sample_split"),
     script:
         "../scripts/sample_split.py"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]) as log:
     settings = snakemake.params.settings
     paths = [payload(Path(folder)) for folder in snakemake.input]
-    dataset = load_dataset(settings["format"], paths, settings["recover_subjects"])
+    dataset = load_dataset(settings["format"], paths)
     log.info("%d facts; %d neighbors dropped, their subject unknown", len(dataset.facts), dataset.dropped)
     known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
     known["cases"] = dataset.sizes

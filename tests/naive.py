@@ -88,10 +88,11 @@ def naive_edit(
         rewriting.append(row(prefix + before, fact.subject, after, fact.target_new, space))
     neighbors = []
     for neighbor in assistants:
-        assert neighbor.subject is not None
-        head, tail = neighbor.prompt.split(neighbor.subject, 1)
+        subject = neighbor.given if protocol == "released" and neighbor.given else neighbor.subject
+        assert subject is not None
+        head, tail = neighbor.prompt.split(subject, 1)
         prefix = templates[0][: -len("{}")] if prefixed else ""
-        neighbors.append(row(prefix + head, neighbor.subject, tail, neighbor.object))
+        neighbors.append(row(prefix + head, subject, tail, neighbor.object))
     kl = tokenizer(f"{fact.subject} is a")["input_ids"]
     return NaiveEdit(rewriting, neighbors, kl, len(tokenizer(fact.subject)["input_ids"]) - 1, protocol)
 

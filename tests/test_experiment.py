@@ -222,7 +222,37 @@ def test_a_split_is_named_by_all_that_samples_it() -> None:
     assert (plain.sample, filtered.sample) == ("8x1", "8x1-eligible")
     assert both.sample == "8x3-eligible-1random-2first"
     assert both.assisting == [[1, "random"], [2, "first"]]
+    assert both.protocols == plain.protocols == ["corrected"]
     assert (plain.filtered, filtered.filtered, both.filtered) == (False, True, True)
+
+
+def test_splits_of_other_protocols_or_assistants_are_others() -> None:
+    """A released entry leaves out nobody for its tokens, a corrected one of the same dataset does."""
+    made = experiment(
+        runs=[
+            entry(misaligned="drop"),
+            entry(misaligned="drop", methods=["memit_released"]),
+            entry(misaligned="drop", methods=["memit", "memit_released"], model="other"),
+            entry(misaligned="drop", methods=["na_memit"], protocol="released"),
+        ],
+    )
+    assert [one.sample for one in made.entries] == [
+        "8x1-aligned",
+        "8x1-aligned-released",
+        "8x1-aligned-corrected-released",
+        "8x1-1random-aligned-released",
+    ]
+    settings = made.split_settings("small", "mine", "8x1-aligned-released")
+    assert settings == {
+        "edits": 8, "trials": 1, "eligible": False, "assisting": [], "misaligned": "drop", "seed": 3,
+        "protocols": ["released"],
+    }  # fmt: skip
+
+
+def test_how_a_dataset_is_read_does_not_depend_on_who_edits_it() -> None:
+    """Else a corrected run beside a released one would change the subjects that the latter edits at."""
+    read = [experiment(protocol=protocol).facts_settings("mine") for protocol in ("released", "corrected")]
+    assert read[0] == read[1]
 
 
 def test_neighbors_keep_the_files_order_only_where_every_method_takes_the_first() -> None:

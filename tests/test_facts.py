@@ -86,11 +86,41 @@ def test_unrecoverable_neighbors_are_dropped_and_counted(tmp_path: Path) -> None
     assert len(dataset.facts[0].neighbors) == 3
 
 
-def test_a_sample_that_is_not_in_its_text_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_a_sample_that_is_not_in_its_text_tells_nothing(tmp_path: Path) -> None:
     cases = tiny_facts()
     cases[0]["neighborhood_samples"][1]["subject"] = "Atlantis"
+    expected = load_counterfact(written(tmp_path, tiny_facts())).facts
+    dataset = load_counterfact(written(tmp_path, cases))
+    assert dataset.facts == expected and dataset.dropped == 0
+    cases[0]["neighborhood_prompts"][1] = "Nobody knows this form"
     dataset = load_counterfact(written(tmp_path, cases))
     assert dataset.dropped == 1 and len(dataset.facts[0].neighbors) == 2
+
+
+def test_a_subject_that_the_samples_name_otherwise_is_kept_beside_the_recovered_one(tmp_path: Path) -> None:
+    """As the released data has "Friends" for "Friends, season 7": `released` edits there."""
+    cases = tiny_facts()[:2]
+    cases[0]["requested_rewrite"]["prompt"] = "The town of {} lies in"
+    cases[0]["neighborhood_prompts"] = [
+        "The town of New Osaka lies in",
+        "By Nara lies",
+        "The town of Uji lies in",
+    ]
+    cases[0]["neighborhood_samples"] = [
+        {"subject": "Osaka", "prompt": "The town of New {} lies in"},
+        {"subject": "Nara", "prompt": "By {} lies"},
+        {"subject": "Uji", "prompt": "The town of {} lies in"},
+    ]
+    path = tmp_path / "facts.parquet"
+    write_facts(load_counterfact(written(tmp_path, cases)).facts, path, {})
+    neighbors = read_facts(path)[0].neighbors
+    assert [(n.subject, n.given) for n in neighbors] == [
+        ("New Osaka", "Osaka"),
+        ("Nara", None),
+        ("Uji", None),
+    ]
+    assert [n.subject_under("released") for n in neighbors] == ["Osaka", "Nara", "Uji"]
+    assert [n.subject_under("corrected") for n in neighbors] == ["New Osaka", "Nara", "Uji"]
 
 
 def test_the_released_form_fixes_the_roles(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from reedit.edit.preservation import factorise
 from reedit.edit.schedule import Schedule
 from reedit.errors import InputError
 from reedit.evaluate.collapse import check_collapse, read_texts
-from reedit.evaluate.probes import Probe, make_probes
+from reedit.evaluate.probes import make_probes
+from reedit.evaluate.scored_rows import Probe
 from reedit.evaluate.scoring import score
 from reedit.fetch.sources import fetch
 from reedit.models.language_model import LanguageModel

@@ -8,7 +8,8 @@ import torch
 from naive import log_probabilities, naive_greedy
 from tiny import WIDTH, tiny_model
 
-from reedit.evaluate.probes import Probe, make_probes
+from reedit.evaluate.probes import make_probes
+from reedit.evaluate.scored_rows import Probe
 from reedit.evaluate.scoring import score
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import LabelledRow

@@ -211,3 +211,10 @@ def test_released_takes_the_published_position_and_refuses_only_what_is_not_ther
         released_position(BYTES, ids[:2], text, len(subject), "case 9")
     with pytest.raises(InputError, match="case 9: '' has 0 tokens by itself"):
         released_position(BYTES, ids, text, 0, "case 9")
+
+
+def test_an_assistant_is_edited_at_the_subject_that_its_protocol_names() -> None:
+    neighbor = Neighbor("Glenn Gould", "Glenn Gould plays the", "piano", given="Glenn")
+    for protocol, subject in (("corrected", "Glenn Gould"), ("released", "Glenn")):
+        (weighted,) = make_edit(BYTES, FACT, TEMPLATES, [neighbor], False, protocol).neighbors
+        assert BYTES.decode(weighted.row.ids[: weighted.row.position + 1]) == subject

@@ -49,7 +49,7 @@ BESIDE = ("compile_pdf", "render_page", "all")  # not asked for with the tables
 REPORT |= {"summarise_norms": 1, "render_summary": 2}  # of differences and of norms
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
-NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT)])
+NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT), ("given", TEXT)])
 CONTRACT = {  # design, section 3
     "facts": dict(
         case_id=INT,

@@ -44,6 +44,11 @@ def makes_sense(dataset: Dataset) -> None:
             assert neighbor.subject is None or (
                 neighbor.subject.strip() and neighbor.subject in neighbor.prompt
             )
+            assert neighbor.given is None or (
+                neighbor.given.strip()
+                and neighbor.given in neighbor.prompt
+                and neighbor.given != neighbor.subject
+            )
     if dataset.fixed_roles:
         assert all(fact.neighbors for fact in dataset.facts)
     with file_of(b"") as path:
@@ -54,10 +59,9 @@ def makes_sense(dataset: Dataset) -> None:
 def read_or_refused(content: str | bytes, form: str) -> Dataset | None:
     with suppress(Refused), file_of(content) as path:
         with one_line_if_refused():
-            read = [load_dataset(form, [path], recover) for recover in (False, True)]
-        for dataset in read:
-            makes_sense(dataset)
-        return read[0]
+            dataset = load_dataset(form, [path])
+        makes_sense(dataset)
+        return dataset
     return None
 
 

@@ -12,7 +12,7 @@ from reedit.edit.preservation import factorise, null_space
 from reedit.edit.schedule import Schedule
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.facts import Fact
 from reedit.prepare.roles import choose_assistants
 from reedit.prepare.trials import trial_facts
 from reedit.settings.hyperparameters import check_for_model
@@ -62,7 +62,7 @@ def read_edits(
                 f"case {fact.case_id}: has no neighbor, expected {settings['assisting']} to assist"
             )
         chosen = choose_assistants(rows.get(fact.case_id, []), settings["assisting"], settings["choice"])
-        assistants = [Neighbor(row["subject"], row["prompt"], row["object"]) for row in chosen]
+        assistants = [fact.neighbors[row["neighbor"]] for row in chosen]
         edit = make_edit(
             *(model.tokenizer, fact, templates, assistants, settings["prefixed"], settings["protocol"]),
             spaced=spaced,

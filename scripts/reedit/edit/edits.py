@@ -75,9 +75,10 @@ def make_edit(
     rewriting = [row(text, end, template, fact.target_new, spaced) for template in ("{}", *templates)]
     neighbors = []
     for neighbor in assistants:
-        if neighbor.subject is None:
+        subject = neighbor.subject_under(protocol)
+        if subject is None:
             raise InputError(f"{where}: neighbor {neighbor.prompt!r} has no known subject and cannot assist")
-        stop = neighbor.prompt.index(neighbor.subject) + len(neighbor.subject)
+        stop = neighbor.prompt.index(subject) + len(subject)
         if prefixed and not templates:
             raise InputError(
                 f"{where}: prefixed neighbors need a prefix template, expected prefixes.count > 0"
@@ -89,16 +90,6 @@ def make_edit(
     position = position_of(tokenizer, ids, essence, len(fact.subject), where)
     kl = LabelledRow(tuple(ids[: position + 1]), (), position)
     return Edit(fact.case_id, *_weighted(rewriting, neighbors, protocol), kl)
-
-
-def misalignment(tokenizer: PreTrainedTokenizerBase, fact: Fact, protocol: str) -> str | None:
-    """Why a case cannot be edited with this tokenizer, None if it can."""
-    try:
-        for spaced in (True, False) if protocol == "released" else (True,):
-            make_edit(tokenizer, fact, [], [], False, protocol, spaced)
-    except InputError as error:
-        return str(error)
-    return None
 
 
 def _weighted(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reedit.evaluate.answers import NEW_TOKENS, begins_with, contains
-from reedit.evaluate.probes import asked
+from reedit.evaluate.scored_rows import asked
 from reedit.jobs.progress import progress
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel

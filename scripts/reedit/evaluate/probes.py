@@ -4,33 +4,13 @@ Design, section 4 (Scores) and section 5 (reference objects, ZsRE, left padding 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from transformers import PreTrainedTokenizerBase
-
+from reedit.evaluate.scored_rows import Probe, scored_rows
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import greedy_continuations, likelihoods
-from reedit.models.tokens import LabelledRow, encode, joint_row, loose_row
+from reedit.models.tokens import LabelledRow, encode
 from reedit.prepare.facts import Fact, Neighbor
-from reedit.prepare.zsre import NO_ANSWER
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One prompt to be scored, with the rows of target_new and of the reference object.
-
-    The reference is target_true, or the unedited model's own answer. `unedited` holds the unedited model's
-    argmax over the reference's tokens, for specificity alone. `published`: asked as the published code asks.
-    """
-
-    case_id: int
-    metric: str
-    prompt: str
-    new: LabelledRow
-    reference: LabelledRow
-    own_answer: bool = False  # whether the reference is to be the unedited model's own answer
-    unedited: tuple[int, ...] | None = None
-    published: bool = False
 
 
 def make_probes(
@@ -44,75 +24,17 @@ def make_probes(
     """
     probes: list[Probe] = []
     for fact in facts:
-        if protocol == "released":
-            probes += _released_probes(model, fact, neighbors[fact.case_id])
-        else:
-            probes += _probes(model.tokenizer, fact, neighbors[fact.case_id])
+        of_case = scored_rows(model.tokenizer, fact, neighbors[fact.case_id], protocol)
+        padded = protocol == "released" and model.layout.positions
+        probes += _left_padded(of_case) if padded else of_case
     return _with_unedited_answers(model, probes)
-
-
-def _probes(tokenizer: PreTrainedTokenizerBase, fact: Fact, neighbors: Sequence[Neighbor]) -> list[Probe]:
-    where, known = f"case {fact.case_id}", fact.target_true != NO_ANSWER
-    probes = []
-    for metric, prompt in asked(fact):
-        new = joint_row(tokenizer, prompt, fact.target_new, where)
-        reference = joint_row(tokenizer, prompt, fact.target_true, where) if known else new
-        probes.append(Probe(fact.case_id, metric, prompt, new, reference, own_answer=not known))
-    for neighbor in neighbors:
-        new = joint_row(tokenizer, neighbor.prompt, fact.target_new, where)
-        reference = joint_row(tokenizer, neighbor.prompt, neighbor.object, where)
-        probes.append(Probe(fact.case_id, "specificity", neighbor.prompt, new, reference, own_answer=True))
-    return probes
-
-
-def asked(fact: Fact) -> list[tuple[str, str]]:
-    """Metric and prompt, of the edited fact itself."""
-    bare = ("efficacy", fact.prompt.replace("{}", fact.subject))
-    return [bare, *(("generalization", paraphrase) for paraphrase in fact.paraphrases)]
-
-
-def _released_probes(model: LanguageModel, fact: Fact, neighbors: Sequence[Neighbor]) -> list[Probe]:
-    """As the published code asks (design, section 5): a case's prompts of one metric are one batch."""
-    tokenizer, where, known = model.tokenizer, f"case {fact.case_id}", fact.target_true != NO_ANSWER
-    probes = []
-    for metric, prompt in asked(fact):
-        new = joint_row(tokenizer, prompt, fact.target_new, where)
-        reference = joint_row(tokenizer, prompt, fact.target_true, where)
-        if not known:
-            reference = _without_padding(reference, tokenizer.eos_token_id)
-        probes.append(Probe(fact.case_id, metric, prompt, new, reference, published=True))
-    row = joint_row if known else loose_row
-    for neighbor in neighbors if known else _pieces(tokenizer, neighbors):
-        new = row(tokenizer, neighbor.prompt, fact.target_new, where)
-        reference = row(tokenizer, neighbor.prompt, neighbor.object, where)
-        probes.append(Probe(fact.case_id, "specificity", neighbor.prompt, new, reference, published=True))
-    return _left_padded(probes) if model.layout.positions else probes
-
-
-def _without_padding(row: LabelledRow, padding: int) -> LabelledRow:
-    """Labels that the published code reads: one fewer at the start for each that it takes for padding.
-
-    It pads with the end of text and counts that token, so that of " <|endoftext|>" the space goes unread.
-    """
-    return replace(row, labels=row.labels[row.labels.count(padding) :] or row.labels)
-
-
-def _pieces(tokenizer: PreTrainedTokenizerBase, neighbors: Sequence[Neighbor]) -> list[Neighbor]:
-    """ZsRE's neighbors token by token: each token of the object is asked for after those before it."""
-    pieces = []
-    for neighbor in neighbors:
-        ids = tokenizer(neighbor.object, add_special_tokens=False)["input_ids"]
-        for i, token in enumerate(ids):
-            prompt = neighbor.prompt + tokenizer.decode(ids[:i])
-            pieces.append(Neighbor(None, prompt, tokenizer.decode([token])))
-    return pieces
 
 
 def _left_padded(probes: Sequence[Probe]) -> list[Probe]:
     """Rows as the published code pads them: on the left, without telling the model the positions.
 
-    It matters where positions are learned (GPT-2): the rows of a batch that are shorter than the longest
-    one are read at later positions.
+    A case's prompts of one metric are one batch. It matters where positions are learned (GPT-2): the rows of
+    a batch that are shorter than the longest one are read at later positions.
     """
     longest: dict[tuple[str, str], int] = {}
     for probe in probes:

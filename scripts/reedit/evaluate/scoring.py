@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from reedit.evaluate.probes import Probe
+from reedit.evaluate.scored_rows import Probe
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import Likelihood, likelihoods

@@ -14,14 +14,15 @@ from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_cases
 RELATIVE = re.compile(", (which|that|who)$")
 
 
-def load_counterfact(*paths: Path, recover: bool = False) -> Dataset:
+def load_counterfact(*paths: Path) -> Dataset:
     """Read a CounterFact file, or several of one form as one.
 
     Reads the published form (neighborhood_prompts, with or without neighborhood_samples) and the released
-    eligible form (ground_truth, rephrase_prompt, locality, one assisting sample). In the published form a
-    neighbor whose subject cannot be told is dropped and counted; `recover` prefers the subject that the
-    relation's templates tell to the one of neighborhood_samples, which the released data often gets wrong
-    (design, section 5). Raises InputError with the file, the case and the field.
+    eligible form (ground_truth, rephrase_prompt, locality, one assisting sample). In the published form the
+    subject of a neighbor is the one that the relation's templates tell, else that of neighborhood_samples,
+    which the released data often gets wrong (design, section 5); where the two differ, `given` has the other.
+    A neighbor of which neither is known is dropped and counted. Raises InputError with the file, the case and
+    the field.
     """
     files = [read_cases(path) for path in paths]
     cases = list(chain.from_iterable(files))
@@ -29,8 +30,7 @@ def load_counterfact(*paths: Path, recover: bool = False) -> Dataset:
     if fixed_roles:
         facts = [_released_fact(case) for case in cases]
     else:
-        given = all(case.has("neighborhood_samples") for case in cases)
-        templates = _templates(cases) if recover or not given else {}
+        templates = _templates(cases)
         facts = [_published_fact(case, templates) for case in cases]
     seen: set[int] = set()
     for case, fact in zip(cases, facts, strict=True):
@@ -46,7 +46,7 @@ def load_counterfact(*paths: Path, recover: bool = False) -> Dataset:
 
 
 def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:
-    """CounterFact as published; neighbor subjects from the samples, or recovered from templates."""
+    """CounterFact as published; neighbor subjects recovered from templates, or from the samples."""
     prompt = case.get("requested_rewrite.prompt")
     if prompt.count("{}") != 1:
         raise InputError(
@@ -56,12 +56,14 @@ def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:
     relation = case.text("requested_rewrite.relation_id")
     true = case.text("requested_rewrite.target_true.str")
     texts = case.texts("neighborhood_prompts")
-    subjects = [_recovered_subject(text, templates.get(relation, [])) for text in texts]
+    recovered = [_recovered_subject(text, templates.get(relation, [])) for text in texts]
+    given: list[str | None] = [None] * len(texts)
     if case.has("neighborhood_samples"):
-        subjects = [
-            found or _sample_subject(case, text, i)
-            for i, (text, found) in enumerate(zip(texts, subjects, strict=True))
-        ]
+        given = [_sample_subject(case, text, i) for i, text in enumerate(texts)]
+    neighbors = [
+        Neighbor(found or sample, text, true, sample if found and sample != found else None)
+        for text, found, sample in zip(texts, recovered, given, strict=True)
+    ]
     return Fact(
         case_id=case.case_id(),
         relation=relation,
@@ -70,7 +72,7 @@ def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:
         target_new=case.text("requested_rewrite.target_new.str"),
         target_true=true,
         paraphrases=case.texts("paraphrase_prompts"),
-        neighbors=tuple(Neighbor(s, text, true) for s, text in zip(subjects, texts, strict=True) if s),
+        neighbors=tuple(neighbor for neighbor in neighbors if neighbor.subject),
     )
 
 
@@ -103,8 +105,8 @@ def _templates(cases: Sequence[Case]) -> dict[str, list[str]]:
     """The prompt templates of each relation, those with most text around the subject first."""
     found: dict[str, set[str]] = {}
     for case in cases:
-        relation, prompt = case.text("requested_rewrite.relation_id"), case.get("requested_rewrite.prompt")
-        found.setdefault(relation, set()).add(prompt)
+        prompt = case.get("requested_rewrite.prompt")
+        found.setdefault(case.text("requested_rewrite.relation_id"), set()).add(prompt)
     return {relation: sorted(prompts, key=lambda p: (-len(p), p)) for relation, prompts in found.items()}
 
 

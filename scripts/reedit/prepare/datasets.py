@@ -8,11 +8,11 @@ from reedit.prepare.facts import Dataset
 from reedit.prepare.zsre import load_zsre
 
 
-def load_dataset(form: str, paths: Sequence[Path], recover_subjects: bool = False) -> Dataset:
+def load_dataset(form: str, paths: Sequence[Path]) -> Dataset:
     """The facts of one file or several, in order; `form` is counterfact or zsre.
 
-    `recover_subjects`: see load_counterfact. Raises InputError with the file, the case and the field.
+    Raises InputError with the file, the case and the field.
     """
     if form == "zsre":
         return load_zsre(*paths)
-    return load_counterfact(*paths, recover=recover_subjects)
+    return load_counterfact(*paths)

@@ -13,11 +13,19 @@ from reedit.storage import parquet
 
 @dataclass(frozen=True)
 class Neighbor:
-    """A neighboring fact whose object an edit should leave alone; `prompt` is its full text."""
+    """A neighboring fact whose object an edit should leave alone; `prompt` is its full text.
+
+    `given`: the subject that the published data names, where it names another one (docs/subjects.md).
+    """
 
     subject: str | None
     prompt: str
     object: str
+    given: str | None = None
+
+    def subject_under(self, protocol: str) -> str | None:
+        """Its subject: as published under `released`, as its prompt's template tells under `corrected`."""
+        return self.given or self.subject if protocol == "released" else self.subject
 
 
 @dataclass(frozen=True)

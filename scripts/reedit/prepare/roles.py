@@ -30,16 +30,21 @@ def is_eligible(rows: Sequence[Mapping[str, Any]], assisting: Sequence[tuple[int
 
 def _assisting(rows: Sequence[Mapping[str, Any]], assisting: Sequence[tuple[int, str]]) -> set[int]:
     """Neighbors of a case that assist any of the methods."""
-    return {row["neighbor"] for count, choice in assisting for row in choose_assistants(rows, count, choice)}
+    return {row["neighbor"] for n, choice in assisting for row in able_to_assist(rows, choice)[:n]}
+
+
+def able_to_assist(rows: Sequence[Mapping[str, Any]], choice: str) -> list[Mapping[str, Any]]:
+    """The kept neighbors of known subject in the order of their turn: `order` (random), or the file's."""
+    able = [row for row in rows if row["kept"] and row["subject"] is not None]
+    return sorted(able, key=lambda row: row["neighbor" if choice == "first" else "order"])
 
 
 def choose_assistants(rows: Sequence[Mapping[str, Any]], count: int, choice: str) -> list[Mapping[str, Any]]:
-    """The `count` kept neighbors of known subject that assist: by `order` (random), or the file's first.
+    """The `count` neighbors that assist.
 
     `rows`: one case's rows of the filter. Raises InputError, naming the case, where fewer are kept.
     """
-    able = [row for row in rows if row["kept"] and row["subject"] is not None]
-    able.sort(key=lambda row: row["neighbor" if choice == "first" else "order"])
+    able = able_to_assist(rows, choice)
     if len(able) < count:
         case = f"case {rows[0]['case_id']}" if rows else "a case without neighbors"
         raise InputError(

@@ -172,14 +172,15 @@ class Experiment:
         """An entry that the named split belongs to."""
         return next(e for e in self.entries if (e.model, e.dataset, e.sample) == (model, dataset, sample))
 
+    def split_settings(self, model: str, dataset: str, sample: str) -> dict[str, Any]:
+        """All that determines the named split beside its input files."""
+        entry = self.split_entry(model, dataset, sample)
+        names = ("edits", "trials", "eligible", "assisting", "misaligned", "protocols")
+        return {name: getattr(entry, name) for name in names} | {"seed": self.config["seed"]}
+
     def facts_settings(self, dataset: str) -> dict[str, Any]:
-        """How a dataset is read; only where all its runs are `released` do given neighbor subjects stand."""
-        protocols = {run.protocol for run in self.runs.values() if run.entry.dataset == dataset}
-        return {
-            "dataset": dataset,
-            "format": self.config["datasets"][dataset]["format"],
-            "recover_subjects": protocols != {"released"},
-        }
+        """How a dataset is read."""
+        return {"dataset": dataset, "format": self.config["datasets"][dataset]["format"]}
 
     def edit_settings(self, run: Run) -> dict[str, Any]:
         """All that determines a run's edits beside its input files: plain values."""

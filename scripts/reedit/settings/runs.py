@@ -69,17 +69,24 @@ class Entry:
         return sorted([n, c] for n, c in {(m.assisting, m.choice) for m in self.methods if m.assisting})
 
     @property
+    def protocols(self) -> list[str]:
+        """The protocols of its runs, each once, in a fixed order."""
+        return sorted({method.protocol or self.protocol for method in self.methods})
+
+    @property
     def filtered(self) -> bool:
         """Whether the entry needs the neighbor filter of Appendix B.2."""
         return self.eligible or bool(self.assisting)
 
     @property
     def sample(self) -> str:
-        """Name of the split; entries that sample alike share it."""
-        name = f"{self.edits}x{self.trials}"
-        if self.eligible:
-            name += "".join(["-eligible", *(f"-{count}{choice}" for count, choice in self.assisting)])
-        return name + "-aligned" * (self.misaligned == "drop")
+        """Name of the split: all that decides which cases it has and what is asked of their tokens."""
+        parts = [f"{self.edits}x{self.trials}"]
+        parts += ["eligible"] * self.eligible
+        parts += [f"{count}{choice}" for count, choice in self.assisting]
+        parts += ["aligned"] * (self.misaligned == "drop")
+        parts += self.protocols if self.protocols != ["corrected"] else []
+        return "-".join(parts)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,14 @@
 
 import pyarrow as pa
 
-NEIGHBOR = pa.struct([("subject", pa.string()), ("prompt", pa.string()), ("object", pa.string())])
+NEIGHBOR = pa.struct(
+    [
+        ("subject", pa.string()),  # null where unknown
+        ("prompt", pa.string()),  # full text
+        ("object", pa.string()),
+        ("given", pa.string()),  # the subject that the published data names; null where it is no other one
+    ]
+)
 
 MEASURES = [
     "efficacy_accuracy",

@@ -1,0 +1,95 @@
+"""Which cases cannot be edited, assisted or scored with a tokenizer, told before any is sampled.
+
+What does not align is left out under `corrected`; `released` takes tokens as they come (design, section 5),
+so that hardly anything is impossible there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from reedit.edit.edits import make_edit
+from reedit.errors import InputError
+from reedit.evaluate.scored_rows import scored_rows
+from reedit.prepare.facts import Fact
+from reedit.prepare.roles import able_to_assist, evaluated_neighbors
+
+PREFIXED = "Then. {}"  # stands for all prefix templates: after each one a prompt begins with a space
+SHOWN = 3  # reasons in one line
+
+FilterRows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Misaligned:
+    """A case that does not align, and the first of its rows that tells."""
+
+    case_id: int
+    role: str  # of that row: case, assistant or evaluation
+    reason: str
+
+
+def misaligned(
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[Fact],
+    filtered: Mapping[int, FilterRows],
+    assisting: Sequence[tuple[int, str]],
+    protocols: Sequence[str],
+    eligible: bool,
+) -> list[Misaligned]:
+    """The facts that do not align under one of the protocols, in order.
+
+    `filtered`: the neighbor filter's rows by case (roles.by_case), empty where it did not run; `assisting`,
+    `protocols` and `eligible`: as of an entry of `runs`. Each case is looked at bare and behind a prefix,
+    then the neighbors that assist it, likewise, then the rows that score it.
+    """
+    found = (_misaligned(tokenizer, fact, filtered, assisting, protocols, eligible) for fact in facts)
+    return [one for one in found if one]
+
+
+def _misaligned(
+    tokenizer: PreTrainedTokenizerBase,
+    fact: Fact,
+    filtered: Mapping[int, FilterRows],
+    assisting: Sequence[tuple[int, str]],
+    protocols: Sequence[str],
+    eligible: bool,
+) -> Misaligned | None:
+    rows = filtered.get(fact.case_id, [])
+    numbers = {row["neighbor"] for count, choice in assisting for row in able_to_assist(rows, choice)[:count]}
+    assistants = [fact.neighbors[i] for i in sorted(numbers)]
+    evaluating = evaluated_neighbors(fact, rows, eligible, assisting)
+    role = "case"
+    try:
+        for protocol in protocols:
+            for spaced in (True, False) if protocol == "released" else (True,):
+                make_edit(tokenizer, fact, [PREFIXED], [], False, protocol, spaced)
+        role = "assistant"
+        for protocol in protocols:
+            for prefixed in (True, False) if assistants else ():
+                make_edit(tokenizer, fact, [PREFIXED], assistants, prefixed, protocol)
+        role = "evaluation"
+        for protocol in protocols:
+            scored_rows(tokenizer, fact, evaluating, protocol)
+    except InputError as error:
+        return Misaligned(fact.case_id, role, str(error))
+    return None
+
+
+def refuse(found: Sequence[Misaligned], sampled: int) -> None:
+    """Raise InputError, of one line that names every case, if any of the sampled cases does not align."""
+    if not found:
+        return
+    told = "; ".join(one.reason for one in found[:SHOWN])
+    others = ", ".join(str(one.case_id) for one in found[SHOWN:])
+    raise InputError(
+        f"{len(found)} of {sampled} sampled cases do not align (misaligned: drop leaves such cases out before"
+        f" sampling): {told}" + (f"; and cases {others}" if others else "")
+    )
+
+
+def as_rows(found: Sequence[Misaligned]) -> list[dict[str, Any]]:
+    """Plain values, for the provenance of a split."""
+    return [asdict(one) for one in found]
