@@ -60,7 +60,7 @@ def edits_of(model: LanguageModel, facts: list[Fact], schedule: Schedule, templa
 def factors_of(model: LanguageModel, schedule: Schedule) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
     """The moments, and what a job of the schedule has of them: both on the CPU, as files have them."""
     found, _ = collect_moments(model, CORPUS[:24], schedule.layers, 40)
-    moments = {layer: moment.float().cpu() for layer, moment in found.items()}
+    moments = {layer: moment.float().cpu() for layer, moment in found}
     factors = {}
     for layer, moment in moments.items():
         if schedule.algorithm.preserves == "null_space":
