@@ -81,7 +81,7 @@ SUBJECTS = (
     Subject("llama-2-7b", LlamaConfig(max_position_embeddings=4096, rms_norm_eps=1e-5), "bos"),
 )
 _WIDER = VOCABULARY + 1000  # the models know more tokens than the tokenizer, as the large ones do
-_SMALL = {"vocab_size": _WIDER, "n_embd": 64, "n_layer": 8, "n_head": 4}
+_SMALL = {"vocab_size": _WIDER, "bos_token_id": 0, "eos_token_id": 0, "n_embd": 64, "n_layer": 8, "n_head": 4}
 _SMALL_LLAMA = {"vocab_size": _WIDER, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 8}
 SMALL = (
     Subject("gpt2-xl", GPT2Config(**_SMALL), "bytes", (1, 2)),
