@@ -90,6 +90,12 @@ def hours(first):
     return lambda wildcards, attempt: round(attempt * first * 60)
 
 
+def state_of(output):
+    """Where an interrupted job keeps what it has done; of an edit under its run's own name."""
+    place = re.sub("results/(edits/|(?=moments/|neighbors/))", "results/state/", output, count=1)
+    return place.removesuffix(".parquet")
+
+
 def any_of(names):
     """A pattern of exactly these names; of nothing where there is none."""
     return "|".join(map(re.escape, names)) or "(?!)"

@@ -29,9 +29,7 @@ rule edit_facts:
     params:
         settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
         # complete iterations of an interrupted job; an output folder would be wiped
-        state=lambda wildcards, output: {
-            "folder": os.path.dirname(output.targets).replace("results/edits/", "results/state/")
-        },
+        state=lambda wildcards, output: {"folder": state_of(os.path.dirname(output.targets))},
         code=code("edit_facts"),
     script:
         "../scripts/edit_facts.py"

@@ -58,6 +58,8 @@ rule filter_neighbors:
             "in_file_order": experiment.neighbors_in_file_order(wildcards.model, wildcards.dataset),
             "seed": config["seed"],
         },
+        # the answers of an interrupted job, saved every so many seconds
+        state=lambda wildcards, output: {"folder": state_of(output[0]), "every": 60},
         code=code("filter_neighbors"),
     script:
         "../scripts/filter_neighbors.py"

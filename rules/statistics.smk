@@ -16,13 +16,15 @@ rule collect_moments:
     resources:
         gpu=1,
         mem_mb=memory(2),  # the sums, in double precision
-        runtime=hours(12),
+        runtime=hours(12),  # what is cut off goes on
     params:
         settings=lambda wildcards: {
             **experiment.reading(wildcards.corpus),
             "layers": experiment.layers(wildcards.model, wildcards.corpus),
             "dtype": dtype_of(wildcards),
         },
+        # the sums of an interrupted job, saved every so many seconds; the output folder is wiped
+        state=lambda wildcards, output: {"folder": state_of(output[0]), "every": 600},
         code=code("collect_moments"),
     script:
         "../scripts/collect_moments.py"

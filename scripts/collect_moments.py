@@ -8,17 +8,22 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
 from reedit.statistics.corpora import fetched_documents
 from reedit.statistics.moments import collect_moments, write_moment
+from reedit.storage.checkpoint import Checkpoint, fingerprint
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    settings, folder = snakemake.params.settings, Path(snakemake.input.model)
-    model = LanguageModel.load(folder, settings["dtype"])
+    settings, inputs = snakemake.params.settings, {n: Path(p) for n, p in snakemake.input.items()}
+    revision = model_revision(inputs["model"])
+    model = LanguageModel.load(inputs["model"], settings["dtype"])
     model.check_layers(settings["layers"])
-    texts = fetched_documents(Path(snakemake.input.source), settings)
-    moments, count = collect_moments(model, texts, settings["layers"], settings["max_tokens"])
+    told = {**settings, **snakemake.params.code, "device": model.device.type}
+    saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
+    texts = fetched_documents(inputs["source"], settings)
+    moments, count = collect_moments(model, texts, settings["layers"], settings["max_tokens"], saved=saved)
     metadata = {"samples": str(texts.taken), "max_tokens": str(settings["max_tokens"])}
-    metadata |= {"corpus": snakemake.wildcards.corpus, "count": str(count), "model": model_revision(folder)}
-    for layer, moment in moments.items():
+    metadata |= {"corpus": snakemake.wildcards.corpus, "count": str(count), "model": revision}
+    for layer, moment in moments:
         write_moment(moment, Path(snakemake.output[0]) / f"{layer}.safetensors", metadata)
+    saved.discard()

@@ -9,16 +9,21 @@ from reedit.prepare.facts import read_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
+from reedit.storage.checkpoint import Checkpoint, fingerprint
 from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    settings, folder = snakemake.params.settings, Path(snakemake.input.model)
-    fixed = parquet.read_provenance(snakemake.input.facts)["fixed_roles"]
-    model = LanguageModel.load(folder, settings["dtype"])
+    settings, inputs = snakemake.params.settings, {n: Path(p) for n, p in snakemake.input.items()}
+    revision = {"model_revision": model_revision(inputs["model"])}
+    fixed = parquet.read_provenance(inputs["facts"])["fixed_roles"]
+    model = LanguageModel.load(inputs["model"], settings["dtype"])
+    told = {**settings, **snakemake.params.code, "device": model.device.type}
+    saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
     in_file_order = fixed or settings["in_file_order"]
-    rows = filter_neighbors(model, read_facts(Path(snakemake.input.facts)), in_file_order, settings["seed"])
-    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
+    rows = filter_neighbors(model, read_facts(inputs["facts"]), in_file_order, settings["seed"], saved)
+    made_by = provenance(settings, snakemake.params.code, revision)
     parquet.write(rows, snakemake.output[0], "neighbors", made_by)
+    saved.discard()

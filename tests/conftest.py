@@ -38,7 +38,7 @@ def moments_of() -> Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]
 
     def collect(model: LanguageModel, layers: list[int]) -> dict[int, torch.Tensor]:
         moments, _ = collect_moments(model, tiny.tiny_corpus().splitlines()[:24], layers, 40)
-        return {layer: moment.float() for layer, moment in moments.items()}
+        return dict(moments)
 
     return collect
 

@@ -64,7 +64,7 @@ def apply_{name}_to_model(model, tok, {requests}, hparams, copy=False, return_or
     shapes = []
     hook = first.register_forward_hook(lambda module, args, out: shapes.append(type(out).__name__))
     batch = tok([r["prompt"].format(r["subject"]) for r in requests], return_tensors="pt", padding=True)
-    model(**batch)
+    model(**batch.to(model.device))
     hook.remove()
     call = dataclasses.asdict(hparams)
     call |= {{"requests": requests, "templates": CONTEXT_TEMPLATES_CACHE, "layer_returns": shapes[0]}}

@@ -13,7 +13,7 @@ streams, generators on the device, and what looks at a tensor's device in C++.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 NAME = "Pretended GPU"
@@ -104,6 +103,14 @@ INDEXED = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_p
 INDEXED |= {"aten::_unsafe_index", "aten::_unsafe_index_put"}
 
 
+def _flat(values: Iterable[Any]) -> list[Any]:
+    """The arguments of an op, or what it gives, without the lists that tensors may stand in."""
+    flat = []
+    for value in values:
+        flat += _flat(value) if isinstance(value, list | tuple) else (value,)
+    return flat
+
+
 class _Kernels(TorchDispatchMode):
     """Below autograd: an op on the device takes what CUDA's takes, and what it gives stands there too."""
 
@@ -115,7 +122,7 @@ class _Kernels(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        given = tree_leaves((args, kwargs))
+        given = _flat((*args, *kwargs.values()))
         tensors = [value for value in given if isinstance(value, Tensor)]
         on = [self.memory.holds(tensor) for tensor in tensors]
         if not any(on):
@@ -132,7 +139,7 @@ class _Kernels(TorchDispatchMode):
         if any(isinstance(value, torch.Generator) for value in given):
             raise RuntimeError(f"{FOREIGN_GENERATOR} (pretended: {name})")
         out = func(*args, **kwargs)
-        for value in tree_leaves(out):
+        for value in _flat((out,)):
             if isinstance(value, Tensor):
                 self.memory.put(value)
         return out
@@ -151,7 +158,7 @@ class _Kernels(TorchDispatchMode):
             written = argument.alias_info is not None and argument.alias_info.is_write
             stray += [
                 one
-                for one in tree_leaves(value)
+                for one in _flat((value,))
                 if isinstance(one, Tensor) and not self.memory.holds(one) and (one.dim() or written)
             ]
         return stray

@@ -17,11 +17,13 @@ import fake_easyedit
 import pytest
 import tiny
 import torch
+from pretended_cuda import pretended_cuda
 from safetensors.torch import load_file
 
 from reedit.edit import easyedit
 from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.checkout import check_checkout, commit_of
+from reedit.edit.easyedit import require_cuda
 from reedit.edit.edit_run import edit_run
 from reedit.edit.editing import edited_perplexities
 from reedit.edit.edits import make_edit
@@ -170,6 +172,17 @@ def test_the_job_writes_what_our_engine_writes_and_leaves_what_is_untold_empty(
     made_by = parquet.read_provenance(paths["iterations"])
     assert made_by["engine"]["commit"] == "c0ffee" and made_by["corpus_tokens"] == 899
     assert not paths["state"].exists()
+
+
+def test_on_a_gpu_the_job_edits_what_stands_there(job: Job) -> None:
+    with pretended_cuda():
+        require_cuda()
+        paths = job()
+    for k in (1, 2):
+        for tensor in load_file(paths["weights"] / f"k{k}.safetensors").values():
+            known = torch.full_like(tensor, k * 3 * fake_easyedit.STEP)
+            torch.testing.assert_close(tensor, known, rtol=0, atol=1e-6)
+    assert parquet.read_provenance(paths["iterations"])["device"] == "cuda"
 
 
 @pytest.mark.parametrize("architecture", sorted({*tiny.ALL_ARCHITECTURES} - {"gemma3_text"}))

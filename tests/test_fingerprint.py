@@ -9,14 +9,14 @@ from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
 from reedit.statistics import fingerprint
-from reedit.statistics.fingerprint import check_fingerprint, resemblance, sample_moments
+from reedit.statistics.fingerprint import Sample, check_fingerprint, resemblance
 from reedit.statistics.moments import collect_moments
 
 TEXTS = tiny_corpus().splitlines()
 
 
 def moments(model: LanguageModel, texts: list[str]) -> dict[int, Tensor]:
-    return {layer: m.float() for layer, m in collect_moments(model, texts, [2, 3], 40)[0].items()}
+    return dict(collect_moments(model, texts, [2, 3], 40)[0])
 
 
 @pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
@@ -89,7 +89,8 @@ def test_a_sample_ends_with_the_document_that_fills_it(
     needed = next(n for n in range(len(TEXTS)) if sum(lengths[:n]) >= 50)
     asked: list[str] = []
     texts = (asked.append(text) or text for text in TEXTS)
-    found, tokens = sample_moments(llama, texts, [2], 20)
-    assert tokens == sum(lengths[:needed]) and len(asked) == needed
-    expected, _ = collect_moments(llama, TEXTS[:needed], [2], 20)
-    assert torch.equal(found[2], expected[2].float())
+    sample = Sample(llama, texts, [2, 4], 20)
+    assert sample.tokens == sum(lengths[:needed]) and len(asked) == needed
+    expected, _ = collect_moments(llama, TEXTS[:needed], [2, 4], 20)
+    for layer, moment in expected:
+        assert torch.equal(sample.moment(layer), moment)

@@ -1,13 +1,24 @@
 """Named access to the edited parts, whatever the architecture stores them as."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, LAYERS, WIDTH, save_tiny_model, tiny_model, tiny_network, tiny_tokenizer
+from tiny import (
+    ALL_ARCHITECTURES,
+    ARCHITECTURES,
+    LAYERS,
+    WIDTH,
+    save_tiny_model,
+    tiny_model,
+    tiny_network,
+    tiny_tokenizer,
+)
+from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig, PretrainedConfig
 
 from reedit.errors import InputError
-from reedit.models.language_model import LanguageModel, captured, stopped_after
+from reedit.models.language_model import LAYOUTS, LanguageModel, captured, stopped_after
 
 IDS = torch.tensor([[5, 40, 80, 7, 99, 12]])
 
@@ -166,3 +177,54 @@ def test_weights_in_a_pickle_are_not_read(tmp_path: Path) -> None:
     torch.save(tiny_network().state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(InputError, match="not a model that loads"):
         LanguageModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_logits_are_those_of_the_models_own_pass(architecture: str, dtype: torch.dtype) -> None:
+    """Gemma's are capped at 5 here, so that they are far from what its output layer says."""
+    model = tiny_model(architecture, dtype=dtype)
+    with torch.no_grad():
+        final, own = model.backbone(input_ids=IDS)[0], model.model(IDS).logits
+    found = model.logits(final)
+    assert found.dtype == torch.float32 and torch.equal(found, own.float())
+    if architecture == "gemma3_text":
+        assert found.abs().max() <= 5 < 2 * model.head(final).abs().max()
+
+
+SCALED = {
+    "cohere": (CohereConfig, {"logit_scale": 0.0625}),
+    "granite": (GraniteConfig, {"logits_scaling": 8.0}),
+}
+
+
+@pytest.mark.parametrize("kind", SCALED)
+@pytest.mark.parametrize("scaled", [True, False])
+def test_an_architecture_that_scales_its_logits_otherwise_is_refused(
+    kind: str, scaled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LAYOUTS, kind, LAYOUTS["llama"])
+    made, scale = SCALED[kind]
+    scale = scale if scaled else dict.fromkeys(scale, 1.0)
+    sizes = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    config: PretrainedConfig = made(**sizes, num_attention_heads=4, num_key_value_heads=4, **scale)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    if not scaled:
+        assert LanguageModel.load(tmp_path, device="cpu").layout is LAYOUTS["llama"]
+        return
+    with pytest.raises(InputError, match=f": a {kind} model with logits scaled in a way") as caught:
+        LanguageModel.load(tmp_path, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
+def test_flash_attention_is_not_used_whatever_a_model_asks_for(name: str, tmp_path: Path) -> None:
+    save_tiny_model(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {name: "flash_attention_2"}))
+    model = LanguageModel.load(tmp_path, device="cpu")
+    assert model.model.config._attn_implementation == "eager"
+    model.model.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(InputError, match="m: attention by 'flash_attention_2', expected eager or sdpa"):
+        model.check_forward("m")

@@ -173,7 +173,7 @@ def naive_reader(path: Path, samples: int) -> np.ndarray:
 def test_a_written_file_is_read_by_the_published_reader_and_by_ours(tmp_path: Path) -> None:
     model = tiny_model("gpt2")
     moments, count = collect_moments(model, tiny_corpus().splitlines()[:24], [1], 40)
-    moment = moments[1].float()
+    moment = dict(moments)[1]
     path = tmp_path / file_name(model.module_name(1), 24)
     assert path.name == "transformer.h.1.mlp.c_proj_float32_mom2_24.npz"
     write_statistics(Statistics(moment, count, 24), path)

@@ -11,6 +11,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from reedit.storage.provenance import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "scripts" / "reedit"
 WORKFLOW = [path for path in (ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))) if path.exists()]
@@ -121,6 +123,11 @@ def library_files_of(script: Path) -> set[Path]:
     return found
 
 
+def modules_imported_by(script: Path) -> set[str]:
+    """What a script imports, directly or through the library."""
+    return {module for file in library_files_of(script) for module in modules_imported(file)}
+
+
 def test_constraints_pin_every_direct_dependency_to_a_version_that_the_project_allows():
     constraints = pins(constraint_lines())
     for name, allowed in direct_dependencies().items():
@@ -155,6 +162,18 @@ def test_each_rule_has_an_environment_with_all_that_its_script_imports():
         for file in library_files_of((path.parent / script[1]).resolve()):
             missing = packages_imported(file) - set(conda_pins(environment)) - {"snakemake"}
             assert not missing, f"{environment.name} lacks {missing}, which rule {rule} needs for {file.name}"
+
+
+def test_each_environment_has_the_packages_whose_versions_its_jobs_note():
+    """Snakemake's own is on the path of every job that it starts."""
+    noting = 0
+    for path, rule, body in rules_with_scripts():
+        script = re.search(r"^\s+script:\s*[\"']([^\"']+)[\"']", body, flags=re.M)
+        if "reedit.storage.provenance.provenance" in modules_imported_by((path.parent / script[1]).resolve()):
+            noting += 1
+            missing = set(PACKAGES) - set(conda_pins(environment_of(path, rule, body))) - {"snakemake"}
+            assert not missing, f"{rule}: {missing}"
+    assert noting > 8
 
 
 def test_every_import_of_the_scripts_is_a_direct_dependency():

@@ -124,7 +124,7 @@ def golden() -> Iterator[Golden]:
         model,
         facts,
         json.loads((GOLDEN / "prefix_templates.json").read_text()),
-        {layer: moment.float() for layer, moment in moments.items()},
+        dict(moments),
         tokens,
         json.loads((GOLDEN / "released.json").read_text()),
         np.load(GOLDEN / "targets.npz"),

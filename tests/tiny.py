@@ -191,11 +191,13 @@ def tiny_config(architecture: str, keys: int) -> PretrainedConfig:
             return Qwen2Config(**llama)
         case "qwen3":  # heads wider than hidden_size / heads
             return Qwen3Config(**llama, head_dim=12)
-        case "gemma3_text":  # norms after attention and MLP; layers that attend differently, by their place
+        # norms after attention and MLP; layers that attend differently, by place; capped logits (Gemma 2)
+        case "gemma3_text":
             return Gemma3TextConfig(
                 **llama | {"num_key_value_heads": 1},
                 head_dim=8,
                 query_pre_attn_scalar=8,
+                final_logit_softcapping=5.0,
                 sliding_window=256,
                 layer_types=["sliding_attention", "full_attention"] * (LAYERS // 2),
                 rope_parameters={

@@ -126,7 +126,7 @@ def check_alike(found: Any, expected: Any, tolerance: float, where: str = "") ->
         assert (found - expected).norm() <= tolerance * expected.norm(), where
         return
     else:
-        close = pytest.approx(expected, rel=tolerance) if isinstance(expected, float) else expected
+        close = pytest.approx(expected, rel=tolerance, abs=1e-5) if isinstance(expected, float) else expected
         assert found == close, where
         return
     for name, one, other in pairs:

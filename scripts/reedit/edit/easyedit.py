@@ -29,6 +29,7 @@ from reedit.edit.iteration_rows import perplexity_columns, tell, weight_columns
 from reedit.edit.resumption import Iteration, State
 from reedit.edit.schedule import Schedule
 from reedit.errors import InputError
+from reedit.jobs.device import job_device
 from reedit.models.language_model import LanguageModel, load_tokenizer
 from reedit.prepare.facts import Fact
 from reedit.statistics.moments import read_moment
@@ -68,7 +69,7 @@ class Published:
 
 def require_cuda() -> None:
     """Raise InputError without a GPU: the published code asks for CUDA by name."""
-    if not torch.cuda.is_available():
+    if job_device() != "cuda":
         raise InputError("engine easyedit: no CUDA device here, which EasyEdit's code cannot do without")
 
 

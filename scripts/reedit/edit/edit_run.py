@@ -24,6 +24,7 @@ from reedit.edit.ranks import join
 from reedit.edit.resumption import Iteration, State
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
+from reedit.storage.checkpoint import fingerprint
 from reedit.storage.files import link_or_copy
 from reedit.storage.provenance import digest, processor_name, provenance
 
@@ -58,8 +59,9 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     )
     # what is complete stays so under another policy for what comes
     lasting = {name: value for name, value in made_by.items() if name not in ("nonfinite", "keep_weights")}
-    fingerprint = digest([lasting, _content(paths)])
-    state = ranks.in_turn(lambda: State(state_folder, fingerprint))
+    inputs = ("facts", "split", "prefixes", "moments", "spectra", "neighbors", "model")
+    mark = fingerprint(lasting, {name: paths[name] for name in inputs if name in paths})
+    state = ranks.in_turn(lambda: State(state_folder, mark))
     if published:
         with easyedit.scratch_folder(state) as scratch:
             engine = easyedit.Engine(
@@ -102,10 +104,3 @@ def _write(
 def _dropped(targets: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many cases were dropped from an iteration, their numbers not finite, by k."""
     return dict(Counter(str(row["k"]) for row in targets if row["ppl_target"] == math.inf))
-
-
-def _content(paths: Paths) -> dict[str, list[float]]:
-    """Size and modification time of the inputs, to tell whether a state belongs to them."""
-    inputs = ("facts", "split", "prefixes", "moments", "spectra", "neighbors", "model")
-    found = {name: paths[name].stat() for name in inputs if name in paths}
-    return {name: [stat.st_size, stat.st_mtime] for name, stat in found.items()}

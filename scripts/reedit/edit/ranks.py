@@ -12,6 +12,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from reedit.jobs.device import job_device
+
 T = TypeVar("T")
 
 
@@ -82,7 +84,7 @@ def join() -> Ranks:
     if count == 1 or not torch.distributed.is_torchelastic_launched():
         return ALONE
     backend = "gloo"
-    if torch.cuda.is_available():
+    if job_device(count) == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
     # a rank may wait for hours for the last batch of another

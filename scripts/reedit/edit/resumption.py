@@ -13,7 +13,8 @@ from torch import Tensor
 from reedit.edit.carried import Carried, carried_of
 from reedit.edit.saved_edits import SavedEdits
 from reedit.errors import InputError
-from reedit.storage.files import atomic, flush, naming
+from reedit.storage.checkpoint import begin_state
+from reedit.storage.files import flush, naming
 from reedit.storage.tensors import read_tensors
 
 
@@ -33,12 +34,7 @@ class State:
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
-        mark = folder / "fingerprint"
-        if folder.exists() and not (mark.exists() and mark.read_text() == fingerprint):
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic(mark) as temporary:
-            temporary.write_text(fingerprint)
+        begin_state(folder, fingerprint)
 
     def completed(self) -> int:
         """The last k whose iteration is complete, 0 for none."""

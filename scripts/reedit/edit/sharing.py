@@ -17,6 +17,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from reedit.edit.edit_run import edit_run
 from reedit.errors import InputError
+from reedit.jobs.device import job_device
 from reedit.jobs.job import job
 
 
@@ -32,7 +33,7 @@ def share_edit_run(
     Where one ends before its time so do the others and this one: a line says which, or its own has. Raises
     InputError where there are fewer GPUs.
     """
-    if torch.cuda.is_available() and processes > (found := torch.cuda.device_count()):
+    if job_device(processes) == "cuda" and processes > (found := torch.cuda.device_count()):
         raise InputError(f"config: models: processes is {processes}, expected at most the {found} GPUs here")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it would tell it in pages
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))

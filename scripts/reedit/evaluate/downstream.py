@@ -7,9 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from reedit.errors import InputError
+from reedit.jobs.device import job_device
 
 PACKAGES = ("lm_eval", "datasets")
 BATCH = 8
@@ -48,7 +47,7 @@ def evaluate_downstream(
             tasks=list(tasks),
             limit=limit,
             batch_size=BATCH,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=job_device(),
             task_manager=manager,
             bootstrap_iters=RESAMPLES,
             log_samples=False,

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 # what changes what is said, never what is computed
-NEUTRAL = {"reedit.jobs.job", "reedit.jobs.progress", "reedit.errors"}
+NEUTRAL = {"reedit.jobs.job", "reedit.jobs.progress", "reedit.jobs.gpus", "reedit.errors"}
 
 
 class Code:

@@ -25,6 +25,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from reedit.errors import InputError
+from reedit.jobs.device import job_device
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class LanguageModel:
         what they multiply to 10 bits; as float32 elsewhere), bfloat16 or float16.
         Raises InputError if the folder does not hold a model that loads from safetensors alone.
         """
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = device or job_device()
         reduced = dtype == "tfloat32" and device != "cpu"
         torch.set_float32_matmul_precision("high" if reduced else "highest")
         transformers_logging.disable_progress_bar()  # the job's own log says what is going on

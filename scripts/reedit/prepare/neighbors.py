@@ -1,7 +1,10 @@
 """The neighbor filter of the paper's Appendix B.2; who assists and who evaluates after it, roles.py says."""
 
+import json
 import logging
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,20 +12,30 @@ import numpy as np
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import greedy_continuations, likelihoods
-from reedit.models.tokens import encode, joint_row
+from reedit.models.tokens import LabelledRow, encode, joint_row
 from reedit.prepare.facts import Fact
+from reedit.storage.checkpoint import Checkpoint
+
+PIECE = 1000  # neighbors asked about at once
+Pair = tuple[str, str]  # prompt and object
+Answer = tuple[str, bool]  # what is predicted, and whether that is the object
 
 
 def filter_neighbors(
-    model: LanguageModel, facts: Sequence[Fact], in_file_order: bool, seed: int
+    model: LanguageModel,
+    facts: Sequence[Fact],
+    in_file_order: bool,
+    seed: int,
+    saved: Checkpoint | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of the schema ``neighbors``: what the unedited model says of every neighbor.
 
     A neighbor is kept where the teacher-forced argmax equals its object at every token. `order` is the
-    rank in which neighbors assist: that of the file, or seeded, case by case.
+    rank in which neighbors assist: that of the file, or seeded, case by case. `saved` keeps the answers, now
+    and then: an interrupted job goes on from there.
     """
     listed = [(fact, i, neighbor) for fact in facts for i, neighbor in enumerate(fact.neighbors)]
-    said = _predictions(model, list(dict.fromkeys((n.prompt, n.object) for _, _, n in listed)))
+    said = _predictions(model, list(dict.fromkeys((n.prompt, n.object) for _, _, n in listed)), saved)
     rows = []
     for fact in facts:
         count = len(fact.neighbors)
@@ -48,12 +61,33 @@ def filter_neighbors(
     return rows
 
 
-def _predictions(
-    model: LanguageModel, pairs: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], tuple[str, bool]]:
+def _predictions(model: LanguageModel, pairs: Sequence[Pair], saved: Checkpoint | None) -> dict[Pair, Answer]:
     """For (prompt, object): the greedy continuation of the object's length, and whether it is the object."""
     rows = [joint_row(model.tokenizer, prompt, obj, f"neighbor {prompt!r}") for prompt, obj in pairs]
-    said = likelihoods(model, rows, report=progress("neighbors", len(rows)))
+    said: list[Answer] = (saved.restore(_read) if saved else None) or []
+    report = progress("neighbors", len(rows), begun=len(said))
+    while len(said) < len(rows):
+        piece = slice(len(said), len(said) + PIECE)
+        said += _answers(model, pairs[piece], rows[piece])
+        report(len(said))
+        if saved:
+            saved.save_when_due(partial(_write, said))
+    return dict(zip(pairs, said, strict=True))
+
+
+def _write(said: list[Answer], folder: Path) -> None:
+    """Save the answers to the first pairs."""
+    (folder / "answers.json").write_text(json.dumps(said))
+
+
+def _read(folder: Path) -> list[Answer]:
+    """What `_write` has saved."""
+    return [(predicted, kept) for predicted, kept in json.loads((folder / "answers.json").read_text())]
+
+
+def _answers(model: LanguageModel, pairs: Sequence[Pair], rows: Sequence[LabelledRow]) -> list[Answer]:
+    """What the model says of some pairs, whose rows these are."""
+    said = likelihoods(model, rows)
     # what is said up to the first token that is not the object's is the greedy continuation so far
     begun = [
         _greedy_beginning(likelihood.argmax, row.labels) for likelihood, row in zip(said, rows, strict=True)
@@ -62,12 +96,12 @@ def _predictions(
         [*encode(model.tokenizer, prompt), *start] for (prompt, _), start in zip(pairs, begun, strict=True)
     ]
     missing = [len(row.labels) - len(start) for row, start in zip(rows, begun, strict=True)]
-    ends = greedy_continuations(
-        model, prompts, missing, report=progress("neighbors' continuations", sum(missing))
-    )
+    ends = greedy_continuations(model, prompts, missing)
     texts = [model.tokenizer.decode(start + end).strip() for start, end in zip(begun, ends, strict=True)]
-    kept = [likelihood.argmax == row.labels for likelihood, row in zip(said, rows, strict=True)]
-    return {pair: (texts[i], kept[i]) for i, pair in enumerate(pairs)}
+    return [
+        (text, likelihood.argmax == row.labels)
+        for text, likelihood, row in zip(texts, said, rows, strict=True)
+    ]
 
 
 def _greedy_beginning(argmax: Sequence[int], labels: Sequence[int]) -> tuple[int, ...]:

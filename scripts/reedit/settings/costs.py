@@ -132,11 +132,13 @@ def norm_cost(shape: Shape, layers: Sequence[int], kept: int) -> Cost:
 
 
 def moment_cost(shape: Shape, layers: Sequence[int], samples: int, max_tokens: int) -> Cost:
-    """One pass up to the last measured layer, for all layers."""
+    """One pass up to the last measured layer, for all layers; on disk also what is kept for a kill, twice."""
     tokens = samples * min(max_tokens, ARTICLE)
-    weights, sums = shape.parameters * 4 / GB, len(layers) * shape.keys**2 * 8 / GB
+    matrix = shape.keys**2 * 4 / GB  # of numbers in single precision
+    weights, sums = shape.parameters * 4 / GB, len(layers) * 2 * matrix * 9 / 16
     work = tokens * (2 * max(layers) * shape.block + 1.1 * len(layers) * shape.keys**2)
-    return Cost("collect_moments", weights + sums + WORKSPACE, weights + sums, sums / 2, work)
+    gpu, host, disk = weights + sums + WORKSPACE, weights + sums + matrix, len(layers) * matrix + 2 * sums
+    return Cost("collect_moments", gpu, host, disk, work)
 
 
 def filter_cost(shape: Shape, cases: int) -> Cost:

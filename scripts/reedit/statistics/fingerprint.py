@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import key_batches
+from reedit.statistics.symmetric import SumOfProducts, inner_product
 
 SAMPLE_TOKENS = 5000
 LEAST_COSINE = 0.2
@@ -32,16 +33,25 @@ class Resemblance:
         return f"cosine {self.cosine:.2f}, trace ratio {self.trace_ratio:.2f}"
 
 
-def sample_moments(
-    model: LanguageModel, texts: Iterable[str], layers: Sequence[int], max_tokens: int
-) -> tuple[dict[int, Tensor], int]:
-    """Moments over the first documents that have SAMPLE_TOKENS tokens together, and how many tokens.
+class Sample:
+    """Keys of the first documents that have SAMPLE_TOKENS tokens together; moments are made of them."""
 
-    fp32 [key, key] each, on the CPU; a document counts up to `max_tokens`.
-    """
-    enough = list(_until(SAMPLE_TOKENS, texts, model.tokenizer, max_tokens))
-    moments, tokens = collect_moments(model, enough, layers, max_tokens)
-    return {layer: moment.float().cpu() for layer, moment in moments.items()}, tokens
+    def __init__(
+        self, model: LanguageModel, texts: Iterable[str], layers: Sequence[int], max_tokens: int
+    ) -> None:
+        """A document counts up to `max_tokens` tokens."""
+        enough = list(_until(SAMPLE_TOKENS, texts, model.tokenizer, max_tokens))
+        batches = key_batches(model, enough, layers, max_tokens)
+        self._keys = [keys for _, batch in batches for keys in batch]
+        self.tokens = sum(len(keys[layers[0]]) for keys in self._keys)
+
+    def moment(self, layer: int) -> Tensor:
+        """The moment of a layer, once: fp32 [key, key] on the CPU."""
+        pieces = [keys.pop(layer) for keys in self._keys]
+        total = SumOfProducts(pieces[0].shape[1], pieces[0].device)
+        while pieces:
+            total.add(pieces.pop(0))
+        return total.used_up(self.tokens)
 
 
 def _until(
@@ -75,7 +85,7 @@ def _product(one: Tensor, other: Tensor) -> float:
         for matrix, diagonal in zip((one, other), diagonals, strict=True)
     ]
     shared = diagonals[0] * diagonals[1] / size + rests[0] * rests[1] / (size * (size - 1))
-    return float((one * other).sum(dtype=torch.float64)) - shared
+    return inner_product(one, other) - shared
 
 
 def check_fingerprint(where: str, moment: Tensor, sample: Tensor, tokens: int) -> Resemblance:

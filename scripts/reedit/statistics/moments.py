@@ -1,8 +1,10 @@
 """Second moments E[k k^T] of the edited modules' inputs: all layers in one pass (design, section 8)."""
 
+import json
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import length_hint
 from pathlib import Path
@@ -16,6 +18,8 @@ from reedit.jobs.progress import progress
 from reedit.models.batches import by_length, halving, list_halves, padded
 from reedit.models.language_model import LanguageModel, captured, stopped_before, wide
 from reedit.models.tokens import encode
+from reedit.statistics.symmetric import SumOfProducts, asymmetry, is_finite
+from reedit.storage.checkpoint import Checkpoint
 from reedit.storage.files import atomic
 from reedit.storage.tensors import metadata_of, read_tensors
 
@@ -23,7 +27,58 @@ COUNT = re.compile(r"[1-9][0-9]{0,17}")  # of tokens, in the metadata
 ASYMMETRY = 1e-3  # of the Frobenius norm; what a sum of fp32 products may show
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Place:
+    """How far a corpus has been read: the documents of whole chunks, then so many batches of the next one."""
+
+    documents: int = 0
+    batches: int = 0
+
+
+@dataclass
+class Sums:
+    """The sums of k k^T by layer, over how many tokens, and the place in the corpus that they go up to."""
+
+    layers: dict[int, SumOfProducts] = field(default_factory=dict)
+    tokens: int = 0
+    place: Place = Place()
+
+    def add(self, keys: dict[int, Tensor]) -> None:
+        """Add keys [tokens, key] of every layer; they are taken out of `keys`, to be gone one by one."""
+        self.tokens += len(next(iter(keys.values())))
+        for layer in list(keys):
+            found = keys.pop(layer)
+            if layer not in self.layers:
+                self.layers[layer] = SumOfProducts(found.shape[1], found.device)
+            self.layers[layer].add(found)
+
+    def moments(self) -> Iterator[tuple[int, Tensor]]:
+        """Layer by layer its moment, fp32 [key, key] on the CPU; what it is made of is gone then."""
+        for layer in sorted(self.layers):
+            yield layer, self.layers.pop(layer).used_up(self.tokens)
+
+    def write(self, folder: Path) -> None:
+        """Save them in an empty folder, a file for each block of a layer's sum: no copy of it is made."""
+        for layer, total in self.layers.items():
+            for number, block in enumerate(total.blocks):
+                save_file({"block": block.cpu()}, folder / f"{layer}.{number}.safetensors")
+        place = {"documents": self.place.documents, "batches": self.place.batches}
+        sizes = {layer: total.size for layer, total in self.layers.items()}
+        told = {"tokens": self.tokens, "place": place, "sizes": sizes}
+        (folder / "sums.json").write_text(json.dumps(told))
+
+    @classmethod
+    def read(cls, folder: Path, device: torch.device) -> "Sums":
+        """What `write` has saved."""
+        told = json.loads((folder / "sums.json").read_text())
+        sums = cls(tokens=told["tokens"], place=Place(**told["place"]))
+        for layer, size in told["sizes"].items():
+            total = sums.layers[int(layer)] = SumOfProducts(size, device)
+            for number, block in enumerate(total.blocks):
+                block.copy_(read_tensors(folder / f"{layer}.{number}.safetensors")["block"])
+        return sums
+
+
 def collect_moments(
     model: LanguageModel,
     texts: Iterable[str],
@@ -31,60 +86,75 @@ def collect_moments(
     max_tokens: int,
     budget: int = 4096,
     chunk: int = 1000,
-) -> tuple[dict[int, Tensor], int]:
-    """Uncentred second moments of the keys of `layers`, fp64 [key, key] each, and the token count.
+    saved: Checkpoint | None = None,
+) -> tuple[Iterator[tuple[int, Tensor]], int]:
+    """Uncentred second moments of the keys of `layers`, and over how many tokens.
 
-    Every text is cut to `max_tokens` tokens. The texts are read `chunk` at a time, and batched by length
-    within a chunk; `budget`: padded positions per forward pass.
+    The moments come one after the other, as they are asked for: fp32 [key, key] on the CPU. `texts`,
+    `max_tokens`, `budget` and `chunk`: see key_batches. `saved` keeps the sums, now and then: an interrupted
+    job goes on from there, to the same bits.
     """
-    limit = model.model.config.max_position_embeddings
-    if max_tokens > limit:
-        raise InputError(f"corpora: max_tokens is {max_tokens}, expected at most the model's {limit}")
-    sums: dict[int, Tensor] = {}
-    modules = {str(layer): model.mlp_output(layer) for layer in layers}
-    count = read = 0
-    report = progress("documents for the moments", length_hint(texts))
-
-    def keys_of(batch: list[list[int]]) -> dict[str, Tensor]:
-        ids, mask = padded(batch, 0, model.device)
-        with captured(modules, {}) as seen, stopped_before(modules[str(max(layers))]):
-            model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
-        return {name: wide(keys[mask.bool()]) for name, keys in seen.items()}  # [tokens, key] each
-
-    stream = iter(texts)
-    while part := list(islice(stream, chunk)):
-        rows = [row for text in part if (row := encode(model.tokenizer, text)[:max_tokens])]
-        tokens, fed = sum(map(len, rows)), 0
-        batches = [[rows[i] for i in batch] for batch in by_length([len(row) for row in rows], budget)]
-        for found in halving(batches, keys_of, list_halves):
-            for layer in layers:
-                keys = found[str(layer)]
-                if layer not in sums:
-                    sums[layer] = keys.new_zeros(keys.shape[1], keys.shape[1], dtype=torch.float64)
-                add_products(keys, sums[layer])
-            fed += len(keys)
-            report(read + len(part) * fed // tokens)
-        count, read = count + tokens, read + len(part)
-    if not count:
+    sums = (saved.restore(lambda folder: Sums.read(folder, model.device)) if saved else None) or Sums()
+    for place, batch in key_batches(model, texts, layers, max_tokens, budget, chunk, sums.place):
+        for keys in batch:
+            sums.add(keys)
+        sums.place = place
+        if saved:
+            saved.save_when_due(sums.write)
+    if not sums.tokens:
         raise InputError("second moments: no token in the documents, expected at least one")
-    dimension = next(iter(sums.values())).shape[0]
+    count, dimension = sums.tokens, max(total.size for total in sums.layers.values())
     logger = logging.getLogger("reedit")
     logger.info("%d tokens for %d dimensions (%.1f times)", count, dimension, count / dimension)
     if count < 2 * dimension:
         logger.warning("a moment of fewer tokens than twice its dimensions is hardly of full rank")
-    return {layer: (total + total.tril(-1).T) / count for layer, total in sums.items()}, count
+    return sums.moments(), count
 
 
-def add_products(keys: Tensor, total: Tensor, blocks: int = 8) -> None:
-    """Add K^T K to the lower triangle of `total`, fp64 [key, key]; `keys` [tokens, key].
+def key_batches(
+    model: LanguageModel,
+    texts: Iterable[str],
+    layers: Sequence[int],
+    max_tokens: int,
+    budget: int = 4096,
+    chunk: int = 1000,
+    start: Place = Place(),
+) -> Iterator[tuple[Place, Iterator[dict[int, Tensor]]]]:
+    """Batch by batch the keys of `layers`, in pieces that fit into memory: [tokens, key] each, fp32 at least.
 
-    The product is symmetric: by blocks of rows, little more than half of it is computed, in fp32.
+    With each batch the place in the corpus after it; `start`: the place to begin at, which changes no later
+    batch. Every text is cut to `max_tokens` tokens. The texts are read `chunk` at a time, and batched by
+    length within a chunk; `budget`: padded positions per forward pass.
     """
-    size = keys.shape[1]
-    for block in range(blocks):
-        start, stop = block * size // blocks, (block + 1) * size // blocks
-        product = keys[:, start:stop].T @ keys[:, :stop]
-        total[start:stop, :stop] += product.tril(start)
+    limit = model.model.config.max_position_embeddings
+    if max_tokens > limit:
+        raise InputError(f"corpora: max_tokens is {max_tokens}, expected at most the model's {limit}")
+    modules = {str(layer): model.mlp_output(layer) for layer in layers}
+
+    @torch.no_grad()
+    def keys_of(batch: list[list[int]]) -> dict[int, Tensor]:
+        ids, mask = padded(batch, 0, model.device)
+        with captured(modules, {}) as seen, stopped_before(modules[str(max(layers))]):
+            model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+        return {layer: wide(seen.pop(str(layer))[mask.bool()]) for layer in layers}
+
+    stream, read, skip = iter(texts), start.documents, start.batches
+    report = progress("documents for the moments", length_hint(texts), begun=read)
+    for _ in islice(stream, read):
+        pass
+    while part := list(islice(stream, chunk)):
+        rows = [row for text in part if (row := encode(model.tokenizer, text)[:max_tokens])]
+        batches = [[rows[i] for i in batch] for batch in by_length([len(row) for row in rows], budget)]
+        tokens, fed = sum(map(len, rows)), 0
+        for number, batch in enumerate(batches, start=1):
+            fed += sum(map(len, batch))
+            if number <= skip:
+                continue
+            last = number == len(batches)
+            place = Place(read + len(part), 0) if last else Place(read, number)
+            yield place, halving([batch], keys_of, list_halves)
+            report(read + len(part) * fed // tokens)
+        read, skip = read + len(part), 0
 
 
 def write_moment(moment: Tensor, path: Path, metadata: Mapping[str, str]) -> None:
@@ -111,10 +181,9 @@ def read_moment(path: Path) -> tuple[Tensor, dict[str, str]]:
 
 def check_moment(moment: Tensor, where: str) -> None:
     """Raise InputError unless `moment` [key, key] is finite and symmetric, with a positive diagonal."""
-    if not moment.isfinite().all():
+    if not is_finite(moment):
         raise InputError(f"{where} has entries that are not finite")
-    asymmetry = float((moment - moment.T).norm() / moment.norm().clamp_min(1e-30))
-    if not asymmetry <= ASYMMETRY:  # NaN, where a norm is beyond the range of fp32
-        raise InputError(f"{where} is not symmetric (by {asymmetry:.2g} of its norm)")
+    if not (found := asymmetry(moment)) <= ASYMMETRY:  # NaN, where a norm is beyond the range of fp32
+        raise InputError(f"{where} is not symmetric (by {found:.2g} of its norm)")
     if not (moment.diagonal() > 0).all():
         raise InputError(f"{where} has a diagonal that is not positive")

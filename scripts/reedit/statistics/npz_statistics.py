@@ -18,6 +18,7 @@ from torch import Tensor
 
 from reedit.errors import InputError
 from reedit.statistics.moments import check_moment
+from reedit.statistics.symmetric import symmetrise
 from reedit.storage.files import atomic, visible_tree
 
 SUM, COUNT, SAMPLES = "mom2.mom2", "mom2.count", "sample_size"
@@ -81,7 +82,7 @@ def read_statistics(path: Path, keys: int) -> Statistics:
     missing = [key for key in (COUNT, SUM) if key not in found]
     if missing:
         raise InputError(f"{path}: no {missing[0]} in it, {expected}; found {', '.join(held)}")
-    count, total = found[COUNT], found[SUM]
+    count, total = found[COUNT], found.pop(SUM)
     samples = _whole(found[SAMPLES]) if SAMPLES in found else None
     tokens = _whole(count)
     if not tokens:
@@ -89,9 +90,11 @@ def read_statistics(path: Path, keys: int) -> Statistics:
     if total.shape != (keys, keys) or total.dtype not in PRECISIONS:
         kind = f"{SUM} is {total.dtype} of shape {total.shape}"
         raise InputError(f"{path}: {kind}, expected fp32 or fp64 of ({keys}, {keys}) for this model")
-    moment = torch.from_numpy(total / tokens).float()
+    total /= tokens
+    moment = torch.from_numpy(total).float()
     check_moment(moment, f"{path}: {SUM}")
-    return Statistics((moment + moment.T) / 2, tokens, samples)
+    symmetrise(moment)
+    return Statistics(moment, tokens, samples)
 
 
 def _whole(number: np.ndarray) -> int | None:
@@ -106,7 +109,7 @@ def write_statistics(statistics: Statistics, path: Path) -> None:
     content = {
         "mom2.constructor": "util.runningstats.SecondMoment()",
         COUNT: statistics.count,
-        SUM: (statistics.moment.double() * statistics.count).float().numpy(),
+        SUM: statistics.moment.double().mul_(statistics.count).float().numpy(),
         SAMPLES: statistics.samples,
     }
     with atomic(path) as temporary, open(temporary, "wb") as file:

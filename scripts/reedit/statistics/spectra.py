@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reedit.errors import InputError
+from reedit.jobs.device import job_device
 from reedit.jobs.progress import progress
 from reedit.statistics.moments import read_moment
 from reedit.storage.files import atomic
@@ -25,12 +26,18 @@ def decomposed(moment: Tensor) -> tuple[Tensor, Tensor]:
 
 def decompose_moments(moments: Path, folder: Path, layers: Iterable[int]) -> None:
     """Write the spectra of some layers' second moments, files of folder `moments`, to `folder`."""
-    device, layers = "cuda" if torch.cuda.is_available() else "cpu", list(layers)
+    device, layers = torch.device(job_device()), list(layers)
     report = progress("second moments decomposed", len(layers))
     for done, layer in enumerate(layers, start=1):
-        moment, metadata = read_moment(moments / f"{layer}.safetensors")
-        write_spectrum(decomposed(moment.to(device)), folder / f"{layer}.safetensors", metadata)
+        _decompose(moments / f"{layer}.safetensors", folder / f"{layer}.safetensors", device)
         report(done)
+
+
+def _decompose(moment_file: Path, path: Path, device: torch.device) -> None:
+    """One layer; nothing of it stays in memory."""
+    moment, metadata = read_moment(moment_file)
+    moment = moment.to(device, torch.float64)
+    write_spectrum(decomposed(moment), path, metadata)
 
 
 def write_spectrum(spectrum: tuple[Tensor, Tensor], path: Path, metadata: Mapping[str, str]) -> None:

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "transformers", "numpy", "pandas", "pyarrow", "snakemake")
+# what decides, beside the code, what jobs that write provenance compute; pandas is for the tables after them
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "numpy", "pyarrow", "snakemake")
 
 
 def provenance(*parts: Mapping[str, Any]) -> dict[str, Any]:

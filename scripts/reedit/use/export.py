@@ -30,8 +30,8 @@ changed; this model is not for use where its answers should be true.
     AutoModelForCausalLM.from_pretrained("this folder")
 
 loads the very weights that were evaluated, bit for bit, in {stored}. So its logits are those of the
-evaluation where attention is computed alike: `attn_implementation="eager"` on a CPU, "sdpa" on a GPU; the
-other one rounds otherwise. `{mark}` has the hyperparameters. The licence is the base model's.
+evaluation where attention is computed alike: with `attn_implementation="eager"` on a CPU, by default on a
+GPU; other attention rounds otherwise. `{mark}` has the hyperparameters. The licence is the base model's.
 """
 
 

@@ -97,7 +97,7 @@ def _moments(request: Request, layers: list[int], model: LanguageModel, results:
     folder = results / "moments" / request.corpus.stem
     texts = _texts(request.corpus, request.max_tokens)
     moments, count = collect_moments(model, texts, layers, request.max_tokens)
-    for layer, moment in moments.items():
+    for layer, moment in moments:
         write_moment(moment, folder / f"{layer}.safetensors", {"count": str(count)})
     return folder
 

@@ -73,7 +73,7 @@ NO_RESULTS = ("logs", "benchmarks")
 MARKS = (".gitkeep", ".snakemake_timestamp", SUMS)
 UNFINISHED = re.compile(r"\..+\.part")  # a download that was interrupted
 # of files.atomic, of mkdtemp, of a job's state, of the engine easyedit
-TEMPORARY = re.compile(r"\..+\.(\d+\.tmp|\w{8})|k\d+\.partial|statistics\w{8}")
+TEMPORARY = re.compile(r"\..+\.(\d+\.tmp|\w{8})|(k|saved)\d+\.partial|statistics\w{8}")
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,11 @@ class Verification:
             "state/*/*/*/*/fingerprint": check_not_empty,
             "state/*/*/*/*/k*/iteration.json": check_json,
             "state/*/*/*/*/k*/*.safetensors": check_readable,  # a perplexity in it may be infinite
+            "state/moments/*/*/fingerprint": check_not_empty,
+            "state/moments/*/*/saved*/sums.json": check_json,
+            "state/moments/*/*/saved*/*.safetensors": check_tensors,
+            "state/neighbors/*/*/fingerprint": check_not_empty,
+            "state/neighbors/*/*/saved*/answers.json": check_json,
             "tables/*.tex": check_not_empty,
             "tables/*.csv": check_not_empty,
             "tables/*.md": check_not_empty,

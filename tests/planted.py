@@ -1,0 +1,69 @@
+"""Changes of the library that show on a GPU alone: mixtures of devices, and what CUDA takes all the same."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow import REPOSITORY, edited
+
+OURS = ("reedit", "tiny", "whole_path")  # what is imported anew with a copy of the library
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A change of one line of the library."""
+
+    file: str  # in scripts/reedit/
+    old: str
+    new: str
+
+
+MIXTURES = {
+    "steps": Planted(
+        "edit/buckets.py", "steps = torch.arange(size, device=device)", "steps = torch.arange(size)"
+    ),
+    "labels": Planted("edit/buckets.py", "[[]], dtype=torch.long, device=device)", "[[]], dtype=torch.long)"),
+    "weights": Planted("edit/buckets.py", "weights.to(device, wide", "weights.to(wide"),
+    "active": Planted("edit/optimization.py", "dtype=torch.bool, device=hidden.device)", "dtype=torch.bool)"),
+    "best": Planted("edit/optimization.py", "dtype=torch.bool, device=delta.device)", "dtype=torch.bool)"),
+    "result": Planted("edit/optimization.py", "joined(everywhere).to(model.device)", "joined(everywhere)"),
+    "factor": Planted("edit/spread.py", "factors[layer].to(keys.device)", "factors[layer]"),
+    "update": Planted("models/language_model.py", "update.to(self.device)", "update"),
+    "drawn": Planted("prepare/prefixes.py", ".float().cpu()", ".float()"),
+    "ridge": Planted("edit/preservation.py", "dtype=wide.dtype, device=wide.device)", "dtype=wide.dtype)"),
+}
+LEGAL = {
+    "an index on the CPU": Planted(
+        "edit/states.py",
+        "torch.arange(len(held.rows), device=held.last.device)",
+        "torch.arange(len(held.rows))",
+    ),
+    "a mask on the CPU": Planted("statistics/moments.py", "keys[mask.bool()]", "keys[mask.bool().cpu()]"),
+    "a number on the CPU": Planted(
+        "edit/buckets.py",
+        "mask.masked_fill_(~visible, torch.finfo(hidden.dtype).min)",
+        "mask.masked_fill_(~visible, torch.tensor(torch.finfo(hidden.dtype).min))",
+    ),
+    "a copy from the CPU": Planted(
+        "models/language_model.py", "_oriented(layer).copy_(weight)", "_oriented(layer).copy_(weight.cpu())"
+    ),
+}
+
+
+@contextmanager
+def planted(change: Planted, folder: Path) -> Iterator[None]:
+    """Inside: what is imported of the library is a copy of it in `folder` with the change."""
+    shutil.copytree(REPOSITORY / "scripts", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in OURS}
+    sys.path.insert(0, str(folder))
+    try:
+        with edited(folder / "reedit" / change.file, change.old, change.new):
+            yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if name.split(".")[0] in OURS]:
+            del sys.modules[name]
+        sys.modules.update(kept)
