@@ -139,11 +139,12 @@ def documents(count: int, sentences_each: int) -> list[str]:
 def moments_of(
     model: LanguageModel, texts: Sequence[str], layers: Sequence[int], most: int
 ) -> tuple[dict[int, Tensor], int]:
-    """Second moments, fp64 [key, key], and how many tokens they are of; each text cut to `most` tokens.
+    """Second moments, fp32 [key, key] on the CPU, and of how many tokens; each text cut to `most` tokens.
 
     A hundredth of the mean diagonal is added: full rank, however few the texts are.
     """
-    moments, tokens = collect_moments(model, texts, layers, most)
+    found, tokens = collect_moments(model, texts, layers, most)
+    moments = dict(found)
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())
     return moments, tokens
