@@ -81,7 +81,7 @@ SUBJECTS = (
     Subject("llama-2-7b", LlamaConfig(max_position_embeddings=4096, rms_norm_eps=1e-5), "bos"),
 )
 _WIDER = VOCABULARY + 1000  # the models know more tokens than the tokenizer, as the large ones do
-_SMALL = {"vocab_size": _WIDER, "n_embd": 64, "n_layer": 8, "n_head": 4}
+_SMALL = {"vocab_size": _WIDER, "bos_token_id": 0, "eos_token_id": 0, "n_embd": 64, "n_layer": 8, "n_head": 4}
 _SMALL_LLAMA = {"vocab_size": _WIDER, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 8}
 SMALL = (
     Subject("gpt2-xl", GPT2Config(**_SMALL), "bytes", (1, 2)),
@@ -139,11 +139,12 @@ def documents(count: int, sentences_each: int) -> list[str]:
 def moments_of(
     model: LanguageModel, texts: Sequence[str], layers: Sequence[int], most: int
 ) -> tuple[dict[int, Tensor], int]:
-    """Second moments, fp64 [key, key], and how many tokens they are of; each text cut to `most` tokens.
+    """Second moments, fp32 [key, key] on the CPU, and of how many tokens; each text cut to `most` tokens.
 
     A hundredth of the mean diagonal is added: full rank, however few the texts are.
     """
-    moments, tokens = collect_moments(model, texts, layers, most)
+    found, tokens = collect_moments(model, texts, layers, most)
+    moments = dict(found)
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())
     return moments, tokens
