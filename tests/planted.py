@@ -41,7 +41,7 @@ LEGAL = {
         "torch.arange(len(held.rows), device=held.last.device)",
         "torch.arange(len(held.rows))",
     ),
-    "a mask on the CPU": Planted("statistics/moments.py", "keys[mask.bool()]", "keys[mask.bool().cpu()]"),
+    "a mask on the CPU": Planted("statistics/moments.py", "[mask.bool()]", "[mask.bool().cpu()]"),
     "a number on the CPU": Planted(
         "edit/buckets.py",
         "mask.masked_fill_(~visible, torch.finfo(hidden.dtype).min)",

@@ -30,6 +30,7 @@ from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import sample_prefixes
 from reedit.statistics.moments import collect_moments
 from reedit.statistics.spectra import decomposed
+from reedit.storage.checkpoint import Checkpoint
 
 CORPUS = tiny_corpus().splitlines()
 MACHINE = ("seconds", "peak_memory")  # columns that measure it begin so
@@ -57,12 +58,23 @@ def edits_of(model: LanguageModel, facts: list[Fact], schedule: Schedule, templa
     ]
 
 
-def factors_of(model: LanguageModel, schedule: Schedule) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-    """The moments, and what a job of the schedule has of them: both on the CPU, as files have them."""
+def moments_of(model: LanguageModel, layers: list[int], state: Path) -> dict[int, Tensor]:
+    """The moments of 24 documents, by a job that goes on after 16 of them from a state of its own."""
+    for documents in (16, 24):
+        saved = Checkpoint(state, "one", every=0)
+        found, _ = collect_moments(model, CORPUS[:documents], layers, 40, chunk=8, saved=saved)
+    return dict(found)
+
+
+def factors_of(model: LanguageModel, schedule: Schedule) -> dict[int, Tensor]:
+    """What a job of the schedule has of the moments: on the CPU."""
     found, _ = collect_moments(model, CORPUS[:24], schedule.layers, 40)
+<<<<<<< HEAD
     moments = {layer: moment.float().cpu() for layer, moment in found}
+=======
+>>>>>>> wt-pretend
     factors = {}
-    for layer, moment in moments.items():
+    for layer, moment in found:
         if schedule.algorithm.preserves == "null_space":
             threshold = schedule.hyperparameters["nullspace_threshold"]
             spectrum = decomposed(moment.to(model.device))
@@ -70,7 +82,7 @@ def factors_of(model: LanguageModel, schedule: Schedule) -> tuple[dict[int, Tens
         else:
             factor = factorise(moment.to(model.device), layer, 0, schedule.ridge)
         factors[layer] = factor.cpu()
-    return moments, factors
+    return factors
 
 
 def edited(
@@ -79,7 +91,7 @@ def edited(
     """A model after two iterations of the schedule `of(iterations)`: the second one in a job of its own."""
     for iterations in (1, 2):
         model, schedule = LanguageModel.load(folder), of(iterations)
-        _, factors = factors_of(model, schedule)
+        factors = factors_of(model, schedule)
         if schedule.algorithm.one_by_one and not schedule.hyperparameters.get("mom2_adjustment"):
             factors = {}
         edits = edits_of(model, facts, schedule, templates)
@@ -105,7 +117,7 @@ def whole_path(folder: Path, file: Path, state: Path, algorithm: str = "memit") 
     prompts = [encode(model.tokenizer, fact.prompt.replace("{}", fact.subject)) for fact in facts]
     return told(model, done) | {
         "templates": templates,
-        "moments": factors_of(unedited, of(1))[0],
+        "moments": moments_of(unedited, SETTINGS["layers"], state.with_name(f"{state.name} moments")),
         "neighbors": filter_neighbors(unedited, facts, False, 0),
         "scores": score(model, probes, 2),
         "collapse": check_collapse(model, CORPUS[:3], 2),
