@@ -69,10 +69,6 @@ def moments_of(model: LanguageModel, layers: list[int], state: Path) -> dict[int
 def factors_of(model: LanguageModel, schedule: Schedule) -> dict[int, Tensor]:
     """What a job of the schedule has of the moments: on the CPU."""
     found, _ = collect_moments(model, CORPUS[:24], schedule.layers, 40)
-<<<<<<< HEAD
-    moments = {layer: moment.float().cpu() for layer, moment in found}
-=======
->>>>>>> wt-pretend
     factors = {}
     for layer, moment in found:
         if schedule.algorithm.preserves == "null_space":
