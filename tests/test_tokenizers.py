@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tiny import save_tokenizer, tiny_config, tiny_tokenizer
-from tokenizers import Tokenizer, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 from reedit.errors import InputError
@@ -96,6 +96,30 @@ def test_a_damaged_tokenizer_is_one_line(content: str, tmp_path: Path) -> None:
     (saved(tmp_path) / "tokenizer.json").write_text(content)
     with pytest.raises(InputError, match=r"not a model that loads \(.+\)$"):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [models.WordLevel({"Osaka": 0, "is": 1}, unk_token="<unk>"), models.BPE({"O": 0}, [], unk_token="<unk>")],
+    ids=["words", "bytes"],
+)
+def test_one_that_does_not_know_every_text_loads_and_knows_what_it_knew(
+    model: models.Model, tmp_path: Path
+) -> None:
+    """Its unknown token is not in its vocabulary, so that it raises for most texts that are compared."""
+    file = Tokenizer(model)
+    file.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace()])
+    file.normalizer = normalizers.Sequence([])  # which is not none, and no difference
+    file.save(str(tmp_path / "tokenizer.json"))
+    assert load_tokenizer(tmp_path)("O" if "O" in file.get_vocab() else "Osaka")["input_ids"] == [0]
+
+
+@pytest.mark.parametrize("number", [-1, 10**12, None, [2]])
+def test_a_special_token_that_is_in_no_vocabulary_is_none(number: object, tmp_path: Path) -> None:
+    folder = saved(tmp_path, "bytes")
+    (folder / "config.json").write_text(json.dumps({"eos_token_id": number}))
+    (folder / "tokenizer_config.json").write_text("{}")
+    assert load_tokenizer(folder).eos_token is None
 
 
 # -- what differs is refused --------------------------------------------------------------------------------
