@@ -79,7 +79,7 @@ def random_moment() -> Tensor:
         ),  # its sum, in double precision, and keys twice as long
         (lambda path: decompose_moments(path.parent, path.parent / "spectra", [1, 2, 3]), 7.5),
     ],
-    ids=["read", "decomposed"],
+    ids=["read", "held to symmetry", "decomposed"],
 )
 def test_no_step_holds_a_moment_more_often_than_it_has_to(
     work: Callable[[Path], object], most: float, tmp_path: Path
