@@ -23,10 +23,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from reedit.edit.edits import Edit, make_edit, misalignment
+from reedit.edit.edits import Edit, make_edit
 from reedit.edit.preservation import factorise, null_space
 from reedit.edit.schedule import Schedule
 from reedit.models.language_model import LanguageModel
+from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.settings.costs import Shape
@@ -120,7 +121,8 @@ def world_tokenizer(kind: str) -> PreTrainedTokenizerFast:
 
 def aligned(model: LanguageModel, facts: Sequence[Fact]) -> list[Fact]:
     """Those that can be edited with the model's tokenizer."""
-    return [fact for fact in facts if misalignment(model.tokenizer, fact, "corrected") is None]
+    left_out = {one.case_id for one in misaligned(model.tokenizer, facts, {}, [], ["corrected"], False)}
+    return [fact for fact in facts if fact.case_id not in left_out]
 
 
 def plain_edits(model: LanguageModel, facts: Sequence[Fact], templates: Sequence[str]) -> list[Edit]:

@@ -21,13 +21,17 @@ WORKSPACE = 4.0  # GB for batches that keep a GPU busy; where there is less, the
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a model: parameters in all, layers, d, keys of an edited module, vocabulary."""
+    """Sizes of a model: parameters in all, layers, d, keys of an edited module, vocabulary.
+
+    `architecture`: its model_type, for make rehearse.
+    """
 
     parameters: float
     layers: int
     width: int
     keys: int
     vocabulary: int
+    architecture: str | None = None
 
     @property
     def block(self) -> float:

@@ -63,7 +63,7 @@ def shape_of(experiment: Experiment, model: str) -> Shape:
             f"config: models.{model}.shape: missing, needed by make plan: parameters, layers, width, keys,"
             " vocabulary"
         )
-    return Shape(**{name: value for name, value in given.items() if name != "architecture"})
+    return Shape(**given)
 
 
 def edits_of(experiment: Experiment, run: Run) -> int:
