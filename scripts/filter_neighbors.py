@@ -23,9 +23,8 @@ with job(snakemake.log[0]):
     told = {**settings, **snakemake.params.code, "device": model.device.type}
     saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
     in_file_order = fixed or settings["in_file_order"]
-    rows = filter_neighbors(model, read_facts(inputs["facts"]), in_file_order, settings["seed"], saved)
-    if is_stand_in(revision["model_revision"]):
-        rows = [row | {"kept": True} for row in rows]  # it knows nothing, and the rehearsal is to go on
+    facts, rehearsed = read_facts(inputs["facts"]), is_stand_in(revision["model_revision"])
+    rows = filter_neighbors(model, facts, in_file_order, settings["seed"], saved, knows_all=rehearsed)
     made_by = provenance(settings, snakemake.params.code, revision)
     parquet.write(rows, snakemake.output[0], "neighbors", made_by)
     saved.discard()

@@ -1,6 +1,7 @@
 """The filter of Appendix B.2, eligibility, and who assists and who evaluates."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,17 @@ def test_orders_are_ranks_in_the_file_or_seeded_case_by_case(
     assert all(rows == drawn[case_id] for case_id, rows in again.items()), "whatever the other cases"
     other = by_case(filter_neighbors(taught, tiny_dataset, False, 1))
     assert any([r["order"] for r in other[c]] != [r["order"] for r in drawn[c]] for c in drawn)
+
+
+def test_a_neighbor_that_does_not_align_is_not_kept_and_stops_nobody(llama: LanguageModel) -> None:
+    """A rehearsal's stand-in knows nothing: all are kept then, but for one that cannot be asked."""
+    good = Neighbor("Osaka", "Osaka lies in", "Japan")
+    fact = Fact(
+        1, "r", "Kyoto", "{} lies in", "Italy", "Japan", (), (good, Neighbor(None, "", "Japan"), good)
+    )
+    alone = filter_neighbors(llama, [replace(fact, neighbors=(good,))], True, 0)
+    rows = filter_neighbors(llama, [fact], True, 0)
+    assert [row["predicted"] for row in rows] == [alone[0]["predicted"], "", alone[0]["predicted"]]
+    assert [row["kept"] for row in rows] == [alone[0]["kept"], False, alone[0]["kept"]]
+    kept = [row["kept"] for row in filter_neighbors(llama, [fact], True, 0, knows_all=True)]
+    assert kept == [True, False, True]

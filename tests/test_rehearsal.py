@@ -18,6 +18,7 @@ from workflow import HAS_ENGINE, REPOSITORY, rows
 from reedit.errors import InputError
 from reedit.rehearse.origins import texts_of_model
 from reedit.rehearse.overlay import CORPUS, rehearsal_overlay
+from reedit.rehearse.running import failed_jobs
 from reedit.report.face import REHEARSAL
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import SCHEMA, overlaid, read_configuration
@@ -251,6 +252,15 @@ def test_what_would_stop_the_experiment_stops_its_rehearsal(tmp_path: Path) -> N
     report = (tmp_path / "rehearsal/report.md").read_text()
     assert "not every job ran" in report and "layers: 99: the model has layers 0 to 5" in report
     assert (tmp_path / "rehearsal/results/scores/gpt2/mine/memit/trial1.parquet").exists()  # the others go on
+
+
+def test_a_job_that_could_say_nothing_is_named_all_the_same(tmp_path: Path) -> None:
+    log = tmp_path / "rehearsal.log"
+    failed = (
+        "Error in rule sample_split:\n    message: None\n    jobid: 3\n    log: results/logs/a.log (check)\n"
+    )
+    log.write_text(f"12 of 20 steps (60%) done\n{failed}    shell:\n{failed}")
+    assert failed_jobs(log) == [f"sample_split failed: results/logs/a.log or {log} says why"]
 
 
 @pytest.mark.long

@@ -43,6 +43,49 @@ class Edit:
         return self.rewriting + self.neighbors
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What makes the rows of one case, told by `where`, under a protocol.
+
+    Raises InputError, naming the case, where tokens do not align; `released` takes nearly all as they come.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    protocol: str
+    where: str
+
+    def at_subject(self, text: str, end: int, template: str, target: str, spaced: bool = True) -> LabelledRow:
+        """A text whose subject ends at character `end`, in a prefix template, and what it should say."""
+        full, shift = template.replace("{}", text), template.index("{}")
+        if self.protocol == "released":
+            labelled = released_row(self.tokenizer, full, f" {target}" if spaced else target, self.where)
+        else:
+            labelled = joint_row(self.tokenizer, full, target, self.where)
+        position = self.position(labelled.ids, full, shift + end)
+        return LabelledRow(labelled.ids, labelled.labels, position)
+
+    def assisting(self, neighbor: Neighbor, template: str) -> LabelledRow:
+        """The row of a neighbor that assists."""
+        subject = neighbor.subject_under(self.protocol)
+        if subject is None:
+            told = f"neighbor {neighbor.prompt!r} has no known subject and cannot assist"
+            raise InputError(f"{self.where}: {told}")
+        end = neighbor.prompt.index(subject) + len(subject)
+        return self.at_subject(neighbor.prompt, end, template, neighbor.object)
+
+    def kl(self, subject: str) -> LabelledRow:
+        """The row of the KL term, up to the subject's last token, without labels."""
+        essence = f"{subject} is a"
+        ids = encode(self.tokenizer, essence)
+        position = self.position(ids, essence, len(subject))
+        return LabelledRow(tuple(ids[: position + 1]), (), position)
+
+    def position(self, ids: Sequence[int], text: str, end: int) -> int:
+        """Index in `ids` of the last token of a subject that ends at character `end` of `text`."""
+        position_of = released_position if self.protocol == "released" else subject_position
+        return position_of(self.tokenizer, ids, text, end, self.where)
+
+
 def make_edit(
     tokenizer: PreTrainedTokenizerBase,
     fact: Fact,
@@ -56,40 +99,18 @@ def make_edit(
 
     `templates`: prefix templates, each with one ``{}``; `assistants`: the neighbors in the loss, bare or
     with the first prefix; `spaced`: whether `released` puts a space before target_new (see algorithms.py).
-    Raises InputError, naming the case, where tokens do not align; `released` takes nearly all as they come.
+    Raises InputError as Rows does.
     """
-    where = f"case {fact.case_id}"
-    position_of = released_position if protocol == "released" else subject_position
+    rows = Rows(tokenizer, protocol, f"case {fact.case_id}")
     text = fact.prompt.replace("{}", fact.subject)
     end = fact.prompt.index("{}") + len(fact.subject)
-
-    def row(text: str, end: int, template: str, target: str, spaced: bool = True) -> LabelledRow:
-        full, shift = template.replace("{}", text), template.index("{}")
-        if protocol == "released":
-            labelled = released_row(tokenizer, full, f" {target}" if spaced else target, where)
-        else:
-            labelled = joint_row(tokenizer, full, target, where)
-        position = position_of(tokenizer, labelled.ids, full, shift + end, where)
-        return LabelledRow(labelled.ids, labelled.labels, position)
-
-    rewriting = [row(text, end, template, fact.target_new, spaced) for template in ("{}", *templates)]
-    neighbors = []
-    for neighbor in assistants:
-        subject = neighbor.subject_under(protocol)
-        if subject is None:
-            raise InputError(f"{where}: neighbor {neighbor.prompt!r} has no known subject and cannot assist")
-        stop = neighbor.prompt.index(subject) + len(subject)
-        if prefixed and not templates:
-            raise InputError(
-                f"{where}: prefixed neighbors need a prefix template, expected prefixes.count > 0"
-            )
-        template = templates[0] if prefixed else "{}"
-        neighbors.append(row(neighbor.prompt, stop, template, neighbor.object))
-    essence = f"{fact.subject} is a"
-    ids = encode(tokenizer, essence)
-    position = position_of(tokenizer, ids, essence, len(fact.subject), where)
-    kl = LabelledRow(tuple(ids[: position + 1]), (), position)
-    return Edit(fact.case_id, *_weighted(rewriting, neighbors, protocol), kl)
+    rewriting = [rows.at_subject(text, end, t, fact.target_new, spaced) for t in ("{}", *templates)]
+    if assistants and prefixed and not templates:
+        told = "prefixed neighbors need a prefix template, expected prefixes.count > 0"
+        raise InputError(f"{rows.where}: {told}")
+    template = templates[0] if prefixed and templates else "{}"
+    neighbors = [rows.assisting(neighbor, template) for neighbor in assistants]
+    return Edit(fact.case_id, *_weighted(rewriting, neighbors, protocol), rows.kl(fact.subject))
 
 
 def _weighted(

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from reedit.edit.edits import make_edit
+from reedit.edit.edits import Rows, make_edit
 from reedit.errors import InputError
 from reedit.evaluate.scored_rows import scored_rows
 from reedit.prepare.facts import Fact
@@ -76,6 +76,26 @@ def _misaligned(
     except InputError as error:
         return Misaligned(fact.case_id, role, str(error))
     return None
+
+
+def misaligned_assistants(
+    tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], protocols: Sequence[str]
+) -> list[Misaligned]:
+    """Every neighbor of known subject that does not align in the loss, whoever of them comes to assist.
+
+    The filter and the order say who assists; this is for a rehearsal, which has no word of the real model's.
+    """
+    found = []
+    for fact in facts:
+        for neighbor in fact.neighbors:
+            try:
+                for protocol in protocols if neighbor.subject is not None else ():
+                    rows = Rows(tokenizer, protocol, f"case {fact.case_id}")
+                    for template in ("{}", PREFIXED):
+                        rows.assisting(neighbor, template)
+            except InputError as error:
+                found.append(Misaligned(fact.case_id, "assistant", str(error)))
+    return found
 
 
 def refuse(found: Sequence[Misaligned], sampled: int) -> None:

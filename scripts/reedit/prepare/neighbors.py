@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reedit.errors import InputError
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import greedy_continuations, likelihoods
@@ -27,23 +28,29 @@ def filter_neighbors(
     in_file_order: bool,
     seed: int,
     saved: Checkpoint | None = None,
+    knows_all: bool = False,
 ) -> list[dict[str, Any]]:
     """Rows of the schema ``neighbors``: what the unedited model says of every neighbor.
 
-    A neighbor is kept where the teacher-forced argmax equals its object at every token. `order` is the
-    rank in which neighbors assist: that of the file, or seeded, case by case. `saved` keeps the answers, now
-    and then: an interrupted job goes on from there.
+    A neighbor is kept where the teacher-forced argmax equals its object at every token, or with `knows_all`
+    (a rehearsal's stand-in, which knows nothing) whatever is said; one whose object does not start a new
+    token is asked nothing and not kept. `order` is the rank in which neighbors assist: that of the file, or
+    seeded, case by case. `saved` keeps the answers, now and then: an interrupted job goes on from there.
     """
-    listed = [(fact, i, neighbor) for fact in facts for i, neighbor in enumerate(fact.neighbors)]
-    said = _predictions(model, list(dict.fromkeys((n.prompt, n.object) for _, _, n in listed)), saved)
-    rows = []
+    pairs = list(dict.fromkeys((n.prompt, n.object) for fact in facts for n in fact.neighbors))
+    found = [_row(model, pair) for pair in pairs]
+    aligned = [pair for pair, row in zip(pairs, found, strict=True) if row]
+    said = dict.fromkeys(pairs, ("", False))
+    said |= _predictions(model, aligned, [row for row in found if row], saved)
+    rows, asked = [], set(aligned)
     for fact in facts:
         count = len(fact.neighbors)
         ranks = range(count)
         if not in_file_order:
             ranks = np.random.default_rng([seed, fact.case_id]).permutation(count).tolist()
         for i, neighbor in enumerate(fact.neighbors):
-            predicted, kept = said[neighbor.prompt, neighbor.object]
+            pair = neighbor.prompt, neighbor.object
+            predicted, kept = said[pair]
             rows.append(
                 {
                     "case_id": fact.case_id,
@@ -52,7 +59,7 @@ def filter_neighbors(
                     "prompt": neighbor.prompt,
                     "object": neighbor.object,
                     "predicted": predicted,
-                    "kept": kept,
+                    "kept": kept or (knows_all and pair in asked),
                     "order": ranks[i],
                 }
             )
@@ -61,9 +68,19 @@ def filter_neighbors(
     return rows
 
 
-def _predictions(model: LanguageModel, pairs: Sequence[Pair], saved: Checkpoint | None) -> dict[Pair, Answer]:
+def _row(model: LanguageModel, pair: Pair) -> LabelledRow | None:
+    """The row of a neighbor; None, with a line, where its object does not start a new token."""
+    try:
+        return joint_row(model.tokenizer, *pair, f"neighbor {pair[0]!r}")
+    except InputError as error:
+        logging.getLogger("reedit").info("not kept: %s", error)
+        return None
+
+
+def _predictions(
+    model: LanguageModel, pairs: Sequence[Pair], rows: Sequence[LabelledRow], saved: Checkpoint | None
+) -> dict[Pair, Answer]:
     """For (prompt, object): the greedy continuation of the object's length, and whether it is the object."""
-    rows = [joint_row(model.tokenizer, prompt, obj, f"neighbor {prompt!r}") for prompt, obj in pairs]
     said: list[Answer] = (saved.restore(_read) if saved else None) or []
     report = progress("neighbors", len(rows), begun=len(said))
     while len(said) < len(rows):

@@ -8,7 +8,7 @@ from pathlib import Path
 from reedit.jobs.job import errors_since
 from reedit.rehearse.preparation import prepare_rehearsal
 from reedit.rehearse.report import Outcome, report_lines
-from reedit.rehearse.running import SNAKEMAKE, run_warm
+from reedit.rehearse.running import SNAKEMAKE, failed_jobs, run_warm
 from reedit.settings.overlays import read_experiment
 from reedit.storage.files import write_text
 
@@ -31,7 +31,7 @@ def rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
     arguments += ["--configfile", str(config), "--cores", cores, "--max-threads", "1"]
     arguments += ["--resources", f"gpu={os.cpu_count()}", "--rerun-incomplete", "--keep-going"]
     status = run_warm([*SNAKEMAKE, *arguments], LOG, environment)
-    errors = errors_since(FOLDER / "results/logs", began)
+    errors = errors_since(FOLDER / "results/logs", began) or failed_jobs(LOG)
     outcome = Outcome(status, time.monotonic() - start, errors)
     name = ", ".join(Path(path).stem for path in paths[1:]) or "the default experiment"
     lines = report_lines(real, rehearsed, FOLDER, RESULTS, outcome)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
+from reedit.models.tokenizers import load_tokenizer
+from reedit.prepare.alignment import misaligned_assistants
 from reedit.prepare.facts import read_facts
 from reedit.rehearse.overlay import CORPUS
 from reedit.report.markdown import aligned
@@ -114,15 +116,27 @@ def _left_out(experiment: Experiment, folder: Path) -> list[str]:
 
 
 def _neighbors(experiment: Experiment, folder: Path) -> list[str]:
-    """By dataset: how many neighbors, and how many of them can assist nobody."""
-    grid = [["Dataset", "", "Neighbors", "Subject not known", "Dropped"]]
-    for dataset in experiment.datasets:
+    """By dataset, model and protocol: how many neighbors, and how many of them could not assist."""
+    head = ["Dataset", "Model", "Protocols", "Neighbors", "Dropped", "Of known subject", "Do not align"]
+    grid, reasons = [head], []
+    for (model, dataset, _), (entry, _) in _splits(experiment, folder).items():
         path = folder / f"results/facts/{dataset}.parquet"
-        if path.exists():
-            known = [neighbor.subject is not None for fact in read_facts(path) for neighbor in fact.neighbors]
-            dropped = parquet.read_provenance(path)["dropped_neighbors"]
-            grid.append([dataset, "", *map(str, (len(known), known.count(False), dropped))])
-    return [*aligned(grid), "", "Who passes the filter of Appendix B.2, only the real model can tell."]
+        facts, dropped = read_facts(path), parquet.read_provenance(path)["dropped_neighbors"]
+        counts = [sum(len(fact.neighbors) for fact in facts), dropped, "", ""]
+        if entry.assisting:
+            tokenizer = load_tokenizer(folder / f"results/models/{model}")
+            found = misaligned_assistants(tokenizer, facts, entry.protocols)
+            known = sum(neighbor.subject is not None for fact in facts for neighbor in fact.neighbors)
+            counts[2:] = [known, len(found)]
+            told = [one.reason for one in found[:SHOWN]]
+            more = [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
+            reasons += [f"- {dataset}, {model}: {'; '.join([*told, *more])}"] if told else []
+        line = [dataset, model, "+".join(entry.protocols), *map(str, counts)]
+        if line not in grid:
+            grid.append(line)
+    words = "A neighbor of known subject may assist, where the real model's answers let it pass the filter of"
+    words += " Appendix B.2. If one comes to assist that does not align, its case is left out."
+    return [words, "", *aligned(grid, left=3), "", *dict.fromkeys(reasons)]
 
 
 def _sizes(real: Experiment, rehearsed: Experiment, folder: Path) -> list[str]:

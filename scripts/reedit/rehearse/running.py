@@ -44,3 +44,10 @@ def run_warm(command: Sequence[str], log: Path, environment: Mapping[str, str]) 
                 report = report or progress("jobs", total, every=15.0, begun=done - 1)
                 report(done)
         return process.wait()
+
+
+def failed_jobs(log: Path) -> list[str]:
+    """The jobs that ended badly, each once, by the log of the run: some could say nothing themselves."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    found = re.findall(r"^Error in rule (\w+):$(?:\n    .*)*?\n    log: (\S+)", text, re.MULTILINE)
+    return [f"{rule} failed: {place} or {log} says why" for rule, place in dict.fromkeys(found)]
