@@ -124,6 +124,11 @@ def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCapt
     assert [row["case_id"] for row in rows] == [1, 2, 3, 4] and counts["left_out"] == []
 
 
+def test_where_no_case_aligns_the_line_says_so() -> None:
+    with pytest.raises(InputError, match=r"no case aligns, 1 are left out: case 2: a token crosses"):
+        make_split([CROSSED], [1], filtered([CROSSED]), BYTES, SETTINGS)
+
+
 def test_what_is_not_eligible_is_not_counted_as_misaligned() -> None:
     rows = filtered(FACTS, 1)
     for row in rows:
@@ -152,7 +157,7 @@ def test_sampled_cases_that_do_not_align_are_refused_in_one_line() -> None:
 def test_a_sampled_case_without_enough_to_assist_it_is_an_error_and_an_unsampled_one_is_not() -> None:
     rows = [row for row in filtered(FACTS[:1] + FACTS[3:]) if row["case_id"] != 4]
     facts = [FIT, replace(FIT, case_id=4)]
-    with pytest.raises(InputError, match="0 neighbors can assist, expected 1"):
+    with pytest.raises(InputError, match="case 4: 0 neighbors can assist, expected 1"):
         make_split(facts, [2], rows, BYTES, SETTINGS)
     only = [seed for seed in range(9) if draws(facts, rows, seed)]
     assert 0 < len(only) < 9

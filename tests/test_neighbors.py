@@ -74,23 +74,23 @@ def test_methods_that_choose_differently_must_leave_one_to_evaluate() -> None:
 
 def test_assistants_are_the_first_kept_ones_by_rank_or_in_the_file() -> None:
     rows = case("ynuyy", order=[3, 0, 1, 4, 2])
-    assert [row["neighbor"] for row in choose_assistants(rows, 2, "random")] == [4, 0]
-    assert [row["neighbor"] for row in choose_assistants(rows, 2, "first")] == [0, 3]
-    assert choose_assistants(rows, 0, "random") == []
+    assert [row["neighbor"] for row in choose_assistants(3, rows, 2, "random")] == [4, 0]
+    assert [row["neighbor"] for row in choose_assistants(3, rows, 2, "first")] == [0, 3]
+    assert choose_assistants(3, rows, 0, "random") == []
 
 
 def test_too_few_assistants_are_an_error_that_names_the_case() -> None:
     with pytest.raises(InputError, match="case 3: 1 neighbors can assist, expected 2"):
-        choose_assistants(case("ynu"), 2, "random")
-    with pytest.raises(InputError, match="without neighbors: 0 neighbors can assist, expected 1"):
-        choose_assistants([], 1, "first")
+        choose_assistants(3, case("ynu"), 2, "random")
+    with pytest.raises(InputError, match="case 4: 0 neighbors can assist, expected 1"):
+        choose_assistants(4, [], 1, "first")  # it has none
 
 
 @pytest.mark.parametrize("eligible", [True, False])
 @pytest.mark.parametrize("assisting", [[], ONE, BOTH], ids=str)
 def test_assistants_never_evaluate_whatever_the_choice(eligible: bool, assisting: list) -> None:
     rows, fact = case("yynyyy", order=[5, 4, 3, 2, 1, 0]), fact_with(6)
-    chosen = {r["neighbor"] for count, choice in assisting for r in choose_assistants(rows, count, choice)}
+    chosen = {r["neighbor"] for count, choice in assisting for r in choose_assistants(3, rows, count, choice)}
     found = [int(n.prompt[1]) for n in evaluated_neighbors(fact, rows, eligible, assisting)]
     assert found == sorted(found), "file order"
     assert chosen.isdisjoint(found)

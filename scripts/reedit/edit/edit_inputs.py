@@ -50,18 +50,15 @@ def read_edits(
     """The cases of a trial in split order, and their rows.
 
     `paths`: facts, split, where neighbors were filtered neighbors; `templates`: of read_templates. Raises
-    InputError, naming the case, for one that has no neighbor to assist it, that does not align or that is too
-    long.
+    InputError, naming the case, for one that has too few neighbors to assist it, that does not align or that
+    is too long.
     """
     facts, rows = trial_facts(paths, settings["trial"])
     spaced = ALGORITHMS[settings["algorithm"]].released_space(settings["repository"])
     edits = []
     for fact in facts:
-        if settings["assisting"] and fact.case_id not in rows:
-            raise InputError(
-                f"case {fact.case_id}: has no neighbor, expected {settings['assisting']} to assist"
-            )
-        chosen = choose_assistants(rows.get(fact.case_id, []), settings["assisting"], settings["choice"])
+        kept = rows.get(fact.case_id, [])
+        chosen = choose_assistants(fact.case_id, kept, settings["assisting"], settings["choice"])
         assistants = [fact.neighbors[row["neighbor"]] for row in chosen]
         edit = make_edit(
             *(model.tokenizer, fact, templates, assistants, settings["prefixed"], settings["protocol"]),

@@ -14,7 +14,7 @@ from reedit.edit.edits import Rows, make_edit
 from reedit.errors import InputError
 from reedit.evaluate.scored_rows import scored_rows
 from reedit.prepare.facts import Fact
-from reedit.prepare.roles import able_to_assist, evaluated_neighbors
+from reedit.prepare.roles import assistants_of_any, evaluated_neighbors
 
 PREFIXED = "Then. {}"  # stands for all prefix templates: after each one a prompt begins with a space
 SHOWN = 3  # reasons in one line
@@ -58,8 +58,7 @@ def _misaligned(
     eligible: bool,
 ) -> Misaligned | None:
     rows = filtered.get(fact.case_id, [])
-    numbers = {row["neighbor"] for count, choice in assisting for row in able_to_assist(rows, choice)[:count]}
-    assistants = [fact.neighbors[i] for i in sorted(numbers)]
+    assistants = [fact.neighbors[i] for i in sorted(assistants_of_any(rows, assisting))]
     evaluating = evaluated_neighbors(fact, rows, eligible, assisting)
     role = "case"
     try:

@@ -25,30 +25,31 @@ def is_eligible(rows: Sequence[Mapping[str, Any]], assisting: Sequence[tuple[int
         [0, *(n for n, _ in assisting)]
     ):
         return False
-    return len(kept) > len(_assisting(rows, assisting))
+    return len(kept) > len(assistants_of_any(rows, assisting))
 
 
-def _assisting(rows: Sequence[Mapping[str, Any]], assisting: Sequence[tuple[int, str]]) -> set[int]:
+def assistants_of_any(rows: Sequence[Mapping[str, Any]], assisting: Sequence[tuple[int, str]]) -> set[int]:
     """Neighbors of a case that assist any of the methods."""
-    return {row["neighbor"] for n, choice in assisting for row in able_to_assist(rows, choice)[:n]}
+    return {row["neighbor"] for n, choice in assisting for row in _able_to_assist(rows, choice)[:n]}
 
 
-def able_to_assist(rows: Sequence[Mapping[str, Any]], choice: str) -> list[Mapping[str, Any]]:
+def _able_to_assist(rows: Sequence[Mapping[str, Any]], choice: str) -> list[Mapping[str, Any]]:
     """The kept neighbors of known subject in the order of their turn: `order` (random), or the file's."""
     able = [row for row in rows if row["kept"] and row["subject"] is not None]
     return sorted(able, key=lambda row: row["neighbor" if choice == "first" else "order"])
 
 
-def choose_assistants(rows: Sequence[Mapping[str, Any]], count: int, choice: str) -> list[Mapping[str, Any]]:
-    """The `count` neighbors that assist.
+def choose_assistants(
+    case_id: int, rows: Sequence[Mapping[str, Any]], count: int, choice: str
+) -> list[Mapping[str, Any]]:
+    """The `count` neighbors that assist a case.
 
-    `rows`: one case's rows of the filter. Raises InputError, naming the case, where fewer are kept.
+    `rows`: its rows of the filter. Raises InputError, naming the case, where fewer are kept.
     """
-    able = able_to_assist(rows, choice)
+    able = _able_to_assist(rows, choice)
     if len(able) < count:
-        case = f"case {rows[0]['case_id']}" if rows else "a case without neighbors"
         raise InputError(
-            f"{case}: {len(able)} neighbors can assist, expected {count}"
+            f"case {case_id}: {len(able)} neighbors can assist, expected {count}"
             " (set eligible: true to leave such cases out)"
         )
     return able[:count]
@@ -62,7 +63,7 @@ def evaluated_neighbors(
     `rows`: this case's rows of the filter, empty where it did not run; `assisting`: (count, choice) of
     each assisted method of the entry. With `eligible`, only kept neighbors; never one that assists.
     """
-    used = _assisting(rows, assisting)
+    used = assistants_of_any(rows, assisting)
     kept = {row["neighbor"] for row in rows if row["kept"]}
     return [
         neighbor for i, neighbor in enumerate(fact.neighbors) if i not in used and (not eligible or i in kept)

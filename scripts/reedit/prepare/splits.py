@@ -42,6 +42,8 @@ def make_split(
         left_out = {one.case_id for one in found}
         facts = [fact for fact in facts if fact.case_id not in left_out]
         counts |= {"aligned": len(facts), "left_out": as_rows(found)}
+        if found and not facts:
+            raise InputError(f"no case aligns, {len(found)} are left out: {found[0].reason}")
     log.info("candidates: %s", {name: count for name, count in counts.items() if name != "left_out"})
     candidates = {fact.case_id: fact for fact in facts}
     files = [[case_id for case_id in file if case_id in candidates] for file in listed]
@@ -49,7 +51,7 @@ def make_split(
     sampled = [candidates[row["case_id"]] for row in rows]
     for fact in sampled:
         for count, choice in assisting:
-            choose_assistants(cases.get(fact.case_id, []), count, choice)
+            choose_assistants(fact.case_id, cases.get(fact.case_id, []), count, choice)
     if settings["misaligned"] == "error":
         refuse(misaligned(tokenizer, sampled, *asked), len(sampled))
     return rows, counts
