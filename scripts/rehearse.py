@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.jobs.job import unwritable
 from reedit.rehearse.rehearsal import rehearse
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -16,3 +17,9 @@ if __name__ == "__main__":
         sys.exit(rehearse(sys.argv[2:], HOUSE, sys.argv[1]))
     except InputError as error:
         sys.exit(str(error))
+    except OSError as error:
+        if (place := unwritable(error)) is None:
+            raise
+        sys.exit(place)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from here")

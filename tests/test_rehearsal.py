@@ -1,10 +1,13 @@
 """An experiment on stand-ins for its models: what is little, what is whole, and what its report says."""
 
 import csv
+import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from workflow import HAS_ENGINE, REPOSITORY, rows
 from reedit.errors import InputError
 from reedit.rehearse.origins import texts_of_model
 from reedit.rehearse.overlay import CORPUS, rehearsal_overlay
-from reedit.rehearse.running import failed_jobs
+from reedit.rehearse.running import alone, failed_jobs
 from reedit.report.face import REHEARSAL
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import SCHEMA, overlaid, read_configuration
@@ -42,7 +45,7 @@ def experiment(*overlays: Any) -> Experiment:
 
 def rehearsed(real: Experiment) -> Experiment:
     """The experiment that its rehearsal is."""
-    stand_ins = {entry.model: (Path("/stand-ins") / entry.model, PLACES) for entry in real.entries}
+    stand_ins = {model: (Path("/stand-ins") / model, PLACES) for model in real.models}
     for place, _ in stand_ins.values():
         assert place.is_absolute()
     overlay = rehearsal_overlay(real, stand_ins, Path("/texts.txt"))
@@ -121,11 +124,98 @@ def test_a_tokenizer_is_taken_from_where_it_is_at_hand(
         InputError, match=f"{line} models.gpt2-xl.tokenizer.source may name a folder that has it"
     ):
         texts_of_model(experiment("paper"), "gpt2-xl", Path("results"), tmp_path / "origins")
-    assert asked == [experiment("paper").config["sources"]["gpt2-xl"] | {"weights": False}]  # hundreds of kB
-    (tmp_path / "results/models/gpt2-xl").mkdir(parents=True)
-    assert texts_of_model(experiment("paper"), "gpt2-xl", Path("results"), tmp_path) == Path(
-        "results/models/gpt2-xl"
+    hub = experiment("paper").config["sources"]["gpt2-xl"]
+    assert asked == [hub | {"weights": False}]  # hundreds of kB
+    prepared = Path("results/models/gpt2-xl")
+    prepared.mkdir(parents=True)
+    for mark in (None, {"revision": "x"}, {"revision": "x", "source": hub | {"revision": "0" * 40}}):
+        if mark:
+            (prepared / "revision.json").write_text(json.dumps(mark))
+        with pytest.raises(InputError, match=line):  # made of another source, it is another model
+            texts_of_model(experiment("paper"), "gpt2-xl", Path("results"), tmp_path / "origins")
+    (prepared / "revision.json").write_text(json.dumps({"revision": "x", "source": hub}))
+    assert texts_of_model(experiment("paper"), "gpt2-xl", Path("results"), tmp_path) == prepared
+    named["sources"]["tok"]["path"] = "gone"
+    with pytest.raises(InputError, match=r"gpt2-xl: no tokenizer .* source tok: no such folder"):
+        texts_of_model(experiment("paper", named), "gpt2-xl", Path("results"), tmp_path / "origins")
+
+
+def test_a_gguf_file_that_has_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def prepare(place: Path, folder: Path, source: dict) -> None:
+        read.append((place / "m.gguf").read_bytes())
+        folder.mkdir(exist_ok=True)
+        revision = f"sha256:{hashlib.sha256(read[-1]).hexdigest()}"
+        (folder / "revision.json").write_text(json.dumps({"revision": revision, "source": source}))
+
+    monkeypatch.setattr("reedit.rehearse.origins.prepare_model", prepare)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "origins").mkdir()
+    source = {"kind": "folder", "path": str(tmp_path / "own")}
+    real = experiment({"sources": {"own": source}, "models": {"smollm2-135m": {"source": "own"}}})
+    for content in (b"one", b"one", b"two"):
+        (tmp_path / "own/m.gguf").write_bytes(content)
+        place = texts_of_model(real, "smollm2-135m", tmp_path / "results", tmp_path / "origins")
+        assert place == tmp_path / "origins/own-prepared"
+    assert read == [b"one", b"two"]
+
+
+def test_all_of_a_few_cases_stay_all(tmp_path: Path) -> None:
+    run = {"model": "smollm2-135m", "dataset": "mine", "methods": ["memit"], "corpus": "wikipedia-sample"}
+    (tmp_path / "facts.json").write_text(json.dumps(tiny_facts()[:10]))
+    mine = {
+        "sources": {"mine": {"kind": "file", "path": str(tmp_path / "facts.json")}},
+        "datasets": {"mine": {"format": "counterfact", "source": "mine"}},
+        "runs": [run | {"edits": "all", "iterations": 3}],
+    }
+    assert rehearsal_overlay(experiment(mine), {}, Path("/texts.txt"))["runs"][0]["edits"] == "all"
+    few = experiment(mine, {"rehearsal": {"edits": 4}})
+    assert rehearsal_overlay(few, {}, Path("/texts.txt"))["runs"][0]["edits"] == 4
+
+
+def test_a_model_whose_filter_alone_is_compared_has_a_stand_in_too() -> None:
+    anew = experiment("paper", "paper-anew")
+    one_model = experiment("paper", "paper-anew", {"runs": [anew.config["runs"][0]]})
+    assert one_model.models == ["gpt2-xl", "gpt-j-6b", "llama-2-7b"]
+    assert set(one_model.models) <= set(one_model.used_sources)
+    little = rehearsed(one_model)
+    assert not [s for s in little.used_sources if little.config["sources"][s]["kind"] == "hub"]
+
+
+def test_a_folder_is_rehearsed_in_by_one_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "rehearsal"
+    with alone(folder), pytest.raises(InputError, match="another rehearsal is at work"), alone(folder):
+        pass
+    with alone(folder):
+        pass
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_workflow_ends_with_who_runs_it(tmp_path: Path, how: signal.Signals) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import os, time\ndef main():\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
     )
+    code = (
+        "import os\nfrom pathlib import Path\nfrom reedit.rehearse import running\n"
+        "running.IMPORTED = ('json',)\n"
+        "running.run_warm(['slow', 'main'], Path('log'), dict(os.environ))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'scripts'}{os.pathsep}{tmp_path}"}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    )
+    log, deadline = tmp_path / "log", time.monotonic() + 60
+    while not (log.exists() and log.read_text().endswith("\n")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process = Path(f"/proc/{int(log.read_text())}")
+    assert process.exists()
+    holder.send_signal(how)
+    assert holder.wait(timeout=20) != 0
+    deadline = time.monotonic() + 10
+    while process.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not process.exists()
 
 
 def tokenizer_folder(folder: Path, architecture: str, kind: str) -> str:

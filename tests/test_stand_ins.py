@@ -71,6 +71,13 @@ def test_a_stand_in_is_made_once_and_anew_where_its_tokenizer_changes(tmp_path: 
     first, content = weights.stat().st_mtime_ns, weights.read_bytes()
     make_stand_in(real, tmp_path / "stand-in", {})
     assert weights.stat().st_mtime_ns == first
+    (real / "more.json").write_text("1")
+    make_stand_in(real, tmp_path / "stand-in", {})
+    first = weights.stat().st_mtime_ns
+    (real / "more.json").write_text("2")  # as long as it was
+    make_stand_in(real, tmp_path / "stand-in", {})
+    assert weights.stat().st_mtime_ns != first
+    first = weights.stat().st_mtime_ns
     shutil.rmtree(real)
     original(real, "llama")
     tiny.tiny_tokenizer("bos").save_pretrained(real)

@@ -3,15 +3,18 @@
 Methods, protocols, trials, scores, tables and figures stay, and so do the datasets, whole.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reedit.prepare.datasets import load_dataset
 from reedit.settings.experiment import Experiment
 
 PASSES = 3  # of OPTIMIZATION
 BATCHES = 2  # that a method with batches has at the least
 PROCESSES = 2
+FEW = 2  # times as many cases as the edits of all trials: then all of them are edited
 LARGE = ("hub", "url", "wheels")  # kinds of source whose texts are not fetched for second moments
 CORPUS, TEXTS = "stand-in", "stand-in-texts"
 # a stand-in's keys are of any size: every direction is free to be written in
@@ -51,7 +54,7 @@ def rehearsal_overlay(
         "methods": _methods(experiment),
         "hyperparameters": _hyperparameters(experiment),
         "report": {"labels": {model: f"Stand-in for {labels.get(model, model)}" for model in stand_ins}},
-        "runs": [_entry(run, bounds, small) for run in config["runs"]],
+        "runs": [_entry(run, bounds, small, _cases(experiment, run["dataset"])) for run in config["runs"]],
     }
 
 
@@ -100,15 +103,28 @@ def _edits(asked: int | str, bounds: Mapping[str, int]) -> int:
     return bounds["edits"] if asked == "all" else min(int(asked), bounds["edits"])
 
 
-def _entry(run: Mapping[str, Any], bounds: Mapping[str, int], small: list[str]) -> dict[str, Any]:
+def _cases(experiment: Experiment, dataset: str) -> float:
+    """How many cases a dataset has; without end where nobody knows before it is fetched."""
+    definition, files = experiment.config["datasets"][dataset], experiment.files
+    sources = [files.located(name) for name in files.of_dataset(dataset)]
+    if "cases" in definition or any(source["kind"] != "file" for source in sources):
+        return definition.get("cases", math.inf)
+    return len(load_dataset(definition["format"], [Path(source["path"]) for source in sources]).facts)
+
+
+def _entry(
+    run: Mapping[str, Any], bounds: Mapping[str, int], small: list[str], cases: float
+) -> dict[str, Any]:
     """An entry of `runs` with few edits and iterations, the last of them an extension where there may be one.
 
-    What does not align is dropped whatever the entry says, so that all of it is found and counted.
+    What does not align is dropped whatever the entry says, so that all of it is found and counted. All of a
+    few cases stay all: when some are dropped, there might be fewer left than a number asks for.
     """
     iterations = min(run["iterations"], bounds["iterations"])
     entry = {**run, "iterations": iterations, "misaligned": "drop"}
-    entry["edits"] = _edits(run["edits"], bounds)
-    entry["trials"] = min(run.get("trials", 1), bounds["trials"])
+    edits, trials = _edits(run["edits"], bounds), min(run.get("trials", 1), bounds["trials"])
+    if run["edits"] != "all" or cases > FEW * edits * trials:
+        entry |= {"edits": edits, "trials": trials}
     entry["corpus"] = run["corpus"] if run["corpus"] in small else CORPUS
     if "extend_to" in run:
         entry["extend_to"] = iterations

@@ -24,10 +24,9 @@ def prepare_rehearsal(experiment: Experiment, folder: Path, results: Path, sente
     which the second moments are collected where the corpus is large. Raises InputError where a tokenizer is
     not to be had.
     """
-    models = list(dict.fromkeys(run.entry.model for run in experiment.runs.values()))
-    report = progress("stand-ins for models", len(models))
+    report = progress("stand-ins for models", len(experiment.models))
     stand_ins = {}
-    for done, model in enumerate(models, 1):
+    for done, model in enumerate(experiment.models, 1):
         place = (folder / "stand-ins" / model).resolve()
         texts = texts_of_model(experiment, model, results, folder / "origins")
         shape = experiment.config["models"][model].get("shape", {})

@@ -8,7 +8,7 @@ from pathlib import Path
 from reedit.jobs.job import errors_since
 from reedit.rehearse.preparation import prepare_rehearsal
 from reedit.rehearse.report import Outcome, report_lines
-from reedit.rehearse.running import SNAKEMAKE, failed_jobs, run_warm
+from reedit.rehearse.running import SNAKEMAKE, alone, failed_jobs, run_warm
 from reedit.settings.overlays import read_experiment
 from reedit.storage.files import write_text
 
@@ -20,8 +20,13 @@ def rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
     """Rehearse the experiment of a configuration file and its overlays in rehearsal/; 0 if every job ran.
 
     What an earlier rehearsal has left and still holds is not done again. Raises InputError before any job
-    where the configuration is wrong or a tokenizer is not to be had.
+    where the configuration is wrong, a tokenizer is not to be had, or another rehearsal is at work.
     """
+    with alone(FOLDER):
+        return _rehearse(paths, house, cores)
+
+
+def _rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
     environment = {**os.environ, "PYTHONPATH": str(house / "scripts")}
     began, start = time.time(), time.monotonic()
     real = read_experiment(paths, house)
@@ -30,9 +35,13 @@ def rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
     arguments = ["--snakefile", str(house / "Snakefile"), "--directory", str(FOLDER)]
     arguments += ["--configfile", str(config), "--cores", cores, "--max-threads", "1"]
     arguments += ["--resources", f"gpu={os.cpu_count()}", "--rerun-incomplete", "--keep-going"]
+    arguments += ["--scheduler", "greedy"]  # which job comes first matters little, and deciding it takes time
+    arguments += ["--nolock"]  # after a kill Snakemake's own lock would stay
     status = run_warm([*SNAKEMAKE, *arguments], LOG, environment)
-    errors = errors_since(FOLDER / "results/logs", began) or failed_jobs(LOG)
-    outcome = Outcome(status, time.monotonic() - start, errors)
+    logs = FOLDER / "results/logs"
+    jobs = sum(log.stat().st_mtime >= began for log in logs.rglob("*.log"))
+    errors = errors_since(logs, began) or failed_jobs(LOG)
+    outcome = Outcome(status, jobs, time.monotonic() - start, errors)
     name = ", ".join(Path(path).stem for path in paths[1:]) or "the default experiment"
     lines = report_lines(real, rehearsed, FOLDER, RESULTS, outcome)
     text = "\n".join([f"# Rehearsal of {name}", "", *lines, ""])

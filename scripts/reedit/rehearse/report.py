@@ -13,7 +13,7 @@ from reedit.rehearse.overlay import CORPUS
 from reedit.report.markdown import aligned
 from reedit.settings.costs import GB
 from reedit.settings.experiment import Experiment
-from reedit.settings.obstacles import obstacles
+from reedit.settings.obstacles import obstacles, obstacles_of_any_size
 from reedit.settings.plan import disk_of, job_costs
 from reedit.settings.runs import Entry
 from reedit.storage import parquet
@@ -24,9 +24,10 @@ ROLES = ("case", "assistant", "evaluation")  # of prepare/alignment.py
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a rehearsal's run of the workflow ended: exit status, seconds, and an error a line."""
+    """How a rehearsal's run of the workflow ended: exit status, jobs, seconds, and an error a line."""
 
     status: int
+    jobs: int
     seconds: float
     errors: Sequence[str]
 
@@ -35,18 +36,18 @@ def report_lines(
     real: Experiment, rehearsed: Experiment, folder: Path, results: Path, outcome: Outcome
 ) -> list[str]:
     """The report as Markdown. `folder` is the rehearsal's, `results` those of the real experiment."""
-    jobs = sum(1 for _ in (folder / "results/logs").rglob("*.log"))
     ended = "every job ran" if outcome.status == 0 else "not every job ran"
     head = [
-        f"On stand-ins for {', '.join(_models(real))}, with the real tokenizers: {jobs} jobs in"
-        f" {outcome.seconds / 60:.1f} minutes; {ended}. No number in {folder} is a result.",
+        f"On stand-ins for {', '.join(real.models)}, with the real tokenizers:"
+        f" this time {outcome.jobs} jobs in {outcome.seconds / 60:.1f} minutes; {ended}."
+        f" No number in {folder} is a result.",
     ]
     if outcome.errors:
         head += ["", *(f"- {error}" for error in outcome.errors)]
     try:
         found, sizes = obstacles(real, results), _sizes(real, rehearsed, folder)
     except InputError as error:  # of an experiment that make plan knows too little of
-        found, sizes = [], [f"Not planned: {error}."]
+        found, sizes = obstacles_of_any_size(real), [f"Not planned: {error}."]
     found = [*_too_few(real, rehearsed, folder), *found]
     return [
         *head,
@@ -60,10 +61,6 @@ def report_lines(
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
     return ["", f"## {title}", "", *lines]
-
-
-def _models(experiment: Experiment) -> list[str]:
-    return list(dict.fromkeys(entry.model for entry in experiment.entries))
 
 
 def _splits(
@@ -146,12 +143,15 @@ def _sizes(real: Experiment, rehearsed: Experiment, folder: Path) -> list[str]:
     for group in job_costs(rehearsed):
         if group.cost.rule in planned:
             planned[group.cost.rule] += group.count * group.cost.disk * GB
+    edited = [path for path, run in rehearsed.runs.items() if not run.method.regularises]
+    over = {(run.entry.model, run.entry.corpus) for run in rehearsed.runs.values()}
     found = {
-        "edit_facts": _bytes(results / "edits", "*/*/*/*/weights/*.safetensors"),
-        "collect_moments": _bytes(results / "moments", "*/*/*.safetensors"),
+        "edit_facts": sum(_bytes(results / "edits" / path / "weights") for path in edited),
+        "collect_moments": sum(_bytes(results / "moments" / model / corpus) for model, corpus in over),
     }
     lines = [
-        f"- {rule} of the stand-ins: planned {planned[rule] / 1e6:.1f} MB of disk, found {size / 1e6:.1f} MB."
+        f"- {rule} of the stand-ins: planned at most {planned[rule] / 1e6:.1f} MB of disk,"
+        f" found {size / 1e6:.1f} MB."
         for rule, size in found.items()
     ]
     gpu = max(job_costs(real), key=lambda group: group.cost.gpu)
@@ -164,8 +164,8 @@ def _sizes(real: Experiment, rehearsed: Experiment, folder: Path) -> list[str]:
     ]
 
 
-def _bytes(folder: Path, pattern: str) -> int:
-    return sum(path.stat().st_size for path in folder.glob(pattern)) if folder.is_dir() else 0
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def _too_few(real: Experiment, rehearsed: Experiment, folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from reedit.errors import InputError
 from reedit.models.language_model import LAYOUTS
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.preparation import INDEX, REVISION, STAND_IN, TEXT, checked_config
-from reedit.storage.files import visible_files, whole_folder
+from reedit.storage.files import file_sha256, visible_files, whole_folder
 
 # what makes a model wide, by the names that the architectures have for it; heads of 8, as many as 4
 NARROW = {
@@ -48,7 +48,7 @@ def make_stand_in(tokenizer: Path, folder: Path, shape: Mapping[str, Any]) -> di
     config = _narrow(_config_of(tokenizer, shape), shape)
     vocabulary = len(load_tokenizer(tokenizer))
     config.vocab_size = max(config.vocab_size, vocabulary)
-    texts = {file.name: file.stat().st_size for file in _texts(tokenizer)}
+    texts = {file.name: file_sha256(file) for file in _texts(tokenizer)}
     made = json.dumps({"config": config.to_dict(), "from": texts}, sort_keys=True, default=str)
     mark = folder / STAND_IN
     if not (mark.is_file() and mark.read_text() == made):

@@ -67,13 +67,20 @@ class Experiment:
         names = [config["collapse"]["source"]]
         for entry in self.entries:
             corpus = config["corpora"][entry.corpus]
-            names += [config["models"][entry.model]["source"], corpus["source"]]
+            names.append(corpus["source"])
             if "check" in corpus:
                 names.append(self.check(entry.corpus)["source"])
+        names += [config["models"][model]["source"] for model in self.models]
         names += [source for dataset in self.datasets for source in self.files.of_dataset(dataset)]
         owners = {run.prefixes for run in self.runs.values()}
         names += [self.prefixes(owner)["source"] for owner in owners if "source" in self.prefixes(owner)]
         return list(dict.fromkeys(names))
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models at work: those of the runs, and those whose filters are compared."""
+        compared = [pair["model"] for pair in self.compared_filters]
+        return list(dict.fromkeys([*(entry.model for entry in self.entries), *compared]))
 
     @property
     def datasets(self) -> list[str]:

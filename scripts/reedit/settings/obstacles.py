@@ -18,12 +18,13 @@ def obstacles(experiment: Experiment, results: Path) -> list[str]:
     `results`: where the experiment's results go. Raises InputError where a definition lacks what make plan
     needs.
     """
-    return [
-        *_too_few_cases(experiment),
-        *_too_little_disk(experiment, results),
-        *_too_small_gpu(experiment),
-        *_no_token(experiment),
-    ]
+    sized = [*_too_little_disk(experiment, results), *_too_small_gpu(experiment)]
+    return [*sized, *obstacles_of_any_size(experiment)]
+
+
+def obstacles_of_any_size(experiment: Experiment) -> list[str]:
+    """Those of them that nobody has to know the models' shapes for."""
+    return [*_too_few_cases(experiment), *_no_token(experiment)]
 
 
 def _too_few_cases(experiment: Experiment) -> list[str]:

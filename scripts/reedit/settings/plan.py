@@ -90,7 +90,7 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
     report = experiment.config.get("report", {})
     return {
         "fetch_source": len(experiment.used_sources),
-        "prepare_model": len({run.entry.model for run in runs}),
+        "prepare_model": len(experiment.models),
         "normalise_facts": len(experiment.datasets),
         "filter_neighbors": len(filtered),
         "sample_split": len({(run.entry.model, run.entry.dataset, run.entry.sample) for run in runs}),
