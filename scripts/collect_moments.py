@@ -9,6 +9,7 @@ from reedit.prepare.preparation import model_revision
 from reedit.statistics.corpora import fetched_documents
 from reedit.statistics.moments import collect_moments, write_moment
 from reedit.storage.checkpoint import Checkpoint, fingerprint
+from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -18,7 +19,7 @@ with job(snakemake.log[0]):
     revision = model_revision(inputs["model"])
     model = LanguageModel.load(inputs["model"], settings["dtype"])
     model.check_layers(settings["layers"])
-    told = {**settings, **snakemake.params.code, "device": model.device.type}
+    told = provenance(settings, snakemake.params.code, {"model": revision, "device": model.device.type})
     saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
     texts = fetched_documents(inputs["source"], settings)
     moments, count = collect_moments(model, texts, settings["layers"], settings["max_tokens"], saved=saved)

@@ -20,11 +20,11 @@ with job(snakemake.log[0]):
     revision = {"model_revision": model_revision(inputs["model"])}
     fixed = parquet.read_provenance(inputs["facts"])["fixed_roles"]
     model = LanguageModel.load(inputs["model"], settings["dtype"])
-    told = {**settings, **snakemake.params.code, "device": model.device.type}
+    made_by = provenance(settings, snakemake.params.code, revision)
+    told = {**made_by, "device": model.device.type}
     saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
     in_file_order = fixed or settings["in_file_order"]
     facts, rehearsed = read_facts(inputs["facts"]), is_stand_in(revision["model_revision"])
     rows = filter_neighbors(model, facts, in_file_order, settings["seed"], saved, knows_all=rehearsed)
-    made_by = provenance(settings, snakemake.params.code, revision)
     parquet.write(rows, snakemake.output[0], "neighbors", made_by)
     saved.discard()

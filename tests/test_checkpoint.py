@@ -237,6 +237,9 @@ def slow(*arguments, **named):
 LlamaModel.forward = slow
 from reedit.prepare import neighbors
 from reedit.statistics import moments
+from reedit.storage import provenance
+if told["release"]:
+    provenance.version = lambda name: told["release"]
 neighbors.PIECE = 5
 moments.collect_moments.__defaults__ = (90, 10, None)
 class Names(SimpleNamespace):
@@ -257,7 +260,7 @@ def jobs(taught_folder: Path, tiny_dataset: list[Fact], tmp_path: Path) -> Itera
     write_facts(tiny_dataset, tmp_path / "facts.parquet", {"fixed_roles": False})
     started: list[subprocess.Popen] = []
 
-    def start(rule: str, output: str, pause: float) -> subprocess.Popen:
+    def start(rule: str, output: str, pause: float, release: str = "") -> subprocess.Popen:
         settings = {"dtype": "float32", "layers": [1, 3], "format": "lines", "samples": 99, "max_tokens": 30}
         settings |= {"in_file_order": False, "seed": 0}
         inputs = {"model": tmp_path / "model"}
@@ -270,7 +273,8 @@ def jobs(taught_folder: Path, tiny_dataset: list[Fact], tmp_path: Path) -> Itera
             "params": {"settings": settings, "state": state, "code": {"code": "1"}},
             "wildcards": {"corpus": "lines"},
         }
-        told = json.dumps({"snakemake": described, "pause": pause}, default=str)
+        told = {"snakemake": described, "pause": pause, "release": release}
+        told = json.dumps(told, default=str)
         command = [sys.executable, "-c", SCRIPT, told, str(REPOSITORY / f"scripts/{rule}.py")]
         variables = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts"), "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
@@ -283,6 +287,26 @@ def jobs(taught_folder: Path, tiny_dataset: list[Fact], tmp_path: Path) -> Itera
         process.communicate()
 
 
+def kill_saved(job: subprocess.Popen, state: Path) -> None:
+    """Kill a job once it has saved what it has for the second time."""
+    end = time.monotonic() + 120
+    while not (state / "saved2").exists():
+        assert job.poll() is None and time.monotonic() < end, job.stderr.read()
+        time.sleep(0.05)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rule", ["collect_moments", "filter_neighbors"])
+def test_a_state_of_other_packages_is_of_no_use(rule: str, jobs: Callable[..., Any], tmp_path: Path) -> None:
+    """A tokenizer or a kernel of another release must not end what the one before began."""
+    kill_saved(jobs(rule, "output.parquet", pause=0.5), tmp_path / "state/output.parquet")
+    rerun = jobs(rule, "output.parquet", pause=0, release="9.9")
+    assert rerun.wait() == 0, rerun.stderr.read()
+    assert "going on from" not in (tmp_path / "output.log").read_text()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("rule", "output"), [("collect_moments", "moments"), ("filter_neighbors", "neighbors.parquet")]
@@ -290,13 +314,8 @@ def jobs(taught_folder: Path, tiny_dataset: list[Fact], tmp_path: Path) -> Itera
 def test_a_killed_job_goes_on_and_ends_with_the_same_bits(
     rule: str, output: str, jobs: Callable[..., Any], tmp_path: Path
 ) -> None:
-    killed = jobs(rule, output, pause=0.5)
-    state, end = tmp_path / "state" / output, time.monotonic() + 120
-    while not (state / "saved2").exists():
-        assert killed.poll() is None and time.monotonic() < end, killed.stderr.read()
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    state = tmp_path / "state" / output
+    kill_saved(jobs(rule, output, pause=0.5), state)
     assert not (tmp_path / output).exists()
     rerun, usual = jobs(rule, output, pause=0), jobs(rule, f"other-{output}", pause=0)
     for process in (rerun, usual):

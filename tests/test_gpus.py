@@ -12,9 +12,11 @@ from configurations import REPOSITORY
 
 from reedit.jobs import device
 from reedit.jobs.gpus import CLAIMED, VISIBLE, Gpu, claim_gpus, listed_gpus, visible_gpus
+from reedit.settings.obstacles import obstacles
+from reedit.settings.overlays import read_experiment
 
 SCRIPTS = REPOSITORY / "scripts"
-MANY = [Gpu(0, "GPU-aa11", 100), Gpu(1, "GPU-bb22", 9000), Gpu(2, "GPU-cc33", 8000)]
+MANY = [Gpu(0, "GPU-aa11", 100, 9999), Gpu(1, "GPU-bb22", 9000, 9999), Gpu(2, "GPU-cc33", 8000, 9999)]
 JOB = """
 import logging, os, sys
 from reedit.jobs.gpus import claim_gpus
@@ -44,7 +46,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         command = tmp_path / "bin/nvidia-smi"
         command.parent.mkdir(exist_ok=True)
         command.write_text(
-            f'#!/bin/sh\ncase "$*" in *index,uuid,memory.free*) cat <<END\n{lines}\nEND\nesac\n'
+            f'#!/bin/sh\ncase "$*" in *index,uuid,memory.free,memory.total*) cat <<END\n{lines}\nEND\nesac\n'
         )
         command.chmod(0o755)
         monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
@@ -72,7 +74,7 @@ def job() -> Iterator[Callable[..., tuple[str, subprocess.Popen]]]:
             pipe.close()
 
 
-THREE = "\n".join(f"{gpu.index}, {gpu.uuid}, {gpu.free}" for gpu in MANY)
+THREE = "\n".join(f"{gpu.index}, {gpu.uuid}, {gpu.free}, {gpu.total}" for gpu in MANY)
 
 
 def test_jobs_take_different_gpus_the_emptiest_first_and_a_killed_one_gives_its_back(machine, job) -> None:
@@ -129,8 +131,8 @@ def test_without_a_gpu_nothing_happens(machine, job, tmp_path: Path) -> None:
 def test_nvidia_smi_may_be_missing_fail_or_not_know_the_memory(
     machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine("0, GPU-aa11, [N/A]")
-    assert listed_gpus() == [Gpu(0, "GPU-aa11", 0)]
+    machine("0, GPU-aa11, [N/A], [N/A]")
+    assert listed_gpus() == [Gpu(0, "GPU-aa11", 0, 0)]
     (tmp_path / "bin/nvidia-smi").write_text(f'#!/bin/sh\necho "{THREE}"\nexit 9\n')
     assert listed_gpus() == []
     monkeypatch.setenv("PATH", "")
@@ -155,7 +157,7 @@ def test_visible_gpus_are_those_that_cuda_would_see(visible: str | None, expecte
 
 
 def test_a_part_of_a_gpu_is_taken_by_its_name(machine, job) -> None:
-    machine("0, GPU-aa11, 40000")
+    machine("0, GPU-aa11, 40000, 80000")
     assert job(1, CUDA_VISIBLE_DEVICES="MIG-1f,MIG-2f")[0] == "MIG-1f"
     assert job(1, CUDA_VISIBLE_DEVICES="MIG-1f,MIG-2f")[0] == "MIG-2f"
 
@@ -165,6 +167,28 @@ def test_the_folder_of_the_locks_is_the_users_alone(machine, tmp_path: Path) -> 
     claim_gpus(1)
     (folder,) = (tmp_path / "temporary").iterdir()
     assert folder.name == f"reedit-gpus-{os.getuid()}" and folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("lines", "visible", "said"),
+    [
+        ("", None, ["This machine shows no NVIDIA GPU"]),
+        ("0, GPU-aa11, 1, 2048", None, ["The largest GPU here has 2 GB"]),
+        ("0, GPU-aa11, 1, 2048\n1, GPU-bb22, 1, 81559", None, []),
+        ("0, GPU-aa11, 1, 2048\n1, GPU-bb22, 1, 81559", "0", ["The largest GPU here has 2 GB"]),
+        ("0, GPU-aa11, [N/A], [N/A]", None, []),  # one whose memory is the machine's
+    ],
+    ids=["none", "small", "large", "the large one is not to be seen", "does not say"],
+)
+def test_make_plan_tells_of_gpus_that_are_too_small(
+    lines: str, visible: str | None, said: list[str], machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(lines)
+    if visible is not None:
+        monkeypatch.setenv(VISIBLE, visible)
+    plan = read_experiment([str(REPOSITORY / "config.yaml")], REPOSITORY)
+    found = [line for line in obstacles(plan, tmp_path) if "GPU" in line]
+    assert [line[: len(start)] for line, start in zip(found, said, strict=True)] == said
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 CLAIMED = (
     "REEDIT_GPUS"  # in the environment, for a job's own processes: what VISIBLE was when the job had its GPUs
 )
-QUERY = ("nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits")
+QUERY = ("nvidia-smi", "--query-gpu=index,uuid,memory.free,memory.total", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Gpu:
 
     index: int
     uuid: str
-    free: int  # MiB
+    free: int  # MiB, 0 where it does not say
+    total: int = 0
 
 
 def claim_gpus(count: int, folder: Path | None = None) -> None:
@@ -73,8 +74,11 @@ def listed_gpus() -> list[Gpu]:
         said = subprocess.run(QUERY, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    rows = [line.split(", ") for line in said.splitlines() if line.count(", ") == 2]
-    return [Gpu(int(index), uuid, int(free) if free.isdigit() else 0) for index, uuid, free in rows]
+    rows = [line.split(", ") for line in said.splitlines() if line.count(", ") == 3]
+    return [
+        Gpu(int(index), uuid, *(int(size) if size.isdigit() else 0 for size in memory))
+        for index, uuid, *memory in rows
+    ]
 
 
 def visible_gpus(gpus: Sequence[Gpu], visible: str | None) -> list[Gpu]:

@@ -2,14 +2,12 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
+from reedit.jobs.gpus import VISIBLE, listed_gpus, visible_gpus
 from reedit.settings.costs import GB
 from reedit.settings.experiment import Experiment
 from reedit.settings.plan import disk_of, job_costs
-
-QUERY = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]  # MiB, a line a GPU
 
 
 def obstacles(experiment: Experiment, results: Path) -> list[str]:
@@ -49,10 +47,12 @@ def _too_little_disk(experiment: Experiment, results: Path) -> list[str]:
 def _too_small_gpu(experiment: Experiment) -> list[str]:
     largest = max(job_costs(experiment), key=lambda group: group.cost.gpu)
     told = f"{largest.cost.gpu:.0f} GB for {largest.cost.rule} of {largest.model}"
-    memory = gpu_memory()
-    if not memory:
+    seen = visible_gpus(listed_gpus(), os.environ.get(VISIBLE))
+    if not seen:
         return [f"This machine shows no NVIDIA GPU; on one, jobs take up to {told}."]
-    if max(memory) >= largest.cost.gpu:
+    memory = [gpu.total * 2**20 / GB for gpu in seen]
+    # one that shares the machine's memory does not say how much it has
+    if not all(memory) or max(memory) >= largest.cost.gpu:
         return []
     return [f"The largest GPU here has {max(memory):.0f} GB, and jobs take up to {told}."]
 
@@ -63,11 +63,3 @@ def _no_token(experiment: Experiment) -> list[str]:
     if not models or os.environ.get("HF_TOKEN"):
         return []
     return [f"HF_TOKEN is not set: of {', '.join(models)} those that are gated cannot be fetched."]
-
-
-def gpu_memory() -> list[float]:
-    """GB of each NVIDIA GPU of this machine, as its driver tells."""
-    if not shutil.which(QUERY[0]):
-        return []
-    told = subprocess.run(QUERY, capture_output=True, text=True, check=False)
-    return [int(line) * 2**20 / GB for line in told.stdout.split()] if told.returncode == 0 else []
