@@ -114,20 +114,16 @@ def greedy_continuations(
     prompts: Sequence[Sequence[int]],
     lengths: Sequence[int],
     budget: int = 2048,
-    report: Callable[[int], None] | None = None,
 ) -> list[tuple[int, ...]]:
     """Greedy continuations of token ids, exactly `lengths[i]` tokens each, by repeated forward passes.
 
     Whole rows, as the likelihoods that are compared with them read; `generate` (generation.py) is for texts.
-    `report` is called with the tokens found so far.
     """
     texts = [tuple(prompt) for prompt in prompts]
     found: list[tuple[int, ...]] = [() for _ in texts]
     while waiting := [i for i in range(len(texts)) if len(found[i]) < lengths[i]]:
         # label 0 is a stand-in: only the argmax at the last position is used
         rows = [LabelledRow(texts[i] + found[i], (0,)) for i in waiting]
-        before = sum(map(len, found))
-        told = report and (lambda done, before=before: report(before + done))
-        for i, said in zip(waiting, likelihoods(model, rows, budget, told), strict=True):
+        for i, said in zip(waiting, likelihoods(model, rows, budget), strict=True):
             found[i] += said.argmax
     return found

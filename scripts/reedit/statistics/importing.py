@@ -1,33 +1,23 @@
 """Released second moments become a model's own, one layer after the other, once each is found to be its."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from reedit.models.language_model import LanguageModel
 from reedit.statistics.fingerprint import Sample, check_fingerprint
 from reedit.statistics.moments import write_moment
-from reedit.statistics.npz_statistics import find_statistics, read_statistics
+from reedit.statistics.npz_statistics import read_statistics
 from reedit.storage.files import file_sha256
 
 
 def import_moments(
-    model: LanguageModel,
-    source: Path,
-    names: Sequence[str],
-    texts: Iterable[str],
-    max_tokens: int,
-    layers: Sequence[int],
-    folder: Path,
-    metadata: Mapping[str, str],
+    files: Mapping[int, Path], source: Path, sample: Sample, folder: Path, metadata: Mapping[str, str]
 ) -> None:
-    """Write the moments of `layers` from the files under `source` to `folder`, with `metadata` and their own.
+    """Write the moments of the `files` of layers, found under `source`, to `folder`, with `metadata` and own.
 
-    `names`: of the model, one of which a file's folder has to bear; `texts`, each cut to `max_tokens` tokens:
-    what the model is compared on. Raises InputError for a file that is missing, damaged or of another model.
+    `sample`: of the model's own keys, what they are held against. Raises InputError for a file that is
+    damaged or of another model.
     """
-    files = {layer: find_statistics(source, model.module_name(layer), names) for layer in layers}
-    sample = Sample(model, texts, layers, max_tokens)
     for layer, file in files.items():
         own = {**metadata, "imported_from": str(file.relative_to(source)), "sha256": file_sha256(file)}
         _import_layer(file, sample, layer, folder / f"{layer}.safetensors", own)
