@@ -9,6 +9,7 @@ from reedit.settings.costs import GB
 from reedit.settings.experiment import Experiment
 from reedit.settings.plan import disk_of, job_costs
 
+PROCESSOR = 1e11  # operations a second that two cores sustain (docs/performance.md)
 QUERY = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]  # MiB, a line a GPU
 
 
@@ -51,7 +52,9 @@ def _too_small_gpu(experiment: Experiment) -> list[str]:
     told = f"{largest.cost.gpu:.0f} GB for {largest.cost.rule} of {largest.model}"
     memory = gpu_memory()
     if not memory:
-        return [f"This machine shows no NVIDIA GPU; on one, jobs take up to {told}."]
+        days = sum(group.count * group.cost.work for group in job_costs(experiment)) / PROCESSOR / 86400
+        slow = f"This machine shows no NVIDIA GPU, and without one the jobs take some {days:.0f} days"
+        return [f"{slow}; on one, they take up to {told}."] if days > 1 else []
     if max(memory) >= largest.cost.gpu:
         return []
     return [f"The largest GPU here has {max(memory):.0f} GB, and jobs take up to {told}."]
