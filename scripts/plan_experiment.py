@@ -13,15 +13,9 @@ HOUSE = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     try:
         experiment, results = read_experiment(sys.argv[1:], HOUSE), Path("results")
-        found = [f"- {one}" for one in obstacles(experiment, results)]
-        print(
-            "\n".join(
-                [
-                    *plan_lines(experiment, results),
-                    "",
-                    *(["What stands in the way here:", *found] if found else []),
-                ]
-            )
-        )
+        lines, found = plan_lines(experiment, results), obstacles(experiment, results)
+        if found:
+            lines += ["", "What stands in the way here:", *(f"- {one}" for one in found)]
+        print("\n".join(lines))
     except InputError as error:
         sys.exit(str(error))

@@ -51,6 +51,16 @@ def test_without_a_gpu_it_is_one_line_and_nothing_is_written(tmp_path: Path) -> 
     assert not (tmp_path / "gpu").exists()
 
 
+def test_a_stage_that_there_is_not_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(check, "stages", lambda: [("machine", 1.0, good)])
+    with pretended_cuda(), pytest.raises(SystemExit, match="2"):
+        check.main(["--out", str(tmp_path / "gpu"), "--only", "machine", "agrement"])
+    assert "--only: no stage agrement; there are machine" in capsys.readouterr().err
+    assert not (tmp_path / "gpu").exists()
+
+
 def checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *stages: Callable[[Report], Any], minutes: float = 9.0
 ) -> tuple[int, list[dict[str, Any]], str]:

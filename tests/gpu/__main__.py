@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not torch.cuda.is_available():
         print(f"test-gpu: no CUDA device here: torch {torch.__version__} sees none", file=sys.stderr)
         return 1
+    if unknown := set(chosen.only or ()) - {name for name, *_ in stages()}:
+        parser.error(f"--only: no stage {min(unknown)}; there are {', '.join(n for n, *_ in stages())}")
     from gpu import machine  # seconds of imports, after the line above
     from gpu.clock import Clock
     from gpu.material import quiet

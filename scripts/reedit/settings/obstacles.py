@@ -9,6 +9,8 @@ from reedit.settings.costs import GB
 from reedit.settings.experiment import Experiment
 from reedit.settings.plan import disk_of, job_costs
 
+PROCESSOR = 1e11  # operations a second that two cores sustain (docs/performance.md)
+
 
 def obstacles(experiment: Experiment, results: Path) -> list[str]:
     """Sentences, one an obstacle: disk, GPU memory, tokens for the hub, and more edits than cases.
@@ -49,7 +51,9 @@ def _too_small_gpu(experiment: Experiment) -> list[str]:
     told = f"{largest.cost.gpu:.0f} GB for {largest.cost.rule} of {largest.model}"
     seen = visible_gpus(listed_gpus(), os.environ.get(VISIBLE))
     if not seen:
-        return [f"This machine shows no NVIDIA GPU; on one, jobs take up to {told}."]
+        days = sum(group.count * group.cost.work for group in job_costs(experiment)) / PROCESSOR / 86400
+        slow = f"This machine shows no NVIDIA GPU, and without one the jobs take some {days:.0f} days"
+        return [f"{slow}; on one, they take up to {told}."] if days > 1 else []
     memory = [gpu.total * 2**20 / GB for gpu in seen]
     # one that shares the machine's memory does not say how much it has
     if not all(memory) or max(memory) >= largest.cost.gpu:
