@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from test_rehearsal import experiment
 
+from reedit.jobs.gpus import Gpu
 from reedit.settings import obstacles
 
 
@@ -13,10 +14,17 @@ def found(tmp_path: Path, *overlays: Any) -> str:
     return "\n".join(obstacles.obstacles(experiment(*overlays), tmp_path))
 
 
+def gpus_of(monkeypatch: pytest.MonkeyPatch, *memory: float) -> None:
+    """A machine with so many GPUs, of so many GB each, all to be seen."""
+    seen = [Gpu(i, f"GPU-{i}", 0, round(gb * 1e9 / 2**20)) for i, gb in enumerate(memory)]
+    monkeypatch.setattr(obstacles, "listed_gpus", lambda: seen)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
 @pytest.fixture(autouse=True)
 def room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with room for the default experiment, and with nothing else."""
-    monkeypatch.setattr(obstacles, "gpu_memory", lambda: [])
+    gpus_of(monkeypatch)
     monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 100e9}))
     monkeypatch.delenv("HF_TOKEN", raising=False)
 
@@ -30,11 +38,11 @@ def test_all_that_the_paper_asks_for_is_told(tmp_path: Path, monkeypatch: pytest
     told = found(tmp_path, "paper")
     assert "no NVIDIA GPU, and without one the jobs take some" in told and " days; on one" in told
     assert "of disk are needed" in told and "HF_TOKEN is not set" in told
-    monkeypatch.setattr(obstacles, "gpu_memory", lambda: [25.0, 25.0])
+    gpus_of(monkeypatch, 25.0, 25.0)
     monkeypatch.setenv("HF_TOKEN", "secret")
     told = found(tmp_path, "paper")
     assert "The largest GPU here has 25 GB" in told and "HF_TOKEN" not in told and "secret" not in told
-    monkeypatch.setattr(obstacles, "gpu_memory", lambda: [25.0, 80.0])
+    gpus_of(monkeypatch, 25.0, 80.0)
     assert "GPU" not in found(tmp_path, "paper")
 
 
