@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from test_rehearsal import experiment
 
+from reedit.jobs.gpus import VISIBLE, Gpu
 from reedit.settings import obstacles
 
 
@@ -13,10 +14,17 @@ def found(tmp_path: Path, *overlays: Any) -> str:
     return "\n".join(obstacles.obstacles(experiment(*overlays), tmp_path))
 
 
+def has_gpus(monkeypatch: pytest.MonkeyPatch, *sizes: float) -> None:
+    """The machine has GPUs of so many GB."""
+    gpus = [Gpu(i, f"GPU-{i}", 0, round(size * 1e9 / 2**20)) for i, size in enumerate(sizes)]
+    monkeypatch.setattr(obstacles, "listed_gpus", lambda: gpus)
+
+
 @pytest.fixture(autouse=True)
 def room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with room for the default experiment, and with nothing else."""
-    monkeypatch.setattr(obstacles, "gpu_memory", lambda: [])
+    monkeypatch.delenv(VISIBLE, raising=False)
+    has_gpus(monkeypatch)
     monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 100e9}))
     monkeypatch.delenv("HF_TOKEN", raising=False)
 
@@ -30,11 +38,11 @@ def test_all_that_the_paper_asks_for_is_told(tmp_path: Path, monkeypatch: pytest
     told = found(tmp_path, "paper")
     assert "no NVIDIA GPU, and without one the jobs take some" in told and " days; on one" in told
     assert "of disk are needed" in told and "HF_TOKEN is not set" in told
-    monkeypatch.setattr(obstacles, "gpu_memory", lambda: [25.0, 25.0])
+    has_gpus(monkeypatch, 25.0, 25.0)
     monkeypatch.setenv("HF_TOKEN", "secret")
     told = found(tmp_path, "paper")
     assert "The largest GPU here has 25 GB" in told and "HF_TOKEN" not in told and "secret" not in told
-    monkeypatch.setattr(obstacles, "gpu_memory", lambda: [25.0, 80.0])
+    has_gpus(monkeypatch, 25.0, 80.0)
     assert "GPU" not in found(tmp_path, "paper")
 
 
