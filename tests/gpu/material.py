@@ -73,7 +73,8 @@ def shape_of(model: LanguageModel, layer: int) -> Shape:
     """What `make plan` would have to know of the model at hand."""
     parameters = sum(parameter.numel() for parameter in model.model.parameters())
     width, keys = model.weight(layer).shape
-    return Shape(parameters, len(model.layers), width, keys, len(model.head.weight))
+    sizes = (parameters, len(model.layers), width, keys, len(model.head.weight))
+    return Shape(*sizes, model.model.config.model_type)
 
 
 SUBJECTS = (
