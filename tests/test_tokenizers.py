@@ -80,6 +80,13 @@ def test_a_vocabulary_with_merges_loads_without_a_tokenizer_json(tmp_path: Path)
         assert load_tokenizer(tmp_path)(text)["input_ids"] == tiny_tokenizer("bytes")(text)["input_ids"]
 
 
+def test_pieces_without_a_tokenizer_json_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(b"pieces")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    with pytest.raises(InputError, match=r"tokenizer.model without a tokenizer.json, expected both"):
+        load_tokenizer(tmp_path)
+
+
 def test_a_length_that_the_file_was_saved_with_is_no_difference(tmp_path: Path) -> None:
     file = Tokenizer.from_file(str(saved(tmp_path) / "tokenizer.json"))
     file.enable_truncation(2)

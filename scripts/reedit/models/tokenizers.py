@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from reedit.errors import InputError
 
 FILE = "tokenizer.json"
+PIECES = "tokenizer.model"
 PARTS = ("normalizer", "pre_tokenizer", "decoder")  # each decides about texts that no list foresees
 # What tokenizers with another model, post-processor or added tokens cut differently: spaces at the start, in
 # between and at the end, digits, punctuation, accents, scripts, line breaks, bytes, names of special tokens.
@@ -33,12 +34,13 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
     """The tokenizer of a prepared model folder.
 
     tokenizer.json decides about tokens; the other files of the folder add the names of special tokens, the
-    longest text and the chat template. Without a tokenizer.json it is what transformers makes of the folder.
+    longest text and the chat template. Of a vocab.json and merges.txt it is what transformers makes of them.
     Raises InputError where it does not load, asks for code of its own, or differs from the file once loaded.
     """
     file = Path(folder) / FILE
     try:
         if not file.is_file():  # of vocab.json and merges.txt
+            _refuse_unread(Path(folder))
             return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         _refuse_code(Path(folder))
         reference = Tokenizer.from_file(str(file))
@@ -92,6 +94,14 @@ def _written(part: Any) -> bytes | None:
 def _read(path: Path) -> dict[str, Any]:
     """A JSON object; an empty one where there is no such file."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _refuse_unread(folder: Path) -> None:
+    """Raise InputError for a SentencePiece model alone: transformers rebuilds it, and nothing tells how."""
+    if (folder / PIECES).is_file():
+        raise InputError(
+            f"{folder}: {PIECES} without a {FILE}, expected both: transformers makes other tokens of it alone"
+        )
 
 
 def _refuse_code(folder: Path) -> None:
