@@ -150,8 +150,8 @@ def _sizes(real: Experiment, rehearsed: Experiment, folder: Path) -> list[str]:
         "collect_moments": sum(_bytes(results / "moments" / model / corpus) for model, corpus in over),
     }
     lines = [
-        f"- {rule} of the stand-ins: planned at most {planned[rule] / 1e6:.1f} MB of disk,"
-        f" found {size / 1e6:.1f} MB."
+        f"- {rule} of the stand-ins: planned {planned[rule] / 1e6:.1f} MB of disk, with what is saved on"
+        f" the way, found {size / 1e6:.1f} MB at the end."
         for rule, size in found.items()
     ]
     gpu = max(job_costs(real), key=lambda group: group.cost.gpu)

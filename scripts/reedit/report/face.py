@@ -10,6 +10,8 @@ from reedit.storage.files import write_text
 from reedit.storage.provenance import is_stand_in
 
 REHEARSAL = "A rehearsal: models are stand-ins with random weights, and no number here is a result."
+# room for a table's head under the sentence, by the document's macro (document.tex.j2)
+KEEP = "\\providecommand{\\keeptogether}[1]{}\\keeptogether{18}\n"
 
 
 def face(made_by: Iterable[Mapping[str, Any]]) -> str:
@@ -21,7 +23,7 @@ def write_table(output: Any, tex: str, csv_text: str, md: str, sentence: str = "
     """Write a table as `output`.tex, .csv and .md; a sentence stands above it, in .csv in a column."""
     if sentence:
         printed = [line for line in tex.splitlines() if line.strip() and not line.startswith("%")]
-        tex = f"{{\\bfseries {escape(sentence)}\\par}}\n{tex}" if printed else tex
+        tex = f"{KEEP}{{\\bfseries {escape(sentence)}\\par\\nobreak}}\n{tex}" if printed else tex
         csv_text, md = _with_column(csv_text, sentence), f"**{sentence}**\n\n{md}"
     for text, path in [(tex, output.tex), (csv_text, output.csv), (md, output.md)]:
         write_text(path, text)
