@@ -197,7 +197,9 @@ def test_a_workflow_ends_with_who_runs_it(tmp_path: Path, how: signal.Signals) -
         "import os, time\ndef main():\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
     )
     code = (
-        "import os\nfrom pathlib import Path\nfrom reedit.rehearse import running\n"
+        "import os, signal\nfrom pathlib import Path\nfrom reedit.rehearse import running\n"
+        # as a terminal starts it; what a script starts in the background ignores the signal
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "running.IMPORTED = ('json',)\n"
         "running.run_warm(['slow', 'main'], Path('log'), dict(os.environ))\n"
     )
@@ -310,6 +312,7 @@ def test_an_experiment_like_the_papers_is_rehearsed_whole_without_a_network(tmp_
     for table in tables:
         text = table.read_text()
         empty = table.suffix == ".tex" and not [s for s in text.splitlines() if s and not s.startswith("%")]
+        empty |= table.suffix == ".md" and "- No run." in text
         assert REHEARSAL in text or empty or (table.suffix == ".csv" and text.count("\n") == 1), table
     with open(results / "tables/table1.csv", newline="") as file:
         assert {row["rehearsal"] for row in csv.DictReader(file)} == {REHEARSAL}
