@@ -213,7 +213,8 @@ def test_delta_p2_is_between_two_states_that_all_cases_share(
     for iterations in (1, 2):  # the second is resumed, and knows of the first what was saved
         one = replace(wanted, iterations=iterations)
         found = iterate(model, edits_of(model, facts, 0, protocol), factors, one, State(tmp_path / "s", "f"))
-    assert [one.row["delta_p2"] for one in found] == pytest.approx(expected, rel=1e-3)
+    # perplexities of some 50 in the architectures' own fp32: what differs by less is rounding
+    assert [one.row["delta_p2"] for one in found] == pytest.approx(expected, rel=1e-3, abs=1e-4)
     assert [one.row["ppl_initial"] for one in found] == pytest.approx(began[:2], rel=1e-4)
     if variant in IN_TURN and not wanted.looks_ahead:  # the two differ, or this would test nothing
         assert abs(found[0].row["ppl_edited"] - began[0]) != pytest.approx(expected[0], rel=1e-2)
