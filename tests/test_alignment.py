@@ -3,11 +3,11 @@
 import json
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny import tiny_tokenizer
+from workflow import REPOSITORY
 
 from reedit.edit.edits import make_edit
 from reedit.errors import InputError
@@ -174,7 +174,7 @@ def draws(facts: list[Fact], rows: list[dict], seed: int) -> bool:
 
 # -- the published lists and the real vocabularies ----------------------------------------------------------
 
-REAL = Path("/work/shared")
+REAL = REPOSITORY.parent / "shared"
 real = pytest.mark.skipif(not (REAL / "data").is_dir(), reason="the published data is not on this machine")
 # left out under corrected: cases, and assistants of the eligible list
 LEFT_OUT = {

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from tiny import tiny_tokenizer
 from tokenizers import Tokenizer
+from workflow import REPOSITORY
 
 from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.edits import Edit, make_edit
@@ -21,7 +22,7 @@ from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case
 
-REAL = Path("/work/shared")
+REAL = REPOSITORY.parent / "shared"
 real = pytest.mark.skipif(not (REAL / "data").is_dir(), reason="the published data is not on this machine")
 TEMPLATES = ["Therefore, I am not a. {}", 'He said "1984!". {}']
 EDITED = {"counterfact-subset-1": 1000, "counterfact-eligible-739": 739, "zsre-subset-0": 1000}

@@ -9,11 +9,12 @@ import pytest
 from tiny import save_tokenizer, tiny_config, tiny_tokenizer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer
+from workflow import REPOSITORY
 
 from reedit.errors import InputError
 from reedit.models.tokenizers import difference, load_tokenizer
 
-REAL = Path("/work/shared/tokenizers")
+REAL = REPOSITORY.parent / "shared" / "tokenizers"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="the real vocabularies are not on this machine")
 
 

@@ -1,9 +1,9 @@
 """Scripts that start at once: forks of one process that has imported what they all need.
 
 Importing torch and transformers takes a Python six seconds, which hundreds of small jobs cannot afford. A
-scheduler that is given `Warm.command` in place of its Python sends each script to that process, which forks
-for it: the script runs with its own arguments, environment, working directory, standard streams and exit
-status. Nothing may be computed before a fork (a thread does not survive one), so the process imports and
+scheduler that is given what `warm` yields, in place of its Python, sends each script to that process, which
+forks for it: the script runs with its own arguments, environment, working directory, standard streams and
+exit status. Nothing may be computed before a fork (a thread does not survive one), so the process imports and
 waits.
 """
 

@@ -102,14 +102,18 @@ def _left_out(experiment: Experiment, folder: Path) -> list[str]:
                 grid.append(line)
             for role in ROLES:
                 told = [one["reason"] for one in here if one["role"] == role]
-                more = [f"and {len(told) - SHOWN} more"] * (len(told) > SHOWN)
-                where = f"{name}, {model}, {protocols}, {role}"
-                reasons += [f"- {where}: {'; '.join([*told[:SHOWN], *more])}"] if told else []
+                reasons += _told(f"{name}, {model}, {protocols}, {role}", told)
     words = (
         "Of each list, so many cases are left out: they do not align themselves, an assisting neighbor does"
     )
     words += " not, or a row that scores them does not."
     return [words, "", *aligned(grid, left=3), "", *dict.fromkeys(reasons)]
+
+
+def _told(where: str, reasons: Sequence[str]) -> list[str]:
+    """One line with the first of some reasons and the number of the others; none without a reason."""
+    more = [f"and {len(reasons) - SHOWN} more"] * (len(reasons) > SHOWN)
+    return [f"- {where}: {'; '.join([*reasons[:SHOWN], *more])}"] if reasons else []
 
 
 def _neighbors(experiment: Experiment, folder: Path) -> list[str]:
@@ -125,9 +129,7 @@ def _neighbors(experiment: Experiment, folder: Path) -> list[str]:
             found = misaligned_assistants(tokenizer, facts, entry.protocols)
             known = sum(neighbor.subject is not None for fact in facts for neighbor in fact.neighbors)
             counts[2:] = [known, len(found)]
-            told = [one.reason for one in found[:SHOWN]]
-            more = [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
-            reasons += [f"- {dataset}, {model}: {'; '.join([*told, *more])}"] if told else []
+            reasons += _told(f"{dataset}, {model}", [one.reason for one in found])
         line = [dataset, model, "+".join(entry.protocols), *map(str, counts)]
         if line not in grid:
             grid.append(line)

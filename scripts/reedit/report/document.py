@@ -35,7 +35,7 @@ def document(
         "tables": [
             table | {"comparison": compared.get(f"comparison{table['number']}", "")}
             for table in made
-            if _says_something(table["tex"])
+            if says_something(table["tex"])
         ],
         "figures": [{"file": file, "name": path.stem} for file, path in files.items()],
     }
@@ -50,6 +50,6 @@ def _table(path: Path) -> dict[str, Any]:
     return {"number": int(number[0]) if number else None, "tex": Markup(tex), "lines": lines}
 
 
-def _says_something(tex: str) -> bool:
+def says_something(tex: str) -> bool:
     """Whether TeX has a line that is neither empty nor a comment."""
     return any(line.strip() and not line.startswith("%") for line in tex.splitlines())

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reedit.report.document import says_something
 from reedit.report.typeset import escape
 from reedit.storage.files import write_text
 from reedit.storage.provenance import is_stand_in
@@ -22,8 +23,8 @@ def face(made_by: Iterable[Mapping[str, Any]]) -> str:
 def write_table(output: Any, tex: str, csv_text: str, md: str, sentence: str = "") -> None:
     """Write a table as `output`.tex, .csv and .md; a sentence stands above it, in .csv in a column."""
     if sentence:
-        printed = [line for line in tex.splitlines() if line.strip() and not line.startswith("%")]
-        tex = f"{KEEP}{{\\bfseries {escape(sentence)}\\par\\nobreak}}\n{tex}" if printed else tex
+        if says_something(tex):
+            tex = f"{KEEP}{{\\bfseries {escape(sentence)}\\par\\nobreak}}\n{tex}"
         csv_text, md = _with_column(csv_text, sentence), f"**{sentence}**\n\n{md}"
     for text, path in [(tex, output.tex), (csv_text, output.csv), (md, output.md)]:
         write_text(path, text)

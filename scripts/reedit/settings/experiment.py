@@ -26,6 +26,7 @@ class Experiment:
     def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any], house: Path) -> None:
         check_configuration(config, schema)
         self.config = config
+        self._hyperparameters: dict[tuple[str, str], dict[str, Any]] = {}  # by model and editing method
         self.files = SourceFiles(config, house)
         self.entries = [read_entry(config, index) for index in range(len(config["runs"]))]
         self.runs = distinct_runs(self.entries)
@@ -37,7 +38,13 @@ class Experiment:
             raise InputError(f"config: downstream.folder: no such folder: {self.own_tasks}")
 
     def hyperparameters(self, run: Run) -> dict[str, Any]:
-        """The run's checked hyperparameters."""
+        """The run's checked hyperparameters; their file is read once."""
+        key = run.entry.model, run.method.edited_as
+        if key not in self._hyperparameters:
+            self._hyperparameters[key] = self._read_hyperparameters(run)
+        return dict(self._hyperparameters[key])
+
+    def _read_hyperparameters(self, run: Run) -> dict[str, Any]:
         algorithm, model = run.method.algorithm, run.entry.model
         known = self.config["hyperparameters"].get(algorithm, {})
         where = f"config: hyperparameters.{algorithm}.{model}"
