@@ -13,13 +13,13 @@ import yaml
 from measuring import timed
 from torch import Tensor
 
-from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.editing import apply, compute, edited_perplexities
 from reedit.edit.edits import Edit, make_edit
-from reedit.edit.optimization import optimize
+from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimized import Optimized
-from reedit.edit.preservation import factorise
-from reedit.edit.schedule import Schedule
+from reedit.edit.spread.solve import factorise
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Schedule
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact

@@ -29,15 +29,15 @@ from material import (
 from measuring import print_machine, print_table
 from torch import Tensor
 
-from reedit.edit.buckets import Bucket, Tail, make_buckets
 from reedit.edit.editing import apply, compute, edited_perplexities
 from reedit.edit.edits import Edit
-from reedit.edit.micro_batch import micro_batch
-from reedit.edit.optimization import STOP_LOSS, _pass
-from reedit.edit.schedule import Schedule
+from reedit.edit.optimization.buckets import Bucket, Tail, make_buckets
+from reedit.edit.optimization.descent import STOP_LOSS, _pass
+from reedit.edit.optimization.micro_batch import micro_batch
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
+from reedit.methods.recipe import Schedule
 from reedit.models.language_model import LanguageModel
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import torch
 
-from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.editing import edited_perplexities
 from reedit.edit.edits import make_edit
-from reedit.edit.optimization import optimize
-from reedit.edit.preservation import factorise
-from reedit.edit.schedule import Schedule
-from reedit.edit.spread import apply_updates, compute_updates
+from reedit.edit.optimization.descent import optimize
+from reedit.edit.spread.solve import factorise
+from reedit.edit.spread.spread import apply_updates, compute_updates
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Schedule
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import read_facts
 from reedit.prepare.roles import by_case, evaluated_neighbors, is_eligible

@@ -16,7 +16,7 @@ from reedit.statistics.moments import collect_moments
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=6, help="how often tests/test_kills.py kills a run")
+    parser.addoption("--kills", type=int, default=6, help="how often tests/edit/test_kills.py kills a run")
 
 
 @pytest.fixture(scope="session", autouse=True)

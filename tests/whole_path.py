@@ -11,16 +11,16 @@ import pytest
 from tiny import tiny_corpus
 from torch import Tensor
 
-from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.edits import Edit, make_edit
 from reedit.edit.iteration import iterate
-from reedit.edit.preservation import factorise, null_space
 from reedit.edit.resumption import Iteration, State
-from reedit.edit.schedule import Schedule
+from reedit.edit.spread.solve import factorise, null_space
 from reedit.evaluate.collapse import check_collapse
 from reedit.evaluate.norms import norm_rows
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Schedule
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode

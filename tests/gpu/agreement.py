@@ -24,14 +24,14 @@ from gpu.material import (
     world_facts,
 )
 from gpu.report import Report
-from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.edits import make_edit
 from reedit.edit.iteration import iterate
-from reedit.edit.optimization import optimize
+from reedit.edit.optimization.descent import optimize
 from reedit.edit.resumption import State
-from reedit.edit.schedule import Schedule
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Schedule
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes

@@ -24,16 +24,16 @@ from transformers import (
 )
 
 from reedit.edit.edits import Edit, make_edit
-from reedit.edit.preservation import factorise, null_space
-from reedit.edit.schedule import Schedule
+from reedit.edit.spread.solve import factorise, null_space
+from reedit.methods.hyperparameters import read_hyperparameters
+from reedit.methods.recipe import Schedule
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
-from reedit.settings.costs import Shape
-from reedit.settings.hyperparameters import read_hyperparameters
 from reedit.statistics.moments import collect_moments
 from reedit.statistics.spectra import decomposed
+from reedit.use.costs import Shape
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICE = "cuda"

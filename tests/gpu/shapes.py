@@ -32,20 +32,20 @@ from gpu.material import (
     world_templates,
 )
 from gpu.report import Report
-from reedit.edit.algorithms import ALGORITHMS
 from reedit.edit.edits import Edit
-from reedit.edit.micro_batch import PER_KEY, PER_WIDTH, micro_batch
-from reedit.edit.optimization import optimize
+from reedit.edit.optimization.descent import optimize
+from reedit.edit.optimization.micro_batch import PER_KEY, PER_WIDTH, micro_batch
 from reedit.edit.optimized import Optimized
-from reedit.edit.schedule import Schedule
-from reedit.edit.spread import compute_updates
+from reedit.edit.spread.spread import compute_updates
 from reedit.evaluate.norms import singular_values
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Schedule
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
-from reedit.settings.costs import (
+from reedit.use.costs import (
     GB,
     ROW,
     TAIL,

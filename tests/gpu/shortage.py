@@ -5,10 +5,10 @@ import torch
 from gpu.halvings import halvings
 from gpu.material import GIB, SMALL, SUBJECTS, aligned, plain_edits, relative, tidy, world_facts
 from gpu.report import Report
-from reedit.edit.algorithms import ALGORITHMS
-from reedit.edit.micro_batch import MicroBatch
-from reedit.edit.optimization import optimize
-from reedit.settings.costs import GB, edit_cost
+from reedit.edit.optimization.descent import optimize
+from reedit.edit.optimization.micro_batch import MicroBatch
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.use.costs import GB, edit_cost
 
 MEMIT = ALGORITHMS["memit"]
 SAME = 1e-4  # deltas, relative: halves add in another order

@@ -13,17 +13,17 @@ from torch import Tensor
 
 from reedit.edit.carried import Carried
 from reedit.edit.edits import Edit
-from reedit.edit.optimization import optimize
+from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimized import Optimized, in_turn, joined
 from reedit.edit.ranks import ALONE, Ranks
 from reedit.edit.resumption import Iteration
 from reedit.edit.rome import edit_one_by_one
 from reedit.edit.saved_edits import SavedEdits
-from reedit.edit.schedule import Schedule
-from reedit.edit.spread import NotFinite, Spread, apply_updates, compute_updates
+from reedit.edit.spread.spread import NotFinite, Spread, apply_updates, compute_updates
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.errors import InputError
 from reedit.jobs.progress import progress
+from reedit.methods.recipe import Schedule
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import bounded_exp, likelihoods
 

@@ -22,7 +22,7 @@ from reedit.edit.edits import Edit
 from reedit.edit.iteration_rows import iteration_rows, tell
 from reedit.edit.ranks import ALONE, Ranks
 from reedit.edit.resumption import Iteration, State
-from reedit.edit.schedule import Schedule
+from reedit.methods.recipe import Schedule
 from reedit.models.language_model import LanguageModel
 from reedit.storage.tensors import read_tensors
 

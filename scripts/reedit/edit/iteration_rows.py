@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reedit.edit.algorithms import Algorithm
 from reedit.edit.edits import Edit
 from reedit.edit.optimized import Optimized
 from reedit.edit.resumption import Iteration
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.jobs.job import peak_memory_mb
+from reedit.methods.algorithms import Algorithm
 from reedit.models.language_model import LanguageModel
 
 

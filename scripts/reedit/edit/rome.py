@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reedit.edit.algorithms import Algorithm
 from reedit.edit.edits import Edit
-from reedit.edit.optimization import optimize
+from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimized import Optimized, joined
-from reedit.edit.post_norm import before_norm
 from reedit.edit.saved_edits import SavedEdits
-from reedit.edit.spread import rank_one_update, split_by_edit
+from reedit.edit.spread.post_norm import before_norm
+from reedit.edit.spread.spread import rank_one_update, split_by_edit
 from reedit.edit.states import rewriting_rows, states_at_subject
+from reedit.methods.algorithms import Algorithm
 from reedit.models.language_model import LanguageModel
 
 

@@ -206,9 +206,10 @@ class LanguageModel:
     def check_forward(self, name: str) -> None:
         """Raise InputError, about the model `name`, for one that is not what is assumed of it here.
 
-        Passes get additive masks over a cache of their own (edit/buckets.py), which neither flash nor flex
-        attention reads; and `logits` are the model's own: where an architecture scales or bends them in a way
-        not known here, a pass over a few tokens tells, whatever its configuration calls it.
+        Passes get additive masks over a cache of their own (edit/optimization/buckets.py), which neither
+        flash nor flex attention reads; and `logits` are the model's own: where an architecture scales or
+        bends them in a way not known here, a pass over a few tokens tells, whatever its configuration calls
+        it.
         """
         attention = self.model.config._attn_implementation
         if attention not in ("eager", "sdpa"):
