@@ -18,15 +18,13 @@ from reedit.storage.schemas import SCHEMAS
 from reedit.use.costs import Shape, edit_cost, iteration_work
 from reedit.use.plan import calibrated, job_costs, job_counts, plan_lines
 
-SCHEMA = yaml.safe_load((REPOSITORY / "rules/schemas/config.schema.yaml").read_text())
-
 
 def experiment(*names: str) -> Experiment:
     """config.yaml with the named experiments laid over it, as snakemake merges them."""
     config: dict = {}
     for path in [REPOSITORY / "config.yaml", *(REPOSITORY / f"experiments/{name}.yaml" for name in names)]:
         update_config(config, yaml.safe_load(path.read_text()))
-    return Experiment(config, SCHEMA, REPOSITORY)
+    return Experiment(config, REPOSITORY)
 
 
 def dry_run(folder: Path, *names: str) -> Outcome:
@@ -138,7 +136,7 @@ def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
 def test_a_job_of_several_processes_is_planned_shorter_and_needs_more_memory() -> None:
     config = json.loads(json.dumps(experiment().config))
     config["models"]["smollm2-135m"]["processes"] = 4
-    shared = Experiment(config, SCHEMA, REPOSITORY)
+    shared = Experiment(config, REPOSITORY)
     alone, four = (
         next(group.cost for group in job_costs(made) if group.cost.rule == "edit_facts")
         for made in (experiment(), shared)
@@ -151,7 +149,7 @@ def test_norms_and_generation_are_planned_where_they_are_asked_for() -> None:
     config = json.loads(json.dumps(experiment().config))
     for asked in ({"norms": False}, {"norms": True, "generation": True}):
         config["report"] |= {"generation": False} | asked
-        rules = {group.cost.rule for group in job_costs(Experiment(config, SCHEMA, REPOSITORY))}
+        rules = {group.cost.rule for group in job_costs(Experiment(config, REPOSITORY))}
         assert ("measure_norms" in rules, "generate_answers" in rules) == tuple(
             asked.get(name, False) for name in ("norms", "generation")
         )
@@ -163,7 +161,7 @@ def test_a_smaller_dtype_is_planned_faster() -> None:
     for dtype in ("float32", "tfloat32", "bfloat16"):
         config = json.loads(json.dumps(made.config))
         config["models"]["smollm2-135m"]["dtype"] = dtype
-        lines = plan_lines(Experiment(config, SCHEMA, REPOSITORY), Path("nowhere"))
+        lines = plan_lines(Experiment(config, REPOSITORY), Path("nowhere"))
         (total,) = (line for line in lines if line.startswith("| all"))
         hours.append(float(total.split("|")[-3]))  # A100
         assert any(f"TFLOP/s in {dtype}," in line for line in lines)
@@ -177,4 +175,4 @@ def test_a_model_without_a_shape_is_one_line() -> None:
     with pytest.raises(
         InputError, match=r"config: models\.smollm2-135m\.shape: missing, needed by make plan"
     ):
-        plan_lines(Experiment(config, SCHEMA, REPOSITORY), Path("nowhere"))
+        plan_lines(Experiment(config, REPOSITORY), Path("nowhere"))

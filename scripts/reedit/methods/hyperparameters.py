@@ -114,6 +114,11 @@ def read_hyperparameters(
     return used
 
 
+def reads_moments(algorithm: str, hyperparameters: Mapping[str, Any]) -> bool:
+    """Whether an algorithm reads second moments: ROME does not without mom2_adjustment."""
+    return not ALGORITHMS[algorithm].one_by_one or hyperparameters.get("mom2_adjustment", False)
+
+
 def check_for_model(hyperparameters: Mapping[str, Any], layers: int, rewrite_module: str) -> None:
     """Raise InputError where an EasyEdit file was written for another model than the one at hand.
 

@@ -12,13 +12,13 @@ from reedit.edit.easyedit import engine as easyedit
 from reedit.edit.iteration import iterate
 from reedit.edit.job.inputs import (
     Paths,
-    Settings,
     load_model,
     read_edits,
     read_factors,
     read_templates,
     schedule_of,
 )
+from reedit.edit.job.settings import EditSettings
 from reedit.edit.kept_weights import kept_iterations
 from reedit.edit.ranks import join
 from reedit.edit.resumption import Iteration, State
@@ -29,7 +29,7 @@ from reedit.storage.files import link_or_copy
 from reedit.storage.provenance import digest, processor_name, provenance
 
 
-def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
+def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     """Edit the cases of one trial and write targets, iterations and weights.
 
     `paths`: model, facts, split, prefixes, where the algorithm needs them moments or spectra, where neighbors
@@ -38,18 +38,18 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     """
     ranks = join()
     published = None  # the engine is ours
-    if settings["engine"]["name"] == "easyedit":
+    if settings.engine["name"] == "easyedit":
         easyedit.require_cuda()
-        published = easyedit.load_published(Path(settings["engine"]["path"]), settings["algorithm"])
+        published = easyedit.load_published(Path(settings.engine["path"]), settings.algorithm)
     schedule, templates = schedule_of(settings), read_templates(paths)
     model = load_model(paths["model"], settings)
     facts, edits = read_edits(paths, settings, model, templates)
     factors, tokens = read_factors(paths, schedule, model)
     made_by = provenance(
-        settings,
+        settings.told,
         {
             "model_revision": model_revision(paths["model"]),
-            "hyperparameters_hash": digest(settings["hyperparameters"]),
+            "hyperparameters_hash": digest(settings.hyperparameters),
             "corpus": (paths.get("moments") or paths["spectra"]).name if tokens else None,
             "corpus_tokens": tokens,
             "prefix_templates": len(templates),
@@ -65,7 +65,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     if published:
         with easyedit.scratch_folder(state) as scratch:
             engine = easyedit.Engine(
-                *(published, model, schedule, templates, paths["model"], settings["repository"]),
+                *(published, model, schedule, templates, paths["model"], settings.repository),
                 moments=paths.get("moments"),
                 scratch=scratch,
             )
@@ -75,7 +75,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     if ranks.leads:
         # not part of the state's digest: a job may go on, from its state, on another machine
         made_by |= {"device_name": device_name(model.device), "processes": ranks.count}
-        _write(paths, done, state, settings["keep_weights"], made_by)
+        _write(paths, done, state, settings.keep_weights, made_by)
     ranks.leave()
 
 

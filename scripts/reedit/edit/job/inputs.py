@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from reedit.edit.edits import Edit, make_edit
+from reedit.edit.job.settings import EditSettings
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
@@ -21,21 +21,20 @@ from reedit.statistics.spectra import read_spectrum
 from reedit.storage import parquet
 
 Paths = Mapping[str, Path]
-Settings = Mapping[str, Any]
 
 
-def schedule_of(settings: Settings) -> Schedule:
+def schedule_of(settings: EditSettings) -> Schedule:
     """How the run iterates, from Experiment.edit_settings."""
     names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
-    told = {name: settings[name] for name in (*names, "batch", "spread_only")}
-    return Schedule(ALGORITHMS[settings["algorithm"]], **told)
+    told = {name: getattr(settings, name) for name in (*names, "batch", "spread_only")}
+    return Schedule(ALGORITHMS[settings.algorithm], **told)
 
 
-def load_model(folder: Path, settings: Settings) -> LanguageModel:
+def load_model(folder: Path, settings: EditSettings) -> LanguageModel:
     """The unedited model; InputError where the hyperparameters are of another one."""
-    model = LanguageModel.load(folder, settings["dtype"])
-    model.check_layers(settings["hyperparameters"]["layers"])
-    check_for_model(settings["hyperparameters"], len(model.layers), model.module_name("{}"))
+    model = LanguageModel.load(folder, settings.dtype)
+    model.check_layers(settings.hyperparameters["layers"])
+    check_for_model(settings.hyperparameters, len(model.layers), model.module_name("{}"))
     return model
 
 
@@ -45,7 +44,7 @@ def read_templates(paths: Paths) -> list[str]:
 
 
 def read_edits(
-    paths: Paths, settings: Settings, model: LanguageModel, templates: Sequence[str]
+    paths: Paths, settings: EditSettings, model: LanguageModel, templates: Sequence[str]
 ) -> tuple[list[Fact], list[Edit]]:
     """The cases of a trial in split order, and their rows.
 
@@ -53,15 +52,15 @@ def read_edits(
     InputError, naming the case, for one that has too few neighbors to assist it, that does not align or that
     is too long.
     """
-    facts, rows = trial_facts(paths, settings["trial"])
-    spaced = ALGORITHMS[settings["algorithm"]].released_space(settings["repository"])
+    facts, rows = trial_facts(paths, settings.trial)
+    spaced = ALGORITHMS[settings.algorithm].released_space(settings.repository)
     edits = []
     for fact in facts:
         kept = rows.get(fact.case_id, [])
-        chosen = choose_assistants(fact.case_id, kept, settings["assisting"], settings["choice"])
+        chosen = choose_assistants(fact.case_id, kept, settings.assisting, settings.choice)
         assistants = [fact.neighbors[row["neighbor"]] for row in chosen]
         edit = make_edit(
-            *(model.tokenizer, fact, templates, assistants, settings["prefixed"], settings["protocol"]),
+            *(model.tokenizer, fact, templates, assistants, settings.prefixed, settings.protocol),
             spaced=spaced,
         )
         for weighted in edit.labelled:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from reedit.edit.editing import edited_perplexities
 from reedit.edit.iteration_rows import perplexity_columns, weight_columns
-from reedit.edit.job.inputs import Paths, Settings, load_model, read_edits, read_templates, schedule_of
+from reedit.edit.job.inputs import Paths, load_model, read_edits, read_templates, schedule_of
+from reedit.edit.job.settings import EditSettings
 from reedit.edit.kept_weights import kept_states
 from reedit.edit.spread.regularisation import REGULARISATIONS
 from reedit.jobs.progress import progress
@@ -20,7 +21,7 @@ from reedit.storage.files import atomic
 Row = dict[str, Any]
 
 
-def regularise_run(paths: Paths, settings: Settings, regularisation: Mapping[str, Any]) -> None:
+def regularise_run(paths: Paths, settings: EditSettings, regularisation: Mapping[str, Any]) -> None:
     """Regularise every iteration of a run; write targets, iterations and weights as its own job does.
 
     `paths`: model, facts, split, prefixes, neighbors where they were filtered; base_weights, base_targets and
