@@ -89,7 +89,11 @@ ReportedModel = Literal["gpt2-xl", "gpt-j-6b", "llama-2-7b"]
 ReportedMethod = Literal["rome", "memit", "pmet", "na_memit", "nap_memit", "na_pmet", "nap_pmet"]
 
 
-# -- sources, told apart by their kind -----------------------------------------------------------------------
+@mapping
+class From:
+    """What comes from one of the sources, which are told apart by their kind."""
+
+    source: str
 
 
 @mapping
@@ -100,19 +104,16 @@ class LocalSource:
 
 
 @mapping
-class Wheel:
-    kind: Literal["wheel"]
-    package: Package
-    version: Version
-    member: InnerPath
-    sha256: Sha256
-
-
-@mapping
 class Part:
     package: Package
     version: Version
     member: InnerPath
+
+
+@mapping
+class Wheel(Part):
+    kind: Literal["wheel"]
+    sha256: Sha256
 
 
 @mapping
@@ -141,9 +142,6 @@ class Hub:
 
 
 Source = Annotated[LocalSource | Wheel | Wheels | Download | Hub, Field(discriminator="kind")]
-
-
-# -- models, datasets, corpora -------------------------------------------------------------------------------
 
 
 @mapping
@@ -184,20 +182,13 @@ class Shape:
 
 
 @mapping
-class Tokenizer:
-    """For make rehearse: where the tokenizer is, when the model's source is not at hand."""
-
-    source: str
-
-
-@mapping
 class Model:
     source: str
     dtype: Dtype
     prefixes: Prefixes
     processes: Count = 1
     reported_as: Maybe[ReportedModel] = None
-    tokenizer: Maybe[Tokenizer] = None
+    tokenizer: Maybe[From] = None  # for make rehearse, where the model's own source is not at hand
     shape: Maybe[Shape] = None
 
 
@@ -233,9 +224,6 @@ class ReleasedStatistics:
 
 
 Corpus = Annotated[Texts | ReleasedStatistics, Field(discriminator="format")]
-
-
-# -- methods -------------------------------------------------------------------------------------------------
 
 
 @mapping
@@ -300,9 +288,6 @@ HyperparametersOrFile = Annotated[
 ]
 
 
-# -- the selection, and what is made of it -------------------------------------------------------------------
-
-
 @mapping
 class Entry:
     """An entry of `runs`; where it says no protocol, keep_weights or nonfinite, the general ones hold."""
@@ -321,11 +306,6 @@ class Entry:
     keep_weights: Maybe[KeepWeights] = None
     nonfinite: Maybe[Nonfinite] = None
     misaligned: Literal["error", "drop"] = "error"
-
-
-@mapping
-class Collapse:
-    source: str
 
 
 @mapping
@@ -393,7 +373,7 @@ class Config:
     seed: Seed
     keep_weights: KeepWeights
     nonfinite: Nonfinite = "drop"
-    collapse: Collapse
+    collapse: From
     runs: Annotated[list[Entry], Field(min_length=1)]
     export: Export = Export()
     tracing: Maybe[Tracing] = None
