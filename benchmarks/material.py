@@ -14,12 +14,12 @@ from measuring import timed
 from torch import Tensor
 
 from reedit.edit.editing import apply, compute, edited_perplexities
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.edits import Edit, Rows
+from reedit.edit.found import Found
 from reedit.edit.optimization.descent import optimize
-from reedit.edit.optimized import Optimized
 from reedit.edit.spread.solve import factorise
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
@@ -77,7 +77,7 @@ def make_edits(model: LanguageModel, facts: Sequence[Fact], assisting: int = 0) 
     """
     templates = sample_prefixes(model, **read_prefix_settings())
     return [
-        make_edit(model.tokenizer, fact, templates, fact.neighbors[:assisting], False, PROTOCOL)
+        Rows(model.tokenizer, PROTOCOL, templates).edit(fact, fact.neighbors[:assisting])
         for fact in facts
     ]
 
@@ -110,7 +110,7 @@ def small_factors(model: LanguageModel, layers: Sequence[int], count: int) -> di
     return {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}
 
 
-def optimize_edits(model: LanguageModel, edits: Sequence[Edit], settings: Mapping[str, Any]) -> Optimized:
+def optimize_edits(model: LanguageModel, edits: Sequence[Edit], settings: Mapping[str, Any]) -> Found:
     """OPTIMIZATION as this library does it."""
     return optimize(model, edits, ALGORITHM, settings, PROTOCOL)
 
@@ -119,7 +119,7 @@ def iterate_edits(
     model: LanguageModel, edits: Sequence[Edit], factors: Mapping[int, Tensor], settings: Mapping[str, Any]
 ) -> dict[str, float]:
     """Seconds of one iteration's stages as this library does them; the model is left unedited."""
-    plan = Schedule(ALGORITHM, settings, PROTOCOL, iterations=1, stop="none", extend_to=None)
+    plan = Recipe(ALGORITHM, settings, PROTOCOL, iterations=1, stop="none", extend_to=None)
     computed = compute(model, edits, factors, plan, 1)
     updates, seconds = timed(model.device, lambda: apply(model, computed, 1))
     _, perplexities = timed(model.device, lambda: edited_perplexities(model, edits, plan))

@@ -37,7 +37,7 @@ from reedit.edit.optimization.micro_batch import micro_batch
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 
 
@@ -255,7 +255,7 @@ def iterate(model: LanguageModel, chosen: argparse.Namespace) -> None:
     columns += ["efficacy", "generalization", "specificity"]
     rows = []
     for length in chosen.lengths:
-        plan = Schedule(ALGORITHM, settings | ({"step_length": length} if length else {}), PROTOCOL)
+        plan = Recipe(ALGORITHM, settings | ({"step_length": length} if length else {}), PROTOCOL)
         optimization = whole = 0.0
         for k in range(1, chosen.iterations + 1):
             begin = time.perf_counter()

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import torch
 
-from reedit.edit.editing import edited_perplexities
-from reedit.edit.edits import make_edit
+from reedit.edit.edits import Rows
+from reedit.edit.measured import edited_perplexities
 from reedit.edit.optimization.descent import optimize
 from reedit.edit.spread.solve import factorise
 from reedit.edit.spread.spread import apply_updates, compute_updates
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import read_facts
 from reedit.prepare.roles import by_case, evaluated_neighbors, is_eligible
@@ -63,7 +63,7 @@ def main() -> None:
         row["template"]
         for row in parquet.read(chosen.results / f"prefixes/{chosen.model}.parquet", "prefixes")
     ]
-    edits = [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
+    edits = [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
     neighbors = {f.case_id: evaluated_neighbors(f, filtered[f.case_id], True, [(1, "random")]) for f in facts}
     probes = make_probes(model, facts, neighbors, "corrected")
     windows = {
@@ -88,7 +88,7 @@ def main() -> None:
             window = windows[last, size]
             updates = compute_updates(model, edits, target, algorithm, window, factors, weight).updates
             apply_updates(model, updates)
-            edited = sorted(edited_perplexities(model, edits, Schedule(algorithm, settings, "corrected")))
+            edited = sorted(edited_perplexities(model, edits, Recipe(algorithm, settings, "corrected")))
             rows = score(model, probes, 1)
             optimised = sum(found.ppl_target) / len(edits)
             cells = [f"{window[0]}-{last}", f"{clamp:g}", f"{weight:g}", f"{optimised:.3g}"]

@@ -11,16 +11,16 @@ import pytest
 from tiny import tiny_corpus
 from torch import Tensor
 
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.edits import Edit, Rows
 from reedit.edit.iteration import iterate
-from reedit.edit.resumption import Iteration, State
+from reedit.edit.journal import Iteration, Journal
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.evaluate.collapse import check_collapse
 from reedit.evaluate.norms import norm_rows
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
@@ -50,10 +50,10 @@ def facts_of(file: Path) -> list[Fact]:
     return list(load_counterfact(file).facts)[::8]
 
 
-def edits_of(model: LanguageModel, facts: list[Fact], schedule: Schedule, templates: list[str]) -> list[Edit]:
+def edits_of(model: LanguageModel, facts: list[Fact], schedule: Recipe, templates: list[str]) -> list[Edit]:
     """One neighbor assists each, prefixed."""
     return [
-        make_edit(model.tokenizer, fact, templates, fact.neighbors[:1], True, schedule.protocol)
+        Rows(model.tokenizer, schedule.protocol, templates).edit(fact, fact.neighbors[:1], True)
         for fact in facts
     ]
 
@@ -66,7 +66,7 @@ def moments_of(model: LanguageModel, layers: list[int], state: Path) -> dict[int
     return dict(found)
 
 
-def factors_of(model: LanguageModel, schedule: Schedule) -> dict[int, Tensor]:
+def factors_of(model: LanguageModel, schedule: Recipe) -> dict[int, Tensor]:
     """What a job of the schedule has of the moments: on the CPU."""
     found, _ = collect_moments(model, CORPUS[:24], schedule.layers, 40)
     factors = {}
@@ -82,7 +82,7 @@ def factors_of(model: LanguageModel, schedule: Schedule) -> dict[int, Tensor]:
 
 
 def edited(
-    folder: Path, facts: list[Fact], state: Path, of: Callable[[int], Schedule], templates: list[str]
+    folder: Path, facts: list[Fact], state: Path, of: Callable[[int], Recipe], templates: list[str]
 ) -> tuple[LanguageModel, list[Iteration]]:
     """A model after two iterations of the schedule `of(iterations)`: the second one in a job of its own."""
     for iterations in (1, 2):
@@ -91,7 +91,7 @@ def edited(
         if schedule.algorithm.one_by_one and not schedule.hyperparameters.get("mom2_adjustment"):
             factors = {}
         edits = edits_of(model, facts, schedule, templates)
-        done = iterate(model, edits, factors, schedule, State(state, "one"))
+        done = iterate(model, edits, factors, schedule, Journal(state, "one"))
     return model, done
 
 
@@ -106,7 +106,7 @@ def whole_path(folder: Path, file: Path, state: Path, algorithm: str = "memit") 
     """All of it for the model in `folder` and the facts of `file`; `state`: a folder of its own."""
     unedited, facts = LanguageModel.load(folder), facts_of(file)
     more = {"update_norm_lambda": 0.5} if algorithm == "encore" else {}
-    of = lambda iterations: Schedule(ALGORITHMS[algorithm], SETTINGS | more, "corrected", iterations)  # noqa: E731
+    of = lambda iterations: Recipe(ALGORITHMS[algorithm], SETTINGS | more, "corrected", iterations)  # noqa: E731
     templates = sample_prefixes(unedited, 5, 6, 0)
     probes = make_probes(unedited, facts, {fact.case_id: fact.neighbors[1:] for fact in facts}, "corrected")
     model, done = edited(folder, facts, state, of, templates)

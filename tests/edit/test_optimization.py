@@ -12,12 +12,12 @@ from naive import NaiveOptimized, naive_edit, naive_optimize
 from tiers import long_but
 from tiny import ALL_ARCHITECTURES, LAYERS, tiny_model
 
-from reedit.edit.edits import Edit, WeightedRow, make_edit
+from reedit.edit.edits import Edit, Rows, WeightedRow
+from reedit.edit.found import Found
 from reedit.edit.optimization import descent as optimization
 from reedit.edit.optimization.buckets import Bucket, Said, Tail, make_buckets
 from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
-from reedit.edit.optimized import Optimized
 from reedit.errors import InputError
 from reedit.jobs import memory
 from reedit.methods.algorithms import ALGORITHMS, Algorithm
@@ -49,7 +49,7 @@ def edits_of(
     spaced: bool = True,
 ) -> list[Edit]:
     return [
-        make_edit(model.tokenizer, fact, TEMPLATES, fact.neighbors[:count], prefixed, protocol, spaced)
+        Rows(model.tokenizer, protocol, TEMPLATES, spaced).edit(fact, fact.neighbors[:count], prefixed)
         for fact in facts
     ]
 
@@ -59,7 +59,7 @@ def relative(found: Any, expected: Any) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
-def check_against(found: Optimized, naive: list[NaiveOptimized], tolerance: float = 1e-5) -> None:
+def check_against(found: Found, naive: list[NaiveOptimized], tolerance: float = 1e-5) -> None:
     assert found.steps == [one.steps for one in naive]
     for i, one in enumerate(naive):
         assert relative(found.ppl_initial[i], one.ppl_initial) < tolerance
@@ -180,7 +180,7 @@ def test_pmet_damps_the_loss_while_every_label_is_the_argmax_and_ends_at_a_small
         )
         for fact in facts
     ]
-    edits = [make_edit(model.tokenizer, fact, [], [], False, protocol) for fact in facts]
+    edits = [Rows(model.tokenizer, protocol, []).edit(fact) for fact in facts]
     check_against(optimize(model, edits, PMET, settings, protocol), naive)
     assert naive[0].steps == 0, "what is known already was meant to end at once"
     assert {round(factor, 6) for factor in naive[2].factors} == {0.9, 0.09}

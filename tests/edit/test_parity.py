@@ -18,7 +18,7 @@ from configurations import REPOSITORY
 from tiers import long_but
 
 from reedit.edit.editing import apply, compute
-from reedit.edit.edits import make_edit
+from reedit.edit.edits import Rows
 from reedit.edit.spread.solve import factorise
 from reedit.errors import InputError
 from reedit.evaluate.collapse import check_collapse, read_texts
@@ -27,7 +27,7 @@ from reedit.evaluate.scored_rows import Probe
 from reedit.evaluate.scoring import score
 from reedit.fetch.sources import fetch
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.counterfact import load_counterfact
@@ -194,10 +194,10 @@ def test_edits_are_the_published_ones(method: str, golden: Golden) -> None:
     """Perplexities, targets, updates and scores, iteration by iteration."""
     model, (name, assisting, prefixed) = golden.model, METHODS[method]
     algorithm, settings = ALGORITHMS[name], SETTINGS[name]
-    plan = Schedule(algorithm, settings, "released", iterations=2, stop="none", extend_to=None)
+    plan = Recipe(algorithm, settings, "released", iterations=2, stop="none", extend_to=None)
     reset(model)
     edits = [
-        make_edit(
+        Rows(
             *(model.tokenizer, fact, golden.templates, fact.neighbors[:assisting], prefixed, "released"),
             spaced=algorithm.released_space("smollm2-135m"),
         )

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from test_iteration import VARIANTS, edits_of
 from workflow import Experiment, changed
 
+from reedit.edit.found import Part
 from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimization.micro_batch import MicroBatch
-from reedit.edit.optimized import Part
 from reedit.edit.ranks import Ranks
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.language_model import LanguageModel

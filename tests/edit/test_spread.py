@@ -9,7 +9,7 @@ import torch
 from naive import naive_edit, naive_spread, row_state
 from tiny import ALL_ARCHITECTURES, KEYS, WIDTH, tiny_model
 
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.edits import Edit, Rows
 from reedit.edit.spread import spread
 from reedit.edit.spread.solve import factorise
 from reedit.edit.spread.spread import (
@@ -32,7 +32,7 @@ Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
 
 
 def edits_of(model: LanguageModel, facts: list[Fact], templates: list[str]) -> list[Edit]:
-    return [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
+    return [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
 
 
 def bare(model: LanguageModel, edits: list[Edit], layer: int, name: str = "hidden") -> torch.Tensor:

@@ -24,14 +24,14 @@ from gpu.material import (
     world_facts,
 )
 from gpu.report import Report
-from reedit.edit.edits import make_edit
+from reedit.edit.edits import Rows
 from reedit.edit.iteration import iterate
+from reedit.edit.journal import Journal
 from reedit.edit.optimization.descent import optimize
-from reedit.edit.resumption import State
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
@@ -116,14 +116,12 @@ def edited(
     """Two iterations, the second one from what the first has saved; the model is left unedited."""
     settings = {**SETTINGS, **OWN.get(algorithm, {})}
     probes = make_probes(model, facts, {fact.case_id: fact.neighbors for fact in facts}, protocol)
-    edits = [
-        make_edit(model.tokenizer, fact, TEMPLATES, fact.neighbors[:1], False, protocol) for fact in facts
-    ]
+    edits = [Rows(model.tokenizer, protocol, TEMPLATES).edit(fact, fact.neighbors[:1]) for fact in facts]
     updates = []
     for iterations in (1, 2):
-        schedule = Schedule(ALGORITHMS[algorithm], settings, protocol, iterations)
+        schedule = Recipe(ALGORITHMS[algorithm], settings, protocol, iterations)
         factors = factors_of(moments, schedule, model.device)
-        done = iterate(model, edits, factors, schedule, State(state, algorithm))
+        done = iterate(model, edits, factors, schedule, Journal(state, algorithm))
         updates.append({layer: model.cumulative_update(layer).cpu() for layer in schedule.layers})
         if iterations == 2:
             scores = [row["logp_new"] for row in score(model, probes, 2)]

@@ -23,10 +23,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.edits import Edit, Rows
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.methods.hyperparameters import read_hyperparameters
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
@@ -127,7 +127,7 @@ def aligned(model: LanguageModel, facts: Sequence[Fact]) -> list[Fact]:
 
 
 def plain_edits(model: LanguageModel, facts: Sequence[Fact], templates: Sequence[str]) -> list[Edit]:
-    return [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
+    return [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
 
 
 def documents(count: int, sentences_each: int) -> list[str]:
@@ -154,7 +154,7 @@ def moments_of(
 
 
 def factors_of(
-    moments: Mapping[int, Tensor], schedule: Schedule, device: torch.device | str
+    moments: Mapping[int, Tensor], schedule: Recipe, device: torch.device | str
 ) -> dict[int, Tensor]:
     """What an edit job has of the moments: found on `device`, kept on the CPU; none for ROME."""
     factors = {}

@@ -33,15 +33,15 @@ from gpu.material import (
 )
 from gpu.report import Report
 from reedit.edit.edits import Edit
+from reedit.edit.found import Found
 from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimization.micro_batch import PER_KEY, PER_WIDTH, micro_batch
-from reedit.edit.optimized import Optimized
 from reedit.edit.spread.spread import compute_updates
 from reedit.evaluate.norms import singular_values
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
@@ -76,7 +76,7 @@ class Bench:
     facts: list[Fact]
     edits: list[Edit]
     templates: list[str]
-    found: Optimized | None = None  # by OPTIMIZATION
+    found: Found | None = None  # by OPTIMIZATION
     factors: dict[int, Tensor] | None = None
 
     @property
@@ -233,7 +233,7 @@ def moments(bench: Bench) -> None:
     bench.measured("second moments: tokens a second", tokens / seconds, "", _per_second(bench, work, tokens))
     bench.measured(f"second moments: {HOURS_OF:.0e} tokens", HOURS_OF / tokens * seconds / 3600, "h")
     bench.measured("second moments: peak of memory", peak, "GB", cost.gpu)
-    schedule = Schedule(MEMIT, bench.settings, "corrected")
+    schedule = Recipe(MEMIT, bench.settings, "corrected")
     bench.factors, seconds, peak = bench.timed(lambda: factors_of(found, schedule, DEVICE))
     double = bench.planned(len(bench.layers) * bench.shape.keys**3 / 3, "float64")
     bench.measured("factorisation of all layers", seconds, "s", double)

@@ -18,7 +18,7 @@ from test_iteration import LAYERS, SETTINGS, edits_of, factors_of, plan
 from tiny import ARCHITECTURES, tiny_model
 
 from reedit.edit.iteration import iterate
-from reedit.edit.resumption import State
+from reedit.edit.journal import Journal
 from reedit.errors import InputError
 from reedit.evaluate.norms import condition, norm_rows, singular_values
 from reedit.models.language_model import LanguageModel
@@ -91,7 +91,7 @@ def measured(
 ):
     """Rows of "norm_summary" of a run of the tiny model with other hyperparameters, from its own files."""
     wanted = replace(plan(iterations), hyperparameters=SETTINGS | settings)
-    factors, state = factors_of(moments(model, LAYERS)), State(folder / "state", "f")
+    factors, state = factors_of(moments(model, LAYERS)), Journal(folder / "state", "f")
     rows = norm_rows(model, LAYERS, 0)
     found = iterate(model, edits_of(model, facts), factors, wanted, state)
     for k in range(1, iterations + 1):

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from reedit.edit import resumption
-from reedit.edit.resumption import Iteration, State
+from reedit.edit.journal import Iteration, Journal
 from reedit.errors import InputError
 from reedit.fetch.sources import fetch
 from reedit.storage.files import atomic, naming
@@ -83,7 +82,7 @@ def test_a_source_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: 
 def test_an_iteration_that_does_not_fit_leaves_those_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state, updates = State(tmp_path / "state", "1"), {"w": torch.ones(2)}
+    state, updates = Journal(tmp_path / "state", "1"), {"w": torch.ones(2)}
     state.save(1, Iteration({"k": 1}, []), updates)
 
     def full(tensors: Any, path: Path, metadata: Any) -> None:
@@ -95,11 +94,11 @@ def test_an_iteration_that_does_not_fit_leaves_those_before(
         state.save(2, Iteration({"k": 2}, []), updates)
     assert caught.value.filename == str(tmp_path / "state/k2")
     assert sorted(os.listdir(tmp_path / "state")) == ["fingerprint", "k1"]
-    assert State(tmp_path / "state", "1").completed() == 1
+    assert Journal(tmp_path / "state", "1").completed() == 1
 
 
 def test_a_damaged_state_says_what_to_delete(tmp_path: Path) -> None:
-    state = State(tmp_path / "state", "1")
+    state = Journal(tmp_path / "state", "1")
     state.save(1, Iteration({"k": 1}, []), {"w": torch.ones(2)})
     assert read_tensors(state.weights(1))["w"].tolist() == [1, 1]
     state.weights(1).write_bytes(state.weights(1).read_bytes()[:-1])

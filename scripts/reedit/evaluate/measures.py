@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from reedit.errors import InputError
+from reedit.methods.protocols import PROTOCOLS
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
 METRICS = ("efficacy", "generalization", "specificity")
 KINDS = ("accuracy", "success")
-PROTOCOLS = ("corrected", "released")
 
 
 def prompt_means(path: Path | str, also: Sequence[str] = ()) -> pa.Table:
@@ -55,12 +55,6 @@ def case_means(path: Path | str) -> dict[int, np.ndarray]:
     return result
 
 
-def check_protocol(protocol: str) -> None:
-    """Raise InputError for an unknown protocol."""
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol: unknown value {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
-
-
 def harmonic(values: np.ndarray, protocol: str) -> np.ndarray:
     """Harmonic mean over the last axis; NaN if any value is.
 
@@ -70,7 +64,7 @@ def harmonic(values: np.ndarray, protocol: str) -> np.ndarray:
     inverse = np.divide(1.0, values, out=np.zeros_like(values), where=positive)
     count, total = positive.sum(axis=-1), inverse.sum(axis=-1)
     mean = np.divide(count, total, out=np.zeros(total.shape), where=count > 0)
-    if protocol == "corrected":
+    if not PROTOCOLS[protocol].drops_zeros:
         mean = np.where((values == 0).any(axis=-1), 0.0, mean)
     return np.where(np.isnan(values).any(axis=-1), np.nan, mean)
 
@@ -92,7 +86,7 @@ def measure(
     if k == 0:
         unchanged = means[:, METRICS.index("specificity"), KINDS.index("accuracy")]
         unchanged[~np.isnan(unchanged)] = 1.0
-    if rounded and protocol == "released":
+    if rounded and PROTOCOLS[protocol].whole_percent:
         means[:, METRICS.index("specificity")] = means[:, METRICS.index("specificity")].round(2)
     scores = harmonic(np.swapaxes(means, 1, 2), protocol)  # [draws, kinds]
     result = np.concatenate([means.reshape(len(draws), -1), scores], axis=1)

@@ -4,8 +4,6 @@ import pytest
 import torch
 from pretended_cuda import pretended_cuda
 
-from reedit.edit.carried import Carried, carried_of
-
 
 def keys(first: float, device: str = "cpu") -> dict[int, torch.Tensor]:
     """Two keys at each of two layers."""

@@ -10,7 +10,7 @@ from tiny import tiny_model
 
 from reedit.edit.editing import compute
 from reedit.edit.edits import Edit
-from reedit.edit.optimized import Optimized, joined
+from reedit.edit.found import Found, joined
 from reedit.edit.spread import spread
 from reedit.edit.spread.spread import split_by_edit
 from reedit.edit.states import rewriting_rows, states_at_subject
@@ -20,9 +20,9 @@ from reedit.prepare.facts import Fact
 
 
 def test_parts_are_joined_in_the_order_of_the_edits_each_once() -> None:
-    def part(*values: float) -> Optimized:
+    def part(*values: float) -> Found:
         column = torch.tensor(values)[:, None, None]
-        return Optimized(("mlp",), column, -column, [int(v) for v in values], list(values), list(values))
+        return Found(("mlp",), column, -column, [int(v) for v in values], list(values), list(values))
 
     found = joined([([2, 0], part(2, 0)), ([1], part(1)), ([0, 2], part(0, 2))])
     assert found.steps == [0, 1, 2] and found.hidden.flatten().tolist() == [0, 1, 2]

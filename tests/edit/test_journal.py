@@ -9,11 +9,11 @@ from test_iteration import VARIANTS, edits_of
 from tiny import tiny_model
 
 from reedit.edit import rome
+from reedit.edit.found import Found
+from reedit.edit.journal import Iteration, Journal
 from reedit.edit.optimization import descent as optimization
 from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimization.micro_batch import MicroBatch
-from reedit.edit.optimized import Optimized
-from reedit.edit.resumption import Iteration, State
 from reedit.edit.saved_edits import SavedEdits
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.language_model import LanguageModel
@@ -27,7 +27,7 @@ def llama() -> LanguageModel:
     return tiny_model("llama", dtype=torch.float32)
 
 
-def same(one: Optimized, other: Optimized) -> bool:
+def same(one: Found, other: Found) -> bool:
     numbers = [(found.steps, found.ppl_initial, found.ppl_target) for found in (one, other)]
     return torch.equal(one.hidden, other.hidden) and torch.equal(one.delta, other.delta) and len(
         set(map(str, numbers))
@@ -38,7 +38,7 @@ def stopping_after(batches: int, module: Any, name: str, monkeypatch: pytest.Mon
     """Let `module.name` work so often and then be interrupted; the sizes of the batches it was given."""
     original, sizes = getattr(module, name), []
 
-    def watched(model: LanguageModel, edits: list, *args: Any, **options: Any) -> Optimized:
+    def watched(model: LanguageModel, edits: list, *args: Any, **options: Any) -> Found:
         if len(sizes) == batches:
             raise KeyboardInterrupt
         sizes.append(len(edits))
@@ -102,7 +102,7 @@ def test_an_interrupted_rome_goes_on_with_the_edits_it_had_not_made(
     algorithm, settings = ALGORITHMS["rome"], VARIANTS["rome"][1]
     edits = edits_of(llama, tiny_dataset[:4])
 
-    def run(saved: SavedEdits | None) -> tuple[Optimized, torch.Tensor]:
+    def run(saved: SavedEdits | None) -> tuple[Found, torch.Tensor]:
         found, update, _ = rome.edit_one_by_one(
             llama, edits, algorithm, settings, "corrected", None, lambda passes: None, saved
         )
@@ -120,12 +120,12 @@ def test_an_interrupted_rome_goes_on_with_the_edits_it_had_not_made(
 
 
 def test_what_is_saved_goes_with_its_iteration(tmp_path: Path) -> None:
-    state = State(tmp_path / "state", "a")
+    state = Journal(tmp_path / "state", "a")
     numbers = ([3], [float("inf")], [1.5])
-    one = Optimized(("mlp",), torch.ones(1, 1, 4), torch.zeros(1, 1, 4), *numbers)
+    one = Found(("mlp",), torch.ones(1, 1, 4), torch.zeros(1, 1, 4), *numbers)
     state.optimized(1).save([0], one, 2.5)
     assert state.optimized(1).seconds() == 2.5
-    ((places, found),) = State(tmp_path / "state", "a").optimized(1).load(("mlp",), torch.device("cpu"))
+    ((places, found),) = Journal(tmp_path / "state", "a").optimized(1).load(("mlp",), torch.device("cpu"))
     assert (places, found.steps, found.ppl_initial, found.ppl_target) == ([0], *numbers)
     assert state.optimized(2).load(("mlp",), torch.device("cpu")) == []
     state.save(1, Iteration({"k": 1}, []), {"w": torch.zeros(1)})
