@@ -11,10 +11,12 @@ import pytest
 from tiny import tiny_corpus
 from torch import Tensor
 
+from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit, Rows
 from reedit.edit.iteration import iterate
 from reedit.edit.journal import Iteration, Journal
 from reedit.edit.spread.solve import factorise, null_space
+from reedit.edit.workers import Workers
 from reedit.evaluate.collapse import check_collapse
 from reedit.evaluate.norms import norm_rows
 from reedit.evaluate.probes import make_probes
@@ -50,10 +52,10 @@ def facts_of(file: Path) -> list[Fact]:
     return list(load_counterfact(file).facts)[::8]
 
 
-def edits_of(model: LanguageModel, facts: list[Fact], schedule: Recipe, templates: list[str]) -> list[Edit]:
+def edits_of(model: LanguageModel, facts: list[Fact], recipe: Recipe, templates: list[str]) -> list[Edit]:
     """One neighbor assists each, prefixed."""
     return [
-        Rows(model.tokenizer, schedule.protocol, templates).edit(fact, fact.neighbors[:1], True)
+        Rows(model.tokenizer, recipe.protocol, templates).edit(fact, fact.neighbors[:1], True)
         for fact in facts
     ]
 
@@ -66,17 +68,17 @@ def moments_of(model: LanguageModel, layers: list[int], state: Path) -> dict[int
     return dict(found)
 
 
-def factors_of(model: LanguageModel, schedule: Recipe) -> dict[int, Tensor]:
-    """What a job of the schedule has of the moments: on the CPU."""
-    found, _ = collect_moments(model, CORPUS[:24], schedule.layers, 40)
+def factors_of(model: LanguageModel, recipe: Recipe) -> dict[int, Tensor]:
+    """What a job of the recipe has of the moments: on the CPU."""
+    found, _ = collect_moments(model, CORPUS[:24], recipe.layers, 40)
     factors = {}
     for layer, moment in found:
-        if schedule.algorithm.preserves == "null_space":
-            threshold = schedule.hyperparameters["nullspace_threshold"]
+        if recipe.algorithm.preserves == "null_space":
+            threshold = recipe.hyperparameters["nullspace_threshold"]
             spectrum = decomposed(moment.to(model.device))
             factor = null_space(*spectrum, threshold, layer)
         else:
-            factor = factorise(moment.to(model.device), layer, 0, schedule.ridge)
+            factor = factorise(moment.to(model.device), layer, 0, recipe.ridge)
         factors[layer] = factor.cpu()
     return factors
 
@@ -84,14 +86,15 @@ def factors_of(model: LanguageModel, schedule: Recipe) -> dict[int, Tensor]:
 def edited(
     folder: Path, facts: list[Fact], state: Path, of: Callable[[int], Recipe], templates: list[str]
 ) -> tuple[LanguageModel, list[Iteration]]:
-    """A model after two iterations of the schedule `of(iterations)`: the second one in a job of its own."""
+    """A model after two iterations of the recipe `of(iterations)`: the second one in a job of its own."""
     for iterations in (1, 2):
-        model, schedule = LanguageModel.load(folder), of(iterations)
-        factors = factors_of(model, schedule)
-        if schedule.algorithm.one_by_one and not schedule.hyperparameters.get("mom2_adjustment"):
+        model, recipe = LanguageModel.load(folder), of(iterations)
+        factors = factors_of(model, recipe)
+        if recipe.algorithm.one_by_one and not recipe.hyperparameters.get("mom2_adjustment"):
             factors = {}
-        edits = edits_of(model, facts, schedule, templates)
-        done = iterate(model, edits, factors, schedule, Journal(state, "one"))
+        edits = edits_of(model, facts, recipe, templates)
+        workers = Workers(Journal(state, "one"))
+        done = iterate(Editor(model, recipe, factors, workers=workers), edits)
     return model, done
 
 

@@ -115,13 +115,13 @@ def edits_of(
     ]
 
 
-def factors_of(moments: dict[int, torch.Tensor], schedule: Recipe | None = None) -> dict[int, torch.Tensor]:
-    """What a job would read of them; of no schedule as for MEMIT."""
-    if schedule and schedule.algorithm.preserves == "null_space":
-        threshold = schedule.hyperparameters["nullspace_threshold"]
+def factors_of(moments: dict[int, torch.Tensor], recipe: Recipe | None = None) -> dict[int, torch.Tensor]:
+    """What a job would read of them; of no recipe as for MEMIT."""
+    if recipe and recipe.algorithm.preserves == "null_space":
+        threshold = recipe.hyperparameters["nullspace_threshold"]
         spectra = {layer: decomposed(moment) for layer, moment in moments.items()}
         return {layer: null_space(*spectrum, threshold, layer) for layer, spectrum in spectra.items()}
-    ridge = schedule.ridge if schedule else 0.0
+    ridge = recipe.ridge if recipe else 0.0
     return {layer: factorise(moment, layer, 0, ridge) for layer, moment in moments.items()}
 
 

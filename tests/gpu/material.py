@@ -154,17 +154,17 @@ def moments_of(
 
 
 def factors_of(
-    moments: Mapping[int, Tensor], schedule: Recipe, device: torch.device | str
+    moments: Mapping[int, Tensor], recipe: Recipe, device: torch.device | str
 ) -> dict[int, Tensor]:
     """What an edit job has of the moments: found on `device`, kept on the CPU; none for ROME."""
     factors = {}
-    for layer in schedule.layers if not schedule.algorithm.one_by_one else ():
+    for layer in recipe.layers if not recipe.algorithm.one_by_one else ():
         moment = moments[layer].to(device)
-        if schedule.algorithm.preserves == "null_space":
-            threshold = schedule.hyperparameters["nullspace_threshold"]
+        if recipe.algorithm.preserves == "null_space":
+            threshold = recipe.hyperparameters["nullspace_threshold"]
             factors[layer] = null_space(*decomposed(moment), threshold, layer).cpu()
         else:
-            factors[layer] = factorise(moment, layer, 0, schedule.ridge).cpu()
+            factors[layer] = factorise(moment, layer, 0, recipe.ridge).cpu()
     return factors
 
 

@@ -32,7 +32,7 @@ class Recipe:
 
     algorithm: Algorithm
     hyperparameters: Mapping[str, Any]
-    protocol: str
+    protocol: str = "corrected"
     iterations: int = 1
     stop: str = "none"
     extend_to: int | None = None  # go on to here where `proposed` is not met by `iterations`
