@@ -13,10 +13,12 @@ import yaml
 from measuring import timed
 from torch import Tensor
 
-from reedit.edit.editing import apply, compute, edited_perplexities
+from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit, Rows
 from reedit.edit.found import Found
-from reedit.edit.optimization.descent import optimize
+from reedit.edit.iteration import one_iteration, ours
+from reedit.edit.measured import edited_perplexities
+from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.solve import factorise
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
@@ -77,8 +79,7 @@ def make_edits(model: LanguageModel, facts: Sequence[Fact], assisting: int = 0) 
     """
     templates = sample_prefixes(model, **read_prefix_settings())
     return [
-        Rows(model.tokenizer, PROTOCOL, templates).edit(fact, fact.neighbors[:assisting])
-        for fact in facts
+        Rows(model.tokenizer, PROTOCOL, templates).edit(fact, fact.neighbors[:assisting]) for fact in facts
     ]
 
 
@@ -112,21 +113,21 @@ def small_factors(model: LanguageModel, layers: Sequence[int], count: int) -> di
 
 def optimize_edits(model: LanguageModel, edits: Sequence[Edit], settings: Mapping[str, Any]) -> Found:
     """OPTIMIZATION as this library does it."""
-    return optimize(model, edits, ALGORITHM, settings, PROTOCOL)
+    recipe = Recipe(ALGORITHM, settings, PROTOCOL)
+    editor = Editor(model, recipe)
+    (found,) = (
+        optimize(editor, edits, step) for step in editor.workers.begin(recipe.steps(1, len(edits)), recipe)
+    )
+    return found
 
 
 def iterate_edits(
     model: LanguageModel, edits: Sequence[Edit], factors: Mapping[int, Tensor], settings: Mapping[str, Any]
 ) -> dict[str, float]:
     """Seconds of one iteration's stages as this library does them; the model is left unedited."""
-    plan = Recipe(ALGORITHM, settings, PROTOCOL, iterations=1, stop="none", extend_to=None)
-    computed = compute(model, edits, factors, plan, 1)
-    updates, seconds = timed(model.device, lambda: apply(model, computed, 1))
-    _, perplexities = timed(model.device, lambda: edited_perplexities(model, edits, plan))
-    for layer, update in updates.items():
-        model.set_cumulative_update(layer, torch.zeros_like(update))
-    return {
-        "OPTIMIZATION": computed.seconds_optimization,
-        "SPREAD": computed.seconds_spread + seconds,
-        "perplexities": perplexities,
-    }
+    editor = Editor(model, Recipe(ALGORITHM, settings, PROTOCOL), factors)
+    with model.restored(editor.recipe.layers):
+        one_iteration(editor, edits, 1, ours)
+        seconds = editor.workers.seconds
+        _, perplexities = timed(model.device, lambda: edited_perplexities(editor, edits))
+    return {"OPTIMIZATION": seconds.now, "SPREAD": seconds.spread, "perplexities": perplexities}

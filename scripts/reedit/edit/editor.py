@@ -28,8 +28,8 @@ class Update:
 class Editor:
     """A model at theta_k, what is asked, and what is known beside it.
 
-    `factors`: by layer, what the algorithm reads of the second moments (spread/solve.py), on the CPU; none for
-    ROME without mom2_adjustment.
+    `factors`: by layer, what the algorithm reads of the second moments (spread/solve.py), on the CPU; none
+    for ROME without mom2_adjustment.
     """
 
     model: LanguageModel

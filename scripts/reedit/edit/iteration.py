@@ -19,9 +19,8 @@ from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.spread import spread
 from reedit.methods.recipe import Step
 
-Take = Callable[
-    [Editor, Sequence[Edit], Step], tuple[Found, Update]
-]  # a step, which leaves the model as it was
+# what a step finds and makes of the weights; the model is left as it was
+Take = Callable[[Editor, Sequence[Edit], Step], tuple[Found, Update]]
 
 
 def iterate(editor: Editor, edits: Sequence[Edit], take: Take | None = None) -> list[Iteration]:

@@ -1,5 +1,4 @@
-"""What an interrupted job goes on from, kept durably in a folder of its own: its complete iterations, and what
-OPTIMIZATION has found in the next one."""
+"""What an interrupted job goes on from, on disk: complete iterations, and what is found of the next one."""
 
 import json
 import logging

@@ -35,8 +35,8 @@ class Start:
 def begin(editor: Editor, edits: Sequence[Edit], k: int) -> Start:
     """Iteration k begins; where it has to be measured now, p(theta_k) of each edit is.
 
-    The iteration before ended with it. The first one begins with it, where cases are not edited one on what
-    another left: OPTIMIZATION tells. So it does where an iteration looks ahead: every p(theta) is edit by edit.
+    The iteration before ended with it. Of the first one OPTIMIZATION tells it, where
+    cases are not edited one on what another left; where an iteration looks ahead, it is edit by edit always.
     """
     clock, recipe = time.monotonic(), editor.recipe
     if editor.memory.ppl_now is None and recipe.in_turn(len(edits)) and not recipe.looks_ahead:
@@ -47,7 +47,7 @@ def begin(editor: Editor, edits: Sequence[Edit], k: int) -> Start:
 def measured(
     editor: Editor, edits: Sequence[Edit], start: Start, found: Found, edited: Sequence[float]
 ) -> Iteration:
-    """The rows of an iteration, with the model at theta_{k+1}; `edited` is p(theta_{k+1}, h-hat) of each edit."""
+    """The rows of an iteration, the model at theta_{k+1}; `edited`: p(theta_{k+1}, h-hat) of each edit."""
     started = editor.memory.ppl_now or found.ppl_initial
     layers, seconds = editor.recipe.layers, editor.workers.seconds
     target = found.ppl_target if found.vectors else None

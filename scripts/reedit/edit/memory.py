@@ -21,7 +21,7 @@ class Memory:
     ppl_now: list[float] | None = None  # p(theta_k) of every edit, as it was measured when k began
 
     def protected(self, batch: int, layer: int, own: bool) -> Tensor | None:
-        """A layer's keys [n, key] of all batches but this one, and with `own` of this one too; None for none."""
+        """A layer's keys [n, key] of all batches but this one, with `own` of this one too; None for none."""
         others = [layers for other, layers in self.keys.items() if own or other != batch]
         keys = [layers[layer] for layers in others if layer in layers]
         return torch.cat(keys) if keys else None

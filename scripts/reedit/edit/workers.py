@@ -1,4 +1,4 @@
-"""Who does OPTIMIZATION: in pieces, by the ranks that share a job, and never what an interrupted job has done."""
+"""Who does OPTIMIZATION: the ranks that share a job, in pieces, and never what is in the journal already."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,8 @@
 """From keys and residuals to an update, which leaves other keys as they are.
 
-Keys are weighed by their second moment C, or every key outside C's null space stays. Either way SPREAD solves R (lambda I + K^T S)^-1 S^T with S made from the keys K alone: C^-1 K, or K's
-projection onto the null space. With the first this is Woodbury's form of R K^T (lambda C + K K^T)^-1.
+These keys are weighed by their second moment C, or all of them outside C's null space stay. Either way SPREAD
+solves R (lambda I + K^T S)^-1 S^T with S made from the keys K alone: C^-1 K, or K's projection onto the null
+space. With the first this is Woodbury's form of R K^T (lambda C + K K^T)^-1.
 """
 
 from collections.abc import Callable, Mapping
