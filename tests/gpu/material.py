@@ -31,7 +31,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.statistics.spectra import decomposed
 from reedit.use.costs import Shape
 
@@ -146,7 +146,7 @@ def moments_of(
 
     A hundredth of the mean diagonal is added: full rank, however few the texts are.
     """
-    found, tokens = collect_moments(model, texts, layers, most)
+    found, tokens = collect_moments(model, texts, layers, Reading(most))
     moments = dict(found)
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())
