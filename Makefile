@@ -80,7 +80,7 @@ test-cluster: setup-slurm  ## run the cluster's tests, on a Slurm that they star
 	@.venv-slurm/bin/python -m pytest -m cluster tests/cluster $(ARGS)
 
 test-downstream: setup-downstream  ## run the tests that need lm-evaluation-harness
-	@.venv-downstream/bin/python -m pytest tests/test_downstream.py $(ARGS)
+	@.venv-downstream/bin/python -m pytest tests/evaluate/test_downstream.py $(ARGS)
 
 lint: setup  ## check the style of the code and of the workflow
 	@$(IN_VENV) ruff check

@@ -9,7 +9,7 @@ passes are those of config.yaml by default: fewer make SPREAD's share larger.
 from material import arguments, first_facts, iterate_edits, load, make_edits, read_settings, small_factors
 from measuring import print_machine, print_table, timed
 
-from reedit.edit.preservation import factorise
+from reedit.edit.spread.solve import factorise
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ HOUSE = Path(workflow.current_basedir).parent  # this checkout, also where it is
 sys.path.insert(0, str(HOUSE / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
 
-from reedit.report import catalog
+from reedit.report.tables import paper
 from reedit.jobs.code_digest import Code
 from reedit.errors import InputError, nearest
 from reedit.settings.experiment import Experiment
 from reedit.jobs.job import errors_since
 from reedit.settings.overlays import SCHEMA, overlaid
-from reedit.settings.yaml_files import read_mapping
+from reedit.storage.yaml_files import read_mapping
 
 # When this call began; its jobs inherit it, and tell by it what has failed in this call (reedit.jobs.job).
 START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))

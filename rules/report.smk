@@ -2,7 +2,7 @@ TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checko
 SETTINGS = config.get("report", {})
 REPORT = {"labels": SETTINGS.get("labels", {}), "intervals": SETTINGS.get("intervals", False)}
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
-COMPARED = list(catalog.TABLES)  # Table 5 tells of machines, not of results
+COMPARED = list(paper.TABLES)  # Table 5 tells of machines, not of results
 # comparison.tex sums up; comparison1.tex stands beside table1.tex, where a model of the paper's runs
 COMPARISONS = ["", *(COMPARED if experiment.runs_a_reported_model else [])]
 RUNS = list(experiment.runs.values())
@@ -31,7 +31,7 @@ ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a
 rule tables:
     input:
         expand("results/tables/eligible.{ext}", ext=["tex", "csv", "md"] if ELIGIBLE else []),
-        expand("results/tables/table{n}.{ext}", n=catalog.NUMBERS, ext=["tex", "csv", "md"]),
+        expand("results/tables/table{n}.{ext}", n=paper.NUMBERS, ext=["tex", "csv", "md"]),
         expand("results/tables/comparison{n}.{ext}", n=COMPARISONS, ext=["tex", "csv", "md"]),
         expand(
             "results/tables/{name}.{ext}",
@@ -50,7 +50,7 @@ rule summarise_runs:
         iterations=run_files("results/edits/{run}/iterations.parquet"),
     output:
         runs="results/summary/runs.parquet",
-        tables=expand("results/summary/table{n}.parquet", n=catalog.NUMBERS),
+        tables=expand("results/summary/table{n}.parquet", n=paper.NUMBERS),
     log:
         "results/logs/summarise_runs.log",
     conda:
@@ -167,7 +167,7 @@ rule render_table:
     conda:
         "../envs/report.yaml"
     params:
-        settings=lambda wildcards: REPORT | {"title": catalog.title(wildcards.n)},
+        settings=lambda wildcards: REPORT | {"title": paper.title(wildcards.n)},
         code=code("render_table"),
     script:
         "../scripts/render_table.py"
@@ -324,12 +324,12 @@ rule render_tracing:
 rule compile_pdf:
     input:
         tables=[
-            *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[:2]),
+            *expand("results/tables/table{n}.tex", n=paper.NUMBERS[:2]),
             "results/tables/differences.tex",
             *expand("results/tables/{name}.tex", name=[*GENERATION, *NORMS]),
             *(["results/tables/eligible.tex"] if ELIGIBLE else []),
             *(["results/tables/downstream.tex"] if "downstream" in config else []),
-            *expand("results/tables/table{n}.tex", n=catalog.NUMBERS[2:]),
+            *expand("results/tables/table{n}.tex", n=paper.NUMBERS[2:]),
         ],
         comparisons=expand("results/tables/comparison{n}.tex", n=COMPARISONS),
         figures=expand("results/figures/{figure}.pdf", figure=FIGURES),

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.prepare.facts import read_facts
-from reedit.report.eligibility import eligibility, eligibility_csv, eligibility_md, eligibility_tex
-from reedit.report.face import face, write_table
+from reedit.report.tables.eligible import eligibility, eligibility_csv, eligibility_md, eligibility_tex
+from reedit.report.tables.face import face, write_table
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.comparison import compare
-from reedit.report.reported import read_reported
+from reedit.report.rows.comparison import compare
+from reedit.report.rows.reported import read_reported
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

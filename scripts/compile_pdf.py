@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.document import document
-from reedit.report.face import REHEARSAL
-from reedit.report.latex import compile_pdf
+from reedit.report.latex.compile import compile_pdf
+from reedit.report.latex.document import document
+from reedit.report.tables.face import REHEARSAL
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

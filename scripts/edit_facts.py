@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.edit.edit_run import edit_run
-from reedit.edit.sharing import share_edit_run
+from reedit.edit.job.edit_run import edit_run
+from reedit.edit.job.sharing import share_edit_run
 from reedit.jobs.job import job
 
 if TYPE_CHECKING:

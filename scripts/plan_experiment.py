@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.settings.obstacles import obstacles
 from reedit.settings.overlays import read_experiment
-from reedit.settings.plan import plan_lines
+from reedit.use.obstacles import obstacles
+from reedit.use.plan import plan_lines
 
 HOUSE = Path(__file__).resolve().parents[1]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.edit.regularise_run import regularise_run
+from reedit.edit.job.regularise_run import regularise_run
 from reedit.jobs.job import job
 
 if TYPE_CHECKING:

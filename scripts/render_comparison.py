@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report import comparison_summary, comparison_tables
-from reedit.report.face import face, write_table
+from reedit.report.tables import comparison as comparison_tables
+from reedit.report.tables import comparison_summary
+from reedit.report.tables.face import face, write_table
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.downstream_table import (
+from reedit.report.tables.downstream import (
     downstream_csv,
     downstream_md,
     downstream_rows,
     downstream_tex,
     notes,
 )
-from reedit.report.face import face, write_table
+from reedit.report.tables.face import face, write_table
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

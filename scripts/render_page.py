@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from plotly.offline import get_plotlyjs
 
 from reedit.jobs.job import job
-from reedit.report.exploration import parts
-from reedit.report.face import face
-from reedit.report.page import packed, render_page
+from reedit.report.page.data import parts
+from reedit.report.page.html import packed, render_page
+from reedit.report.tables.face import face
 from reedit.storage import parquet
 from reedit.storage.files import write_text
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.face import face, write_table
-from reedit.report.notes import provenance_notes
-from reedit.report.summaries import SUMMARIES
+from reedit.report.tables.catalog import SUMMARIES
+from reedit.report.tables.face import face, write_table
+from reedit.report.tables.notes import provenance_notes
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.catalog import HARDWARE
-from reedit.report.face import face, write_table
-from reedit.report.hardware import hardware_csv, hardware_md, hardware_tex
-from reedit.report.notes import PARTLY, provenance_notes, unmet_note
-from reedit.report.tables import table_csv, table_md, table_tex
+from reedit.report.tables.face import face, write_table
+from reedit.report.tables.hardware import hardware_csv, hardware_md, hardware_tex
+from reedit.report.tables.notes import PARTLY, provenance_notes, unmet_note
+from reedit.report.tables.paper import HARDWARE
+from reedit.report.tables.paper_sheet import table_csv, table_md, table_tex
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.tracing_summary import draw, effects, markdown
+from reedit.report.figures.tracing import draw, effects, markdown
 from reedit.storage import parquet
 from reedit.storage.files import write_text
 

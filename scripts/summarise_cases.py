@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from reedit.jobs.job import job
-from reedit.report.cases import case_rows
-from reedit.report.example import example_rows
+from reedit.report.rows.cases import case_rows
+from reedit.report.rows.example import example_rows
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 

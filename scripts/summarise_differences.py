@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.differences import difference_rows
+from reedit.report.rows.differences import difference_rows
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.norm_summary import NormFiles, norm_summary_rows
+from reedit.report.rows.norms import NormFiles, norm_summary_rows
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

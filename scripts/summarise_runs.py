@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.catalog import HARDWARE, NUMBERS, TABLES
-from reedit.report.hardware import hardware_rows
-from reedit.report.selection import methods_of, never_stopped, partly_stopped
-from reedit.report.summary import Samples, run_rows, table_rows
+from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped
+from reedit.report.rows.runs import Samples, run_rows, table_rows
+from reedit.report.tables.hardware import hardware_rows
+from reedit.report.tables.paper import HARDWARE, NUMBERS, TABLES
 from reedit.storage import parquet
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from made_runs import ITERATION
 from plotly.offline import get_plotlyjs
 from workflow import REPOSITORY
 
-from reedit.report.cases import case_rows
-from reedit.report.exploration import LIMIT, parts
-from reedit.report.page import packed, render_page
-from reedit.report.summary import Row, RunKey, run_rows
+from reedit.report.page.data import LIMIT, parts
+from reedit.report.page.html import packed, render_page
+from reedit.report.rows.cases import case_rows
+from reedit.report.rows.runs import Row, RunKey, run_rows
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 

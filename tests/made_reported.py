@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from reedit.report.reported import ReportedLine, read_reported
+from reedit.report.rows.reported import ReportedLine, read_reported
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 NAMES: dict[str, dict[str, str]] = {"models": {}, "datasets": {}, "methods": {}}

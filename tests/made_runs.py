@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from reedit.report.cases import case_rows
-from reedit.report.summary import Row, RunKey, run_rows
+from reedit.report.rows.cases import case_rows
+from reedit.report.rows.runs import Row, RunKey, run_rows
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 

@@ -23,17 +23,27 @@ class Planted:
 
 MIXTURES = {
     "steps": Planted(
-        "edit/buckets.py", "steps = torch.arange(size, device=device)", "steps = torch.arange(size)"
+        "edit/optimization/buckets.py",
+        "steps = torch.arange(size, device=device)",
+        "steps = torch.arange(size)",
     ),
-    "labels": Planted("edit/buckets.py", "[[]], dtype=torch.long, device=device)", "[[]], dtype=torch.long)"),
-    "weights": Planted("edit/buckets.py", "weights.to(device, wide", "weights.to(wide"),
-    "active": Planted("edit/optimization.py", "dtype=torch.bool, device=hidden.device)", "dtype=torch.bool)"),
-    "best": Planted("edit/optimization.py", "dtype=torch.bool, device=delta.device)", "dtype=torch.bool)"),
-    "result": Planted("edit/optimization.py", "joined(everywhere).to(model.device)", "joined(everywhere)"),
-    "factor": Planted("edit/spread.py", "factors[layer].to(keys.device)", "factors[layer]"),
+    "labels": Planted(
+        "edit/optimization/buckets.py", "[[]], dtype=torch.long, device=device)", "[[]], dtype=torch.long)"
+    ),
+    "weights": Planted("edit/optimization/buckets.py", "weights.to(device, wide", "weights.to(wide"),
+    "active": Planted(
+        "edit/optimization/descent.py", "dtype=torch.bool, device=hidden.device)", "dtype=torch.bool)"
+    ),
+    "best": Planted(
+        "edit/optimization/descent.py", "dtype=torch.bool, device=delta.device)", "dtype=torch.bool)"
+    ),
+    "result": Planted(
+        "edit/optimization/optimize.py", "at_once.edits).to(editor.model.device)", "at_once.edits)"
+    ),
+    "factor": Planted("edit/spread/spread.py", "factors[layer].to(means.device)", "factors[layer]"),
     "update": Planted("models/language_model.py", "update.to(self.device)", "update"),
     "drawn": Planted("prepare/prefixes.py", ".float().cpu()", ".float()"),
-    "ridge": Planted("edit/preservation.py", "dtype=wide.dtype, device=wide.device)", "dtype=wide.dtype)"),
+    "ridge": Planted("edit/spread/solve.py", "dtype=wide.dtype, device=wide.device)", "dtype=wide.dtype)"),
 }
 LEGAL = {
     "an index on the CPU": Planted(
@@ -43,7 +53,7 @@ LEGAL = {
     ),
     "a mask on the CPU": Planted("statistics/moments.py", "[mask.bool()]", "[mask.bool().cpu()]"),
     "a number on the CPU": Planted(
-        "edit/buckets.py",
+        "edit/optimization/buckets.py",
         "mask.masked_fill_(~visible, torch.finfo(hidden.dtype).min)",
         "mask.masked_fill_(~visible, torch.tensor(torch.finfo(hidden.dtype).min))",
     ),

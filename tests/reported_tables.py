@@ -5,7 +5,7 @@ import math
 from itertools import groupby
 from pathlib import Path
 
-from reedit.report.summary import COLLAPSE, PERPLEXITIES
+from reedit.report.rows.runs import COLLAPSE, PERPLEXITIES
 from reedit.storage.schemas import MEASURES
 
 CSV = Path(__file__).parents[1] / "resources" / "reported.csv"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from test_configuration import with_released
 from test_hyperparameters import GOOD, MODULES, easyedit_file
 
+from reedit.methods.hyperparameters import FIXED, KNOWN, NOT_NEGATIVE, POSITIVE, USED, read_hyperparameters
 from reedit.settings.experiment import Experiment
-from reedit.settings.hyperparameters import FIXED, KNOWN, NOT_NEGATIVE, POSITIVE, USED, read_hyperparameters
 
 HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # for a shell, a path and TeX's file names
 YAML = JSON | st.dates() | st.binary(max_size=4) | st.just(date(2020, 1, 1))

@@ -16,17 +16,18 @@ from hypothesis import strategies as st
 from made_runs import experiment
 from test_latex import TEMPLATES, needs_latex
 
-from reedit.report import example_figure, latex
-from reedit.report.catalog import TABLES
-from reedit.report.document import document
-from reedit.report.drawing import printable
-from reedit.report.eligibility import COLUMNS, eligibility_csv
-from reedit.report.figures import scores
-from reedit.report.markdown import aligned, bullets
-from reedit.report.selection import methods_of
-from reedit.report.summary import Samples, table_rows
-from reedit.report.tables import table_csv, table_md, table_tex
-from reedit.report.typeset import KNOWN, SPECIALS, SYMBOLS, escape
+from reedit.report.figures import example as example_figure
+from reedit.report.figures.courses import scores
+from reedit.report.figures.drawing import printable
+from reedit.report.latex import compile as latex
+from reedit.report.latex.document import document
+from reedit.report.latex.typeset import KNOWN, SPECIALS, SYMBOLS, escape
+from reedit.report.rows.lines import methods_of
+from reedit.report.rows.runs import Samples, table_rows
+from reedit.report.tables.eligible import COLUMNS, eligibility_csv
+from reedit.report.tables.paper import TABLES
+from reedit.report.tables.paper_sheet import table_csv, table_md, table_tex
+from reedit.report.tables.render import aligned, bullets
 
 # every command that a text can become; what is left must be characters that mean nothing to TeX
 COMMANDS = sorted(

@@ -10,9 +10,9 @@ from measuring import timed
 
 from gpu.material import DEVICE, GIB, ROOT
 from gpu.report import Report
-from reedit.edit.checkout import commit_of
-from reedit.settings.plan import GPUS
+from reedit.edit.easyedit.checkout import commit_of
 from reedit.storage.provenance import processor_name
+from reedit.use.plan import GPUS
 
 PRODUCTS = {  # by name as in a model's `dtype`: the tensors' dtype, and what torch may round products to
     "float32": (torch.float32, "highest"),

@@ -22,7 +22,7 @@ torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 print("both backends answer")
 """
-TESTS = ["-m", "slow", "-p", "no:cacheprovider", "tests/test_easyedit.py", "-k", "real_checkout"]
+TESTS = ["-m", "slow", "-p", "no:cacheprovider", "tests/edit/test_easyedit.py", "-k", "real_checkout"]
 
 
 def nccl(report: Report, small: bool) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from reedit.edit import stopping
+from reedit.methods import stopping
 from reedit.models.language_model import LanguageModel
 from reedit.storage.tensors import read_tensors
 

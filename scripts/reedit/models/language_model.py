@@ -206,9 +206,10 @@ class LanguageModel:
     def check_forward(self, name: str) -> None:
         """Raise InputError, about the model `name`, for one that is not what is assumed of it here.
 
-        Passes get additive masks over a cache of their own (edit/buckets.py), which neither flash nor flex
-        attention reads; and `logits` are the model's own: where an architecture scales or bends them in a way
-        not known here, a pass over a few tokens tells, whatever its configuration calls it.
+        Passes get additive masks over a cache of their own (edit/optimization/buckets.py), which neither
+        flash nor flex attention reads; and `logits` are the model's own: where an architecture scales or
+        bends them in a way not known here, a pass over a few tokens tells, whatever its configuration calls
+        it.
         """
         attention = self.model.config._attn_implementation
         if attention not in ("eager", "sdpa"):
@@ -244,6 +245,16 @@ class LanguageModel:
         self.weight(layer)  # remembers theta_1 before the first change
         self._edited[layer] = wide(weight)
         self._oriented(layer).copy_(weight)
+
+    @contextmanager
+    def restored(self, layers: Sequence[int]) -> Iterator[None]:
+        """Whatever happens to W of these layers inside the block, it is bit for bit as before afterwards."""
+        before = {layer: self.weight(layer) for layer in layers}
+        try:
+            yield
+        finally:
+            for layer, weight in before.items():
+                self.set_weight(layer, weight)
 
     def adopt_weight(self, layer: int) -> None:
         """Take what the module holds for W of a layer: other code than ours has written there.

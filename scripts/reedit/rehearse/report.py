@@ -10,13 +10,13 @@ from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.alignment import misaligned_assistants
 from reedit.prepare.facts import read_facts
 from reedit.rehearse.overlay import CORPUS
-from reedit.report.markdown import aligned
-from reedit.settings.costs import GB
+from reedit.report.tables.render import aligned
 from reedit.settings.experiment import Experiment
-from reedit.settings.obstacles import obstacles, obstacles_of_any_size
-from reedit.settings.plan import disk_of, job_costs
 from reedit.settings.runs import Entry
 from reedit.storage import parquet
+from reedit.use.costs import GB
+from reedit.use.obstacles import obstacles, obstacles_of_any_size
+from reedit.use.plan import disk_of, job_costs
 
 SHOWN = 5  # cases named of each kind
 ROLES = ("case", "assistant", "evaluation")  # of prepare/alignment.py

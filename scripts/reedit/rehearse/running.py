@@ -17,7 +17,7 @@ from reedit.jobs.warm import warm
 SNAKEMAKE = ("snakemake.cli", "main")  # a module and a function of it, then its arguments
 # everything that takes long to import in a script of a rule
 IMPORTED = ("torch", "transformers", "pandas", "matplotlib.figure", "snakemake.script", "plotly.offline")
-IMPORTED += ("reedit.edit.edit_run", "reedit.evaluate.probes", "reedit.report.exploration")
+IMPORTED += ("reedit.edit.job.edit_run", "reedit.evaluate.probes", "reedit.report.page.data")
 STEPS = re.compile(r"^(\d+) of (\d+) steps \(\d+%\) done")
 
 

@@ -9,9 +9,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from reedit.edit.algorithms import ALGORITHMS
 from reedit.errors import InputError, nearest
 from reedit.jobs.redaction import without_secrets
+from reedit.methods.algorithms import ALGORITHMS
 
 # a part of an address's query that by its name lets someone in
 SECRET = re.compile(

@@ -5,11 +5,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reedit.edit.algorithms import ALGORITHMS
-from reedit.edit.checkout import check_checkout, commit_of
+from reedit.edit.easyedit.checkout import check_checkout, commit_of
 from reedit.errors import InputError, nearest
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.hyperparameters import read_hyperparameters
 from reedit.settings.configuration import check_configuration
-from reedit.settings.hyperparameters import read_hyperparameters
 from reedit.settings.runs import Entry, Method, Run, distinct_runs, read_entry
 from reedit.settings.source_files import SourceFiles
 

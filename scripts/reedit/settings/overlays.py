@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.settings.experiment import Experiment
-from reedit.settings.yaml_files import read_mapping
+from reedit.storage.yaml_files import read_mapping
 
 SCHEMA = "rules/schemas/config.schema.yaml"
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reedit.edit.algorithms import ALGORITHMS
 from reedit.errors import InputError
+from reedit.methods.algorithms import ALGORITHMS
 
 OPTIONS = {"prune": "log_base", "rect": "keep"}  # of each regularisation
 PUBLISHED = ("rome", "memit", "pmet")  # algorithms that the engine easyedit runs

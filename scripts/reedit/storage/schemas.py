@@ -263,7 +263,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("protocol", pa.string()),
             ("k", pa.int64()),  # the largest of a trial
             ("k_min", pa.int64()),  # the smallest: another one where trials stand at different k
-            ("role", pa.string()),  # why it is shown, see reedit.report.selection
+            ("role", pa.string()),  # why it is shown, see reedit.report.rows.lines
             ("collapsed", pa.bool_()),  # ME-PPL above ten times the unedited model's, or not finite
             ("edits", pa.int64()),
             ("trials", pa.int64()),
@@ -292,7 +292,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("condition_growth", pa.float64()),  # by the unedited weights' of the same layer
             ("residual_before", pa.float64()),  # ||z - h|| before SPREAD by ||h||, mean over cases
             ("residual_after", pa.float64()),
-            ("reading", pa.string()),  # blowing up, more SPREAD, settled: see reedit.report.norm_summary
+            ("reading", pa.string()),  # blowing up, more SPREAD, settled: see reedit.report.rows.norms
         ]
     ),
     # one row per method on a dataset: what its edits took

@@ -12,8 +12,8 @@ from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import bounded_exp, likelihoods
 from reedit.models.tokens import encode, joint_row
-from reedit.report.markdown import plain
-from reedit.report.typeset import perplexity
+from reedit.report.latex.typeset import perplexity
+from reedit.report.tables.render import plain
 
 TOKENS = 20  # of a continuation
 GAP = "  "  # between columns

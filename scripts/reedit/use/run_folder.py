@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reedit.edit.stopping import selected
 from reedit.errors import InputError
+from reedit.methods.stopping import selected
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from reedit.edit.edit_run import edit_run
+from reedit.edit.job.edit_run import edit_run
 from reedit.errors import InputError, nearest
 from reedit.fetch.sources import fetch
 from reedit.models.language_model import LanguageModel
@@ -19,8 +19,8 @@ from reedit.settings.configuration import check_configuration
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import SCHEMA, overlaid, read_configuration
 from reedit.settings.runs import Run
-from reedit.settings.yaml_files import read_mapping
 from reedit.storage.files import naming
+from reedit.storage.yaml_files import read_mapping
 from reedit.use.before_after import Answer, Question, ask
 from reedit.use.export import export_model
 from reedit.use.run_folder import RunFolder

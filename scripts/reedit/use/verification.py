@@ -20,7 +20,7 @@ import torch
 
 from reedit.errors import InputError
 from reedit.jobs.progress import progress
-from reedit.report.catalog import HARDWARE
+from reedit.report.tables.paper import HARDWARE
 from reedit.settings.experiment import Experiment
 from reedit.storage import parquet
 from reedit.storage.checksums import SUMS, changed_since_fetched

@@ -1,0 +1,41 @@
+"""Where a user's own checkout of EasyEdit lies, whether it is one, and which commit of it is there.
+
+Nothing here downloads or imports it; engine.py does the latter, in the editing job alone.
+"""
+
+import subprocess
+from pathlib import Path
+
+from reedit.errors import InputError
+
+
+def apply_module(algorithm: str) -> str:
+    """The module of EasyEdit that applies an algorithm."""
+    return f"easyeditor.models.{algorithm}.{algorithm}_main"
+
+
+def check_checkout(path: Path, algorithm: str, where: str) -> None:
+    """Raise InputError, naming `where` it was asked for, if `path` holds no EasyEdit with the algorithm."""
+    file = apply_module(algorithm).replace(".", "/") + ".py"
+    if not (path / file).is_file():
+        raise InputError(f"{where}: no checkout of EasyEdit at {path}, expected {file} in it")
+
+
+def commit_of(path: Path) -> str | None:
+    """The commit that a checkout is at, with "-changed" where its files differ from it.
+
+    None where `path` is no git repository of its own, or there is no git to ask.
+    """
+    try:
+        top, commit = _git(path, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        if Path(top).resolve() != path.resolve():  # unpacked somewhere inside another repository
+            return None
+        changed = _git(path, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return None
+    return f"{commit}-changed" if changed else commit
+
+
+def _git(path: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(path), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""The editing jobs of a run, from their input files to their output files."""

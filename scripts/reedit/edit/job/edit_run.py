@@ -1,0 +1,107 @@
+"""The editing job of one run, from its input files to its output files."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reedit.edit.easyedit import engine as easyedit
+from reedit.edit.editor import Editor
+from reedit.edit.iteration import iterate
+from reedit.edit.job.inputs import (
+    Paths,
+    Settings,
+    load_model,
+    read_edits,
+    read_factors,
+    read_templates,
+    recipe_of,
+)
+from reedit.edit.journal import FORMAT, Iteration, Journal
+from reedit.edit.kept_weights import kept_iterations
+from reedit.edit.ranks import join
+from reedit.edit.workers import Workers
+from reedit.prepare.preparation import model_revision
+from reedit.storage import parquet
+from reedit.storage.checkpoint import fingerprint
+from reedit.storage.files import link_or_copy
+from reedit.storage.provenance import digest, processor_name, provenance
+
+
+def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
+    """Edit the cases of one trial and write targets, iterations and weights.
+
+    `paths`: model, facts, split, prefixes, where the algorithm needs them moments or spectra, where neighbors
+    were filtered neighbors; outputs targets, iterations, weights. An interrupted job goes on from
+    `state_folder`. In processes that share the job (ranks.py) the leading one writes.
+    """
+    ranks = join()
+    published = None  # the engine is ours
+    if settings["engine"]["name"] == "easyedit":
+        easyedit.require_cuda()
+        published = easyedit.load_published(Path(settings["engine"]["path"]), settings["algorithm"])
+    recipe, templates = recipe_of(settings), read_templates(paths)
+    model = load_model(paths["model"], settings)
+    facts, edits = read_edits(paths, settings, model, templates)
+    factors, tokens = read_factors(paths, recipe, model)
+    made_by = provenance(
+        settings,
+        {
+            "model_revision": model_revision(paths["model"]),
+            "hyperparameters_hash": digest(settings["hyperparameters"]),
+            "corpus": (paths.get("moments") or paths["spectra"]).name if tokens else None,
+            "corpus_tokens": tokens,
+            "prefix_templates": len(templates),
+            "edits": len(edits),
+            "device": model.device.type,
+        },
+    )
+    # what is complete stays so under another policy for what comes
+    lasting = {name: value for name, value in made_by.items() if name not in ("nonfinite", "keep_weights")}
+    inputs = ("facts", "split", "prefixes", "moments", "spectra", "neighbors", "model")
+    mark = fingerprint(lasting | {"journal": FORMAT}, {name: paths[name] for name in inputs if name in paths})
+    journal = ranks.in_turn(lambda: Journal(state_folder, mark))
+    editor = Editor(model, recipe, factors, workers=Workers(journal, ranks))
+    if published:
+        with easyedit.scratch_folder(journal) as scratch:
+            material = easyedit.Material(
+                *(paths["model"], settings["repository"], templates, paths.get("moments"), scratch)
+            )
+            done = iterate(editor, edits, easyedit.Engine(published, editor, facts, material).take)
+    else:
+        done = iterate(editor, edits)
+    if ranks.leads:
+        # not part of the journal's fingerprint: a job may go on on another machine
+        made_by |= {"device_name": device_name(model.device), "processes": ranks.count}
+        _write(paths, done, journal, settings["keep_weights"], made_by)
+    ranks.leave()
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is sold as: "NVIDIA A100-SXM4-80GB", or the processor's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+
+
+def _write(
+    paths: Paths, done: Sequence[Iteration], journal: Journal, keep_weights: str, made_by: Mapping[str, Any]
+) -> None:
+    """The job's output files; its journal is not needed any more."""
+    targets = [row for iteration in done for row in iteration.targets]
+    made_by = {**made_by, "dropped": _dropped(targets)}
+    iterations = [iteration.row for iteration in done]
+    paths["weights"].mkdir(parents=True, exist_ok=True)
+    for k in kept_iterations(iterations, keep_weights):
+        place = paths["weights"] / f"k{k}.safetensors"
+        place.unlink(missing_ok=True)
+        link_or_copy(journal.weights(k), place)
+    parquet.write(targets, paths["targets"], "targets", made_by)
+    parquet.write(iterations, paths["iterations"], "iterations", made_by)
+    journal.discard()
+
+
+def _dropped(targets: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many cases were dropped from an iteration, their numbers not finite, by k."""
+    return dict(Counter(str(row["k"]) for row in targets if row["ppl_target"] == math.inf))

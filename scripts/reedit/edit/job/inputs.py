@@ -1,0 +1,98 @@
+"""What the editing jobs of a run read: its settings as a recipe, its cases as edits, its second moments."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reedit.edit.edits import Edit, Rows
+from reedit.edit.spread.solve import factorise, null_space
+from reedit.errors import InputError
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.hyperparameters import check_for_model
+from reedit.methods.recipe import Recipe
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact
+from reedit.prepare.roles import choose_assistants
+from reedit.prepare.trials import trial_facts
+from reedit.statistics.moments import read_moment
+from reedit.statistics.spectra import read_spectrum
+from reedit.storage import parquet
+
+Paths = Mapping[str, Path]
+Settings = Mapping[str, Any]
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """What the run does, from Experiment.edit_settings."""
+    names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
+    told = {name: settings[name] for name in (*names, "batch", "spread_only")}
+    return Recipe(ALGORITHMS[settings["algorithm"]], **told, engine=settings["engine"]["name"])
+
+
+def load_model(folder: Path, settings: Settings) -> LanguageModel:
+    """The unedited model; InputError where the hyperparameters are of another one."""
+    model = LanguageModel.load(folder, settings["dtype"])
+    model.check_layers(settings["hyperparameters"]["layers"])
+    check_for_model(settings["hyperparameters"], len(model.layers), model.module_name("{}"))
+    return model
+
+
+def read_templates(paths: Paths) -> list[str]:
+    """The run's prefix templates."""
+    return [row["template"] for row in parquet.read(paths["prefixes"], "prefixes")]
+
+
+def read_edits(
+    paths: Paths, settings: Settings, model: LanguageModel, templates: Sequence[str]
+) -> tuple[list[Fact], list[Edit]]:
+    """The cases of a trial in split order, and their rows.
+
+    `paths`: facts, split, where neighbors were filtered neighbors; `templates`: of read_templates. Raises
+    InputError, naming the case, for one that has too few neighbors to assist it, that does not align or that
+    is too long.
+    """
+    facts, rows = trial_facts(paths, settings["trial"])
+    spaced = ALGORITHMS[settings["algorithm"]].released_space(settings["repository"])
+    made = Rows(model.tokenizer, settings["protocol"], templates, spaced)
+    edits = []
+    for fact in facts:
+        kept = rows.get(fact.case_id, [])
+        chosen = choose_assistants(fact.case_id, kept, settings["assisting"], settings["choice"])
+        assistants = [fact.neighbors[row["neighbor"]] for row in chosen]
+        edit = made.edit(fact, assistants, settings["prefixed"])
+        for weighted in edit.labelled:
+            model.check_length(weighted.row.ids)
+        edits.append(edit)
+    return facts, edits
+
+
+def read_factors(
+    paths: Paths, recipe: Recipe, model: LanguageModel
+) -> tuple[dict[int, torch.Tensor], int | None]:
+    """What the algorithm reads of the second moments (preservation.py) by layer, and of how many tokens.
+
+    `paths`: moments or spectra, whichever it needs; nothing where it needs neither.
+    """
+    folder, tokens = paths.get("spectra") or paths.get("moments"), None
+    factors = {}
+    for layer in recipe.layers if folder else ():
+        path = folder / f"{layer}.safetensors"
+        if "spectra" in paths:
+            values, vectors, metadata = read_spectrum(path)
+            _check_size(path, len(values), model, layer)
+            factor = null_space(values, vectors, recipe.hyperparameters["nullspace_threshold"], layer)
+        else:
+            moment, metadata = read_moment(path)
+            _check_size(path, len(moment), model, layer)
+            factor = factorise(moment.to(model.device), layer, int(metadata["count"]), recipe.ridge)
+        tokens = int(metadata["count"])
+        factors[layer] = factor.cpu()  # in the machine's own memory: 2 GB each for keys as wide as GPT-J's
+    return factors, tokens
+
+
+def _check_size(path: Path, size: int, model: LanguageModel, layer: int) -> None:
+    """Raise InputError for a second moment of other keys than the model's."""
+    if size != (keys := model.weight(layer).shape[1]):
+        raise InputError(f"{path}: of {size} dimensions, expected {keys} for this model")

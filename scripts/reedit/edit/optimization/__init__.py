@@ -1,0 +1,1 @@
+"""OPTIMIZATION: the vectors that make the target likely."""

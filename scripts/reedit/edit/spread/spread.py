@@ -1,0 +1,112 @@
+"""SPREAD: new weights of the causal layers that write the optimised vectors (paper, section 2).
+
+Design, section 4 (SPREAD, ROME). What is known of the second moments comes in fp64, made once a run.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from reedit.edit.editor import Editor, Update, nothing
+from reedit.edit.edits import Edit
+from reedit.edit.found import Found
+from reedit.edit.lost import lose
+from reedit.edit.spread.post_norm import before_norm
+from reedit.edit.spread.solve import Preserved, layer_update, mean_key, rank_one_update
+from reedit.edit.states import Walk, bare_rows, rewriting_rows
+from reedit.methods.recipe import Step
+
+# Algorithm.share: layers still to be updated, this one included -> what the residual is divided by
+SHARES: Mapping[str, Callable[[int], float]] = {"even": float, "root": math.sqrt}
+
+
+class NotFinite(Exception):
+    """Keys, residuals or updates of some edits, told by their places, are not finite at a layer."""
+
+    def __init__(self, edits: Sequence[int], layer: int) -> None:
+        super().__init__(f"SPREAD, layer {layer}")
+        self.edits = edits
+
+
+def spread(editor: Editor, edits: Sequence[Edit], step: Step, found: Found) -> tuple[Found, Update]:
+    """What a step makes of the weights for all edits whose numbers are finite; `found` without the others."""
+    lost, where = found.unusable, "OPTIMIZATION"
+    while True:
+        found = lose(edits, found, lost, f"{step.name} {where}", editor.recipe.nonfinite)
+        used = [place for place in range(len(edits)) if place not in found.lost]
+        if not used:
+            return found, nothing(editor.model, step.layers)
+        targets = found.target(editor.recipe.algorithm.spreads)[used]  # Z, [m, d]
+        try:
+            return found, update_of(editor, [edits[place] for place in used], step, targets)
+        except NotFinite as error:
+            lost, where = [used[place] for place in error.edits], str(error)
+
+
+@torch.no_grad()
+def update_of(editor: Editor, edits: Sequence[Edit], step: Step, targets: Tensor) -> Update:
+    """The update of a step's layers, each on the weights as updated so far; the model is left as it was.
+
+    `targets` Z [m, d] of the vector that the algorithm spreads, at the last layer. Raises NotFinite.
+    """
+    model, algorithm, last = editor.model, editor.recipe.algorithm, step.layers[-1]
+    update = Update({}, {})
+    rows = Walk(model, rewriting_rows(edits), step.layers[0])
+    bare = Walk(model, bare_rows(edits), step.layers[0])
+    with model.restored(step.layers):
+        for i, layer in enumerate(step.layers):
+            rows.advance(layer)
+            bare.advance(layer)
+            keys = split_by_edit(
+                rows.read(layer, ["key"])["key"].double(), edits
+            )  # of each edit [1 + n, key]
+            now = bare.read(last, [algorithm.spreads])[algorithm.spreads]  # [m, d]
+            residual = (targets - now) / SHARES[algorithm.share](len(step.layers) - i)
+            residual = before_norm(model, layer, torch.stack([own[0] for own in keys]), residual)
+            written, delta = SOLVES[algorithm.solves](editor, step, layer, keys, residual)
+            update.keys[layer], update.deltas[layer] = written, delta.to(model.weight(layer).dtype)
+            model.set_weight(layer, model.weight(layer) + update.deltas[layer])
+    return update
+
+
+def split_by_edit(states: Tensor, edits: Sequence[Edit]) -> list[Tensor]:
+    """States of all rewriting rows, [rows, .], as one tensor an edit."""
+    return list(states.split([len(edit.rewriting) for edit in edits]))
+
+
+def _least_squares(
+    editor: Editor, step: Step, layer: int, keys: Sequence[Tensor], residual: Tensor
+) -> tuple[Tensor, Tensor]:
+    """All edits in one system: MEMIT's way. The keys it is solved for [m, key], and the update [d, key]."""
+    recipe = editor.recipe
+    means = torch.stack([mean_key(own) for own in keys])  # [m, key]
+    bad = ~(means.isfinite().all(1) & residual.isfinite().all(1))  # [m]
+    if bad.any():
+        raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
+    stay = editor.memory.protected(step.batch, layer, recipe.protects_own)
+    factor = editor.factors[layer].to(means.device)
+    preserved = Preserved(recipe.algorithm.preserves, factor, recipe.weight, stay, recipe.algorithm.weight)
+    return means, layer_update(means, residual, preserved)
+
+
+def _rank_one(
+    editor: Editor, step: Step, layer: int, keys: Sequence[Tensor], residual: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The one edit of a step by ROME's rank-one update."""
+    (own,), (missing,) = keys, residual
+    factor = editor.factors.get(layer)
+    factor = None if factor is None else factor.to(own.device)
+    weight = editor.model.weight(layer) if editor.recipe.algorithm.one_key else None
+    delta = rank_one_update(own, missing, factor, weight)
+    if not delta.isfinite().all():  # a collapsed model has no keys to write to
+        raise NotFinite([0], layer)
+    return own[:1], delta
+
+
+# Algorithm.solves -> the keys that an update is solved for, and the update
+SOLVES: Mapping[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "least_squares": _least_squares,
+    "rank_one": _rank_one,
+}

@@ -1,0 +1,120 @@
+"""Locate-and-edit algorithms as data: what is optimised, where it spreads, what an update preserves.
+
+Rows 1 to 3 are the paper's Figure 2, the others come from papers that its readers ask for (`source`).
+
+Vectors, each at the subject's last token t: `hidden` is the output of a layer (residual stream included),
+`attention` and `mlp` are the outputs of its two modules before they are added to the residual stream.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Stages = Callable[[Sequence[int]], list[list[int]]]
+
+
+def together(layers: Sequence[int]) -> list[list[int]]:
+    """One stage: all layers share the residual of one target."""
+    return [list(layers)]
+
+
+def boundaries(layers: Sequence[int]) -> list[list[int]]:
+    """The first and the last layer, one after the other, each with a target of its own."""
+    return [[layer] for layer in dict.fromkeys((layers[0], layers[-1]))]
+
+
+STAGES: Mapping[str, Stages] = {"together": together, "boundaries": boundaries}
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One algorithm, and what the published implementations do besides (design, sections 4 and 5).
+
+    An iteration goes through the stages in turn: OPTIMIZATION at the last layer of a stage, then SPREAD over
+    its layers.
+    """
+
+    name: str
+    source: str
+    optimises: tuple[str, ...] = ("hidden",)  # vectors of a stage's last layer that get a delta
+    spreads: str = "hidden"  # the one of them that the weights are made to write
+    share: str = "even"  # of the residual that a layer takes on: see spread/spread.py
+    staged: str = "together"  # see STAGES
+    one_by_one: bool = False  # edits run strictly one after another, each on the weights that the others left
+    solves: str = "least_squares"  # how an update is made of keys and residuals: see spread/solve.py
+    preserves: str = "moments"  # what an update keeps as it is: see spread/solve.py
+    weight: str | None = "mom2_update_weight"  # hyperparameter: what is preserved, against what is written
+    requires: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters beside those that all require
+    damped: bool = False  # a tenth of the NLL once every label is the argmax
+    leads: bool = False  # an edit is done once every label is the argmax
+    one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
+    spaced_for: str = ""  # `released` puts a space before target_new for models with this in their repository
+
+    def stages(self, layers: Sequence[int]) -> list[list[int]]:
+        """The layers of each stage, in the order of an iteration."""
+        return STAGES[self.staged](layers)
+
+    def released_space(self, repository: str) -> bool:
+        """Whether `released` puts a space before target_new for a model of that repository."""
+        return self.spaced_for in repository.lower()
+
+
+ALGORITHMS: Mapping[str, Algorithm] = {
+    algorithm.name: algorithm
+    for algorithm in (
+        Algorithm(
+            "rome",
+            "Meng et al. 2022, Locating and editing factual associations in GPT",
+            optimises=("mlp",),
+            spreads="mlp",
+            one_by_one=True,
+            solves="rank_one",
+            weight=None,
+            requires=(),
+        ),
+        Algorithm("memit", "Meng et al. 2023, Mass-editing memory in a transformer"),
+        Algorithm(
+            "pmet",
+            "Li et al. 2024, PMET: precise model editing in a transformer",
+            optimises=("attention", "mlp"),
+            spreads="mlp",
+            share="root",
+            damped=True,
+            spaced_for="gpt",
+        ),
+        Algorithm(
+            "r_rome",
+            "Gupta et al. 2024, Rebuilding ROME: resolving model collapse during sequential model editing",
+            optimises=("mlp",),
+            spreads="mlp",
+            one_by_one=True,
+            solves="rank_one",
+            weight=None,
+            requires=(),
+            one_key=True,
+        ),
+        Algorithm(
+            "emmet",  # memit with equality instead of least squares: nothing weighs against what is written
+            "Gupta et al. 2024, A unified framework for model editing",
+            weight="emmet_lambda",
+            requires=(),
+        ),
+        Algorithm(
+            "alphaedit",
+            "Fang et al. 2025, AlphaEdit: null-space constrained knowledge editing for language models",
+            preserves="null_space",
+            weight="L2",
+            requires=("L2", "nullspace_threshold"),
+        ),
+        Algorithm(
+            "blue",
+            "Li et al. 2025, Rethinking residual distribution in locate-then-edit model editing",
+            staged="boundaries",
+        ),
+        Algorithm(
+            "encore",  # with update_norm_lambda
+            "Gupta et al. 2025, Lifelong sequential knowledge editing without model degradation",
+            leads=True,
+            requires=("mom2_update_weight", "update_norm_lambda"),
+        ),
+    )
+}

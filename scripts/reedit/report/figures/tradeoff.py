@@ -1,0 +1,121 @@
+"""What neighbors buy and cost: specificity against generalization, from rows of schema "cases"."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from reedit.evaluate.measures import intervals, measure
+from reedit.report.figures.drawing import (
+    GREY,
+    Labels,
+    grid,
+    legend,
+    look,
+    method_entries,
+    panel_title,
+    save,
+    save_sentence,
+    style,
+)
+from reedit.report.latex.typeset import k_text
+from reedit.report.rows.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
+from reedit.report.rows.lines import Shown
+from reedit.storage.schemas import MEASURES
+
+AXES = ("generalization_accuracy", "specificity_accuracy")
+UNASSISTED = "This experiment has no neighbor-assisted runs."
+Row = Mapping[str, Any]
+
+
+def tradeoff(
+    runs: Sequence[Row],
+    cases: pa.Table,
+    seed: int,
+    pdf: Path | str,
+    png: Path | str,
+    labels: Labels | None = None,
+) -> None:
+    """Specificity against generalization as neighbors are added, a panel per (model, dataset).
+
+    Each method where the proposed rule stops it; crosses are 95 % bootstrap intervals over cases; an arrow
+    leads from a plain method to each of its assisted forms.
+    """
+    labels = labels or {}
+    with style():
+        judged = judged_cases(cases)
+        pairs = assisted_pairs(runs, judged)
+        sides = {m.path: selected(m) for assisted, plain in pairs for m in (plain, assisted)}
+        points = {
+            path: point for path, side in sides.items() if (point := _point(side, judged, seed)) is not None
+        }
+        if not points:
+            return save_sentence(UNASSISTED, pdf, png)
+        blocks = list(dict.fromkeys(path[:2] for path in points))
+        names = list(dict.fromkeys(path[2] for path in points))
+        figure, axes = grid(len(blocks), (3.9, 3.4))
+        for panel, block in zip(axes, blocks, strict=True):
+            for path, (means, bounds) in points.items():
+                if path[:2] == block:
+                    _cross(panel, means, bounds, look(names.index(path[2]), dashed=True))
+                    panel.annotate(
+                        f"k={k_text(sides[path].k_min, sides[path].k)}",
+                        means,
+                        (5, 5),
+                        textcoords="offset points",
+                        fontsize=7,
+                    )
+            for assisted, plain in pairs:
+                if assisted.path[:2] == block and {assisted.path, plain.path} <= points.keys():
+                    _arrow(panel, points[plain.path][0], points[assisted.path][0])
+            panel.set_title(panel_title(block, labels), parse_math=False)
+            panel.set_xlabel("generalization accuracy")
+            panel.set_ylabel("specificity accuracy")
+            panel.xaxis.set_major_formatter(PercentFormatter(1.0))
+            panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+            panel.margins(0.12)
+        looks = [look(number, dashed=True) for number in range(len(names))]
+        legend(figure, method_entries(names, labels, looks))
+        save(figure, pdf, png)
+
+
+def _point(
+    side: Shown, judged: Mapping[RunAtK, Judged], seed: int
+) -> tuple[tuple[float, float], np.ndarray] | None:
+    """Means over trials of the measures of AXES and their intervals [2, 2]; None if not scored."""
+    keys = list(side.runs.items())
+    if any(key not in judged for key in keys):
+        return None
+    samples = [judged[key].values for key in keys]
+    columns = [MEASURES.index(name) for name in AXES]
+    protocol = side.method.protocol
+    means = np.mean([measure(values, side.k, protocol) for values in samples], axis=0)[columns]
+    bounds = intervals(samples, side.k, protocol, seed)[columns]
+    return None if np.isnan(means).any() else ((float(means[0]), float(means[1])), bounds)
+
+
+def _cross(
+    panel: Axes, means: tuple[float, float], bounds: np.ndarray, appearance: Mapping[str, Any]
+) -> None:
+    errors = np.maximum(np.abs(bounds - np.array(means)[:, None]), 0.0)
+    drawn = panel.errorbar(
+        *means,
+        xerr=errors[0][:, None],
+        yerr=errors[1][:, None],
+        **appearance | {"linestyle": "", "linewidth": 1.0, "markersize": 7, "capsize": 2},
+    )
+    for bar in drawn.lines[2]:
+        bar.set_linestyle(appearance["linestyle"])
+
+
+def _arrow(panel: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    panel.annotate(
+        "",
+        end,
+        start,
+        arrowprops={"arrowstyle": "->", "color": GREY, "linewidth": 0.9, "shrinkA": 6, "shrinkB": 6},
+    )

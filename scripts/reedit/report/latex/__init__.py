@@ -1,0 +1,1 @@
+"""TeX: escaping, the document, its PDF."""

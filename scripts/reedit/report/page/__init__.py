@@ -1,0 +1,1 @@
+"""reports/explore.html."""

@@ -1,0 +1,1 @@
+"""From results to rows of tables and figures; no text."""

@@ -1,0 +1,284 @@
+"""Which lines a table shows: the experiment's methods from rows of "runs", and of each the k that matter.
+
+A line is a method at one k of every trial, in a role: unedited, first, selected (the proposed rule stops
+there), last (in some trial it never did), unjudged (the last one, where delta_p was never measured), the
+stopping rule that stops there, or iteration for any other. A trial is a run of its own, which a rule stops
+whatever the others do: so its k may be another one than theirs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reedit.errors import InputError
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.stopping import met, selected
+
+STOPPING_RULES = ("proposed", "monotonic", "small_change")  # where two agree on a k, the first gives its name
+GAPS = ("delta_p", "delta_p2")  # what the rules go by
+Row = Mapping[str, Any]
+RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
+Ks = tuple[int, ...]  # the k of every trial of a method, in the order of Method.trials
+
+
+@dataclass(frozen=True)
+class Method:
+    """The trials of one method, ascending: {trial: {k: row of "runs"}}, and what they have in common."""
+
+    entry: int
+    model: str
+    dataset: str
+    format: str
+    method: str
+    algorithm: str
+    assisted: bool
+    prefixed: bool
+    protocol: str
+    edits: int
+    trials: dict[int, dict[int, Row]]
+
+    @property
+    def path(self) -> tuple[str, str, str]:
+        """Names the method in the whole experiment."""
+        return self.model, self.dataset, self.method
+
+    @property
+    def block(self) -> tuple[str, str, int]:
+        """What may stand under one unedited model: the same number of edits of a dataset."""
+        return self.model, self.dataset, self.edits
+
+    @property
+    def edited(self) -> bool:
+        """Whether every trial edited something."""
+        return min(self.ends) > 0
+
+    @property
+    def ends(self) -> Ks:
+        """The last k of every trial."""
+        return tuple(max(rows) for rows in self.trials.values())
+
+    @property
+    def last(self) -> int:
+        """The largest k that any trial reached."""
+        return max(self.ends)
+
+    def at(self, k: int) -> Ks:
+        """Every trial at k; one that has ended before stands where it ended."""
+        return tuple(min(k, end) for end in self.ends)
+
+    def values(self, measure: str, ks: Ks) -> list[float | None]:
+        """A measure of every trial at its own k."""
+        return [rows[k][measure] for rows, k in zip(self.trials.values(), ks, strict=True)]
+
+    def mean(self, measure: str, ks: Ks) -> float | None:
+        """Mean over the trials; None if any of them did not measure it. Infinity and NaN survive."""
+        values = self.values(measure, ks)
+        return None if None in values else sum(values) / len(values)
+
+    def iterations(self) -> list[list[Row]]:
+        """The rows of every trial for k = 1, 2, .... Raises InputError where a k is missing."""
+        for trial, rows in self.trials.items():
+            lacking = next((k for k in range(1, max(rows)) if k not in rows), None)
+            if lacking:
+                raise InputError(f"{'/'.join(self.path)}/trial{trial}: lacks k = {lacking}")
+        return [[rows[k] for k in range(1, max(rows) + 1)] for rows in self.trials.values()]
+
+    def met(self) -> list[bool]:
+        """Whether the proposed rule stops each trial."""
+        return [found for _, found in map(selected, self.iterations())]
+
+    def choice(self) -> tuple[Ks, str]:
+        """The k where the proposed rule stops each trial, the last where it does not, and their role."""
+        iterations = self.iterations()
+        ks = tuple(selected(rows)[0] for rows in iterations)
+        measured = any(row["delta_p"] is not None for rows in iterations for row in rows)
+        return ks, "selected" if all(self.met()) else "last" if measured else "unjudged"
+
+    def stops(self) -> dict[Ks, str]:
+        """The k that a stopping rule keeps where it stops every trial, each with the first such rule."""
+        found: dict[Ks, str] = {}
+        courses = [[[row[name] for row in rows] for name in GAPS] for rows in self.iterations()]
+        for rule in STOPPING_RULES:
+            kept = [met(rule, *course) for course in courses]
+            if None not in kept:
+                found.setdefault(tuple(kept), rule)
+        return _ascending(found)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One line of a table: a method, the k of each of its trials (0 is the unedited model), and the role."""
+
+    method: Method
+    ks: Ks
+    role: str
+
+    @property
+    def k(self) -> int:
+        """The largest k of a trial."""
+        return max(self.ks)
+
+    @property
+    def k_min(self) -> int:
+        """The smallest one: the same, unless trials stand at different k."""
+        return min(self.ks)
+
+    @property
+    def runs(self) -> dict[RunKey, int]:
+        """The runs that the line is the mean of, each with its k."""
+        return {(*self.method.path, trial): k for trial, k in zip(self.method.trials, self.ks, strict=True)}
+
+
+def methods_of(runs: Sequence[Row]) -> list[Method]:
+    """The methods in order of appearance."""
+    found: dict[tuple, Method] = {}
+    for row in runs:
+        key = (row["entry"], row["model"], row["dataset"], row["method"])
+        if key not in found:
+            shared = [name for name in Method.__dataclass_fields__ if name != "trials"]
+            found[key] = Method(**{name: row[name] for name in shared}, trials={})
+        found[key].trials.setdefault(row["trial"], {})[row["k"]] = row
+    return [replace(method, trials=dict(sorted(method.trials.items()))) for method in found.values()]
+
+
+def iterative(methods: Sequence[Method], format: str | None = None) -> list[Method]:
+    """The methods of the entries without neighbor assistance, for datasets of one format or of all.
+
+    A model that has no such entry on datasets of a format is shown by the plain methods of its other entries.
+    """
+    mixed = _mixed(methods)
+    covered = {(method.model, method.format) for method in methods if method.entry not in mixed}
+    return [
+        method
+        for method in methods
+        if format in (None, method.format)
+        and not method.assisted
+        and (method.entry not in mixed or (method.model, method.format) not in covered)
+    ]
+
+
+def assisted(methods: Sequence[Method]) -> list[Method]:
+    """Each method beside its assisted forms without a prefix, from the blocks that have one."""
+    return _compared([method for method in methods if not method.prefixed], methods, prefixed=False)
+
+
+def prefixed(methods: Sequence[Method]) -> list[Method]:
+    """Each method beside its assisted forms with and without a prefix, from the blocks that have one with."""
+    return _compared(methods, methods, prefixed=True)
+
+
+def stopped(methods: Sequence[Method]) -> list[Method]:
+    """The iterative methods that meet the proposed rule in every trial."""
+    return [method for method in iterative(methods) if method.edited and all(method.met())]
+
+
+def never_stopped(methods: Sequence[Method]) -> list[Method]:
+    """The iterative methods that meet it in no trial, as far as is known."""
+    edited = [method for method in iterative(methods) if method.edited]
+    return [method for method in edited if not any(method.met()) and method.choice()[1] == "last"]
+
+
+def partly_stopped(methods: Sequence[Method]) -> list[Method]:
+    """The iterative methods that meet it in some trials alone."""
+    edited = [method for method in iterative(methods) if method.edited]
+    return [method for method in edited if any(method.met()) and not all(method.met())]
+
+
+def at_selected(method: Method) -> dict[Ks, str]:
+    """{ks: role} of the k where the proposed rule stops each trial, or of its last."""
+    return dict([method.choice()])
+
+
+def at_first_and_selected(method: Method) -> dict[Ks, str]:
+    """The same and the first iteration, one line where they coincide."""
+    return {method.at(1): "first"} | at_selected(method)
+
+
+def at_every(method: Method) -> dict[Ks, str]:
+    """Every k, the first and the selected one marked."""
+    return _ascending(_iterations(method) | at_first_and_selected(method))
+
+
+def at_stops(method: Method) -> dict[Ks, str]:
+    """The k at which a stopping rule stops."""
+    return method.stops()
+
+
+def at_every_stop(method: Method) -> dict[Ks, str]:
+    """Every k, those at which a stopping rule stops marked."""
+    return _ascending(_iterations(method) | method.stops())
+
+
+def table_lines(
+    methods: Sequence[Method], at: Callable[[Method], Mapping[Ks, str]], unedited: bool = True
+) -> list[Shown]:
+    """The lines block by block: the unedited model if asked for, then every method at its k.
+
+    A method that stands in several entries counts once, one that nothing was edited with not at all.
+    """
+    methods = list({method.path: method for method in methods}.values())
+    result: list[Shown] = []
+    for block in dict.fromkeys(method.block for method in methods):
+        members = [method for method in methods if method.block == block]
+        if unedited:
+            result += [Shown(method, method.at(0), "unedited") for method in _unedited(members)]
+        for method in members:
+            if method.edited:
+                result += [Shown(method, ks, role) for ks, role in at(method).items()]
+    return result
+
+
+def _iterations(method: Method) -> dict[Ks, str]:
+    """The method after k = 1, 2, ... iterations, up to the last of any trial."""
+    return {method.at(k): "iteration" for k in range(1, method.last + 1)}
+
+
+def _ascending(lines: Mapping[Ks, str]) -> dict[Ks, str]:
+    """By the largest k; trials that share it come before those that only reach up to it."""
+    return dict(sorted(lines.items(), key=lambda line: (max(line[0]), -min(line[0]))))
+
+
+def _mixed(methods: Sequence[Method]) -> set[int]:
+    """The entries with an assisted method."""
+    return {method.entry for method in methods if method.assisted}
+
+
+def _compared(shown: Sequence[Method], methods: Sequence[Method], prefixed: bool) -> list[Method]:
+    """Those of `shown` in entries and blocks with an assisted method that has a prefix, or has none."""
+    mixed = _mixed(methods)
+    wanted = {m.block for m in methods if m.assisted and m.prefixed == prefixed}
+    return _paired([method for method in shown if method.entry in mixed and method.block in wanted])
+
+
+def _paired(methods: Sequence[Method]) -> list[Method]:
+    """Each plain method followed by its assisted counterparts; those without one stay in their place."""
+    leader: dict[int, int] = {}  # position of an assisted method -> that of the one it is compared with
+    for position, method in enumerate(methods):
+        plain = [
+            other
+            for other, candidate in enumerate(methods)
+            if not candidate.assisted
+            and (candidate.block, candidate.algorithm, candidate.protocol)
+            == (method.block, method.algorithm, method.protocol)
+        ]
+        # na_memit_large belongs to memit_large where there is a memit as well
+        plain.sort(key=lambda p: len(methods[p].method) * method.method.endswith(methods[p].method))
+        leader[position] = plain[-1] if method.assisted and plain else position
+    order = sorted(
+        range(len(methods)), key=lambda p: (leader[p], methods[p].assisted, methods[p].prefixed, p)
+    )
+    return [methods[position] for position in order]
+
+
+def _unedited(members: Sequence[Method]) -> list[Method]:
+    """Whose unedited model heads a block: one method's, unless their protocols measure it differently.
+
+    A method that edits one by one lends it last: its p(theta_1, h) is measured between edits.
+    """
+    by_protocol: dict[str, Method] = {}
+    for method in sorted(
+        members, key=lambda method: ALGORITHMS[method.algorithm.partition("+")[0]].one_by_one
+    ):
+        by_protocol.setdefault(method.protocol, method)
+    order = list(dict.fromkeys(method.protocol for method in members))
+    return [by_protocol[protocol] for protocol in order]

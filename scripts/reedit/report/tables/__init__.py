@@ -1,0 +1,1 @@
+"""From rows to tables, declared; from these to text."""

@@ -1,0 +1,152 @@
+"""Work, memory and disk of a job, from the shape of its model alone.
+
+Work counts the matrix products: two operations for each weight and position, as many again for a gradient.
+The positions of a row are those typical of CounterFact and ZsRE; what a device makes of it, plan.py says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reedit.evaluate.answers import NEW_TOKENS
+from reedit.methods.algorithms import Stages, together
+
+GB = 1e9
+# tokens of a prefixed row, of it from the subject's end on, of a prompt with its target, labels of a row
+ROW, TAIL, BARE, LABELS = 23, 8, 12, 3
+PROMPTS = 13  # scored a case: its own, two paraphrases, ten neighbors
+ARTICLE = 600  # tokens of a document, on average, as far as max_tokens lets it
+WORKSPACE = 4.0  # GB for batches that keep a GPU busy; where there is less, they get smaller
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a model: parameters in all, layers, d, keys of an edited module, vocabulary.
+
+    `architecture`: its model_type, for make rehearse.
+    """
+
+    parameters: float
+    layers: int
+    width: int
+    keys: int
+    vocabulary: int
+    architecture: str | None = None
+
+    @property
+    def block(self) -> float:
+        """Parameters of one layer."""
+        return (self.parameters - self.vocabulary * self.width) / self.layers
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One job: GB on the GPU, of the machine and of disk; operations in single and in double precision."""
+
+    rule: str
+    gpu: float
+    host: float
+    disk: float
+    work: float
+    double: float = 0.0
+    share: float = 0.5  # of a device's peak that such work reaches, by assumption
+
+
+def iteration_work(
+    shape: Shape,
+    hyperparameters: Mapping[str, Any],
+    templates: int,
+    assisting: int,
+    edits: int,
+    processes: int = 1,
+    stages: Stages = together,
+    spread_only: bool = False,
+) -> float:
+    """Operations of one iteration: of each stage OPTIMIZATION and SPREAD's passes, then the perplexities.
+
+    Of `processes` each makes its share of OPTIMIZATION, and all of the rest. `spread_only`: without it.
+    """
+    rows = 1 + templates + assisting
+    head = rows * LABELS * shape.vocabulary * shape.width
+    setup = 2 * (rows + 1) * ROW * shape.parameters
+    work = 2 * rows * ROW * shape.parameters  # the perplexities
+    for layers in stages(hyperparameters["layers"]):
+        passes = 4 * ((rows + 1) * TAIL * (shape.layers - 1 - layers[-1]) * shape.block + head)
+        work += 2 * rows * (ROW - TAIL) * (layers[-1] + len(layers)) * shape.block
+        if not spread_only:
+            work += (hyperparameters["v_num_grad_steps"] * passes + setup) / processes
+    return edits * work
+
+
+def edit_cost(
+    shape: Shape,
+    hyperparameters: Mapping[str, Any],
+    templates: int,
+    assisting: int,
+    edits: int,
+    iterations: int,
+    moments: bool,
+    processes: int = 1,
+    stages: Stages = together,
+    spread_only: bool = False,
+) -> Cost:
+    """An edit job that keeps the weights of every k; without `moments`, edits go one by one (ROME).
+
+    `processes` share it, each with a GPU and a copy of the model: GB of one GPU, of the machine for all.
+    `spread_only`: after the first iteration, SPREAD alone.
+    """
+    sizes = shape, hyperparameters, templates, assisting, edits, processes, stages
+    first, later = iteration_work(*sizes), iteration_work(*sizes, spread_only)
+    layers = hyperparameters["layers"]
+    edited = len(layers) * shape.width * shape.keys * 4
+    weights = shape.parameters * 4 + 2 * edited
+    factor = shape.keys**2 * 8 if moments else 0
+    solve = len(layers) * (2 * shape.keys**2 + 4 * shape.keys * edits + 2 * shape.width * shape.keys) * edits
+    return Cost(
+        rule="edit_facts",
+        gpu=(weights + 2 * factor) / GB + WORKSPACE,
+        host=processes * (weights + len(layers) * factor) / GB,
+        disk=iterations * edited / GB,
+        work=first + (iterations - 1) * later,
+        double=(iterations * solve + len(layers) * shape.keys**3 / 3) if moments else 0.0,
+        share=0.5 if moments else 0.15,  # one edit at a time keeps no large GPU busy
+    )
+
+
+def score_cost(shape: Shape, edits: int, kept: int) -> Cost:
+    """Scores of the unedited model and of `kept` iterations."""
+    weights = shape.parameters * 4 / GB
+    work = (1 + kept) * edits * PROMPTS * (BARE + 2 * LABELS) * shape.parameters * 2
+    return Cost("score_edits", weights + WORKSPACE, weights, 0.005 * (1 + kept), work)
+
+
+def generation_cost(shape: Shape, edits: int, kept: int) -> Cost:
+    """What the unedited model and `kept` iterations say of every prompt, token by token."""
+    weights = shape.parameters * 4 / GB
+    work = (1 + kept) * edits * PROMPTS * (BARE + NEW_TOKENS) * shape.parameters * 2
+    return Cost("generate_answers", weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
+
+
+def norm_cost(shape: Shape, layers: Sequence[int], kept: int) -> Cost:
+    """The singular values of the edited weights and of their updates at every k, in double precision."""
+    weights, matrix = shape.parameters * 4 / GB, shape.width * shape.keys
+    values = 2 * 4 * shape.width * matrix  # of two matrices a layer
+    gpu = weights + 4 * 8 * matrix / GB
+    return Cost("measure_norms", gpu, weights, 0.001, 0.0, (1 + kept) * len(layers) * values)
+
+
+def moment_cost(shape: Shape, layers: Sequence[int], samples: int, max_tokens: int) -> Cost:
+    """One pass up to the last measured layer, for all layers; on disk also what is kept for a kill, twice."""
+    tokens = samples * min(max_tokens, ARTICLE)
+    matrix = shape.keys**2 * 4 / GB  # of numbers in single precision
+    weights, sums = shape.parameters * 4 / GB, len(layers) * 2 * matrix * 9 / 16
+    work = tokens * (2 * max(layers) * shape.block + 1.1 * len(layers) * shape.keys**2)
+    gpu, host, disk = weights + sums + WORKSPACE, weights + sums + matrix, len(layers) * matrix + 2 * sums
+    return Cost("collect_moments", gpu, host, disk, work)
+
+
+def filter_cost(shape: Shape, cases: int) -> Cost:
+    """The unedited model's word on ten neighbors a case, some of them continued."""
+    weights = shape.parameters * 4 / GB
+    work = cases * 10 * BARE * 3 * shape.parameters
+    return Cost("filter_neighbors", weights + WORKSPACE, weights, 0.01, work)

@@ -1,0 +1,78 @@
+"""What an update leaves as it is: null spaces, protected keys, and the spectra that they are made of."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from reedit.edit.spread.solve import Preserved, factorise, layer_update, null_space
+from reedit.errors import InputError
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.statistics.spectra import decomposed, read_spectrum, write_spectrum
+
+ALPHAEDIT, EMMET = ALGORITHMS["alphaedit"], ALGORITHMS["emmet"]
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def moment_of(rank: int, size: int) -> torch.Tensor:
+    """A second moment of keys that span `rank` of `size` directions."""
+    keys = drawn(40, rank, seed=1) @ drawn(rank, size, seed=2)
+    return keys.T @ keys / len(keys)
+
+
+def test_alphaedit_changes_nothing_for_keys_outside_the_null_space() -> None:
+    moment = moment_of(rank=5, size=12)
+    basis = null_space(*decomposed(moment), threshold=1e-6, layer=3)
+    assert basis.shape == (12, 7)
+    update = layer_update(drawn(3, 12), drawn(3, 4), Preserved("null_space", basis, 0.01))
+    preserved = drawn(5, 12, seed=2)  # the keys of the corpus are combinations of these
+    assert update.norm() > 0.1
+    assert (update @ preserved.T).abs().max() < 1e-9
+
+
+def test_protected_keys_keep_their_values_and_the_others_get_theirs() -> None:
+    basis = null_space(*decomposed(moment_of(rank=2, size=12)), threshold=1e-6, layer=0)
+    earlier, keys, residual = drawn(4, 12, seed=5), drawn(3, 12, seed=6), drawn(3, 4, seed=7)
+    free = layer_update(keys, residual, Preserved("null_space", basis, 1e-9))
+    protecting = layer_update(keys, residual, Preserved("null_space", basis, 1e-9, earlier))
+    assert (free @ earlier.T).norm() > 0.1
+    assert (protecting @ earlier.T).norm() < 1e-6
+    assert torch.allclose(protecting @ keys.T, residual.T, atol=1e-6)
+
+
+def test_emmet_writes_every_residual_exactly() -> None:
+    keys, residual = drawn(3, 12), drawn(3, 4)
+    factor = factorise(moment_of(rank=12, size=12), 0, 40)
+    update = layer_update(keys, residual, Preserved("moments", factor))
+    assert torch.allclose(update @ keys.T, residual.T, atol=1e-8)
+
+
+def test_a_threshold_below_every_eigenvalue_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"nullspace_threshold: found 1e-09, expected more than .* layer 7$"):
+        null_space(*decomposed(torch.eye(4)), threshold=1e-9, layer=7)
+
+
+def test_a_spectrum_survives_its_file(tmp_path: Path) -> None:
+    moment, path = moment_of(rank=12, size=12), tmp_path / "spectra/3.safetensors"
+    write_spectrum(decomposed(moment), path, {"count": "40"})
+    values, vectors, metadata = read_spectrum(path)
+    assert metadata["count"] == "40"
+    assert torch.allclose(vectors.double() * values @ vectors.double().T, moment, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"values": torch.ones(3)},
+        {"values": torch.ones(3), "vectors": torch.eye(4)},
+        {"values": torch.ones(4), "vectors": torch.eye(4)},  # no count of tokens
+    ],
+)
+def test_another_file_in_its_place_is_one_line(tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    save_file(tensors, tmp_path / "3.safetensors")
+    with pytest.raises(InputError, match=r"3\.safetensors: holds .*expected values \(keys,\), vectors"):
+        read_spectrum(tmp_path / "3.safetensors")

@@ -1,0 +1,222 @@
+"""Hyperparameters from the configuration or from EasyEdit's own files."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reedit.errors import InputError
+from reedit.methods.hyperparameters import check_for_model, read_hyperparameters
+
+GOOD: dict[str, Any] = {
+    "layers": [4, 5],
+    "v_lr": 0.5,
+    "v_num_grad_steps": 25,
+    "clamp_norm_factor": 4,
+    "v_weight_decay": 0.001,
+    "kl_factor": 0.0625,
+    "mom2_update_weight": 400,
+}
+# per model: last layer, layers, edited module, its MLP, its attention, that one's output, final norm, head
+MODULES = {
+    "gpt2-xl": "47 transformer.h.{} mlp.c_proj mlp attn attn.c_proj transformer.ln_f transformer.wte",
+    "gpt-j-6B": "27 transformer.h.{} mlp.fc_out mlp attn attn.out_proj transformer.ln_f lm_head",
+    "llama-7b": "31 model.layers.{} mlp.down_proj mlp self_attn self_attn.o_proj model.norm lm_head",
+}
+
+
+def easyedit_file(algorithm: str, model: str, **changes: str) -> str:
+    """A file with the keys that EasyEdit's own have, numbers written as they write them."""
+    last, layer, rewrite, mlp, attention, attention_output, norm, head = MODULES[model].split()
+    values = {
+        "alg_name": f'"{algorithm}"',
+        "model_name": f'"./hugging_cache/{model}"',
+        "stats_dir": '"./data/stats"',
+        "device": "1",
+        "layers": "[5]" if algorithm.startswith("ROME") else "[4, 5, 6, 7, 8]",
+        "clamp_norm_factor": "4",
+        "fact_token": '"subject_last"',
+        "v_num_grad_steps": "25",
+        "v_lr": "5e-1",
+        "v_loss_layer": last,
+        "v_weight_decay": "1e-3",
+        "kl_factor": "0.0625",
+        "rewrite_module_tmp": f'"{layer}.{rewrite}"',
+        "layer_module_tmp": f'"{layer}"',
+        "mlp_module_tmp": f'"{layer}.{mlp}"',
+        "attn_module_tmp": f'"{layer}.{attention}"',
+        "ln_f_module": f'"{norm}"',
+        "lm_head_module": f'"{head}"',
+        "mom2_dataset": '"wikipedia"',
+        "mom2_n_samples": "100000",
+        "mom2_dtype": '"float32"',
+        "model_parallel": "false",
+    }
+    if algorithm.startswith("ROME"):
+        values |= {"mom2_adjustment": "false", "fp16": "false"}
+        values["context_template_length_params"] = "[[5, 10], [10, 10]]"
+    else:
+        values |= {"mom2_adjustment": "true", "mom2_update_weight": "15000", "layer_selection": '"all"'}
+        values |= {"batch_size": "1", "max_length": "40"}
+    if algorithm.startswith("PMET"):
+        values |= {"nll_loss_factor": "1", "rewrite_module_tmps": f'["{layer}.{rewrite}"]'}
+        values |= {
+            "mlp_module_tmp": f'"{layer}.{rewrite}"',
+            "attn_module_tmp": f'"{layer}.{attention_output}"',
+        }
+    return "".join(f"{key}: {value}\n" for key, value in (values | changes).items())
+
+
+def test_a_mapping_comes_back_with_what_the_engine_reads() -> None:
+    given = GOOD | {"v_loss_layer": 29, "model_name": "x", "fact_token": "subject_last"}
+    assert read_hyperparameters(given, "memit", "here") == GOOD | {"v_loss_layer": 29}
+
+
+@pytest.mark.parametrize("model", MODULES)
+@pytest.mark.parametrize(
+    "algorithm", ["ROME", "MEMIT", "PMET", "ROME_RECURSIVE", "MEMIT_RECURSIVE_NEIGHBOR", "PMET_RECURSIVE"]
+)
+def test_easyedits_own_files_are_read_unchanged(algorithm: str, model: str, tmp_path: Path) -> None:
+    """Numbers in scientific notation too: YAML takes 5e-1, as the published files write it, for text."""
+    (tmp_path / "h.yaml").write_text(easyedit_file(algorithm, model))
+    name = algorithm.partition("_")[0].lower()
+    found = read_hyperparameters(tmp_path / "h.yaml", name, "here")
+    last, layer, rewrite, *_ = MODULES[model].split()
+    assert (found["v_lr"], found["v_weight_decay"], found["v_loss_layer"]) == (0.5, 0.001, int(last))
+    assert found["layers"] == ([5] if name == "rome" else [4, 5, 6, 7, 8])
+    assert found.get("mom2_update_weight") == (None if name == "rome" else 15000)
+    assert "model_name" not in found and "fact_token" not in found
+    check_for_model(found, int(last) + 1, f"{layer}.{rewrite}")
+
+
+def test_a_file_is_for_one_model_and_one_algorithm(tmp_path: Path) -> None:
+    """What a file says of the model or algorithm is never ignored where it is not so."""
+    (tmp_path / "h.yaml").write_text(easyedit_file("MEMIT", "gpt2-xl"))
+    with pytest.raises(InputError, match=r"h\.yaml: alg_name: found 'MEMIT', expected PMET$"):
+        read_hyperparameters(tmp_path / "h.yaml", "pmet", "here")
+    found = read_hyperparameters(tmp_path / "h.yaml", "memit", "here")
+    with pytest.raises(InputError, match=r"v_loss_layer: found 47, expected 31 for this model$"):
+        check_for_model(found, 32, "model.layers.{}.mlp.down_proj")
+    with pytest.raises(InputError, match=r"rewrite_module_tmp: found 'transformer\.h\..*, expected 'model"):
+        check_for_model(found, 48, "model.layers.{}.mlp.down_proj")
+    both = '["transformer.h.{}.mlp.c_proj", "transformer.h.{}.attn.c_proj"]'
+    (tmp_path / "p.yaml").write_text(easyedit_file("PMET", "gpt2-xl", rewrite_module_tmps=both))
+    found = read_hyperparameters(tmp_path / "p.yaml", "pmet", "here")
+    with pytest.raises(InputError, match=r"rewrite_module_tmps: found .*attn.*, expected \['transformer"):
+        check_for_model(found, 48, "transformer.h.{}.mlp.c_proj")
+
+
+@pytest.mark.parametrize("key", sorted(GOOD))
+def test_a_missing_key_is_named(key: str) -> None:
+    given = {k: v for k, v in GOOD.items() if k != key}
+    with pytest.raises(InputError, match=rf"^here: lacks \['{key}'\], required for memit"):
+        read_hyperparameters(given, "memit", "here")
+
+
+def test_rome_needs_no_weight_of_the_moments_and_pmet_does() -> None:
+    given = {k: v for k, v in GOOD.items() if k != "mom2_update_weight"} | {"layers": [5]}
+    assert read_hyperparameters(given, "rome", "here") == given
+    with pytest.raises(InputError, match="mom2_update_weight"):
+        read_hyperparameters(given, "pmet", "here")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "lacking"),
+    [
+        ("blue", ["mom2_update_weight"]),
+        ("encore", ["mom2_update_weight", "update_norm_lambda"]),
+        ("alphaedit", ["L2", "nullspace_threshold"]),
+    ],
+)
+def test_further_algorithms_say_what_they_need(algorithm: str, lacking: list[str]) -> None:
+    given = {k: v for k, v in GOOD.items() if k != "mom2_update_weight"}
+    with pytest.raises(InputError) as caught:
+        read_hyperparameters(given, algorithm, "here")
+    assert str(caught.value) == f"here: lacks {lacking}, required for {algorithm}"
+    full = given | dict.fromkeys(lacking, 0.5)
+    assert read_hyperparameters(full, algorithm, "here") == full
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"), [("AlphaEdit", "alphaedit"), ("EMMET", "emmet"), ("R-ROME", "r_rome")]
+)
+def test_a_file_of_easyedit_says_the_algorithm_in_its_own_way(name: str, algorithm: str) -> None:
+    given = GOOD | {"alg_name": name, "layers": [4], "nullspace_threshold": 0.02, "L2": 10}
+    assert read_hyperparameters(given, algorithm, "here")["layers"] == [4]
+    with pytest.raises(InputError, match="alg_name"):
+        read_hyperparameters(given, "rome", "here")
+
+
+def test_rome_edits_one_layer() -> None:
+    with pytest.raises(InputError, match=r"here: layers: found \[4, 5\], expected the one layer that ROME"):
+        read_hyperparameters(GOOD | {"layers": [4, 5]}, "rome", "here")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step_length": 0}, "step_length: found 0, expected a finite number above 0"),
+        ({"v_lr": -0.5}, "v_lr: found -0.5, expected a finite number above 0"),
+        ({"v_lr": float("nan")}, "v_lr: found nan, expected a finite number above 0"),
+        ({"v_lr": "nan"}, "v_lr: found nan, expected a finite number above 0"),
+        (
+            {"clamp_norm_factor": float("inf")},
+            "clamp_norm_factor: found inf, expected a finite number above 0",
+        ),
+        ({"mom2_update_weight": 0}, "mom2_update_weight: found 0, expected a finite number above 0"),
+        ({"kl_factor": -1}, "kl_factor: found -1, expected a finite number of at least 0"),
+        ({"v_weight_decay": 10**400}, "v_weight_decay: found 1000.*, expected a finite number of at least 0"),
+        ({"layers": [5, 4]}, r"layers: found \[5, 4\], expected .* each above the one before"),
+        ({"layers": [-1]}, r"layers: found \[-1\], expected a non-empty list of layer numbers"),
+        ({"v_learning_rate": 1}, r"unknown keys \['v_learning_rate'\]; known: layers, v_lr"),
+        ({"v_lr": "half"}, "v_lr: found 'half', expected a number"),
+        ({"v_lr": True}, "v_lr: found True, expected a number"),
+        ({"v_lr": None}, "v_lr: found None, expected a number"),
+        ({"v_num_grad_steps": 2.5}, "v_num_grad_steps: found 2.5, expected an integer"),
+        ({"v_num_grad_steps": 0}, "v_num_grad_steps: found 0, expected at least 1"),
+        ({"layers": 5}, "layers: found 5, expected a list"),
+        ({"layers": []}, r"layers: found \[\], expected a non-empty list"),
+        ({"layers": [1, "2"]}, "layers: .*expected a non-empty list of layer numbers"),
+        ({"layers": [True]}, "layers: .*expected a non-empty list of layer numbers"),
+        ({"mom2_adjustment": 1}, "mom2_adjustment: found 1, expected bool"),
+        ({"fact_token": "last"}, "fact_token: found 'last', expected subject_last"),
+        ({"layer_selection": "random"}, "layer_selection: found 'random', expected all"),
+        ({"v_loss_layer": "last"}, "v_loss_layer: found 'last', expected an integer"),
+        ({"rewrite_module_tmp": 3}, "rewrite_module_tmp: found 3, expected text"),
+        ({"use_chat_template": True}, r"unknown keys \['use_chat_template'\]; known: layers, v_lr"),
+        ({"L2": 0}, "L2: found 0, expected a finite number above 0"),
+        ({"emmet_lambda": -1}, "emmet_lambda: found -1, expected a finite number of at least 0"),
+        ({"protect_own_keys": 1}, "protect_own_keys: found 1, expected bool"),
+        ({"alg_name": "FT"}, "alg_name: found 'FT', expected MEMIT"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"^here: {message}") as caught:
+        read_hyperparameters(GOOD | change, "memit", "here")
+    assert "\n" not in str(caught.value)
+
+
+NOT_YAML = [
+    "a: 2020-13-45",
+    "a: !!int x",
+    "a: !!bool x",
+    "a: !!timestamp x",
+    "a: 0x_",
+    "a: !!float",
+    "[" * 5000,
+]
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1", "", "\t:", "a: !!python/name:os.system", *NOT_YAML])
+def test_a_file_that_is_no_mapping_is_named_in_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"h\.yaml: ") as caught:
+        read_hyperparameters(tmp_path / "h.yaml", "memit", "here")
+    assert "\n" not in str(caught.value)
+    for path, problem in [
+        ("nowhere.yaml", "no such file"),
+        ("", "not readable"),
+        ("x" * 300, "not readable"),
+    ]:
+        with pytest.raises(InputError, match=problem):
+            read_hyperparameters(tmp_path / path, "memit", "here")

@@ -1,0 +1,180 @@
+"""The experiments that are shipped: their jobs, counted by a dry run that fetches nothing, and their plan."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+from workflow import REPOSITORY, Outcome
+
+from reedit.errors import InputError
+from reedit.methods.algorithms import boundaries
+from reedit.settings.experiment import Experiment
+from reedit.storage.schemas import SCHEMAS
+from reedit.use.costs import Shape, edit_cost, iteration_work
+from reedit.use.plan import calibrated, job_costs, job_counts, plan_lines
+
+SCHEMA = yaml.safe_load((REPOSITORY / "rules/schemas/config.schema.yaml").read_text())
+
+
+def experiment(*names: str) -> Experiment:
+    """config.yaml with the named experiments laid over it, as snakemake merges them."""
+    config: dict = {}
+    for path in [REPOSITORY / "config.yaml", *(REPOSITORY / f"experiments/{name}.yaml" for name in names)]:
+        update_config(config, yaml.safe_load(path.read_text()))
+    return Experiment(config, SCHEMA, REPOSITORY)
+
+
+def dry_run(folder: Path, *names: str) -> Outcome:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--dry-run"]
+    command += ["--cores", "1", "--configfile", *(str(REPOSITORY / f"experiments/{n}.yaml") for n in names)]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": ""}
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return Outcome(run.returncode, run.stdout + run.stderr)
+
+
+def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
+    """3 models; 3 methods x 2 datasets x 3 trials each, assisted 6, 4 and 2 methods; in two protocols."""
+    outcome = dry_run(tmp_path, "paper")
+    assert outcome.status == 0, outcome.output
+    runs = 2 * (3 * 3 * 2 * 3 + 6 + 4 + 2)
+    expected = {
+        "fetch_source": 3
+        + 1
+        + 1
+        + 3
+        + 3
+        + 3,  # models, Wikipedia, ME-PPL-50, subsets of both, eligible cases
+        "prepare_model": 3,
+        "normalise_facts": 2 + 3,
+        "filter_neighbors": 3,
+        "sample_split": 2 * 3 * 3,  # corrected leaves out what does not align, released takes all
+        "sample_prefixes": 3 * 3,  # the model's, and ROME's own in both protocols
+        "collect_moments": 3,
+        "decompose_moments": 0,  # its methods need none
+        "edit_facts": runs,
+        "regularise_edits": 0,
+        "score_edits": runs,
+        "check_collapse": runs,
+        "generate_answers": 0,  # on request
+        "measure_norms": runs,
+    }
+    assert {rule: outcome.jobs.get(rule, 0) for rule in expected} == expected
+    assert job_counts(experiment("paper")) == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["paper", "paper-anew"],
+        ["llama-2-collapse"],
+        ["counterfact-cpu"],
+        ["methods"],
+        ["gemma"],
+        ["sequential"],
+        ["paper", "sequential-gpu"],
+    ],
+)
+def test_every_other_experiment_is_planned_as_it_would_run(names: list[str], tmp_path: Path) -> None:
+    outcome = dry_run(tmp_path, *names)
+    assert outcome.status == 0, outcome.output
+    counts = {rule: count for rule, count in job_counts(experiment(*names)).items() if count}
+    assert {rule: outcome.jobs[rule] for rule in counts} == counts
+
+
+@pytest.mark.parametrize(("model", "per_k"), [("gpt2-xl", 0.2), ("gpt-j-6b", 1.6), ("llama-2-7b", 0.9)])
+def test_the_weights_kept_per_k_are_as_large_as_their_layers(model: str, per_k: float) -> None:
+    disk = {
+        group.cost.disk / 10
+        for group in job_costs(experiment("paper"))
+        if group.model == model and group.cost.rule == "edit_facts" and "rome" not in group.names
+    }
+    assert [round(value, 1) for value in disk] == [per_k]
+
+
+def test_work_grows_with_edits_passes_and_rows() -> None:
+    shape = Shape(parameters=1e9, layers=24, width=1000, keys=4000, vocabulary=50_000)
+    usual = {"layers": [3, 4], "v_num_grad_steps": 20}
+    work = iteration_work(shape, usual, templates=5, assisting=0, edits=10)
+    assert iteration_work(shape, usual, 5, 0, 20) == pytest.approx(2 * work)
+    assert iteration_work(shape, usual | {"v_num_grad_steps": 40}, 5, 0, 10) > 1.5 * work
+    assert work < iteration_work(shape, usual, 5, 1, 10) < 1.3 * work
+    assert work / 4 < iteration_work(shape, usual, 5, 0, 10, processes=4) < work / 2  # SPREAD is not shared
+    half = iteration_work(shape, usual, 5, 0, 10, spread_only=True)
+    assert half < work / 2  # OPTIMIZATION is most of it
+    one, last = (iteration_work(shape, usual | {"layers": [layer]}, 5, 0, 10) for layer in (3, 4))
+    both = iteration_work(shape, usual, 5, 0, 10, stages=boundaries)  # each with its own OPTIMIZATION
+    assert max(one, last) < both < one + last
+    spread = edit_cost(shape, usual, 5, 0, 10, 5, True, spread_only=True)
+    assert spread.work == pytest.approx(work + 4 * half)
+    one_by_one, together = (edit_cost(shape, usual, 5, 0, 10, 5, moments) for moments in (False, True))
+    assert one_by_one.share < together.share and one_by_one.double == 0 < together.double
+
+
+def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
+    from reedit.storage import parquet
+
+    run = tmp_path / "edits/smollm2-135m/worldfacts/memit/trial1"
+    run.mkdir(parents=True)
+    names = SCHEMAS["iterations"].names
+    rows = [dict.fromkeys(names, 1.0) | {"k": k, "seconds_total": 50.0} for k in (1, 2)]
+    settings = {"layers": [4, 5], "v_num_grad_steps": 15}
+    made_by = {"hyperparameters": settings, "prefix_templates": 5, "assisting": 0, "edits": 16}
+    made_by |= {"device": "cpu", "device_name": "My GPU", "algorithm": "memit"}
+    parquet.write(rows, run / "iterations.parquet", "iterations", made_by)
+    made = experiment()
+    (device,) = calibrated(made, tmp_path)
+    shape = Shape(**made.config["models"]["smollm2-135m"]["shape"])
+    assert device.name == "My GPU" and device.measured
+    sustained = pytest.approx(2 * iteration_work(shape, settings, 5, 0, 16) / 100)
+    assert device.speeds["float32"] == sustained
+    assert any("h, My GPU" in line for line in plan_lines(made, tmp_path))
+
+
+def test_a_job_of_several_processes_is_planned_shorter_and_needs_more_memory() -> None:
+    config = json.loads(json.dumps(experiment().config))
+    config["models"]["smollm2-135m"]["processes"] = 4
+    shared = Experiment(config, SCHEMA, REPOSITORY)
+    alone, four = (
+        next(group.cost for group in job_costs(made) if group.cost.rule == "edit_facts")
+        for made in (experiment(), shared)
+    )
+    assert four.work < alone.work / 2 and four.host == 4 * alone.host and four.gpu == alone.gpu
+    assert "several processes" in "".join(plan_lines(shared, Path("nowhere")))
+
+
+def test_norms_and_generation_are_planned_where_they_are_asked_for() -> None:
+    config = json.loads(json.dumps(experiment().config))
+    for asked in ({"norms": False}, {"norms": True, "generation": True}):
+        config["report"] |= {"generation": False} | asked
+        rules = {group.cost.rule for group in job_costs(Experiment(config, SCHEMA, REPOSITORY))}
+        assert ("measure_norms" in rules, "generate_answers" in rules) == tuple(
+            asked.get(name, False) for name in ("norms", "generation")
+        )
+
+
+def test_a_smaller_dtype_is_planned_faster() -> None:
+    made = experiment()
+    hours = []
+    for dtype in ("float32", "tfloat32", "bfloat16"):
+        config = json.loads(json.dumps(made.config))
+        config["models"]["smollm2-135m"]["dtype"] = dtype
+        lines = plan_lines(Experiment(config, SCHEMA, REPOSITORY), Path("nowhere"))
+        (total,) = (line for line in lines if line.startswith("| all"))
+        hours.append(float(total.split("|")[-3]))  # A100
+        assert any(f"TFLOP/s in {dtype}," in line for line in lines)
+    assert hours == sorted(hours, reverse=True)
+
+
+def test_a_model_without_a_shape_is_one_line() -> None:
+    made = experiment()
+    config = json.loads(json.dumps(made.config))
+    del config["models"]["smollm2-135m"]["shape"]
+    with pytest.raises(
+        InputError, match=r"config: models\.smollm2-135m\.shape: missing, needed by make plan"
+    ):
+        plan_lines(Experiment(config, SCHEMA, REPOSITORY), Path("nowhere"))
