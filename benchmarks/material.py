@@ -13,19 +13,21 @@ import yaml
 from measuring import timed
 from torch import Tensor
 
-from reedit.edit.editing import apply, compute, edited_perplexities
-from reedit.edit.edits import Edit, make_edit
-from reedit.edit.optimization.descent import optimize
-from reedit.edit.optimized import Optimized
+from reedit.edit.editor import Editor
+from reedit.edit.edits import Edit, Rows
+from reedit.edit.found import Found
+from reedit.edit.iteration import one_iteration, ours
+from reedit.edit.measured import edited_perplexities
+from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.solve import factorise
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "smollm2-135m"  # in config.yaml
@@ -77,8 +79,7 @@ def make_edits(model: LanguageModel, facts: Sequence[Fact], assisting: int = 0) 
     """
     templates = sample_prefixes(model, **read_prefix_settings())
     return [
-        make_edit(model.tokenizer, fact, templates, fact.neighbors[:assisting], False, PROTOCOL)
-        for fact in facts
+        Rows(model.tokenizer, PROTOCOL, templates).edit(fact, fact.neighbors[:assisting]) for fact in facts
     ]
 
 
@@ -104,29 +105,29 @@ def small_factors(model: LanguageModel, layers: Sequence[int], count: int) -> di
 
     A hundredth of the mean diagonal is added, so that they are of full rank however few the documents.
     """
-    moments, tokens = collect_moments(model, joined_documents(model, count), layers, 256)
+    moments, tokens = collect_moments(model, joined_documents(model, count), layers, Reading(256))
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())
     return {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}
 
 
-def optimize_edits(model: LanguageModel, edits: Sequence[Edit], settings: Mapping[str, Any]) -> Optimized:
+def optimize_edits(model: LanguageModel, edits: Sequence[Edit], settings: Mapping[str, Any]) -> Found:
     """OPTIMIZATION as this library does it."""
-    return optimize(model, edits, ALGORITHM, settings, PROTOCOL)
+    recipe = Recipe(ALGORITHM, settings, PROTOCOL)
+    editor = Editor(model, recipe)
+    (found,) = (
+        optimize(editor, edits, step) for step in editor.workers.begin(recipe.steps(1, len(edits)), recipe)
+    )
+    return found
 
 
 def iterate_edits(
     model: LanguageModel, edits: Sequence[Edit], factors: Mapping[int, Tensor], settings: Mapping[str, Any]
 ) -> dict[str, float]:
     """Seconds of one iteration's stages as this library does them; the model is left unedited."""
-    plan = Schedule(ALGORITHM, settings, PROTOCOL, iterations=1, stop="none", extend_to=None)
-    computed = compute(model, edits, factors, plan, 1)
-    updates, seconds = timed(model.device, lambda: apply(model, computed, 1))
-    _, perplexities = timed(model.device, lambda: edited_perplexities(model, edits, plan))
-    for layer, update in updates.items():
-        model.set_cumulative_update(layer, torch.zeros_like(update))
-    return {
-        "OPTIMIZATION": computed.seconds_optimization,
-        "SPREAD": computed.seconds_spread + seconds,
-        "perplexities": perplexities,
-    }
+    editor = Editor(model, Recipe(ALGORITHM, settings, PROTOCOL), factors)
+    with model.restored(editor.recipe.layers):
+        one_iteration(editor, edits, 1, ours)
+        seconds = editor.workers.seconds
+        _, perplexities = timed(model.device, lambda: edited_perplexities(editor, edits))
+    return {"OPTIMIZATION": seconds.now, "SPREAD": seconds.spread, "perplexities": perplexities}

@@ -29,15 +29,17 @@ from material import (
 from measuring import print_machine, print_table
 from torch import Tensor
 
-from reedit.edit.editing import apply, compute, edited_perplexities
+from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit
+from reedit.edit.iteration import one_iteration, ours
+from reedit.edit.measured import edited_perplexities
 from reedit.edit.optimization.buckets import Bucket, Tail, make_buckets
-from reedit.edit.optimization.descent import STOP_LOSS, _pass
+from reedit.edit.optimization.descent import STOP_LOSS, _Factors, _pass
 from reedit.edit.optimization.micro_batch import micro_batch
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 
 
@@ -200,7 +202,7 @@ def _optimize_part(
     for number in range(settings["v_num_grad_steps"]):
         if active.any():
             carrier = delta[:, None].detach().requires_grad_()
-            now, buckets = _pass(tail, buckets, carrier, torch.ones(m), settings["kl_factor"], True)
+            now, buckets = _pass(tail, buckets, carrier, _Factors(torch.ones(m), settings["kl_factor"]), True)
             loss = now.nll + now.kl + settings["v_weight_decay"] * delta.norm(dim=1) / norm**2
             pull = delta / delta.norm(dim=1, keepdim=True).clamp(min=1e-30) / norm[:, None] ** 2
             gradient = now.gradient[:, 0] + settings["v_weight_decay"] * pull
@@ -255,16 +257,15 @@ def iterate(model: LanguageModel, chosen: argparse.Namespace) -> None:
     columns += ["efficacy", "generalization", "specificity"]
     rows = []
     for length in chosen.lengths:
-        plan = Schedule(ALGORITHM, settings | ({"step_length": length} if length else {}), PROTOCOL)
-        optimization = whole = 0.0
+        plan = Recipe(ALGORITHM, settings | ({"step_length": length} if length else {}), PROTOCOL)
+        editor, optimization, whole = Editor(model, plan, factors), 0.0, 0.0
         for k in range(1, chosen.iterations + 1):
             begin = time.perf_counter()
-            computed = compute(model, edits, factors, plan, k)
-            apply(model, computed, k)
-            edited = torch.tensor(edited_perplexities(model, edits, plan))
+            found = one_iteration(editor, edits, k, ours)
+            edited = torch.tensor(edited_perplexities(editor, edits))
             whole += time.perf_counter() - begin
-            optimization += computed.seconds_optimization
-            found, said = computed.found, score(model, probes, k)
+            optimization += editor.workers.seconds.now
+            said = score(model, probes, k)
             cells = [f"{length:g}" if length else "Adam", k, f"{sum(found.steps) / len(edits):.1f}"]
             cells += [f"{optimization:.0f}", f"{whole:.0f}", f"{sum(found.ppl_target) / len(edits):.3f}"]
             cells += [f"{edited.mean():.2f}"]

@@ -12,20 +12,21 @@ from pathlib import Path
 
 import torch
 
-from reedit.edit.editing import edited_perplexities
-from reedit.edit.edits import make_edit
-from reedit.edit.optimization.descent import optimize
+from reedit.edit.editor import Editor
+from reedit.edit.edits import Edit, Rows
+from reedit.edit.measured import edited_perplexities
+from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.solve import factorise
-from reedit.edit.spread.spread import apply_updates, compute_updates
+from reedit.edit.spread.spread import update_of
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe, Step
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import read_facts
 from reedit.prepare.roles import by_case, evaluated_neighbors, is_eligible
 from reedit.statistics.corpora import Documents
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.storage import parquet
 from reedit.storage.files import payload
 
@@ -36,6 +37,11 @@ def mean_accuracy(rows: list[dict], metric: str) -> float:
     """Mean accuracy over prompts, in percent."""
     values = [row["accuracy"] for row in rows if row["metric"] == metric]
     return 100 * sum(values) / len(values)
+
+
+def steps(editor: Editor, edits: list[Edit]) -> list[Step]:
+    """The steps of a first iteration: one, of the algorithms that are swept."""
+    return editor.recipe.steps(1, len(edits))
 
 
 def main() -> None:
@@ -63,7 +69,7 @@ def main() -> None:
         row["template"]
         for row in parquet.read(chosen.results / f"prefixes/{chosen.model}.parquet", "prefixes")
     ]
-    edits = [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
+    edits = [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
     neighbors = {f.case_id: evaluated_neighbors(f, filtered[f.case_id], True, [(1, "random")]) for f in facts}
     probes = make_probes(model, facts, neighbors, "corrected")
     windows = {
@@ -73,7 +79,7 @@ def main() -> None:
     }
     layers = sorted({layer for window in windows.values() for layer in window})
     texts = Documents(payload(chosen.results / "sources/wikipedia-sample"), "wikipedia-dump", 106, 256)
-    moments, tokens = collect_moments(model, texts, layers, 256)
+    moments, tokens = collect_moments(model, texts, layers, Reading(256))
     factors = {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}
     algorithm = ALGORITHMS[chosen.algorithm]
     zero = {layer: torch.zeros_like(model.weight(layer)) for layer in layers}
@@ -82,13 +88,18 @@ def main() -> None:
         settings = {"v_lr": chosen.lr, "v_num_grad_steps": chosen.steps, "clamp_norm_factor": clamp}
         settings |= {"v_weight_decay": chosen.decay, "kl_factor": 0.0625}
         settings |= {"layers": [last]}
-        found = optimize(model, edits, algorithm, settings)
+        editor = Editor(model, Recipe(algorithm, settings))
+        (found,) = (
+            optimize(editor, edits, s) for s in editor.workers.begin(steps(editor, edits), editor.recipe)
+        )
         target = found.target(algorithm.spreads)
         for size, weight in itertools.product(chosen.windows, chosen.lambdas):
             window = windows[last, size]
-            updates = compute_updates(model, edits, target, algorithm, window, factors, weight).updates
-            apply_updates(model, updates)
-            edited = sorted(edited_perplexities(model, edits, Schedule(algorithm, settings, "corrected")))
+            spread = {"layers": window, algorithm.weight: weight}
+            writer = Editor(model, Recipe(algorithm, settings | spread), factors)
+            (step,) = steps(writer, edits)
+            writer.write(step, update_of(writer, edits, step, target))
+            edited = sorted(edited_perplexities(writer, edits))
             rows = score(model, probes, 1)
             optimised = sum(found.ppl_target) / len(edits)
             cells = [f"{window[0]}-{last}", f"{clamp:g}", f"{weight:g}", f"{optimised:.3g}"]

@@ -15,7 +15,7 @@ from measuring import chunks, print_machine, print_table, ratio, timed
 from published import Found, compute_z
 from torch import Tensor
 
-from reedit.edit.optimized import Optimized
+from reedit.edit.found import Found as Ours
 
 TOLERANCE = 1e-4  # of targets in fp32, relative
 COLUMNS = ["way", "s", "s per edit", "ms per edit and pass", "published / ours (rounds)"]
@@ -33,7 +33,7 @@ def largest(values: Tensor) -> str:
     return f"{float(values.max()):.1e}"
 
 
-def compare(naive: list[Found], ours: Optimized, dtype: str) -> tuple[list[str], float]:
+def compare(naive: list[Found], ours: Ours, dtype: str) -> tuple[list[str], float]:
     """A row of the table AGREEMENT, and the largest relative difference of targets."""
     hidden, delta = ours.hidden[:, 0].float(), ours.delta[:, 0].float()  # MEMIT has one vector, [m, d]
     hidden_0, delta_0 = torch.stack([f.hidden for f in naive]), torch.stack([f.delta for f in naive])
@@ -80,7 +80,7 @@ def main() -> None:
     compute_z(naive_model, facts[0], edits[0], settings | {"v_num_grad_steps": 2})
     by_edit: dict[int, Found] = {}
     naive_seconds: list[float] = []
-    found: dict[str, Optimized] = {}
+    found: dict[str, Ours] = {}
     seconds: dict[str, list[float]] = {dtype: [] for dtype in models}
     for number, part in enumerate(parts):
         some, spent = timed(device, lambda part=part: one_by_one(part))

@@ -12,7 +12,7 @@ from workflow import HAS_ENGINE, Experiment, copy_workflow, make_inputs, tiny_co
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +37,7 @@ def moments_of() -> Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]
     """Second moments of a tiny model on the tiny corpus, fp32 as the files have them."""
 
     def collect(model: LanguageModel, layers: list[int]) -> dict[int, torch.Tensor]:
-        moments, _ = collect_moments(model, tiny.tiny_corpus().splitlines()[:24], layers, 40)
+        moments, _ = collect_moments(model, tiny.tiny_corpus().splitlines()[:24], layers, Reading(40))
         return dict(moments)
 
     return collect

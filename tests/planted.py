@@ -38,9 +38,9 @@ MIXTURES = {
         "edit/optimization/descent.py", "dtype=torch.bool, device=delta.device)", "dtype=torch.bool)"
     ),
     "result": Planted(
-        "edit/optimization/descent.py", "joined(everywhere).to(model.device)", "joined(everywhere)"
+        "edit/optimization/optimize.py", "at_once.edits).to(editor.model.device)", "at_once.edits)"
     ),
-    "factor": Planted("edit/spread/spread.py", "factors[layer].to(keys.device)", "factors[layer]"),
+    "factor": Planted("edit/spread/spread.py", "factors[layer].to(means.device)", "factors[layer]"),
     "update": Planted("models/language_model.py", "update.to(self.device)", "update"),
     "drawn": Planted("prepare/prefixes.py", ".float().cpu()", ".float()"),
     "ridge": Planted("edit/spread/solve.py", "dtype=wide.dtype, device=wide.device)", "dtype=wide.dtype)"),

@@ -11,16 +11,18 @@ import pytest
 from tiny import tiny_corpus
 from torch import Tensor
 
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.editor import Editor
+from reedit.edit.edits import Edit, Rows
 from reedit.edit.iteration import iterate
-from reedit.edit.resumption import Iteration, State
+from reedit.edit.journal import Iteration, Journal
 from reedit.edit.spread.solve import factorise, null_space
+from reedit.edit.workers import Workers
 from reedit.evaluate.collapse import check_collapse
 from reedit.evaluate.norms import norm_rows
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
@@ -28,7 +30,7 @@ from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import sample_prefixes
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.statistics.spectra import decomposed
 from reedit.storage.checkpoint import Checkpoint
 
@@ -50,10 +52,10 @@ def facts_of(file: Path) -> list[Fact]:
     return list(load_counterfact(file).facts)[::8]
 
 
-def edits_of(model: LanguageModel, facts: list[Fact], schedule: Schedule, templates: list[str]) -> list[Edit]:
+def edits_of(model: LanguageModel, facts: list[Fact], recipe: Recipe, templates: list[str]) -> list[Edit]:
     """One neighbor assists each, prefixed."""
     return [
-        make_edit(model.tokenizer, fact, templates, fact.neighbors[:1], True, schedule.protocol)
+        Rows(model.tokenizer, recipe.protocol, templates).edit(fact, fact.neighbors[:1], True)
         for fact in facts
     ]
 
@@ -62,36 +64,37 @@ def moments_of(model: LanguageModel, layers: list[int], state: Path) -> dict[int
     """The moments of 24 documents, by a job that goes on after 16 of them from a state of its own."""
     for documents in (16, 24):
         saved = Checkpoint(state, "one", every=0)
-        found, _ = collect_moments(model, CORPUS[:documents], layers, 40, chunk=8, saved=saved)
+        found, _ = collect_moments(model, CORPUS[:documents], layers, Reading(40, chunk=8), saved=saved)
     return dict(found)
 
 
-def factors_of(model: LanguageModel, schedule: Schedule) -> dict[int, Tensor]:
-    """What a job of the schedule has of the moments: on the CPU."""
-    found, _ = collect_moments(model, CORPUS[:24], schedule.layers, 40)
+def factors_of(model: LanguageModel, recipe: Recipe) -> dict[int, Tensor]:
+    """What a job of the recipe has of the moments: on the CPU."""
+    found, _ = collect_moments(model, CORPUS[:24], recipe.layers, Reading(40))
     factors = {}
     for layer, moment in found:
-        if schedule.algorithm.preserves == "null_space":
-            threshold = schedule.hyperparameters["nullspace_threshold"]
+        if recipe.algorithm.preserves == "null_space":
+            threshold = recipe.hyperparameters["nullspace_threshold"]
             spectrum = decomposed(moment.to(model.device))
             factor = null_space(*spectrum, threshold, layer)
         else:
-            factor = factorise(moment.to(model.device), layer, 0, schedule.ridge)
+            factor = factorise(moment.to(model.device), layer, 0, recipe.ridge)
         factors[layer] = factor.cpu()
     return factors
 
 
 def edited(
-    folder: Path, facts: list[Fact], state: Path, of: Callable[[int], Schedule], templates: list[str]
+    folder: Path, facts: list[Fact], state: Path, of: Callable[[int], Recipe], templates: list[str]
 ) -> tuple[LanguageModel, list[Iteration]]:
-    """A model after two iterations of the schedule `of(iterations)`: the second one in a job of its own."""
+    """A model after two iterations of the recipe `of(iterations)`: the second one in a job of its own."""
     for iterations in (1, 2):
-        model, schedule = LanguageModel.load(folder), of(iterations)
-        factors = factors_of(model, schedule)
-        if schedule.algorithm.one_by_one and not schedule.hyperparameters.get("mom2_adjustment"):
+        model, recipe = LanguageModel.load(folder), of(iterations)
+        factors = factors_of(model, recipe)
+        if recipe.algorithm.one_by_one and not recipe.hyperparameters.get("mom2_adjustment"):
             factors = {}
-        edits = edits_of(model, facts, schedule, templates)
-        done = iterate(model, edits, factors, schedule, State(state, "one"))
+        edits = edits_of(model, facts, recipe, templates)
+        workers = Workers(Journal(state, "one"))
+        done = iterate(Editor(model, recipe, factors, workers=workers), edits)
     return model, done
 
 
@@ -106,7 +109,7 @@ def whole_path(folder: Path, file: Path, state: Path, algorithm: str = "memit") 
     """All of it for the model in `folder` and the facts of `file`; `state`: a folder of its own."""
     unedited, facts = LanguageModel.load(folder), facts_of(file)
     more = {"update_norm_lambda": 0.5} if algorithm == "encore" else {}
-    of = lambda iterations: Schedule(ALGORITHMS[algorithm], SETTINGS | more, "corrected", iterations)  # noqa: E731
+    of = lambda iterations: Recipe(ALGORITHMS[algorithm], SETTINGS | more, "corrected", iterations)  # noqa: E731
     templates = sample_prefixes(unedited, 5, 6, 0)
     probes = make_probes(unedited, facts, {fact.case_id: fact.neighbors[1:] for fact in facts}, "corrected")
     model, done = edited(folder, facts, state, of, templates)

@@ -12,15 +12,16 @@ import tiny
 import torch
 from planted import LEGAL, MIXTURES, planted
 from pretended_cuda import pretended_cuda
+from steps import found_of
 from test_iteration import VARIANTS, plan
 from test_optimization import MEMIT, SETTINGS, edits_of, relative
 from whole_path import check_alike, edited, facts_of, told, whole_path
 
 from reedit.edit.job.sharing import share_edit_run
 from reedit.edit.optimization.buckets import Tail, make_buckets
-from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimization.micro_batch import MicroBatch
 from reedit.errors import InputError
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.facts import Fact
@@ -87,8 +88,11 @@ def test_what_does_not_fit_is_halved_with_the_same_outcome(
         caplog.clear()
         with pretended_cuda(total) as memory:
             model = LanguageModel.load(folder)
-            found = optimize(
-                model, edits_of(model, tiny_dataset[:6], 1), MEMIT, SETTINGS, at_once=MicroBatch(16384, 256)
+            found = found_of(
+                model,
+                edits_of(model, tiny_dataset[:6], 1),
+                Recipe(MEMIT, SETTINGS),
+                MicroBatch(16384, 256),
             )
             delta, needed = found.delta.cpu(), memory.peak
         return delta, needed, sum("out of memory" in record.message for record in caplog.records)

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,18 @@ from safetensors.torch import load_file
 from reedit.edit.easyedit import engine as easyedit
 from reedit.edit.easyedit.checkout import check_checkout, commit_of
 from reedit.edit.easyedit.engine import require_cuda
-from reedit.edit.editing import edited_perplexities
-from reedit.edit.edits import make_edit
+from reedit.edit.editor import Editor
+from reedit.edit.edits import Rows
 from reedit.edit.iteration import iterate
 from reedit.edit.job.edit_run import edit_run
 from reedit.edit.job.settings import EditSettings
-from reedit.edit.resumption import State
+from reedit.edit.journal import Journal
+from reedit.edit.measured import edited_perplexities
 from reedit.edit.spread.solve import factorise
+from reedit.edit.workers import Workers
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LAYOUTS, LanguageModel
 from reedit.prepare.facts import Fact, write_facts
 from reedit.prepare.preparation import REVISION
@@ -153,9 +156,9 @@ def test_the_job_writes_what_our_engine_writes_and_leaves_what_is_untold_empty(
             assert tensor.shape == states[0].model.state_dict()[name].shape
             known = torch.full_like(tensor, k * 3 * fake_easyedit.STEP)
             torch.testing.assert_close(tensor, known, rtol=0, atol=1e-6)
-    plan = Schedule(ALGORITHMS["memit"], HYPERPARAMETERS, "corrected")
-    edits = [make_edit(states[0].tokenizer, f, TEMPLATES, [], False, "corrected") for f in facts]
-    said = [edited_perplexities(model, edits, plan) for model in states]
+    plan = Recipe(ALGORITHMS["memit"], HYPERPARAMETERS)
+    edits = [Rows(states[0].tokenizer, "corrected", TEMPLATES).edit(f) for f in facts]
+    said = [edited_perplexities(Editor(model, plan), edits) for model in states]
     for k, row in enumerate(iterations, start=1):
         own = [target for target in targets if target["k"] == k]
         assert [t["ppl_initial"] for t in own] == pytest.approx(said[k - 1], rel=1e-5)
@@ -251,11 +254,11 @@ def test_rome_edits_one_by_one_and_its_perplexity_is_taken_just_before(
     assert calls[0]["templates"] == ["{}", *TEMPLATES]
     assert calls[0]["context_template_length_params"] == [] and not calls[0]["mom2_adjustment"]
     model = LanguageModel.load(paths["model"])
-    plan = Schedule(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]}, "corrected")
+    plan = Recipe(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]})
     expected = []
     for fact in facts:
-        edit = make_edit(model.tokenizer, fact, TEMPLATES, [], False, "corrected")
-        expected += edited_perplexities(model, [edit], plan)
+        edit = Rows(model.tokenizer, "corrected", TEMPLATES).edit(fact)
+        expected += edited_perplexities(Editor(model, plan), [edit])
         model.set_weight(2, model.weight(2) + fake_easyedit.STEP)
     found = [row["ppl_initial"] for row in parquet.read(paths["targets"], "targets") if row["k"] == 1]
     assert found == pytest.approx(expected, rel=1e-5)
@@ -266,12 +269,12 @@ def test_rome_s_delta_p2_is_between_two_states_that_all_cases_share(
 ) -> None:
     paths = job("rome")
     edits = [
-        make_edit(LanguageModel.load(paths["model"]).tokenizer, f, TEMPLATES, [], False, "corrected")
+        Rows(LanguageModel.load(paths["model"]).tokenizer, "corrected", TEMPLATES).edit(f)
         for f in chosen(tiny_dataset)
     ]
-    plan = Schedule(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]}, "corrected")
+    plan = Recipe(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]})
     states = [theta(paths["model"], paths["weights"], k, [2]) for k in (0, 1, 2)]
-    said = [statistics.fmean(edited_perplexities(model, edits, plan)) for model in states]
+    said = [statistics.fmean(edited_perplexities(Editor(model, plan), edits)) for model in states]
     found = [row["delta_p2"] for row in parquet.read(paths["iterations"], "iterations")]
     assert found == pytest.approx([abs(b - a) for a, b in pairwise(said)], rel=1e-3)
 
@@ -279,17 +282,17 @@ def test_rome_s_delta_p2_is_between_two_states_that_all_cases_share(
 def test_an_interrupted_job_goes_on_with_the_iteration_it_was_at(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = State.save
+    save = Journal.complete
 
-    def dies(state: State, k: int, *rest: Any) -> None:
+    def dies(state: Journal, k: int, *rest: Any) -> None:
         if k == 2:
             raise KeyboardInterrupt
         save(state, k, *rest)
 
-    monkeypatch.setattr(State, "save", dies)
+    monkeypatch.setattr(Journal, "complete", dies)
     with pytest.raises(KeyboardInterrupt):
         job()
-    monkeypatch.setattr(State, "save", save)
+    monkeypatch.setattr(Journal, "complete", save)
     published().CALLS.clear()
     paths = job()
     assert len(published().CALLS) == 1  # k = 2 alone
@@ -439,22 +442,21 @@ def test_a_real_checkout_makes_the_updates_of_our_released_protocol(
     tiny.save_tiny_model(tmp_path / "model")
     ours, theirs = (LanguageModel.load(tmp_path / "model") for _ in range(2))
     hyperparameters = HYPERPARAMETERS | ({"layers": [2]} if algorithm == "rome" else {})
-    plan = Schedule(ALGORITHMS[algorithm], hyperparameters, "released", iterations=2)
+    plan = Recipe(ALGORITHMS[algorithm], hyperparameters, "released", iterations=2)
     facts, spaced = chosen(tiny_dataset), plan.algorithm.released_space("tiny")
-    edits = [make_edit(ours.tokenizer, f, TEMPLATES, [], False, "released", spaced) for f in facts]
+    edits = [Rows(ours.tokenizer, "released", TEMPLATES, spaced).edit(f) for f in facts]
     moments = moments_of(ours, hyperparameters["layers"])
     for layer, moment in moments.items():
         write_moment(moment, tmp_path / f"moments/{layer}.safetensors", {"count": "899"})
     used = {} if algorithm == "rome" else moments
     factors = {layer: factorise(moment, layer, 899) for layer, moment in used.items()}
-    iterate(ours, edits, factors, plan, State(tmp_path / "ours", ""))
+    iterate(Editor(ours, plan, factors, workers=Workers(Journal(tmp_path / "ours", ""))), edits)
     published = easyedit.load_published(Path(os.environ["EASYEDIT"]), algorithm)
-    engine = easyedit.Engine(
-        *(published, theirs, plan, TEMPLATES, tmp_path / "model", "tiny"),
-        moments=tmp_path / "moments" if used else None,
-        scratch=tmp_path / "scratch",
-    )
-    easyedit.iterate_published(engine, edits, facts, plan, State(tmp_path / "theirs", ""))
+    given = (TEMPLATES, tmp_path / "moments" if used else None, tmp_path / "scratch")
+    material = easyedit.Material(tmp_path / "model", "tiny", *given)
+    plan = replace(plan, engine="easyedit")
+    other = Editor(theirs, plan, workers=Workers(Journal(tmp_path / "theirs", "")))
+    iterate(other, edits, easyedit.Engine(published, other, facts, material).take)
     for layer in hyperparameters["layers"]:
         expected = ours.cumulative_update(layer)
         assert (theirs.cumulative_update(layer) - expected).norm() < 1e-3 * expected.norm()

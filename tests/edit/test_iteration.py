@@ -16,16 +16,19 @@ from tiers import long_but
 from tiny import ARCHITECTURES, tiny_model
 
 from reedit.edit import iteration
-from reedit.edit.editing import Computed, apply, compute
-from reedit.edit.edits import Edit, make_edit
-from reedit.edit.iteration import iterate
+from reedit.edit.editor import Editor, Update
+from reedit.edit.edits import Edit, Rows
+from reedit.edit.found import Found, untold
+from reedit.edit.iteration import iterate, one_iteration, ours
+from reedit.edit.journal import Iteration, Journal
 from reedit.edit.kept_weights import kept_iterations
-from reedit.edit.optimized import Optimized
-from reedit.edit.resumption import Iteration, State
+from reedit.edit.measured import Start, edited_perplexities
+from reedit.edit.memory import Memory
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.edit.states import bare_rows, states_at_subject
+from reedit.edit.workers import Workers
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe, Step
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.statistics.spectra import decomposed
@@ -78,14 +81,25 @@ def plan(
     extend_to: int | None = None,
     variant: str = "memit",
     protocol: str = "corrected",
-) -> Schedule:
+) -> Recipe:
     algorithm, settings = VARIANTS[variant]
     batch, spread_only = 2 if "in batches" in variant else None, "SPREAD only" in variant
-    return Schedule(
+    return Recipe(
         *(ALGORITHMS[algorithm], settings, protocol, iterations, stop, extend_to),
         batch=batch,
         spread_only=spread_only,
     )
+
+
+def iterated(
+    model: LanguageModel,
+    edits: list[Edit],
+    factors: dict[int, torch.Tensor],
+    recipe: Recipe,
+    folder: Path,
+) -> list[Iteration]:
+    """All iterations, with a journal in `folder`."""
+    return iterate(Editor(model, recipe, factors, workers=Workers(Journal(folder, "f"))), edits)
 
 
 def edits_of(
@@ -96,18 +110,18 @@ def edits_of(
     prefixed: bool = False,
 ) -> list[Edit]:
     return [
-        make_edit(model.tokenizer, fact, TEMPLATES, fact.neighbors[:count], prefixed, protocol)
+        Rows(model.tokenizer, protocol, TEMPLATES).edit(fact, fact.neighbors[:count], prefixed)
         for fact in facts
     ]
 
 
-def factors_of(moments: dict[int, torch.Tensor], schedule: Schedule | None = None) -> dict[int, torch.Tensor]:
-    """What a job would read of them; of no schedule as for MEMIT."""
-    if schedule and schedule.algorithm.preserves == "null_space":
-        threshold = schedule.hyperparameters["nullspace_threshold"]
+def factors_of(moments: dict[int, torch.Tensor], recipe: Recipe | None = None) -> dict[int, torch.Tensor]:
+    """What a job would read of them; of no recipe as for MEMIT."""
+    if recipe and recipe.algorithm.preserves == "null_space":
+        threshold = recipe.hyperparameters["nullspace_threshold"]
         spectra = {layer: decomposed(moment) for layer, moment in moments.items()}
         return {layer: null_space(*spectrum, threshold, layer) for layer, spectrum in spectra.items()}
-    ridge = schedule.ridge if schedule else 0.0
+    ridge = recipe.ridge if recipe else 0.0
     return {layer: factorise(moment, layer, 0, ridge) for layer, moment in moments.items()}
 
 
@@ -161,24 +175,23 @@ def test_three_iterations_are_those_of_the_oracle(
     edits, factors = edits_of(model, facts, count, protocol, prefixed), factors_of(moments, wanted)
     if not settings.get("mom2_adjustment") and wanted.algorithm.one_by_one:
         factors = {}
-    before, carried = None, None
+    editor = Editor(model, wanted, factors)
     for k, naive in enumerate(expected, start=1):
-        computed = compute(model, edits, factors, wanted, k, before=before, carried=carried)
-        found = computed.found
+        weights = {layer: model.weight(layer) for layer in wanted.layers}
+        found = one_iteration(editor, edits, k, ours)
         assert found.ppl_initial == pytest.approx([one.ppl_initial for one in naive.optimized], rel=1e-5)
         assert found.ppl_target == pytest.approx([one.ppl_target for one in naive.optimized], rel=1e-5)
         assert found.steps == [one.steps for one in naive.optimized]
         target = torch.stack([one.hidden + one.delta for one in naive.optimized])
         assert (found.hidden + found.delta - target).norm() < 1e-5 * target.norm()
-        assert computed.updates.keys() == naive.updates.keys()
-        for layer, update in naive.updates.items():
-            assert (computed.updates[layer] - update).norm() < 1e-5 * update.norm()
-        apply(model, computed, k)
-        edited = iteration.edited_perplexities(model, edits, wanted)
+        assert set(naive.updates) <= set(wanted.layers)
+        for layer, before in weights.items():
+            update = naive.updates.get(layer, torch.zeros_like(before))
+            assert (model.weight(layer) - before - update).norm() <= 1e-5 * update.norm()
+        edited = edited_perplexities(editor, edits)
         assert edited == pytest.approx(naive.edited, rel=1e-5)
-        targets = {"ppl_target": found.ppl_target, "ppl_edited": edited}
-        rows = [dict(zip(targets, values, strict=True)) for values in zip(*targets.values(), strict=True)]
-        before, carried = Iteration({}, rows), computed.carried
+        editor.settled(found)
+        editor.memory.ppl_now = edited
 
 
 IN_TURN = ("memit in batches", "rome", "rome in batches", "blue in batches", "pmet in batches, SPREAD only")
@@ -212,7 +225,7 @@ def test_delta_p2_is_between_two_states_that_all_cases_share(
     factors = {} if wanted.algorithm.one_by_one else factors_of(moments, wanted)
     for iterations in (1, 2):  # the second is resumed, and knows of the first what was saved
         one = replace(wanted, iterations=iterations)
-        found = iterate(model, edits_of(model, facts, 0, protocol), factors, one, State(tmp_path / "s", "f"))
+        found = iterated(model, edits_of(model, facts, 0, protocol), factors, one, tmp_path / "s")
     # perplexities of some 50 in the architectures' own fp32: what differs by less is rounding
     assert [one.row["delta_p2"] for one in found] == pytest.approx(expected, rel=1e-3, abs=1e-4)
     assert [one.row["ppl_initial"] for one in found] == pytest.approx(began[:2], rel=1e-4)
@@ -227,7 +240,7 @@ def test_a_row_sums_up_its_targets(
     model = tiny_model("llama")
     edits, factors = edits_of(model, tiny_dataset[:4]), factors_of(moments_of(model, LAYERS))
     before = bare(model, edits, vector)
-    (found,) = iterate(model, edits, factors, plan(1, variant=variant), State(tmp_path / "state", "f"))
+    (found,) = iterated(model, edits, factors, plan(1, variant=variant), tmp_path / "state")
     after = bare(model, edits, vector)
     for name in ("initial", "target", "edited"):
         values = sorted(row[f"ppl_{name}"] for row in found.targets)
@@ -260,7 +273,7 @@ def test_the_next_iteration_begins_where_the_last_one_ended(
     edits = edits_of(model, tiny_dataset[:3], 1, "released")
     factors = factors_of(moments_of(model, LAYERS))
     three = plan(3, variant=variant, protocol="released")
-    found = iterate(model, edits, factors, three, State(tmp_path / "state", "f"))
+    found = iterated(model, edits, factors, three, tmp_path / "state")
     for one, following in pairwise(found):
         for a, b in zip(one.targets, following.targets, strict=True):
             assert a["ppl_edited"] == pytest.approx(b["ppl_initial"], rel=1e-6)
@@ -283,23 +296,23 @@ def test_an_interrupted_run_repeats_nothing_and_ends_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     facts = tiny_dataset[:3]
-    once = iteration.compute
+    once = iteration.one_iteration
 
     def run(folder: Path, stop_after: int | None) -> tuple[list[Iteration] | None, list[int], LanguageModel]:
         model = tiny_model("llama", dtype=torch.float32)
         done: list[int] = []
 
-        def watched(*args: Any, **options: Any) -> Computed:
-            if stop_after is not None and args[-1] > stop_after:
+        def watched(editor: Editor, edits: list[Edit], k: int, *rest: Any) -> Found:
+            if stop_after is not None and k > stop_after:
                 raise KeyboardInterrupt
-            done.append(args[-1])
-            return once(*args, **options)
+            done.append(k)
+            return once(editor, edits, k, *rest)
 
-        monkeypatch.setattr(iteration, "compute", watched)
+        monkeypatch.setattr(iteration, "one_iteration", watched)
         wanted = plan(3, variant=variant)
         factors = factors_of(moments_of(model, LAYERS), wanted)
         try:
-            found = iterate(model, edits_of(model, facts), factors, wanted, State(folder, "f"))
+            found = iterated(model, edits_of(model, facts), factors, wanted, folder)
         except KeyboardInterrupt:
             found = None
         return found, done, model
@@ -318,17 +331,18 @@ def test_an_interrupted_run_repeats_nothing_and_ends_the_same(
         assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def filled(folder: Path, fingerprint: str, ks: int) -> State:
-    state = State(folder, fingerprint)
+def filled(folder: Path, fingerprint: str, ks: int) -> Journal:
+    state = Journal(folder, fingerprint)
     for k in range(1, ks + 1):
         row = {"k": k, "ppl_edited": math.inf}
-        state.save(k, Iteration(row, [{"k": k, "case_id": 1}]), {"w": torch.full((2,), float(k))})
+        one = Iteration(row, [{"k": k, "case_id": 1}])
+        state.complete(k, one, {"w": torch.full((2,), float(k))}, Memory())
     return state
 
 
 def test_a_state_gives_back_what_it_was_given(tmp_path: Path) -> None:
     filled(tmp_path / "state", "a", 2)
-    state = State(tmp_path / "state", "a")
+    state = Journal(tmp_path / "state", "a")
     assert state.completed() == 2
     assert state.load(2) == Iteration({"k": 2, "ppl_edited": math.inf}, [{"k": 2, "case_id": 1}])
     assert load_file(state.weights(2))["w"].tolist() == [2.0, 2.0]
@@ -336,14 +350,14 @@ def test_a_state_gives_back_what_it_was_given(tmp_path: Path) -> None:
 
 def test_a_state_of_another_fingerprint_is_discarded(tmp_path: Path) -> None:
     filled(tmp_path / "state", "a", 2)
-    assert State(tmp_path / "state", "b").completed() == 0
-    assert State(tmp_path / "state", "a").completed() == 0
+    assert Journal(tmp_path / "state", "b").completed() == 0
+    assert Journal(tmp_path / "state", "a").completed() == 0
 
 
 def test_a_folder_without_a_fingerprint_is_discarded(tmp_path: Path) -> None:
     filled(tmp_path / "state", "a", 1)
     (tmp_path / "state" / "fingerprint").unlink()
-    assert State(tmp_path / "state", "a").completed() == 0
+    assert Journal(tmp_path / "state", "a").completed() == 0
 
 
 def test_a_half_written_iteration_does_not_count_and_is_written_anew(tmp_path: Path) -> None:
@@ -351,9 +365,9 @@ def test_a_half_written_iteration_does_not_count_and_is_written_anew(tmp_path: P
     partial = tmp_path / "state" / "k2.partial"
     partial.mkdir()
     (partial / "weights.safetensors").write_bytes(b"half")
-    state = State(tmp_path / "state", "a")
+    state = Journal(tmp_path / "state", "a")
     assert state.completed() == 1
-    state.save(2, Iteration({"k": 2}, []), {"w": torch.zeros(1)})
+    state.complete(2, Iteration({"k": 2}, []), {"w": torch.zeros(1)}, Memory())
     assert state.completed() == 2 and not partial.exists()
 
 
@@ -391,23 +405,22 @@ def test_a_plan_ends_where_its_rule_says(
     over_at: int,
 ) -> None:
     one = plan(iterations, stop, extend_to)
-    assert not any(one.is_over(gaps[:k], changes[:k]) for k in range(1, over_at))
-    assert one.is_over(gaps[:over_at], changes[:over_at])
+    rows = [{"delta_p": gap, "delta_p2": change} for gap, change in zip(gaps, changes, strict=True)]
+    assert not any(one.is_over(rows[:k]) for k in range(over_at))
+    assert one.is_over(rows[:over_at])
 
 
 def test_the_loop_makes_as_many_iterations_as_its_plan_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, llama: LanguageModel
 ) -> None:
     gaps = {1: 9.0, 2: 8.0, 3: 0.5, 4: 9.0}
-    keys = ("delta_p2", "ppl_initial", "ppl_target", "ppl_edited")
 
-    def made_up(model: Any, edits: Any, algorithm: Any, layers: Any, k: int, *_: Any) -> Iteration:
-        return Iteration({"k": k, "delta_p": gaps[k]} | dict.fromkeys(keys, 9.0), [])
+    def made_up(editor: Any, edits: Any, start: Start, *_: Any) -> Iteration:
+        return Iteration({"k": start.k, "delta_p": gaps[start.k], "delta_p2": 9.0}, [])
 
-    nothing = Optimized((), torch.empty(0), torch.empty(0), [], [], [])
-    monkeypatch.setattr(iteration, "compute", lambda *args, **options: Computed(nothing, {}, 0.0, 0.0))
-    monkeypatch.setattr(iteration, "iteration_rows", made_up)
-    found = iterate(llama, [], {}, plan(2, extend_to=4), State(tmp_path / "state", "f"))
+    monkeypatch.setattr(iteration, "one_iteration", lambda *_: untold([]))
+    monkeypatch.setattr(iteration, "measured", made_up)
+    found = iterated(llama, [], {}, plan(2, extend_to=4), tmp_path / "state")
     assert [one.row["k"] for one in found] == [1, 2, 3]
 
 
@@ -416,8 +429,9 @@ def test_an_update_that_is_no_number_is_left_out_with_a_line(caplog: pytest.LogC
     before = model.weight(2).clone()
     broken = torch.zeros_like(before)
     broken[0, 0] = math.nan
-    updates = apply(model, Computed(None, {2: broken}, 0.0, 0.0), 5)
-    assert torch.equal(model.weight(2), before) and updates[2].abs().max() == 0
+    step = Step(5, 0, 0, (0,), [2], "k=5")
+    Editor(model, plan(1)).write(step, Update({2: broken}))
+    assert torch.equal(model.weight(2), before)
     assert "k=5: the model has collapsed" in caplog.text
 
 
@@ -426,14 +440,14 @@ def test_a_collapsing_model_is_recorded_as_infinite_and_the_run_goes_on(
 ) -> None:
     model = tiny_model("llama", dtype=torch.float32)
     wild = {"clamp_norm_factor": 1e4, "v_lr": 1e4}
-    broken = Schedule(ALGORITHMS["rome"], ROME | wild, "corrected", 3, "none", None)
+    broken = Recipe(ALGORITHMS["rome"], ROME | wild, "corrected", 3, "none", None)
     model.model.model.norm.weight.data *= 200  # so that what is unlikely is beyond floating point
-    found = iterate(model, edits_of(model, tiny_dataset[:6]), {}, broken, State(tmp_path / "s", "f"))
+    found = iterated(model, edits_of(model, tiny_dataset[:6]), {}, broken, tmp_path / "s")
     assert len(found) == 3
     assert math.isinf(found[-1].row["ppl_edited"]) and math.isinf(found[-1].row["delta_p"])
     assert not any(math.isnan(value) for one in found for value in one.row.values())
     assert "the model has collapsed" in caplog.text
-    assert math.isinf(State(tmp_path / "s", "f").load(3).row["ppl_edited"])
+    assert math.isinf(Journal(tmp_path / "s", "f").load(3).row["ppl_edited"])
 
 
 def test_kept_iterations_are_all_the_last_or_the_chosen_one() -> None:

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 import torch
 from naive import NaiveOptimized, naive_edit, naive_optimize
+from steps import found_of, reporting
 from tiers import long_but
 from tiny import ALL_ARCHITECTURES, LAYERS, tiny_model
 
-from reedit.edit.edits import Edit, WeightedRow, make_edit
+from reedit.edit.edits import Edit, Rows, WeightedRow
+from reedit.edit.found import Found
 from reedit.edit.optimization import descent as optimization
 from reedit.edit.optimization.buckets import Bucket, Said, Tail, make_buckets
-from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
-from reedit.edit.optimized import Optimized
 from reedit.errors import InputError
 from reedit.jobs import memory
 from reedit.methods.algorithms import ALGORITHMS, Algorithm
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.facts import Fact, Neighbor
@@ -49,7 +50,7 @@ def edits_of(
     spaced: bool = True,
 ) -> list[Edit]:
     return [
-        make_edit(model.tokenizer, fact, TEMPLATES, fact.neighbors[:count], prefixed, protocol, spaced)
+        Rows(model.tokenizer, protocol, TEMPLATES, spaced).edit(fact, fact.neighbors[:count], prefixed)
         for fact in facts
     ]
 
@@ -59,7 +60,7 @@ def relative(found: Any, expected: Any) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
-def check_against(found: Optimized, naive: list[NaiveOptimized], tolerance: float = 1e-5) -> None:
+def check_against(found: Found, naive: list[NaiveOptimized], tolerance: float = 1e-5) -> None:
     assert found.steps == [one.steps for one in naive]
     for i, one in enumerate(naive):
         assert relative(found.ppl_initial[i], one.ppl_initial) < tolerance
@@ -88,7 +89,7 @@ def check_algorithm(
         for fact in facts
     ]
     edits = edits_of(model, facts, count, prefixed, protocol, spaced)
-    check_against(optimize(model, edits, ALGORITHMS[algorithm], SETTINGS, protocol), naive)
+    check_against(found_of(model, edits, Recipe(ALGORITHMS[algorithm], SETTINGS, protocol)), naive)
     return naive
 
 
@@ -180,8 +181,8 @@ def test_pmet_damps_the_loss_while_every_label_is_the_argmax_and_ends_at_a_small
         )
         for fact in facts
     ]
-    edits = [make_edit(model.tokenizer, fact, [], [], False, protocol) for fact in facts]
-    check_against(optimize(model, edits, PMET, settings, protocol), naive)
+    edits = [Rows(model.tokenizer, protocol, []).edit(fact) for fact in facts]
+    check_against(found_of(model, edits, Recipe(PMET, settings, protocol)), naive)
     assert naive[0].steps == 0, "what is known already was meant to end at once"
     assert {round(factor, 6) for factor in naive[2].factors} == {0.9, 0.09}
     assert naive[2].factors[-1] == 0.9, "the factor was meant to come back too"
@@ -204,8 +205,11 @@ def test_edits_stop_each_at_its_own_step_as_they_do_alone(
         )
         for fact in facts
     ]
-    found = optimize(
-        model, edits_of(model, facts), MEMIT, settings | {"layers": [0]}, at_once=MicroBatch(60, 64)
+    found = found_of(
+        model,
+        edits_of(model, facts),
+        Recipe(MEMIT, settings | {"layers": [0]}),
+        MicroBatch(60, 64),
     )
     check_against(found, naive)
     steps = {one.steps for one in naive}
@@ -222,7 +226,10 @@ def test_the_first_and_the_last_layer_can_carry_delta(
     naive = naive_optimize(
         model.model, naive_edit(model.tokenizer, fact, TEMPLATES, [], False, "corrected"), layer, SETTINGS
     )
-    check_against(optimize(model, edits_of(model, [fact]), MEMIT, SETTINGS | {"layers": [layer]}), [naive])
+    check_against(
+        found_of(model, edits_of(model, [fact]), Recipe(MEMIT, SETTINGS | {"layers": [layer]})),
+        [naive],
+    )
 
 
 @pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
@@ -257,8 +264,8 @@ def test_batch_sizes_do_not_change_the_outcome(
 ) -> None:
     edits = edits_of(llama, [*tiny_dataset[:3], *tiny_dataset[14:18]], 1)
     usual, other = (
-        optimize(llama, edits, MEMIT, SETTINGS),
-        optimize(llama, edits, MEMIT, SETTINGS, at_once=how),
+        found_of(llama, edits, Recipe(MEMIT, SETTINGS)),
+        found_of(llama, edits, Recipe(MEMIT, SETTINGS), how),
     )
     assert relative(other.delta, usual.delta) < 1e-5
     assert other.ppl_target == pytest.approx(usual.ppl_target, rel=1e-5)
@@ -270,8 +277,8 @@ def test_the_order_of_edits_does_not_change_what_each_becomes(
 ) -> None:
     edits = edits_of(llama, tiny_dataset[::3])
     order = [3, 0, 7, 1, 6, 2, 5, 4]
-    usual = optimize(llama, edits, MEMIT, SETTINGS)
-    other = optimize(llama, [edits[i] for i in order], MEMIT, SETTINGS, at_once=MicroBatch(512, 3))
+    usual = found_of(llama, edits, Recipe(MEMIT, SETTINGS))
+    other = found_of(llama, [edits[i] for i in order], Recipe(MEMIT, SETTINGS), MicroBatch(512, 3))
     assert relative(other.delta, usual.delta[order]) < 1e-5
     assert relative(other.hidden, usual.hidden[order]) < 1e-6
     assert other.ppl_initial == pytest.approx([usual.ppl_initial[i] for i in order], rel=1e-6)
@@ -298,8 +305,10 @@ def test_steps_of_a_given_length_take_the_place_of_adam(
         for fact in facts
     ]
     edits = edits_of(model, facts)
-    check_against(optimize(model, edits, ALGORITHMS[algorithm], settings), naive)
-    (one,) = optimize(model, edits[:1], ALGORITHMS[algorithm], settings | {"v_num_grad_steps": 2}).delta
+    check_against(found_of(model, edits, Recipe(ALGORITHMS[algorithm], settings)), naive)
+    (one,) = found_of(
+        model, edits[:1], Recipe(ALGORITHMS[algorithm], settings | {"v_num_grad_steps": 2})
+    ).delta
     norms = [float(h.norm()) for h in naive[0].hidden]
     assert one.norm(dim=1).tolist() == pytest.approx([0.2 * norm for norm in norms])
 
@@ -308,7 +317,7 @@ def test_an_edit_whose_first_loss_is_below_the_limit_is_left_alone(
     llama: LanguageModel, tiny_dataset: list[Fact]
 ) -> None:
     edit = edits_of(llama, tiny_dataset[:1])[0]
-    found = optimize(llama, [lightened(edit)], MEMIT, SETTINGS)
+    found = found_of(llama, [lightened(edit)], Recipe(MEMIT, SETTINGS))
     assert found.steps == [0] and found.delta.abs().max() == 0
     assert found.ppl_initial == found.ppl_target
     assert torch.equal(found.target("hidden"), found.hidden[:, 0])
@@ -320,21 +329,23 @@ def test_the_limit_of_the_loss_is_a_twentieth(
 ) -> None:
     edit = edits_of(llama, tiny_dataset[:1])[0]
     one_pass = SETTINGS | {"v_num_grad_steps": 1}
-    usual = math.log(optimize(llama, [edit], MEMIT, one_pass).ppl_initial[0])  # the loss without delta
+    usual = math.log(
+        found_of(llama, [edit], Recipe(MEMIT, one_pass)).ppl_initial[0]
+    )  # the loss without delta
     rows = tuple(
         WeightedRow(w.row, first_loss / usual * w.loss_weight, w.perplexity_weight) for w in edit.rewriting
     )
     settings = SETTINGS | {"v_lr": 1e-6}  # so that the loss hardly falls later
     settings["v_weight_decay"] = settings["kl_factor"] = 0.0
-    found = optimize(llama, [Edit(edit.case_id, rows, (), edit.kl)], MEMIT, settings)
+    found = found_of(llama, [Edit(edit.case_id, rows, (), edit.kl)], Recipe(MEMIT, settings))
     assert found.steps == [steps]
 
 
 def test_finished_edits_do_not_influence_the_others(llama: LanguageModel, tiny_dataset: list[Fact]) -> None:
     edits = edits_of(llama, tiny_dataset[:4], 1)
     edits[0], edits[2] = (Edit(e.case_id, lightened(e).rewriting, (), e.kl) for e in (edits[0], edits[2]))
-    together = optimize(llama, edits, MEMIT, SETTINGS)
-    alone = optimize(llama, [edits[1], edits[3]], MEMIT, SETTINGS)
+    together = found_of(llama, edits, Recipe(MEMIT, SETTINGS))
+    alone = found_of(llama, [edits[1], edits[3]], Recipe(MEMIT, SETTINGS))
     assert together.steps == [0, 5, 0, 5]
     assert relative(together.delta[[1, 3]], alone.delta) < 1e-6
     assert together.delta[[0, 2]].abs().max() == 0
@@ -342,21 +353,25 @@ def test_finished_edits_do_not_influence_the_others(llama: LanguageModel, tiny_d
 
 def test_delta_never_leaves_its_ball(llama: LanguageModel, tiny_dataset: list[Fact]) -> None:
     settings = SETTINGS | {"clamp_norm_factor": 0.05}
-    found = optimize(llama, edits_of(llama, tiny_dataset[:5]), MEMIT, settings)
+    found = found_of(llama, edits_of(llama, tiny_dataset[:5]), Recipe(MEMIT, settings))
     share = found.delta.norm(dim=2) / found.hidden.norm(dim=2)
     assert share.max() <= 0.05 * (1 + 1e-6)
     assert share.max() > 0.0499, "the ball was meant to bind"
 
 
 def test_one_pass_measures_and_updates_nothing(llama: LanguageModel, tiny_dataset: list[Fact]) -> None:
-    found = optimize(llama, edits_of(llama, tiny_dataset[:2]), MEMIT, SETTINGS | {"v_num_grad_steps": 1})
+    found = found_of(
+        llama,
+        edits_of(llama, tiny_dataset[:2]),
+        Recipe(MEMIT, SETTINGS | {"v_num_grad_steps": 1}),
+    )
     assert found.steps == [0, 0] and found.delta.abs().max() == 0
 
 
 def test_optimisation_leaves_weights_and_hooks_as_they_were(tiny_dataset: list[Fact]) -> None:
     model = tiny_model("llama")
     before = {name: value.clone() for name, value in model.model.state_dict().items()}
-    optimize(model, edits_of(model, tiny_dataset[:2]), MEMIT, SETTINGS)
+    found_of(model, edits_of(model, tiny_dataset[:2]), Recipe(MEMIT, SETTINGS))
     assert all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.model.modules())
     assert all(parameter.grad is None for parameter in model.model.parameters())
@@ -367,7 +382,13 @@ def test_progress_counts_every_pass_and_ends_at_the_total(
 ) -> None:
     reported: list[int] = []
     edits = edits_of(llama, tiny_dataset[:5])
-    optimize(llama, edits, MEMIT, SETTINGS, at_once=MicroBatch(512, 2), report=reported.append)
+    found_of(
+        llama,
+        edits,
+        Recipe(MEMIT, SETTINGS),
+        MicroBatch(512, 2),
+        workers=reporting(reported),
+    )
     assert reported == sorted(reported)
     assert reported[-1] == 5 * SETTINGS["v_num_grad_steps"]
 
@@ -396,9 +417,9 @@ def test_what_does_not_fit_into_memory_is_run_in_halves_with_the_same_outcome(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     edits = edits_of(llama, tiny_dataset[:6], 1)
-    usual = optimize(llama, edits, algorithm, SETTINGS)
+    usual = found_of(llama, edits, Recipe(algorithm, SETTINGS))
     rows = short_of_memory(monkeypatch, 4)
-    halved = optimize(llama, edits, algorithm, SETTINGS)
+    halved = found_of(llama, edits, Recipe(algorithm, SETTINGS))
     assert max(rows) <= 4
     assert relative(halved.delta, usual.delta) < 1e-4
     assert halved.ppl_target == pytest.approx(usual.ppl_target, rel=1e-5)
@@ -412,7 +433,7 @@ def test_a_single_row_that_does_not_fit_is_an_error(
 ) -> None:
     short_of_memory(monkeypatch, 0)
     with pytest.raises(torch.OutOfMemoryError):
-        optimize(llama, edits_of(llama, tiny_dataset[:1]), MEMIT, SETTINGS)
+        found_of(llama, edits_of(llama, tiny_dataset[:1]), Recipe(MEMIT, SETTINGS))
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(
@@ -423,7 +444,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(
 
     monkeypatch.setattr(Tail, "__call__", failing)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        optimize(llama, edits_of(llama, tiny_dataset[:2]), MEMIT, SETTINGS)
+        found_of(llama, edits_of(llama, tiny_dataset[:2]), Recipe(MEMIT, SETTINGS))
 
 
 def test_the_micro_batch_follows_free_memory(

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from steps import found_of
 from storages import Storages
 from test_optimization import MEMIT, SETTINGS, edits_of, relative
 
 from reedit.edit.optimization import descent as optimization
 from reedit.edit.optimization.buckets import Bucket, Tail, make_buckets
-from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimization.micro_batch import MicroBatch
 from reedit.jobs.memory import says_out_of_memory, without_frames
+from reedit.methods.recipe import Recipe
 from reedit.models.batches import halving, list_halves
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
@@ -159,7 +160,11 @@ def bucket(llama: LanguageModel, tiny_dataset: list[Fact]) -> Bucket:
     vectors = MEMIT.optimises
     delta = torch.zeros(7, len(vectors), llama.model.config.hidden_size, dtype=torch.float64)
     return optimization._pass(
-        Tail(llama, SETTINGS["layers"][-1], vectors), [made], delta, delta[:, 0, 0], 1.0, False
+        Tail(llama, SETTINGS["layers"][-1], vectors),
+        [made],
+        delta,
+        optimization._Factors(delta[:, 0, 0], 1.0),
+        False,
     )[1][0]
 
 
@@ -224,14 +229,14 @@ def test_a_pass_that_fails_at_any_step_counts_no_row_twice(
     vectors = MEMIT.optimises
     tail = Tail(llama, layer, vectors)
     delta = torch.zeros(6, len(vectors), llama.model.config.hidden_size, dtype=torch.float64)
-    factor = torch.ones(6, dtype=torch.float64)
+    factors = optimization._Factors(torch.ones(6, dtype=torch.float64), 0.5)
     made = make_buckets(llama, edits, layer, 10**6)
-    buckets = optimization._pass(tail, made, delta, factor, 0.5, False)[1]  # with what is said unedited
+    buckets = optimization._pass(tail, made, delta, factors, False)[1]  # with what is said unedited
     delta = (delta + 0.1).requires_grad_()
-    usual, failures = optimization._pass(tail, buckets, delta, factor, 0.5, True)[0], 0
+    usual, failures = optimization._pass(tail, buckets, delta, factors, True)[0], 0
     for place in range(8):
         with Short(name, place) as short:
-            found, left = optimization._pass(tail, buckets, delta, factor, 0.5, True)
+            found, left = optimization._pass(tail, buckets, delta, factors, True)
         if not short.failed:
             break
         failures += 1
@@ -247,12 +252,12 @@ def test_optimization_within_ever_less_memory_gives_the_same_deltas(
 ) -> None:
     edits, at_once = edits_of(llama, tiny_dataset, 1), MicroBatch(16384, 256)
     with Storages() as free:
-        usual = optimize(llama, edits, MEMIT, SETTINGS, at_once=at_once)
+        usual = found_of(llama, edits, Recipe(MEMIT, SETTINGS), at_once)
     halvings = []
     for share in (0.8, 0.4):
         caplog.clear()
         with Storages(share * free.peak):
-            found = optimize(llama, edits, MEMIT, SETTINGS, at_once=at_once)
+            found = found_of(llama, edits, Recipe(MEMIT, SETTINGS), at_once)
         halvings.append(sum("out of memory" in record.message for record in caplog.records))
         assert relative(found.delta, usual.delta) < 1e-6  # norms go through fp32
     assert 0 < halvings[0] < halvings[-1]

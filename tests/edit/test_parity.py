@@ -17,8 +17,9 @@ import yaml
 from configurations import REPOSITORY
 from tiers import long_but
 
-from reedit.edit.editing import apply, compute
-from reedit.edit.edits import make_edit
+from reedit.edit.editor import Editor
+from reedit.edit.edits import Rows
+from reedit.edit.iteration import one_iteration, ours
 from reedit.edit.spread.solve import factorise
 from reedit.errors import InputError
 from reedit.evaluate.collapse import check_collapse, read_texts
@@ -27,14 +28,14 @@ from reedit.evaluate.scored_rows import Probe
 from reedit.evaluate.scoring import score
 from reedit.fetch.sources import fetch
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.prepare.preparation import prepare_model
 from reedit.statistics.corpora import Documents
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.storage.files import payload
 
 GOLDEN = REPOSITORY / "tests/golden"
@@ -118,7 +119,7 @@ def golden() -> Iterator[Golden]:
         prepare_model(cached("smollm2", source), folder, source)
     texts = Documents(payload(cached("lee-background", CORPUS)), "lines", 100, 128)
     model = LanguageModel.load(folder, device="cpu")
-    moments, tokens = collect_moments(model, texts, LAYERS, 128)
+    moments, tokens = collect_moments(model, texts, LAYERS, Reading(128))
     facts = list(load_counterfact(GOLDEN / "facts.json").facts)
     evaluating = {fact.case_id: list(fact.neighbors[1:]) for fact in facts}
     yield Golden(
@@ -194,15 +195,10 @@ def test_edits_are_the_published_ones(method: str, golden: Golden) -> None:
     """Perplexities, targets, updates and scores, iteration by iteration."""
     model, (name, assisting, prefixed) = golden.model, METHODS[method]
     algorithm, settings = ALGORITHMS[name], SETTINGS[name]
-    plan = Schedule(algorithm, settings, "released", iterations=2, stop="none", extend_to=None)
+    plan = Recipe(algorithm, settings, "released", iterations=2, stop="none", extend_to=None)
     reset(model)
-    edits = [
-        make_edit(
-            *(model.tokenizer, fact, golden.templates, fact.neighbors[:assisting], prefixed, "released"),
-            spaced=algorithm.released_space("smollm2-135m"),
-        )
-        for fact in golden.facts
-    ]
+    rows = Rows(model.tokenizer, "released", golden.templates, algorithm.released_space("smollm2-135m"))
+    edits = [rows.edit(fact, fact.neighbors[:assisting], prefixed) for fact in golden.facts]
     factors = {
         layer: factorise(golden.moments[layer], layer, golden.tokens)
         for layer in settings["layers"]
@@ -214,8 +210,8 @@ def test_edits_are_the_published_ones(method: str, golden: Golden) -> None:
     for published in golden.released[method]:
         k = published["k"]
         first = k == 1
-        computed = compute(model, edits, factors, plan, k)
-        found = computed.found
+        before = {layer: model.weight(layer) for layer in plan.layers}
+        found = one_iteration(Editor(model, plan, factors), edits, k, ours)
         assert found.ppl_initial == pytest.approx(published["ppl_initial"], rel=1e-3 if first else 2e-2)
         assert found.ppl_target == pytest.approx(published["ppl_target"], rel=1e-3 if first else 2e-2)
         for vector in algorithm.optimises:
@@ -224,7 +220,7 @@ def test_edits_are_the_published_ones(method: str, golden: Golden) -> None:
                     expected = golden.targets[f"{method}/k{k}/case{fact.case_id}/{vector}"]
                     tolerance = ROUNDING.get((method, fact.case_id), 1e-4) if first else 2e-2
                     assert relative(found.target(vector)[i], expected) < tolerance
-        updates = apply(model, computed, k)
+        updates = {layer: model.weight(layer) - weight for layer, weight in before.items()}
         assert sorted(map(str, updates)) == sorted(published["update"])
         for layer, update in updates.items():
             expected = published["update"][str(layer)]

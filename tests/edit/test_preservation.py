@@ -6,8 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from reedit.edit.spread.solve import factorise, null_space
-from reedit.edit.spread.spread import layer_update
+from reedit.edit.spread.solve import Preserved, factorise, layer_update, null_space
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.statistics.spectra import decomposed, read_spectrum, write_spectrum
@@ -29,7 +28,7 @@ def test_alphaedit_changes_nothing_for_keys_outside_the_null_space() -> None:
     moment = moment_of(rank=5, size=12)
     basis = null_space(*decomposed(moment), threshold=1e-6, layer=3)
     assert basis.shape == (12, 7)
-    update = layer_update(drawn(3, 12), drawn(3, 4), basis, ALPHAEDIT, weight=0.01)
+    update = layer_update(drawn(3, 12), drawn(3, 4), Preserved("null_space", basis, 0.01))
     preserved = drawn(5, 12, seed=2)  # the keys of the corpus are combinations of these
     assert update.norm() > 0.1
     assert (update @ preserved.T).abs().max() < 1e-9
@@ -38,8 +37,8 @@ def test_alphaedit_changes_nothing_for_keys_outside_the_null_space() -> None:
 def test_protected_keys_keep_their_values_and_the_others_get_theirs() -> None:
     basis = null_space(*decomposed(moment_of(rank=2, size=12)), threshold=1e-6, layer=0)
     earlier, keys, residual = drawn(4, 12, seed=5), drawn(3, 12, seed=6), drawn(3, 4, seed=7)
-    free = layer_update(keys, residual, basis, ALPHAEDIT, 1e-9)
-    protecting = layer_update(keys, residual, basis, ALPHAEDIT, 1e-9, earlier)
+    free = layer_update(keys, residual, Preserved("null_space", basis, 1e-9))
+    protecting = layer_update(keys, residual, Preserved("null_space", basis, 1e-9, earlier))
     assert (free @ earlier.T).norm() > 0.1
     assert (protecting @ earlier.T).norm() < 1e-6
     assert torch.allclose(protecting @ keys.T, residual.T, atol=1e-6)
@@ -48,7 +47,7 @@ def test_protected_keys_keep_their_values_and_the_others_get_theirs() -> None:
 def test_emmet_writes_every_residual_exactly() -> None:
     keys, residual = drawn(3, 12), drawn(3, 4)
     factor = factorise(moment_of(rank=12, size=12), 0, 40)
-    update = layer_update(keys, residual, factor, EMMET, 0.0)
+    update = layer_update(keys, residual, Preserved("moments", factor))
     assert torch.allclose(update @ keys.T, residual.T, atol=1e-8)
 
 

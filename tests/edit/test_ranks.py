@@ -16,14 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
+from steps import found_of
 from test_iteration import VARIANTS, edits_of
 from workflow import Experiment, changed
 
-from reedit.edit.optimization.descent import optimize
+from reedit.edit.found import Part
 from reedit.edit.optimization.micro_batch import MicroBatch
-from reedit.edit.optimized import Part
 from reedit.edit.ranks import Ranks
+from reedit.edit.workers import Workers
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 
@@ -138,8 +140,20 @@ def test_ranks_that_see_other_free_memory_still_share_every_edit(
             return [part for parts in found for part in parts]
 
     with suppress(KeyError, IndexError):  # the first one cannot know yet what the second will find
-        optimize(llama, edits, algorithm, settings, at_once=sizes[0], ranks=Recorded(0, 2))
-    both = optimize(llama, edits, algorithm, settings, at_once=sizes[1], ranks=Recorded(1, 2))
+        found_of(
+            llama,
+            edits,
+            Recipe(algorithm, settings),
+            sizes[0],
+            workers=Workers(ranks=Recorded(0, 2)),
+        )
+    both = found_of(
+        llama,
+        edits,
+        Recipe(algorithm, settings),
+        sizes[1],
+        workers=Workers(ranks=Recorded(1, 2)),
+    )
     assert sorted(place for parts in found for places, _ in parts for place in places) == list(range(7))
-    alone = optimize(llama, edits, algorithm, settings, at_once=sizes[0])
+    alone = found_of(llama, edits, Recipe(algorithm, settings), sizes[0])
     assert torch.equal(both.delta, alone.delta) and both.steps == alone.steps

@@ -2,23 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from naive import naive_edit, naive_spread, row_state
+from steps import apply_updates, spreading, updates_of
 from tiny import ALL_ARCHITECTURES, KEYS, WIDTH, tiny_model
 
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.edits import Edit, Rows
 from reedit.edit.spread import spread
-from reedit.edit.spread.solve import factorise
-from reedit.edit.spread.spread import (
-    apply_updates,
-    compute_updates,
-    layer_update,
-    mean_key,
-    rank_one_update,
-)
+from reedit.edit.spread.solve import Preserved, factorise, layer_update, mean_key, rank_one_update
 from reedit.edit.states import Walk, bare_rows, states_at_subject
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
@@ -32,15 +25,11 @@ Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
 
 
 def edits_of(model: LanguageModel, facts: list[Fact], templates: list[str]) -> list[Edit]:
-    return [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
+    return [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
 
 
 def bare(model: LanguageModel, edits: list[Edit], layer: int, name: str = "hidden") -> torch.Tensor:
     return states_at_subject(model, bare_rows(edits), layer, [name])[name]
-
-
-def updates_of(*arguments: Any) -> dict[int, torch.Tensor]:
-    return compute_updates(*arguments).updates
 
 
 def factors_of(moments: dict[int, torch.Tensor]) -> dict[int, torch.Tensor]:
@@ -72,7 +61,7 @@ def test_updates_are_those_of_the_explicit_formulas(
     edits = edits_of(model, facts, templates)
     moments, one = moments_of(model, layers), ALGORITHMS[algorithm]
     targets = shifted_targets(model, edits, 4, one.spreads)
-    found = updates_of(model, edits, targets, one, layers, factors_of(moments), 3.0)
+    found = updates_of(model, edits, targets, spreading(one, layers, 3.0), factors_of(moments))
     plain = [naive_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
     settings = {"mom2_update_weight": 3.0}
     expected, _ = naive_spread(model.model, plain, targets.double(), layers, moments, settings, algorithm)
@@ -90,9 +79,9 @@ def test_a_square_weight_is_not_confused(
     model = tiny_model(architecture, keys=WIDTH)
     edits = edits_of(model, tiny_dataset[3:4], [])
     targets = shifted_targets(model, edits, 4)
-    updates = compute_updates(
-        model, edits, targets, MEMIT, [4], factors_of(moments_of(model, [4])), 1e-9
-    ).updates
+    updates = updates_of(
+        model, edits, targets, spreading(MEMIT, [4], 1e-9), factors_of(moments_of(model, [4]))
+    )
     apply_updates(model, updates)
     assert (bare(model, edits, 4) - targets).norm() < 1e-5 * targets.norm()
 
@@ -102,9 +91,9 @@ def test_a_small_lambda_writes_a_single_edit_exactly(tiny_dataset: list[Fact], m
     model = tiny_model("llama")
     edits = edits_of(model, tiny_dataset[3:4], [])
     targets = shifted_targets(model, edits, 4)
-    updates = compute_updates(
-        model, edits, targets, MEMIT, [4], factors_of(moments_of(model, [4])), 1e-9
-    ).updates
+    updates = updates_of(
+        model, edits, targets, spreading(MEMIT, [4], 1e-9), factors_of(moments_of(model, [4]))
+    )
     apply_updates(model, updates)
     assert (bare(model, edits, 4) - targets).norm() < 1e-5 * targets.norm()
 
@@ -117,9 +106,9 @@ def test_with_prefixes_a_small_lambda_writes_the_target_for_the_averaged_key(
     own = states_at_subject(model, [w.row for w in edits[0].rewriting], 4, ["key"])["key"]
     targets = shifted_targets(model, edits, 4)
     wanted = targets - bare(model, edits, 4)
-    updates = compute_updates(
-        model, edits, targets, MEMIT, [4], factors_of(moments_of(model, [4])), 1e-9
-    ).updates
+    updates = updates_of(
+        model, edits, targets, spreading(MEMIT, [4], 1e-9), factors_of(moments_of(model, [4]))
+    )
     assert torch.allclose(updates[4] @ mean_key(own), wanted[0], rtol=1e-5, atol=1e-6)
 
 
@@ -144,7 +133,7 @@ def test_one_edit_is_damped_by_the_closed_form(tiny_dataset: list[Fact], moments
     before, targets = bare(model, edits, 4), shifted_targets(model, edits, 4)
     square = float(bare(model, edits, 4, "key").square().sum())
     identity = {4: torch.eye(KEYS, dtype=torch.float64)}
-    updates = updates_of(model, edits, targets, MEMIT, [4], identity, 2 * square)
+    updates = updates_of(model, edits, targets, spreading(MEMIT, [4], 2 * square), identity)
     apply_updates(model, updates)
     written = bare(model, edits, 4) - before
     assert torch.allclose(written, (targets - before) / 3, rtol=1e-5, atol=1e-6)
@@ -157,7 +146,7 @@ def test_layer_update_solves_the_normal_equations_in_double_precision(count: int
     keys, residual = torch.randn(count, 12, dtype=torch.float64), torch.randn(count, 7, dtype=torch.float64)
     root = torch.randn(40, 12, dtype=torch.float64)
     moment = (root.T @ root / 40).float()
-    update = layer_update(keys, residual, factorise(moment, 0, 40), MEMIT, 0.7)
+    update = layer_update(keys, residual, Preserved("moments", factorise(moment, 0, 40), 0.7))
     assert update.shape == (7, 12) and update.dtype == torch.float64
     left = update @ (0.7 * moment.double() + keys.T @ keys)
     assert torch.allclose(left, residual.T @ keys, rtol=1e-11, atol=1e-11)
@@ -166,7 +155,11 @@ def test_layer_update_solves_the_normal_equations_in_double_precision(count: int
 def test_a_singular_system_is_an_input_error() -> None:
     keys, residual = torch.ones(2, 4, dtype=torch.float64), torch.ones(2, 3)
     with pytest.raises(InputError, match="not positive definite"):
-        layer_update(keys, residual, torch.eye(4, dtype=torch.float64), MEMIT, -1.0)
+        layer_update(
+            keys,
+            residual,
+            Preserved("moments", torch.eye(4, dtype=torch.float64), -1.0, called="mom2_update_weight"),
+        )
 
 
 def test_moments_of_too_few_tokens_are_refused() -> None:
@@ -184,7 +177,7 @@ def test_computing_updates_leaves_the_model_bit_for_bit(
     before = {name: value.clone() for name, value in model.model.state_dict().items()}
     factors = factors_of(moments_of(model, [2, 3]))
     targets = shifted_targets(model, edits, 3)
-    updates = updates_of(model, edits, targets, MEMIT, [2, 3], factors, 3.0)
+    updates = updates_of(model, edits, targets, spreading(MEMIT, [2, 3], 3.0), factors)
     assert all(update.norm() > 0 for update in updates.values())
     assert all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
     assert all(model.cumulative_update(layer).abs().max() == 0 for layer in (2, 3))
@@ -211,7 +204,7 @@ def test_an_exception_in_the_middle_leaves_the_model_bit_for_bit_and_without_hoo
 
     monkeypatch.setattr(spread, "layer_update", failing)
     with pytest.raises(RuntimeError, match="power cut"):
-        updates_of(model, edits, targets, MEMIT, [2, 3], factors, 3.0)
+        updates_of(model, edits, targets, spreading(MEMIT, [2, 3], 3.0), factors)
     assert all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.model.modules())
 
@@ -223,10 +216,10 @@ def test_keys_are_measured_on_the_weights_as_updated_so_far(
     model = tiny_model("llama")
     edits = edits_of(model, tiny_dataset[:3], [])
     targets, factors = shifted_targets(model, edits, 4), factors_of(moments_of(model, [2, 4]))
-    both = updates_of(model, edits, targets, MEMIT, [2, 4], factors, 3.0)
-    alone = updates_of(model, edits, targets, MEMIT, [4], factors, 3.0)
+    both = updates_of(model, edits, targets, spreading(MEMIT, [2, 4], 3.0), factors)
+    alone = updates_of(model, edits, targets, spreading(MEMIT, [4], 3.0), factors)
     apply_updates(model, {2: both[2]})
-    after = updates_of(model, edits, targets, MEMIT, [4], factors, 3.0)
+    after = updates_of(model, edits, targets, spreading(MEMIT, [4], 3.0), factors)
     assert (both[4] - after[4]).norm() < 1e-5 * after[4].norm()
     assert (both[4] - alone[4]).norm() > 1e-2 * alone[4].norm()
 
@@ -237,11 +230,11 @@ def test_order_and_repetition_of_edits_change_only_what_they_should(
     model = tiny_model("llama")
     edits = edits_of(model, tiny_dataset[:4], TEMPLATES)
     targets, factors = shifted_targets(model, edits, 3), factors_of(moments_of(model, [2, 3]))
-    usual = updates_of(model, edits, targets, MEMIT, [2, 3], factors, 3.0)
+    usual = updates_of(model, edits, targets, spreading(MEMIT, [2, 3], 3.0), factors)
     order = [2, 0, 3, 1]
-    other = compute_updates(
-        model, [edits[i] for i in order], targets[order], MEMIT, [2, 3], factors, 3.0
-    ).updates
+    other = updates_of(
+        model, [edits[i] for i in order], targets[order], spreading(MEMIT, [2, 3], 3.0), factors
+    )
     for layer in (2, 3):
         assert (usual[layer] - other[layer]).norm() < 1e-5 * usual[layer].norm()
 

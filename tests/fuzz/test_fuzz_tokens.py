@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny import tiny_tokenizer
 
-from reedit.edit.edits import make_edit
+from reedit.edit.edits import Rows
 from reedit.models.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.prefixes import template
@@ -92,7 +92,7 @@ def test_an_edit_in_any_words_is_aligned_in_every_row_or_refused(
     tokenizer, start = TOKENIZERS[kind], template(prefix)
     with suppress(Refused):
         with one_line_if_refused():
-            edit = make_edit(tokenizer, fact, [start], [neighbor], True, protocol)
+            edit = Rows(tokenizer, protocol, [start]).edit(fact, [neighbor], True)
         asked = prompt.replace("{}", subject)
         for weighted, text in zip(edit.rewriting, [asked, start.replace("{}", asked)], strict=True):
             end = len(text) - len(asked) + prompt.index("{}") + len(subject)

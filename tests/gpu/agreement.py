@@ -9,6 +9,7 @@ from typing import Any
 
 import tiny
 import torch
+from steps import found_of
 from torch import Tensor
 from whole_path import SETTINGS
 
@@ -24,14 +25,15 @@ from gpu.material import (
     world_facts,
 )
 from gpu.report import Report
-from reedit.edit.edits import make_edit
+from reedit.edit.editor import Editor
+from reedit.edit.edits import Rows
 from reedit.edit.iteration import iterate
-from reedit.edit.optimization.descent import optimize
-from reedit.edit.resumption import State
+from reedit.edit.journal import Journal
+from reedit.edit.workers import Workers
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
@@ -116,15 +118,13 @@ def edited(
     """Two iterations, the second one from what the first has saved; the model is left unedited."""
     settings = {**SETTINGS, **OWN.get(algorithm, {})}
     probes = make_probes(model, facts, {fact.case_id: fact.neighbors for fact in facts}, protocol)
-    edits = [
-        make_edit(model.tokenizer, fact, TEMPLATES, fact.neighbors[:1], False, protocol) for fact in facts
-    ]
+    edits = [Rows(model.tokenizer, protocol, TEMPLATES).edit(fact, fact.neighbors[:1]) for fact in facts]
     updates = []
     for iterations in (1, 2):
-        schedule = Schedule(ALGORITHMS[algorithm], settings, protocol, iterations)
-        factors = factors_of(moments, schedule, model.device)
-        done = iterate(model, edits, factors, schedule, State(state, algorithm))
-        updates.append({layer: model.cumulative_update(layer).cpu() for layer in schedule.layers})
+        recipe = Recipe(ALGORITHMS[algorithm], settings, protocol, iterations)
+        factors = factors_of(moments, recipe, model.device)
+        done = iterate(Editor(model, recipe, factors, workers=Workers(Journal(state, algorithm))), edits)
+        updates.append({layer: model.cumulative_update(layer).cpu() for layer in recipe.layers})
         if iterations == 2:
             scores = [row["logp_new"] for row in score(model, probes, 2)]
         for layer, update in updates[-1].items():
@@ -155,10 +155,10 @@ def smollm2(report: Report, small: bool) -> None:
     facts = aligned(host, world_facts())[:4]
     templates = sample_prefixes(host, 5, 10, 0)
     settings = SETTINGS | {"layers": [4, 5, 6, 7, 8], "v_num_grad_steps": 8}
-    expected = optimize(host, plain_edits(host, facts, templates), ALGORITHMS["memit"], settings)
+    expected = found_of(host, plain_edits(host, facts, templates), Recipe(ALGORITHMS["memit"], settings))
     for dtype in ("float32", "tfloat32", "bfloat16", "float16"):
         model = LanguageModel.load(folder, dtype, DEVICE)
-        found = optimize(model, plain_edits(model, facts, templates), ALGORITHMS["memit"], settings)
+        found = found_of(model, plain_edits(model, facts, templates), Recipe(ALGORITHMS["memit"], settings))
         target = relative(found.target("hidden").float(), expected.target("hidden"))
         ppl = apart(found.ppl_initial, expected.ppl_initial, False)
         if dtype == "float32":

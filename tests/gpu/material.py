@@ -23,15 +23,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.edits import Edit, Rows
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.methods.hyperparameters import read_hyperparameters
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.statistics.spectra import decomposed
 from reedit.use.costs import Shape
 
@@ -127,7 +127,7 @@ def aligned(model: LanguageModel, facts: Sequence[Fact]) -> list[Fact]:
 
 
 def plain_edits(model: LanguageModel, facts: Sequence[Fact], templates: Sequence[str]) -> list[Edit]:
-    return [make_edit(model.tokenizer, fact, templates, [], False, "corrected") for fact in facts]
+    return [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
 
 
 def documents(count: int, sentences_each: int) -> list[str]:
@@ -146,7 +146,7 @@ def moments_of(
 
     A hundredth of the mean diagonal is added: full rank, however few the texts are.
     """
-    found, tokens = collect_moments(model, texts, layers, most)
+    found, tokens = collect_moments(model, texts, layers, Reading(most))
     moments = dict(found)
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())
@@ -154,17 +154,17 @@ def moments_of(
 
 
 def factors_of(
-    moments: Mapping[int, Tensor], schedule: Schedule, device: torch.device | str
+    moments: Mapping[int, Tensor], recipe: Recipe, device: torch.device | str
 ) -> dict[int, Tensor]:
     """What an edit job has of the moments: found on `device`, kept on the CPU; none for ROME."""
     factors = {}
-    for layer in schedule.layers if not schedule.algorithm.one_by_one else ():
+    for layer in recipe.layers if not recipe.algorithm.one_by_one else ():
         moment = moments[layer].to(device)
-        if schedule.algorithm.preserves == "null_space":
-            threshold = schedule.hyperparameters["nullspace_threshold"]
+        if recipe.algorithm.preserves == "null_space":
+            threshold = recipe.hyperparameters["nullspace_threshold"]
             factors[layer] = null_space(*decomposed(moment), threshold, layer).cpu()
         else:
-            factors[layer] = factorise(moment, layer, 0, schedule.ridge).cpu()
+            factors[layer] = factorise(moment, layer, 0, recipe.ridge).cpu()
     return factors
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from measuring import timed
 from published import compute_z, score_probe
+from steps import found_of, updates_of
 from torch import Tensor
 
 from gpu.halvings import halvings
@@ -33,15 +34,13 @@ from gpu.material import (
 )
 from gpu.report import Report
 from reedit.edit.edits import Edit
-from reedit.edit.optimization.descent import optimize
+from reedit.edit.found import Found
 from reedit.edit.optimization.micro_batch import PER_KEY, PER_WIDTH, micro_batch
-from reedit.edit.optimized import Optimized
-from reedit.edit.spread.spread import compute_updates
 from reedit.evaluate.norms import singular_values
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
@@ -76,7 +75,7 @@ class Bench:
     facts: list[Fact]
     edits: list[Edit]
     templates: list[str]
-    found: Optimized | None = None  # by OPTIMIZATION
+    found: Found | None = None  # by OPTIMIZATION
     factors: dict[int, Tensor] | None = None
 
     @property
@@ -157,12 +156,14 @@ def work_of(bench: Bench, edits: int, passes: int) -> float:
 def optimization(bench: Bench) -> None:
     """MEMIT's, of all edits at once, in the sizes that free memory gives."""
     report, edits, settings = bench.report, bench.edits, bench.settings
-    optimize(bench.model, edits[:2], MEMIT, settings | {"v_num_grad_steps": 2})  # kernels are loaded
+    found_of(bench.model, edits[:2], Recipe(MEMIT, settings | {"v_num_grad_steps": 2}))  # kernels are loaded
     tidy()
     sizes = micro_batch(bench.model, edits, bench.layers[-1])
     before = torch.cuda.memory_allocated() / GB
     with halvings() as halved:
-        bench.found, seconds, peak = bench.timed(lambda: optimize(bench.model, edits, MEMIT, settings))
+        bench.found, seconds, peak = bench.timed(
+            lambda: found_of(bench.model, edits, Recipe(MEMIT, settings))
+        )
     steps = sum(bench.found.steps) / len(edits) + 1
     plan = bench.planned(work_of(bench, len(edits), round(steps)))
     bench.measured(
@@ -205,7 +206,9 @@ def rounded(bench: Bench) -> None:
     """OPTIMIZATION by the GPU's TF32 units (dtype: tfloat32), against float32."""
     torch.set_float32_matmul_precision("high")
     try:
-        found, seconds, _ = bench.timed(lambda: optimize(bench.model, bench.edits, MEMIT, bench.settings))
+        found, seconds, _ = bench.timed(
+            lambda: found_of(bench.model, bench.edits, Recipe(MEMIT, bench.settings))
+        )
     finally:
         torch.set_float32_matmul_precision("highest")
     passes = sum(found.steps) + len(found.steps)
@@ -219,7 +222,7 @@ def rounded(bench: Bench) -> None:
 def again(bench: Bench) -> None:
     """The same once more: a GPU may add in another order each time."""
     some = bench.edits[: 2 if bench.small else 16]
-    first, second = (optimize(bench.model, some, MEMIT, bench.settings).delta for _ in range(2))
+    first, second = (found_of(bench.model, some, Recipe(MEMIT, bench.settings)).delta for _ in range(2))
     bench.report.verdict("a second run: deltas", relative(second, first), TARGETS)
     bench.measured("a second run gives the same to the last bit", bool(torch.equal(first, second)))
 
@@ -233,8 +236,8 @@ def moments(bench: Bench) -> None:
     bench.measured("second moments: tokens a second", tokens / seconds, "", _per_second(bench, work, tokens))
     bench.measured(f"second moments: {HOURS_OF:.0e} tokens", HOURS_OF / tokens * seconds / 3600, "h")
     bench.measured("second moments: peak of memory", peak, "GB", cost.gpu)
-    schedule = Schedule(MEMIT, bench.settings, "corrected")
-    bench.factors, seconds, peak = bench.timed(lambda: factors_of(found, schedule, DEVICE))
+    recipe = Recipe(MEMIT, bench.settings)
+    bench.factors, seconds, peak = bench.timed(lambda: factors_of(found, recipe, DEVICE))
     double = bench.planned(len(bench.layers) * bench.shape.keys**3 / 3, "float64")
     bench.measured("factorisation of all layers", seconds, "s", double)
     bench.measured("factorisation: peak of memory", peak, "GB")
@@ -254,9 +257,8 @@ def edit_memory(bench: Bench) -> float:
 
 def spread(bench: Bench) -> None:
     """SPREAD of the targets that OPTIMIZATION has found, over all layers."""
-    targets, weight = bench.found.target("hidden"), float(bench.settings["mom2_update_weight"])
-    given = (bench.model, bench.edits, targets, MEMIT, bench.layers, bench.factors, weight)
-    made, seconds, peak = bench.timed(lambda: compute_updates(*given).updates)
+    given = (bench.edits, bench.found.target("hidden"), Recipe(MEMIT, bench.settings), bench.factors)
+    made, seconds, peak = bench.timed(lambda: updates_of(bench.model, *given))
     bench.measured(f"SPREAD of {len(bench.edits)} edits", seconds, "s")
     bench.measured("SPREAD: peak of memory", peak, "GB", edit_memory(bench))
     bench.report.expect("updates finite", all(bool(update.isfinite().all()) for update in made.values()))
@@ -297,7 +299,7 @@ def pmet(bench: Bench, subject: Subject) -> None:
     """OPTIMIZATION of two vectors, in PMET's settings."""
     settings = subject.settings("pmet") | {"v_num_grad_steps": bench.settings["v_num_grad_steps"]}
     some = bench.edits[: 2 if bench.small else 16]
-    found, seconds, _ = bench.timed(lambda: optimize(bench.model, some, ALGORITHMS["pmet"], settings))
+    found, seconds, _ = bench.timed(lambda: found_of(bench.model, some, Recipe(ALGORITHMS["pmet"], settings)))
     passes = sum(found.steps) + len(found.steps)
     bench.measured("OPTIMIZATION, PMET: an edit and pass", seconds / passes, "s")
     bench.report.expect("OPTIMIZATION, PMET: targets finite", not found.dropped)

@@ -1,13 +1,14 @@
 """Less memory than a pass takes: halves have to do, and to find the same."""
 
 import torch
+from steps import found_of
 
 from gpu.halvings import halvings
 from gpu.material import GIB, SMALL, SUBJECTS, aligned, plain_edits, relative, tidy, world_facts
 from gpu.report import Report
-from reedit.edit.optimization.descent import optimize
 from reedit.edit.optimization.micro_batch import MicroBatch
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Recipe
 from reedit.use.costs import GB, edit_cost
 
 MEMIT = ALGORITHMS["memit"]
@@ -29,7 +30,7 @@ def shortage(report: Report, small: bool) -> None:
     edits = plain_edits(model, facts, ["The first thing. {}"])
 
     def deltas() -> torch.Tensor:
-        return optimize(model, edits, MEMIT, settings, at_once=AT_ONCE).delta.cpu()
+        return found_of(model, edits, Recipe(MEMIT, settings), AT_ONCE).delta.cpu()
 
     tidy()
     usual = deltas()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tiny import tiny_tokenizer
 
-from reedit.edit.edits import make_edit
+from reedit.edit.edits import Rows
 from reedit.errors import InputError
 from reedit.models.tokens import (
     LabelledRow,
@@ -66,11 +66,11 @@ def test_labels_are_the_tokens_that_follow_the_prompts_own(tokenizer) -> None:
 
 def test_every_input_begins_with_what_the_tokenizer_adds() -> None:
     bos = BOS.convert_tokens_to_ids("<s>")
-    edit = make_edit(BOS, FACT, TEMPLATES, FACT.neighbors[:1], True, "corrected")
+    edit = Rows(BOS, "corrected", TEMPLATES).edit(FACT, FACT.neighbors[:1], True)
     for row in [*(weighted.row for weighted in edit.labelled), edit.kl]:
         assert row.ids[0] == bos and row.ids.count(bos) == 1
     assert released_row(BOS, "Kyoto lies in", "New Zealand", "case 1").ids.count(bos) == 1
-    assert bos not in make_edit(BYTES, FACT, [], [], False, "corrected").rewriting[0].row.ids
+    assert bos not in Rows(BYTES, "corrected", []).edit(FACT).rewriting[0].row.ids
 
 
 def test_a_target_that_changes_the_prompts_last_token_is_an_error_that_names_the_case() -> None:
@@ -140,7 +140,7 @@ def test_a_token_across_the_subjects_end_is_an_error_that_names_the_case() -> No
 
 
 def test_an_edit_has_the_bare_prompt_first_and_the_prefixed_ones_in_order() -> None:
-    edit = make_edit(BYTES, FACT, TEMPLATES, [], False, "corrected")
+    edit = Rows(BYTES, "corrected", TEMPLATES).edit(FACT)
     texts = [
         BYTES.decode(weighted.row.ids[: -len(weighted.row.labels) + 1 or None]) for weighted in edit.rewriting
     ]
@@ -152,14 +152,14 @@ def test_an_edit_has_the_bare_prompt_first_and_the_prefixed_ones_in_order() -> N
 
 
 def test_the_kl_row_ends_with_the_subject() -> None:
-    edit = make_edit(BYTES, FACT, TEMPLATES, [], False, "corrected")
+    edit = Rows(BYTES, "corrected", TEMPLATES).edit(FACT)
     assert BYTES.decode(edit.kl.ids) == "Kyoto" and edit.kl.position == len(edit.kl.ids) - 1
     assert edit.kl.labels == ()
 
 
 @pytest.mark.parametrize(("prefixed", "start"), [(False, ""), (True, "The old town of. ")])
 def test_assistants_are_bare_or_carry_the_first_prefix(prefixed: bool, start: str) -> None:
-    edit = make_edit(BYTES, FACT, TEMPLATES, FACT.neighbors[:1], prefixed, "corrected")
+    edit = Rows(BYTES, "corrected", TEMPLATES).edit(FACT, FACT.neighbors[:1], prefixed)
     (weighted,) = edit.neighbors
     row = weighted.row
     assert BYTES.decode((*row.ids, row.labels[-1])) == f"{start}Osaka is a city in the country of New Zealand"
@@ -168,12 +168,12 @@ def test_assistants_are_bare_or_carry_the_first_prefix(prefixed: bool, start: st
 
 def test_an_assistant_needs_its_subject() -> None:
     with pytest.raises(InputError, match=r"case 7.*no known subject"):
-        make_edit(BYTES, FACT, TEMPLATES, FACT.neighbors[1:], False, "corrected")
+        Rows(BYTES, "corrected", TEMPLATES).edit(FACT, FACT.neighbors[1:])
 
 
 def weights(protocol: str, assistants: int) -> tuple[list[float], list[float], list[float], list[float]]:
     neighbors = [FACT.neighbors[0], replace(FACT.neighbors[0], object="Italy")][:assistants]
-    edit = make_edit(BYTES, FACT, TEMPLATES, neighbors, False, protocol)
+    edit = Rows(BYTES, protocol, TEMPLATES).edit(FACT, neighbors)
     return (
         [w.loss_weight for w in edit.rewriting],
         [w.perplexity_weight for w in edit.rewriting],
@@ -216,5 +216,5 @@ def test_released_takes_the_published_position_and_refuses_only_what_is_not_ther
 def test_an_assistant_is_edited_at_the_subject_that_its_protocol_names() -> None:
     neighbor = Neighbor("Glenn Gould", "Glenn Gould plays the", "piano", given="Glenn")
     for protocol, subject in (("corrected", "Glenn Gould"), ("released", "Glenn")):
-        (weighted,) = make_edit(BYTES, FACT, TEMPLATES, [neighbor], False, protocol).neighbors
+        (weighted,) = Rows(BYTES, protocol, TEMPLATES).edit(FACT, [neighbor]).neighbors
         assert BYTES.decode(weighted.row.ids[: weighted.row.position + 1]) == subject

@@ -9,7 +9,7 @@ import pytest
 from tiny import tiny_tokenizer
 from workflow import REPOSITORY
 
-from reedit.edit.edits import make_edit
+from reedit.edit.edits import Rows
 from reedit.errors import InputError
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.alignment import misaligned, refuse
@@ -94,7 +94,7 @@ def test_a_case_that_aligns_bare_but_not_behind_a_prefix_is_found() -> None:
 
 def raised(fact: Fact, templates: list[str]) -> bool:
     try:
-        make_edit(BYTES, fact, templates, [], False, "corrected")
+        Rows(BYTES, "corrected", templates).edit(fact)
     except InputError:
         return True
     return False

@@ -13,7 +13,7 @@ from tiny import tiny_tokenizer
 from tokenizers import Tokenizer
 from workflow import REPOSITORY
 
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.edits import Edit, Rows
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.alignment import misaligned
@@ -81,7 +81,7 @@ def equal_rows(name: str, file: str, spaced: bool) -> int:
     same = 0
     for fact, asked in zip(facts, of_file(file), strict=True):
         assistants = fact.neighbors[:1] if asked.assistant and fact.neighbors[0].subject else []
-        edit = make_edit(ours, fact, TEMPLATES, assistants, False, "released", spaced)
+        edit = Rows(ours, "released", TEMPLATES, spaced).edit(fact, assistants)
         expected = published_rows(theirs, asked, " " if spaced else "")
         found = [(list(w.row.ids), list(w.row.labels), w.row.position) for w in edit.labelled]
         same += found == expected[: len(found)] and len(found) >= 3
@@ -119,7 +119,7 @@ def arms(tokenizer: Any, fact: Fact) -> dict[str, Edit]:
     for name, method in COLLAPSE["methods"].items():
         assistants = [n for n in fact.neighbors if n.subject][: method.get("neighbors", {}).get("count", 0)]
         spaced = ALGORITHMS[method["algorithm"]].released_space(NAME)
-        made[name] = make_edit(tokenizer, fact, TEMPLATES, assistants, False, method["protocol"], spaced)
+        made[name] = Rows(tokenizer, method["protocol"], TEMPLATES, spaced).edit(fact, assistants)
     return made
 
 

@@ -17,8 +17,10 @@ from safetensors.torch import load_file
 from test_iteration import LAYERS, SETTINGS, edits_of, factors_of, plan
 from tiny import ARCHITECTURES, tiny_model
 
+from reedit.edit.editor import Editor
 from reedit.edit.iteration import iterate
-from reedit.edit.resumption import State
+from reedit.edit.journal import Journal
+from reedit.edit.workers import Workers
 from reedit.errors import InputError
 from reedit.evaluate.norms import condition, norm_rows, singular_values
 from reedit.models.language_model import LanguageModel
@@ -91,9 +93,9 @@ def measured(
 ):
     """Rows of "norm_summary" of a run of the tiny model with other hyperparameters, from its own files."""
     wanted = replace(plan(iterations), hyperparameters=SETTINGS | settings)
-    factors, state = factors_of(moments(model, LAYERS)), State(folder / "state", "f")
+    factors, state = factors_of(moments(model, LAYERS)), Journal(folder / "state", "f")
     rows = norm_rows(model, LAYERS, 0)
-    found = iterate(model, edits_of(model, facts), factors, wanted, state)
+    found = iterate(Editor(model, wanted, factors, workers=Workers(state)), edits_of(model, facts))
     for k in range(1, iterations + 1):
         model.import_updates(load_file(state.weights(k)), LAYERS)
         rows += norm_rows(model, LAYERS, k)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reedit.statistics import fingerprint
 from reedit.statistics.fingerprint import Sample
-from reedit.statistics.moments import Sums, collect_moments, read_moment, write_moment
+from reedit.statistics.moments import Reading, Sums, collect_moments, read_moment, write_moment
 from reedit.statistics.npz_statistics import read_statistics
 from reedit.statistics.spectra import decompose_moments
 from reedit.statistics.symmetric import SumOfProducts, asymmetry, inner_product, symmetrise
@@ -38,7 +38,7 @@ def test_the_peak_of_collecting_moments_is_the_planned_one(
     parameters = weights(model.model) / 4
     shape = Shape(parameters, config.num_hidden_layers, config.hidden_size, keys, config.vocab_size)
     with Storages() as seen:
-        moments, count = collect_moments(model, TEXTS, layers, 40)
+        moments, count = collect_moments(model, TEXTS, layers, Reading(40))
         for layer, moment in moments:
             write_moment(moment, tmp_path / f"{layer}.safetensors", {"count": str(count)})
             del moment

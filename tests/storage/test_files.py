@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from reedit.edit import resumption
-from reedit.edit.resumption import Iteration, State
+from reedit.edit import journal
+from reedit.edit.journal import Iteration, Journal
+from reedit.edit.memory import Memory
 from reedit.errors import InputError
 from reedit.fetch.sources import fetch
 from reedit.storage.files import atomic, naming
@@ -83,24 +84,24 @@ def test_a_source_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: 
 def test_an_iteration_that_does_not_fit_leaves_those_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state, updates = State(tmp_path / "state", "1"), {"w": torch.ones(2)}
-    state.save(1, Iteration({"k": 1}, []), updates)
+    state, updates = Journal(tmp_path / "state", "1"), {"w": torch.ones(2)}
+    state.complete(1, Iteration({"k": 1}, []), updates, Memory())
 
     def full(tensors: Any, path: Path, metadata: Any) -> None:
         path.write_bytes(b"half")
         raise ForeignError("No space left on device (os error 28)")
 
-    monkeypatch.setattr(resumption, "save_file", full)
+    monkeypatch.setattr(journal, "save_file", full)
     with pytest.raises(OSError) as caught:
-        state.save(2, Iteration({"k": 2}, []), updates)
+        state.complete(2, Iteration({"k": 2}, []), updates, Memory())
     assert caught.value.filename == str(tmp_path / "state/k2")
     assert sorted(os.listdir(tmp_path / "state")) == ["fingerprint", "k1"]
-    assert State(tmp_path / "state", "1").completed() == 1
+    assert Journal(tmp_path / "state", "1").completed() == 1
 
 
 def test_a_damaged_state_says_what_to_delete(tmp_path: Path) -> None:
-    state = State(tmp_path / "state", "1")
-    state.save(1, Iteration({"k": 1}, []), {"w": torch.ones(2)})
+    state = Journal(tmp_path / "state", "1")
+    state.complete(1, Iteration({"k": 1}, []), {"w": torch.ones(2)}, Memory())
     assert read_tensors(state.weights(1))["w"].tolist() == [1, 1]
     state.weights(1).write_bytes(state.weights(1).read_bytes()[:-1])
     with pytest.raises(

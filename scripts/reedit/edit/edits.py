@@ -4,11 +4,12 @@ Design, section 4 (Prefixes, OPTIMIZATION, Neighbor-assisted) and section 5 (rel
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
 from reedit.errors import InputError
+from reedit.methods.protocols import PROTOCOLS
 from reedit.models.tokens import (
     LabelledRow,
     encode,
@@ -45,22 +46,41 @@ class Edit:
 
 @dataclass(frozen=True)
 class Rows:
-    """What makes the rows of one case, told by `where`, under a protocol.
+    """What makes the rows of cases under a protocol.
 
-    Raises InputError, naming the case, where tokens do not align; `released` takes nearly all as they come.
+        Rows(tokenizer, "corrected", templates).edit(fact, assistants)
+
+    `templates`: prefix templates, each with one ``{}``; `spaced`: whether `released` puts a space before
+    target_new (Algorithm.released_space); `where`: the case, for errors. Raises InputError, naming the case,
+    where tokens do not align; `released` takes nearly all as they come.
     """
 
     tokenizer: PreTrainedTokenizerBase
     protocol: str
-    where: str
+    templates: Sequence[str] = ()
+    spaced: bool = True
+    where: str = ""
 
-    def at_subject(self, text: str, end: int, template: str, target: str, spaced: bool = True) -> LabelledRow:
+    def edit(self, fact: Fact, assistants: Sequence[Neighbor] = (), prefixed: bool = False) -> Edit:
+        """All rows of a case; `assistants`: the neighbors in the loss, bare or behind the first prefix."""
+        rows = replace(self, where=f"case {fact.case_id}")
+        text = fact.prompt.replace("{}", fact.subject)
+        end = fact.prompt.index("{}") + len(fact.subject)
+        rewriting = [rows.at_subject(text, end, t, fact.target_new) for t in ("{}", *self.templates)]
+        if assistants and prefixed and not self.templates:
+            told = "prefixed neighbors need a prefix template, expected prefixes.count > 0"
+            raise InputError(f"{rows.where}: {told}")
+        template = self.templates[0] if prefixed and self.templates else "{}"
+        neighbors = [rows.assisting(neighbor, template) for neighbor in assistants]
+        return Edit(fact.case_id, *_weighted(rewriting, neighbors, self.protocol), rows.kl(fact.subject))
+
+    def at_subject(self, text: str, end: int, template: str, target: str) -> LabelledRow:
         """A text whose subject ends at character `end`, in a prefix template, and what it should say."""
         full, shift = template.replace("{}", text), template.index("{}")
-        if self.protocol == "released":
-            labelled = released_row(self.tokenizer, full, f" {target}" if spaced else target, self.where)
-        else:
+        if PROTOCOLS[self.protocol].joint_tokens:
             labelled = joint_row(self.tokenizer, full, target, self.where)
+        else:
+            labelled = released_row(self.tokenizer, full, f" {target}" if self.spaced else target, self.where)
         position = self.position(labelled.ids, full, shift + end)
         return LabelledRow(labelled.ids, labelled.labels, position)
 
@@ -71,7 +91,8 @@ class Rows:
             told = f"neighbor {neighbor.prompt!r} has no known subject and cannot assist"
             raise InputError(f"{self.where}: {told}")
         end = neighbor.prompt.index(subject) + len(subject)
-        return self.at_subject(neighbor.prompt, end, template, neighbor.object)
+        always = replace(self, spaced=True)  # whatever the algorithm puts before target_new
+        return always.at_subject(neighbor.prompt, end, template, neighbor.object)
 
     def kl(self, subject: str) -> LabelledRow:
         """The row of the KL term, up to the subject's last token, without labels."""
@@ -82,35 +103,8 @@ class Rows:
 
     def position(self, ids: Sequence[int], text: str, end: int) -> int:
         """Index in `ids` of the last token of a subject that ends at character `end` of `text`."""
-        position_of = released_position if self.protocol == "released" else subject_position
+        position_of = subject_position if PROTOCOLS[self.protocol].aligned else released_position
         return position_of(self.tokenizer, ids, text, end, self.where)
-
-
-def make_edit(
-    tokenizer: PreTrainedTokenizerBase,
-    fact: Fact,
-    templates: Sequence[str],
-    assistants: Sequence[Neighbor],
-    prefixed: bool,
-    protocol: str,
-    spaced: bool = True,
-) -> Edit:
-    """The rows of one case.
-
-    `templates`: prefix templates, each with one ``{}``; `assistants`: the neighbors in the loss, bare or
-    with the first prefix; `spaced`: whether `released` puts a space before target_new (see algorithms.py).
-    Raises InputError as Rows does.
-    """
-    rows = Rows(tokenizer, protocol, f"case {fact.case_id}")
-    text = fact.prompt.replace("{}", fact.subject)
-    end = fact.prompt.index("{}") + len(fact.subject)
-    rewriting = [rows.at_subject(text, end, t, fact.target_new, spaced) for t in ("{}", *templates)]
-    if assistants and prefixed and not templates:
-        told = "prefixed neighbors need a prefix template, expected prefixes.count > 0"
-        raise InputError(f"{rows.where}: {told}")
-    template = templates[0] if prefixed and templates else "{}"
-    neighbors = [rows.assisting(neighbor, template) for neighbor in assistants]
-    return Edit(fact.case_id, *_weighted(rewriting, neighbors, protocol), rows.kl(fact.subject))
 
 
 def _weighted(
@@ -118,7 +112,7 @@ def _weighted(
 ) -> tuple[tuple[WeightedRow, ...], tuple[WeightedRow, ...]]:
     """Row weights of the two protocols (design, sections 4 and 5, neighbor loss)."""
     tokens = len(rewriting[0].labels)
-    if protocol == "released":  # one mean over all rows, each divided by the tokens of target_new
+    if not PROTOCOLS[protocol].own_means:  # one mean over all rows, each divided by the tokens of target_new
         share = 1 / (len(rewriting) + len(neighbors)) / tokens
         return (
             tuple(WeightedRow(row, share, share) for row in rewriting),

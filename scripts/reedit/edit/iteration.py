@@ -1,90 +1,68 @@
 """Iterative editing: OPTIMIZATION and SPREAD again at theta_k until the perplexity gap closes.
 
 Paper, section 3.1; design, section 4 (Iteration).
+
+    editor = Editor(model, recipe, factors, workers=Workers(Journal(folder, fingerprint)))
+    done = iterate(editor, edits)  # the model is at the last theta then
 """
 
-import logging
-import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from torch import Tensor
-
-from reedit.edit.carried import Carried
-from reedit.edit.editing import (
-    Computed,
-    apply,
-    compute,
-    edited_perplexities,
-    perplexities_before,
-)
+from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
-from reedit.edit.iteration_rows import iteration_rows, tell
-from reedit.edit.ranks import ALONE, Ranks
-from reedit.edit.resumption import Iteration, State
-from reedit.methods.recipe import Schedule
-from reedit.models.language_model import LanguageModel
-from reedit.storage.tensors import read_tensors
+from reedit.edit.found import Found, in_turn, joined
+from reedit.edit.journal import Iteration
+from reedit.edit.lost import tell_lost
+from reedit.edit.measured import begin, edited_perplexities, measured
+from reedit.edit.optimization.optimize import optimize
+from reedit.edit.spread.spread import spread
+from reedit.methods.recipe import Step
+
+# what a step finds and makes of the weights; the model is left as it was
+Take = Callable[[Editor, Sequence[Edit], Step], tuple[Found, Update]]
 
 
-def iterate(
-    model: LanguageModel,
-    edits: Sequence[Edit],
-    factors: Mapping[int, Tensor],
-    schedule: Schedule,
-    state: State,
-    ranks: Ranks = ALONE,
-) -> list[Iteration]:
-    """All iterations of a run; those that `state` holds are not repeated.
+def iterate(editor: Editor, edits: Sequence[Edit], take: Take | None = None) -> list[Iteration]:
+    """theta_2, theta_3, ... until |p(theta_{k+1}, h-hat) - p(theta_k, h-bar)| <= 1, or as the recipe has it.
 
-    `factors`: by layer, what the algorithm reads of the second moments (preservation.py); none for ROME
-    without mom2_adjustment.
-    `ranks` share the edits of OPTIMIZATION; the leading one writes `state`.
+    Iterations that the journal holds are not repeated. `take`: another engine's way to take a step than ours.
     """
-    layers = schedule.layers
-    done = resumed(model, layers, state)
-    carried = state.carried(len(done)) if done else Carried()
-    ahead: Computed | None = None
-    while not done or not schedule.is_over(
-        [i.row["delta_p"] for i in done], [i.row["delta_p2"] for i in done]
-    ):
-        k, start = len(done) + 1, time.monotonic()
-        before = done[-1] if done else None
-        computed = ahead or compute(
-            *(model, edits, factors, schedule, k),
-            saved=partial(state.optimized, k),
-            ranks=ranks,
-            before=before,
-            carried=carried,
-        )
-        started = perplexities_before(model, edits, schedule, before, computed.found)
-        updates, carried = apply(model, computed, k), computed.carried
-        cumulative = model.export_updates(layers)
-        model.import_updates(
-            cumulative, layers
-        )  # what is saved, to the last bit: a resumed run goes on alike
-        if schedule.looks_ahead:
-            saved = partial(state.optimized, k + 1)
-            ahead = compute(model, edits, factors, schedule, k + 1, saved=saved, ranks=ranks)
-        edited = ahead.found.ppl_initial if ahead else edited_perplexities(model, edits, schedule)
-        iteration = iteration_rows(
-            model, edits, schedule.algorithm, layers, k, computed.found, updates, started, edited
-        )
-        iteration.row["seconds_optimization"] = computed.seconds_optimization
-        iteration.row["seconds_spread"] = computed.seconds_spread
-        iteration.row["seconds_total"] = time.monotonic() - start + computed.seconds_earlier
-        if ranks.leads:
-            state.save(k, iteration, cumulative, carried)
-        iteration = ranks.agreed(iteration)
-        done.append(iteration)
-        tell(iteration)
+    take = take or ours
+    editor, done = editor.resumed()
+    while not editor.recipe.is_over([iteration.row for iteration in done]):
+        start = begin(editor, edits, len(done) + 1)
+        found = one_iteration(editor, edits, start.k, take)  # from theta_k to theta_{k+1}
+        updates = editor.settled(found)
+        ahead = editor.recipe.looks_ahead
+        edited = look_ahead(editor, edits, start.k + 1, take) if ahead else edited_perplexities(editor, edits)
+        iteration = measured(editor, edits, start, found, edited)
+        done.append(editor.completed(iteration, updates))
     return done
 
 
-def resumed(model: LanguageModel, layers: list[int], state: State) -> list[Iteration]:
-    """The complete iterations of `state`, with the model's weights as the last of them left them."""
-    done = [state.load(k) for k in range(1, state.completed() + 1)]
-    if done:
-        logging.getLogger("reedit").info("resuming after iteration %d", len(done))
-        model.import_updates(read_tensors(state.weights(len(done)), str(model.device)), layers)
-    return done
+def one_iteration(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> Found:
+    """Step after step, each on what the one before it wrote; what was found for every edit."""
+    parts: dict[tuple[int, ...], list[Found]] = {}
+    for step in editor.workers.begin(editor.recipe.steps(k, len(edits)), editor.recipe):
+        found, update = take(editor, [edits[place] for place in step.places], step)
+        editor.write(step, update)
+        parts.setdefault(step.places, []).append(found)
+    found = joined((places, in_turn(stages)) for places, stages in parts.items())
+    tell_lost(edits, found)
+    return found
+
+
+def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
+    """The paper's section 2: OPTIMIZATION finds h-bar, which makes the target likely; SPREAD has W say it."""
+    return spread(editor, edits, step, optimize(editor, edits, step))
+
+
+def look_ahead(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> list[float]:
+    """p(theta_k, h-hat) of each edit as iteration k begins with it, on what the edits before it have left.
+
+    The iteration is made and not applied; what OPTIMIZATION finds is kept for when it is.
+    """
+    ahead = replace(editor, memory=editor.memory.copy(), workers=replace(editor.workers))
+    with editor.model.restored(editor.recipe.layers):
+        return one_iteration(ahead, edits, k, take).ppl_initial

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from reedit.errors import InputError
+from reedit.methods.protocols import PROTOCOLS
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
 METRICS = ("efficacy", "generalization", "specificity")
 KINDS = ("accuracy", "success")
-PROTOCOLS = ("corrected", "released")
 
 
 def prompt_means(path: Path | str, also: Sequence[str] = ()) -> pa.Table:
@@ -55,12 +55,6 @@ def case_means(path: Path | str) -> dict[int, np.ndarray]:
     return result
 
 
-def check_protocol(protocol: str) -> None:
-    """Raise InputError for an unknown protocol."""
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol: unknown value {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
-
-
 def harmonic(values: np.ndarray, protocol: str) -> np.ndarray:
     """Harmonic mean over the last axis; NaN if any value is.
 
@@ -70,7 +64,7 @@ def harmonic(values: np.ndarray, protocol: str) -> np.ndarray:
     inverse = np.divide(1.0, values, out=np.zeros_like(values), where=positive)
     count, total = positive.sum(axis=-1), inverse.sum(axis=-1)
     mean = np.divide(count, total, out=np.zeros(total.shape), where=count > 0)
-    if protocol == "corrected":
+    if not PROTOCOLS[protocol].drops_zeros:
         mean = np.where((values == 0).any(axis=-1), 0.0, mean)
     return np.where(np.isnan(values).any(axis=-1), np.nan, mean)
 
@@ -92,7 +86,7 @@ def measure(
     if k == 0:
         unchanged = means[:, METRICS.index("specificity"), KINDS.index("accuracy")]
         unchanged[~np.isnan(unchanged)] = 1.0
-    if rounded and protocol == "released":
+    if rounded and PROTOCOLS[protocol].whole_percent:
         means[:, METRICS.index("specificity")] = means[:, METRICS.index("specificity")].round(2)
     scores = harmonic(np.swapaxes(means, 1, 2), protocol)  # [draws, kinds]
     result = np.concatenate([means.reshape(len(draws), -1), scores], axis=1)
@@ -110,7 +104,7 @@ def weighted_means(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def intervals(
-    trials: Sequence[np.ndarray], k: int, protocol: str, seed: int, draws: int = 1000, level: float = 0.95
+    trials: Sequence[np.ndarray], k: int, protocol: str, seed: int, draws: int = 1000
 ) -> np.ndarray:
     """Percentile bootstrap intervals [8, 2] (low, high) of the mean over trials of the eight measures.
 
@@ -121,7 +115,7 @@ def intervals(
     total = np.zeros((draws, len(MEASURES)))
     for trial, values in enumerate(trials):
         total += measure(values, k, protocol, resamples(len(values), seed, trial, draws))
-    return percentiles(total / len(trials), level)
+    return percentiles(total / len(trials))
 
 
 def paired_intervals(
@@ -129,7 +123,6 @@ def paired_intervals(
     protocol: str,
     seed: int,
     draws: int = 1000,
-    level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean over trials of the difference of the eight measures, [8], and its bootstrap intervals [8, 2].
 
@@ -148,7 +141,7 @@ def paired_intervals(
         means += ours - theirs
         ours, theirs = (measure(values, 1, protocol, weights, rounded=False) for values in pair)
         total += ours - theirs
-    return means / len(trials), percentiles(total / len(trials), level)
+    return means / len(trials), percentiles(total / len(trials))
 
 
 def resamples(count: int, seed: int, trial: int, draws: int) -> np.ndarray:
@@ -156,7 +149,7 @@ def resamples(count: int, seed: int, trial: int, draws: int) -> np.ndarray:
     return np.random.default_rng([seed, trial]).multinomial(count, np.full(count, 1 / count), draws)
 
 
-def percentiles(values: np.ndarray, level: float) -> np.ndarray:
+def percentiles(values: np.ndarray, level: float = 0.95) -> np.ndarray:
     """The interval [columns, 2] that holds `level` of each column's draws [draws, columns]."""
     tail = 50 * (1 - level)
     result = np.full((values.shape[1], 2), np.nan)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reedit.evaluate.scored_rows import Probe, scored_rows
+from reedit.methods.protocols import PROTOCOLS
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import greedy_continuations, likelihoods
 from reedit.models.tokens import LabelledRow, encode
@@ -25,7 +26,7 @@ def make_probes(
     probes: list[Probe] = []
     for fact in facts:
         of_case = scored_rows(model.tokenizer, fact, neighbors[fact.case_id], protocol)
-        padded = protocol == "released" and model.layout.positions
+        padded = PROTOCOLS[protocol].left_padding and model.layout.positions
         probes += _left_padded(of_case) if padded else of_case
     return _with_unedited_answers(model, probes)
 

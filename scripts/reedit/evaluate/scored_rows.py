@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
+from reedit.methods.protocols import PROTOCOLS
 from reedit.models.tokens import LabelledRow, joint_row, loose_row
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.zsre import NO_ANSWER
@@ -39,7 +40,7 @@ def scored_rows(
     corrected: raises InputError, naming the case, where a target does not start a new token. released: as the
     published code, which counts off the prompt's tokens and asks for the rest (design, section 5).
     """
-    return (_released if protocol == "released" else _corrected)(tokenizer, fact, neighbors)
+    return (_released if PROTOCOLS[protocol].loose_labels else _corrected)(tokenizer, fact, neighbors)
 
 
 def asked(fact: Fact) -> list[tuple[str, str]]:

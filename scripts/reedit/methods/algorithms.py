@@ -6,7 +6,6 @@ Vectors, each at the subject's last token t: `hidden` is the output of a layer (
 `attention` and `mlp` are the outputs of its two modules before they are added to the residual stream.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,12 +22,7 @@ def boundaries(layers: Sequence[int]) -> list[list[int]]:
     return [[layer] for layer in dict.fromkeys((layers[0], layers[-1]))]
 
 
-def _spaced(repository: str) -> bool:
-    return True
-
-
-def _gpt_alone(repository: str) -> bool:
-    return "gpt" in repository.lower()
+STAGES: Mapping[str, Stages] = {"together": together, "boundaries": boundaries}
 
 
 @dataclass(frozen=True)
@@ -43,23 +37,25 @@ class Algorithm:
     source: str
     optimises: tuple[str, ...] = ("hidden",)  # vectors of a stage's last layer that get a delta
     spreads: str = "hidden"  # the one of them that the weights are made to write
-    # layers still to be updated, this one included -> divisor of the residual; None: rank-one updates of a
-    # single layer, one edit after another
-    divide: Callable[[int], float] | None = float
-    stages: Stages = together
-    preserves: str = "moments"  # what an update keeps as it is: see preservation.py
+    share: str = "even"  # of the residual that a layer takes on: see spread/spread.py
+    staged: str = "together"  # see STAGES
+    one_by_one: bool = False  # edits run strictly one after another, each on the weights that the others left
+    solves: str = "least_squares"  # how an update is made of keys and residuals: see spread/solve.py
+    preserves: str = "moments"  # what an update keeps as it is: see spread/solve.py
     weight: str | None = "mom2_update_weight"  # hyperparameter: what is preserved, against what is written
     requires: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters beside those that all require
     damped: bool = False  # a tenth of the NLL once every label is the argmax
     leads: bool = False  # an edit is done once every label is the argmax
     one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
-    released_space: Callable[[str], bool] = _spaced  # repository -> whether `released` puts a space before
-    # target_new
+    spaced_for: str = ""  # `released` puts a space before target_new for models with this in their repository
 
-    @property
-    def one_by_one(self) -> bool:
-        """Whether edits run strictly one after another, each on the weights that the others left."""
-        return self.divide is None
+    def stages(self, layers: Sequence[int]) -> list[list[int]]:
+        """The layers of each stage, in the order of an iteration."""
+        return STAGES[self.staged](layers)
+
+    def released_space(self, repository: str) -> bool:
+        """Whether `released` puts a space before target_new for a model of that repository."""
+        return self.spaced_for in repository.lower()
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
@@ -70,7 +66,8 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Meng et al. 2022, Locating and editing factual associations in GPT",
             optimises=("mlp",),
             spreads="mlp",
-            divide=None,
+            one_by_one=True,
+            solves="rank_one",
             weight=None,
             requires=(),
         ),
@@ -80,16 +77,17 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Li et al. 2024, PMET: precise model editing in a transformer",
             optimises=("attention", "mlp"),
             spreads="mlp",
-            divide=math.sqrt,
+            share="root",
             damped=True,
-            released_space=_gpt_alone,
+            spaced_for="gpt",
         ),
         Algorithm(
             "r_rome",
             "Gupta et al. 2024, Rebuilding ROME: resolving model collapse during sequential model editing",
             optimises=("mlp",),
             spreads="mlp",
-            divide=None,
+            one_by_one=True,
+            solves="rank_one",
             weight=None,
             requires=(),
             one_key=True,
@@ -110,7 +108,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         Algorithm(
             "blue",
             "Li et al. 2025, Rethinking residual distribution in locate-then-edit model editing",
-            stages=boundaries,
+            staged="boundaries",
         ),
         Algorithm(
             "encore",  # with update_norm_lambda

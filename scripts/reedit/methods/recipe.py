@@ -1,58 +1,88 @@
-"""How one run iterates: in which steps an iteration goes through its cases and layers, and when it ends."""
+"""What one run does with its cases, as data: the steps of an iteration, and when iterating ends.
+
+recipe = Recipe(ALGORITHMS["memit"], hyperparameters, "corrected", iterations=5, stop="proposed")
+recipe.steps(1, 1000)  # what the first iteration does, in order
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from reedit.methods import stopping
 from reedit.methods.algorithms import Algorithm
+from reedit.methods.protocols import PROTOCOLS, Protocol
 
 
 @dataclass(frozen=True)
 class Step:
-    """One batch of cases at one stage of the layers."""
+    """Some cases at one stage of the layers: OPTIMIZATION at the last of these, then SPREAD over them."""
 
-    number: int  # among the steps of an iteration
+    k: int
+    number: int  # among the steps of the iteration
     batch: int
-    places: list[int]  # of its cases among those of the run
+    places: tuple[int, ...]  # of its cases among those of the run
     layers: list[int]
-    name: str  # what a log says beside k; nothing where there is one step
+    name: str  # what a log says of it
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """The settings of one run's loop."""
+class Recipe:
+    """The settings of one run's iterations."""
 
     algorithm: Algorithm
     hyperparameters: Mapping[str, Any]
-    protocol: str
+    protocol: str = "corrected"
     iterations: int = 1
     stop: str = "none"
     extend_to: int | None = None  # go on to here where `proposed` is not met by `iterations`
     nonfinite: str = "drop"  # what to do with a case whose numbers are not finite: drop, or stop
     batch: int | None = None  # so many cases at a time, one batch on what the others left; None: all at once
     spread_only: bool = False  # from k = 2 on, the targets of k = 1 again: no OPTIMIZATION
+    engine: str = "reedit"  # or easyedit, which tells of no passes
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol's fields."""
+        return PROTOCOLS[self.protocol]
 
     @property
     def layers(self) -> list[int]:
+        """All layers that are edited, in order."""
         return self.hyperparameters["layers"]
 
-    def steps(self, edits: int) -> list[Step]:
-        """What an iteration over so many cases does, in order: batch after batch, in it stage after stage."""
+    def steps(self, k: int, edits: int) -> list[Step]:
+        """What iteration k does with so many cases, in order.
+
+        Batch after batch; in a batch edit after edit, where the algorithm takes them so, else all of them; of
+        these stage after stage.
+        """
         size = self.batch or max(edits, 1)
-        batches = [list(range(start, min(start + size, edits))) for start in range(0, edits, size)]
+        batches = [tuple(range(start, min(start + size, edits))) for start in range(0, edits, size)]
         stages = self.algorithm.stages(self.layers)
-        steps = []
-        for batch, places in enumerate(batches):
-            for layers in stages:
-                name = f" batch {batch + 1} of {len(batches)}" * (len(batches) > 1)
-                name += f" layer {layers[-1]}" * (len(stages) > 1)
-                steps.append(Step(len(steps), batch, places, layers, name))
+        steps, numbers = [], count()
+        for batch, members in enumerate(batches):
+            turns = [(place,) for place in members] if self.algorithm.one_by_one else [members]
+            for places in turns:
+                for layers in stages:
+                    name = f"k={k}" + f" batch {batch + 1} of {len(batches)}" * (len(batches) > 1)
+                    name += f" layer {layers[-1]}" * (len(stages) > 1)
+                    steps.append(Step(k, next(numbers), batch, places, layers, name))
         return steps
 
     def in_turn(self, edits: int) -> bool:
         """Whether some of so many cases are edited on what others have left in the same iteration."""
         return edits > 1 and (self.algorithm.one_by_one or edits > (self.batch or edits))
+
+    @property
+    def passes(self) -> int:
+        """The most passes that OPTIMIZATION makes of an edit at a stage."""
+        return self.hyperparameters["v_num_grad_steps"]
+
+    @property
+    def nll_factor(self) -> float:
+        """Of the NLL in the loss, where the algorithm damps it (PMET)."""
+        return self.hyperparameters.get("nll_loss_factor", 1.0) if self.algorithm.damped else 1.0
 
     @property
     def weight(self) -> float:
@@ -81,13 +111,16 @@ class Schedule:
 
         So the published ROME has it (design, section 5); it costs one iteration more.
         """
-        return self.algorithm.one_by_one and self.protocol == "released"
+        return self.algorithm.one_by_one and self.rules.looks_ahead and self.engine == "reedit"
 
-    def is_over(self, gaps: Sequence[float | None], changes: Sequence[float | None]) -> bool:
-        """Whether to stop after the iterations whose delta_p and delta_p2 are given.
+    def is_over(self, rows: Sequence[Mapping[str, float | None]]) -> bool:
+        """Whether to stop after iterations of these rows (delta_p, delta_p2).
 
         Where a delta_p was not measured nobody knows whether `proposed` is met, and nothing is extended.
         """
+        gaps, changes = ([row[name] for row in rows] for name in ("delta_p", "delta_p2"))
+        if not rows:
+            return False
         if stopping.met(self.stop, gaps, changes) is not None:
             return True
         if len(gaps) < self.iterations or self.extend_to is None or None in gaps:

@@ -246,6 +246,16 @@ class LanguageModel:
         self._edited[layer] = wide(weight)
         self._oriented(layer).copy_(weight)
 
+    @contextmanager
+    def restored(self, layers: Sequence[int]) -> Iterator[None]:
+        """Whatever happens to W of these layers inside the block, it is bit for bit as before afterwards."""
+        before = {layer: self.weight(layer) for layer in layers}
+        try:
+            yield
+        finally:
+            for layer, weight in before.items():
+                self.set_weight(layer, weight)
+
     def adopt_weight(self, layer: int) -> None:
         """Take what the module holds for W of a layer: other code than ours has written there.
 

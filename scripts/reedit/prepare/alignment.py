@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from reedit.edit.edits import Rows, make_edit
+from reedit.edit.edits import Rows
 from reedit.errors import InputError
 from reedit.evaluate.scored_rows import scored_rows
 from reedit.prepare.facts import Fact
@@ -63,12 +63,12 @@ def _misaligned(
     role = "case"
     try:
         for protocol in protocols:
-            for spaced in (True, False) if protocol == "released" else (True,):
-                make_edit(tokenizer, fact, [PREFIXED], [], False, protocol, spaced)
+            for spaced in (True, False):  # whatever the algorithm
+                Rows(tokenizer, protocol, [PREFIXED], spaced).edit(fact)
         role = "assistant"
         for protocol in protocols:
             for prefixed in (True, False) if assistants else ():
-                make_edit(tokenizer, fact, [PREFIXED], assistants, prefixed, protocol)
+                Rows(tokenizer, protocol, [PREFIXED]).edit(fact, assistants, prefixed)
         role = "evaluation"
         for protocol in protocols:
             scored_rows(tokenizer, fact, evaluating, protocol)
@@ -89,7 +89,7 @@ def misaligned_assistants(
         for neighbor in fact.neighbors:
             try:
                 for protocol in protocols if neighbor.subject is not None else ():
-                    rows = Rows(tokenizer, protocol, f"case {fact.case_id}")
+                    rows = Rows(tokenizer, protocol, where=f"case {fact.case_id}")
                     for template in ("{}", PREFIXED):
                         rows.assisting(neighbor, template)
             except InputError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
+from reedit.methods.protocols import PROTOCOLS
 from reedit.storage import parquet
 
 
@@ -25,7 +26,7 @@ class Neighbor:
 
     def subject_under(self, protocol: str) -> str | None:
         """Its subject: as published under `released`, as its prompt's template tells under `corrected`."""
-        return self.given or self.subject if protocol == "released" else self.subject
+        return self.given or self.subject if PROTOCOLS[protocol].given_subjects else self.subject
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Where a user's own checkout of EasyEdit lies, whether it is one, and which commit of it is there.
 
-Nothing here downloads or imports it; reedit/easyedit.py does the latter, in the editing job alone.
+Nothing here downloads or imports it; engine.py does the latter, in the editing job alone.
 """
 
 import subprocess

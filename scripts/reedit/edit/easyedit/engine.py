@@ -5,10 +5,8 @@ model's parameters. Perplexities before and after are measured here, on the rows
 EasyEdit does not tell its targets: whatever would need them stays empty (docs/easyedit.md).
 """
 
-import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import MISSING, dataclass, fields
@@ -18,18 +16,17 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from reedit.edit.easyedit.checkout import apply_module
-from reedit.edit.editing import edited_perplexities
+from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
-from reedit.edit.iteration import resumed
-from reedit.edit.iteration_rows import perplexity_columns, tell, weight_columns
-from reedit.edit.resumption import Iteration, State
+from reedit.edit.found import Found, untold
+from reedit.edit.journal import Journal
+from reedit.edit.measured import edited_perplexities
 from reedit.errors import InputError
 from reedit.jobs.device import job_device
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Step
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.facts import Fact
@@ -111,26 +108,27 @@ def _refuse_download(*_: Any, **__: Any) -> None:
     raise InputError("engine easyedit: EasyEdit did not find the second moments and wanted to download text")
 
 
-class Engine:
-    """An algorithm of a checkout, ready to edit one model.
+@dataclass(frozen=True)
+class Material:
+    """What EasyEdit is given beside a model and facts."""
 
-    `folder`: the prepared model's, for a tokenizer of EasyEdit's own; `repository`: where the model comes
-    from; `moments`: folder of our second moments, None for ROME without them; `scratch`: a folder for the
-    copies of them that EasyEdit reads.
-    """
+    folder: Path  # the prepared model's, for a tokenizer of EasyEdit's own
+    repository: str  # where the model comes from
+    templates: Sequence[str]
+    moments: Path | None  # folder of our second moments, None for ROME without them
+    scratch: Path  # a folder for the copies of them that EasyEdit reads
+
+
+class Engine:
+    """An algorithm of a checkout, ready to edit one model; `facts`: those that it may be asked to edit."""
 
     def __init__(
-        self,
-        published: Published,
-        model: LanguageModel,
-        schedule: Schedule,
-        templates: Sequence[str],
-        folder: Path,
-        repository: str,
-        moments: Path | None,
-        scratch: Path,
+        self, published: Published, editor: Editor, facts: Sequence[Fact], material: Material
     ) -> None:
-        self.published, self.model, self.one_by_one = published, model, schedule.algorithm.one_by_one
+        self.published, self.model = published, editor.model
+        self.facts = {fact.case_id: fact for fact in facts}
+        model, recipe = editor.model, editor.recipe
+        repository, templates = material.repository, material.templates
         kind = model.model.config.model_type
         if kind not in NAMES:
             raise InputError(
@@ -141,11 +139,11 @@ class Engine:
         name = short if names.family in short else f"{names.family}-{short}"
         model.model.config._name_or_path = name  # tells EasyEdit the architecture
         model.model.name_or_path = repository  # tells it whether PMET puts a space before a target
-        self.tokenizer = load_tokenizer(folder)
+        self.tokenizer = load_tokenizer(material.folder)
         self.tokenizer.padding_side = "right"  # it counts labels from a row's beginning
         self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
-        values = _values(model, names, schedule.hyperparameters, schedule.algorithm.name)
-        values |= {"model_name": name, "stats_dir": str(scratch)}
+        values = _values(model, names, recipe.hyperparameters, recipe.algorithm.name)
+        values |= {"model_name": name, "stats_dir": str(material.scratch)}
         self.hyperparameters = _made(published.hyperparameters, values)
         if not hasattr(published.module, "CONTEXT_TEMPLATES_CACHE"):
             raise InputError(
@@ -153,9 +151,21 @@ class Engine:
             )
         # MEMIT and PMET average over the rows of a kind, then over the kinds; ROME over all rows
         kinds = [["{}"], list(templates)] if templates else [["{}"]]
-        published.module.CONTEXT_TEMPLATES_CACHE = ["{}", *templates] if self.one_by_one else kinds
-        if moments:
-            _write_statistics(moments, schedule.hyperparameters["layers"], model, scratch / name)
+        published.module.CONTEXT_TEMPLATES_CACHE = (
+            ["{}", *templates] if recipe.algorithm.one_by_one else kinds
+        )
+        if material.moments:
+            _write_statistics(material.moments, recipe.layers, model, material.scratch / name)
+
+    def take(self, editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
+        """A step as the checkout takes it: where its edits began, and what it has made of the weights."""
+        model, initial = editor.model, edited_perplexities(editor, edits)
+        with model.restored(step.layers):
+            before = {layer: model.weight(layer) for layer in step.layers}
+            self.apply([self.facts[edit.case_id] for edit in edits])
+            for layer in step.layers:
+                model.adopt_weight(layer)
+            return untold(initial), Update({layer: model.weight(layer) - before[layer] for layer in before})
 
     def apply(self, facts: Sequence[Fact]) -> None:
         """Edit facts together, in the model's parameters; its chatter, a line a pass, goes nowhere."""
@@ -260,76 +270,8 @@ def _write_statistics(moments: Path, layers: Sequence[int], model: LanguageModel
         write_statistics(Statistics(moment, int(metadata["count"]), SAMPLES), file)
 
 
-def iterate_published(
-    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], schedule: Schedule, state: State
-) -> list[Iteration]:
-    """All iterations of a run with a checkout's engine; those that `state` holds are not repeated.
-
-    `edits` and `facts` are the same cases in the same order: the rows that are measured, and what is edited.
-    """
-    model, layers = engine.model, schedule.hyperparameters["layers"]
-    done = resumed(model, layers, state)
-    while not done or not schedule.is_over(
-        [i.row["delta_p"] for i in done], [i.row["delta_p2"] for i in done]
-    ):
-        k, start = len(done) + 1, time.monotonic()
-        before = {layer: model.weight(layer).clone() for layer in layers}
-        started = (
-            [row["ppl_edited"] for row in done[-1].targets]
-            if done
-            else edited_perplexities(model, edits, schedule)
-        )
-        initial = _apply_all(engine, edits, facts, schedule, started)
-        for layer in layers:
-            model.adopt_weight(layer)
-        updates = {layer: model.weight(layer) - before[layer] for layer in layers}
-        if not all(update.isfinite().all() for update in updates.values()):
-            logging.getLogger("reedit").warning("k=%d: the model has collapsed: its update is left out", k)
-            for layer in layers:
-                model.set_weight(layer, before[layer])
-            updates = {layer: torch.zeros_like(update) for layer, update in updates.items()}
-        cumulative = model.export_updates(layers)
-        model.import_updates(cumulative, layers)  # what is saved, to the last bit
-        edited = edited_perplexities(model, edits, schedule)
-        row = {"k": k} | perplexity_columns(initial, None, started, edited)
-        row |= weight_columns(model, layers, updates)
-        row |= {"seconds_optimization": None, "seconds_spread": None}
-        row["seconds_total"] = time.monotonic() - start
-        iteration = Iteration(row, _targets(k, edits, initial, edited))
-        state.save(k, iteration, cumulative)
-        done.append(iteration)
-        tell(iteration)
-    return done
-
-
-def _apply_all(
-    engine: Engine, edits: Sequence[Edit], facts: Sequence[Fact], schedule: Schedule, started: list[float]
-) -> list[float]:
-    """Edit all facts once; p(theta_k, h) of each, `started`, for ROME just before the edit's own update."""
-    if not engine.one_by_one:
-        engine.apply(facts)
-        return started
-    initial = []
-    for edit, fact in zip(edits, facts, strict=True):
-        initial += edited_perplexities(engine.model, [edit], schedule)
-        engine.apply([fact])
-    return initial
-
-
-def _targets(
-    k: int, edits: Sequence[Edit], initial: Sequence[float], edited: Sequence[float]
-) -> list[dict[str, Any]]:
-    """The rows of "targets" of iteration k; what EasyEdit does not tell is None."""
-    untold = ("steps", "ppl_target", "hidden_norm", "delta_norm", "residual_before", "residual_after")
-    return [
-        {"k": k, "case_id": edit.case_id, "ppl_initial": initial[i], "ppl_edited": edited[i]}
-        | dict.fromkeys(untold)
-        for i, edit in enumerate(edits)
-    ]
-
-
 @contextmanager
-def scratch_folder(state: State) -> Iterator[Path]:
-    """A folder inside the job's state that is gone afterwards: the copies of the moments are large."""
-    with TemporaryDirectory(prefix="statistics", dir=state.folder) as folder:
+def scratch_folder(journal: Journal) -> Iterator[Path]:
+    """A folder inside the job's journal that is gone afterwards: the copies of the moments are large."""
+    with TemporaryDirectory(prefix="statistics", dir=journal.folder) as folder:
         yield Path(folder)

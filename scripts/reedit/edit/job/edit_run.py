@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from reedit.edit.easyedit import engine as easyedit
+from reedit.edit.editor import Editor
 from reedit.edit.iteration import iterate
 from reedit.edit.job.inputs import (
     Paths,
@@ -16,12 +17,13 @@ from reedit.edit.job.inputs import (
     read_edits,
     read_factors,
     read_templates,
-    schedule_of,
+    recipe_of,
 )
 from reedit.edit.job.settings import EditSettings
+from reedit.edit.journal import FORMAT, Iteration, Journal
 from reedit.edit.kept_weights import kept_iterations
 from reedit.edit.ranks import join
-from reedit.edit.resumption import Iteration, State
+from reedit.edit.workers import Workers
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
 from reedit.storage.checkpoint import fingerprint
@@ -41,10 +43,10 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     if settings.engine["name"] == "easyedit":
         easyedit.require_cuda()
         published = easyedit.load_published(Path(settings.engine["path"]), settings.algorithm)
-    schedule, templates = schedule_of(settings), read_templates(paths)
+    recipe, templates = recipe_of(settings), read_templates(paths)
     model = load_model(paths["model"], settings)
     facts, edits = read_edits(paths, settings, model, templates)
-    factors, tokens = read_factors(paths, schedule, model)
+    factors, tokens = read_factors(paths, recipe, model)
     made_by = provenance(
         settings.told,
         {
@@ -60,22 +62,21 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     # what is complete stays so under another policy for what comes
     lasting = {name: value for name, value in made_by.items() if name not in ("nonfinite", "keep_weights")}
     inputs = ("facts", "split", "prefixes", "moments", "spectra", "neighbors", "model")
-    mark = fingerprint(lasting, {name: paths[name] for name in inputs if name in paths})
-    state = ranks.in_turn(lambda: State(state_folder, mark))
+    mark = fingerprint(lasting | {"journal": FORMAT}, {name: paths[name] for name in inputs if name in paths})
+    journal = ranks.in_turn(lambda: Journal(state_folder, mark))
+    editor = Editor(model, recipe, factors, workers=Workers(journal, ranks))
     if published:
-        with easyedit.scratch_folder(state) as scratch:
-            engine = easyedit.Engine(
-                *(published, model, schedule, templates, paths["model"], settings.repository),
-                moments=paths.get("moments"),
-                scratch=scratch,
+        with easyedit.scratch_folder(journal) as scratch:
+            material = easyedit.Material(
+                *(paths["model"], settings.repository, templates, paths.get("moments"), scratch)
             )
-            done = easyedit.iterate_published(engine, edits, facts, schedule, state)
+            done = iterate(editor, edits, easyedit.Engine(published, editor, facts, material).take)
     else:
-        done = iterate(model, edits, factors, schedule, state, ranks)
+        done = iterate(editor, edits)
     if ranks.leads:
-        # not part of the state's digest: a job may go on, from its state, on another machine
+        # not part of the journal's fingerprint: a job may go on on another machine
         made_by |= {"device_name": device_name(model.device), "processes": ranks.count}
-        _write(paths, done, state, settings.keep_weights, made_by)
+        _write(paths, done, journal, settings.keep_weights, made_by)
     ranks.leave()
 
 
@@ -85,9 +86,9 @@ def device_name(device: torch.device) -> str:
 
 
 def _write(
-    paths: Paths, done: Sequence[Iteration], state: State, keep_weights: str, made_by: Mapping[str, Any]
+    paths: Paths, done: Sequence[Iteration], journal: Journal, keep_weights: str, made_by: Mapping[str, Any]
 ) -> None:
-    """The job's output files; its state is not needed any more."""
+    """The job's output files; its journal is not needed any more."""
     targets = [row for iteration in done for row in iteration.targets]
     made_by = {**made_by, "dropped": _dropped(targets)}
     iterations = [iteration.row for iteration in done]
@@ -95,10 +96,10 @@ def _write(
     for k in kept_iterations(iterations, keep_weights):
         place = paths["weights"] / f"k{k}.safetensors"
         place.unlink(missing_ok=True)
-        link_or_copy(state.weights(k), place)
+        link_or_copy(journal.weights(k), place)
     parquet.write(targets, paths["targets"], "targets", made_by)
     parquet.write(iterations, paths["iterations"], "iterations", made_by)
-    state.discard()
+    journal.discard()
 
 
 def _dropped(targets: Sequence[Mapping[str, Any]]) -> dict[str, int]:

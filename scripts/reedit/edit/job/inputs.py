@@ -1,17 +1,17 @@
-"""What the editing jobs of a run read: its settings as a schedule, its cases as edits, its second moments."""
+"""What the editing jobs of a run read: its settings as a recipe, its cases as edits, its second moments."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from reedit.edit.edits import Edit, make_edit
+from reedit.edit.edits import Edit, Rows
 from reedit.edit.job.settings import EditSettings
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.hyperparameters import check_for_model
-from reedit.methods.recipe import Schedule
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.roles import choose_assistants
@@ -23,11 +23,11 @@ from reedit.storage import parquet
 Paths = Mapping[str, Path]
 
 
-def schedule_of(settings: EditSettings) -> Schedule:
-    """How the run iterates, from Experiment.edit_settings."""
+def recipe_of(settings: EditSettings) -> Recipe:
+    """What the run does, from Experiment.edit_settings."""
     names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
     told = {name: getattr(settings, name) for name in (*names, "batch", "spread_only")}
-    return Schedule(ALGORITHMS[settings.algorithm], **told)
+    return Recipe(ALGORITHMS[settings.algorithm], **told, engine=settings.engine["name"])
 
 
 def load_model(folder: Path, settings: EditSettings) -> LanguageModel:
@@ -54,15 +54,13 @@ def read_edits(
     """
     facts, rows = trial_facts(paths, settings.trial)
     spaced = ALGORITHMS[settings.algorithm].released_space(settings.repository)
+    made = Rows(model.tokenizer, settings.protocol, templates, spaced)
     edits = []
     for fact in facts:
         kept = rows.get(fact.case_id, [])
         chosen = choose_assistants(fact.case_id, kept, settings.assisting, settings.choice)
         assistants = [fact.neighbors[row["neighbor"]] for row in chosen]
-        edit = make_edit(
-            *(model.tokenizer, fact, templates, assistants, settings.prefixed, settings.protocol),
-            spaced=spaced,
-        )
+        edit = made.edit(fact, assistants, settings.prefixed)
         for weighted in edit.labelled:
             model.check_length(weighted.row.ids)
         edits.append(edit)
@@ -70,7 +68,7 @@ def read_edits(
 
 
 def read_factors(
-    paths: Paths, schedule: Schedule, model: LanguageModel
+    paths: Paths, recipe: Recipe, model: LanguageModel
 ) -> tuple[dict[int, torch.Tensor], int | None]:
     """What the algorithm reads of the second moments (preservation.py) by layer, and of how many tokens.
 
@@ -78,16 +76,16 @@ def read_factors(
     """
     folder, tokens = paths.get("spectra") or paths.get("moments"), None
     factors = {}
-    for layer in schedule.layers if folder else ():
+    for layer in recipe.layers if folder else ():
         path = folder / f"{layer}.safetensors"
         if "spectra" in paths:
             values, vectors, metadata = read_spectrum(path)
             _check_size(path, len(values), model, layer)
-            factor = null_space(values, vectors, schedule.hyperparameters["nullspace_threshold"], layer)
+            factor = null_space(values, vectors, recipe.hyperparameters["nullspace_threshold"], layer)
         else:
             moment, metadata = read_moment(path)
             _check_size(path, len(moment), model, layer)
-            factor = factorise(moment.to(model.device), layer, int(metadata["count"]), schedule.ridge)
+            factor = factorise(moment.to(model.device), layer, int(metadata["count"]), recipe.ridge)
         tokens = int(metadata["count"])
         factors[layer] = factor.cpu()  # in the machine's own memory: 2 GB each for keys as wide as GPT-J's
     return factors, tokens

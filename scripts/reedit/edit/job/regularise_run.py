@@ -7,11 +7,11 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reedit.edit.editing import edited_perplexities
-from reedit.edit.iteration_rows import perplexity_columns, weight_columns
-from reedit.edit.job.inputs import Paths, load_model, read_edits, read_templates, schedule_of
+from reedit.edit.editor import Editor
+from reedit.edit.job.inputs import Paths, load_model, read_edits, read_templates, recipe_of
 from reedit.edit.job.settings import EditSettings
 from reedit.edit.kept_weights import kept_states
+from reedit.edit.measured import edited_perplexities, perplexity_columns, weight_columns
 from reedit.edit.spread.regularisation import REGULARISATIONS
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
@@ -28,9 +28,10 @@ def regularise_run(paths: Paths, settings: EditSettings, regularisation: Mapping
     base_iterations of the run that is regularised, whose `settings` these are; outputs targets, iterations,
     weights. What was optimised, and from where, is that run's: only what the edited model says is new.
     """
-    schedule, model = schedule_of(settings), load_model(paths["model"], settings)
+    editor = Editor(load_model(paths["model"], settings), recipe_of(settings))
+    model = editor.model
     _, edits = read_edits(paths, settings, model, read_templates(paths))
-    layers, vectors = schedule.layers, parquet.read(paths["base_targets"], "targets")
+    layers, vectors = editor.recipe.layers, parquet.read(paths["base_targets"], "targets")
     rows = {row["k"]: row for row in parquet.read(paths["base_iterations"], "iterations")}
     written = {layer: model.weight(layer).clone().zero_() for layer in layers}  # by the iteration before
     targets: list[Row] = []
@@ -38,13 +39,13 @@ def regularise_run(paths: Paths, settings: EditSettings, regularisation: Mapping
     report = progress(f"iterations regularised ({regularisation['name']})", len(rows))
     for k in kept_states(model, paths["base_weights"], layers):
         if k == 0:
-            started = edited_perplexities(model, edits, schedule)
+            started = edited_perplexities(editor, edits)
             continue
         start = time.monotonic()
         updates = _regularise(model, layers, regularisation)
         with atomic(paths["weights"] / f"k{k}.safetensors") as temporary:
             save_file(model.export_updates(layers), temporary, metadata={"k": str(k)})
-        edited = edited_perplexities(model, edits, schedule)
+        edited = edited_perplexities(editor, edits)
         of_k = [row for row in vectors if row["k"] == k]
         # z is not kept, so that what is missing to it now is not known
         targets += [

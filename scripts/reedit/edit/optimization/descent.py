@@ -4,7 +4,6 @@ Many edits are optimised in one batch; what a pass computes is in buckets.py.
 """
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,66 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit
+from reedit.edit.found import Found
 from reedit.edit.optimization.buckets import Bucket, Tail, make_buckets
-from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
-from reedit.edit.optimized import Optimized, joined
-from reedit.edit.ranks import ALONE, Ranks
-from reedit.edit.saved_edits import SavedEdits
 from reedit.edit.states import bare_rows, states_at_subject
-from reedit.methods.algorithms import Algorithm
 from reedit.models.batches import halving
-from reedit.models.language_model import LanguageModel
 
 STOP_LOSS = 0.05  # an edit stops before its update once its loss is below (design, section 4)
 STOP_KL = 0.01  # PMET: likewise, once every label is the argmax and the KL term is not above
-
-
-def optimize(
-    model: LanguageModel,
-    edits: Sequence[Edit],
-    algorithm: Algorithm,
-    hyperparameters: Mapping[str, Any],
-    protocol: str = "corrected",
-    at_once: MicroBatch | None = None,
-    report: Callable[[int], None] = lambda passes: None,
-    saved: SavedEdits | None = None,
-    ranks: Ranks = ALONE,
-) -> Optimized:
-    """Find delta for every edit, each as if alone (design, section 4, OPTIMIZATION, PMET, ROME).
-
-    hyperparameters used: layers (the last one is l_c), v_lr, v_num_grad_steps, clamp_norm_factor,
-    v_weight_decay, kl_factor, nll_loss_factor where the algorithm damps, and step_length, which replaces the
-    published Adam and its v_lr (docs/performance.md). `at_once`: default from free memory. `report` is called
-    with the passes done so far, of v_num_grad_steps for every edit (an edit that stops has done all; of
-    other ranks, which share the edits, as many are assumed as of this one). `saved`: edits that are done,
-    here or before an interruption.
-    """
-    # the same on all ranks, whatever each has of free memory
-    at_once = ranks.agreed(at_once or micro_batch(model, edits, hyperparameters["layers"][-1]))
-    # similar edits together, so that a batch ends together and padding is small
-    order = sorted(range(len(edits)), key=lambda i: len(edits[i].rewriting[0].row.ids))
-    parts = saved.load(algorithm.optimises, model.device) if saved else []
-    done = ranks.agreed({place for places, _ in parts for place in places})
-    batches = [order[start : start + at_once.edits] for start in range(0, len(order), at_once.edits)]
-    left = [rest for batch in batches if (rest := [place for place in batch if place not in done])]
-    passes, finished = hyperparameters["v_num_grad_steps"], 0  # edits of this rank
-    for places in ranks.share(left):
-
-        def batch_report(made: int, before: int = finished * passes) -> None:
-            report(min(len(done) * passes + ranks.count * (before + made), len(edits) * passes))
-
-        start = time.monotonic()
-        found = _optimize_batch(
-            *(model, [edits[place] for place in places], algorithm, hyperparameters, protocol),
-            *(at_once.positions, batch_report),
-        )
-        finished += len(places)
-        parts.append((places, found))
-        if saved:
-            saved.save(places, found, time.monotonic() - start)
-    everywhere = ranks.gathered([(places, found.to("cpu")) for places, found in parts])
-    return joined(everywhere).to(model.device)
 
 
 @dataclass
@@ -93,17 +41,27 @@ class _Pass:
         self.gradient += part.gradient
 
 
-def _optimize_batch(
-    model: LanguageModel,
-    edits: Sequence[Edit],
-    algorithm: Algorithm,
-    hyperparameters: Mapping[str, Any],
-    protocol: str,
-    positions: int,
-    report: Callable[[int], None],
-) -> Optimized:
-    layer, passes = hyperparameters["layers"][-1], hyperparameters["v_num_grad_steps"]
-    full = hyperparameters.get("nll_loss_factor", 1.0) if algorithm.damped else 1.0
+@dataclass(frozen=True)
+class _Factors:
+    """Of the terms of the loss."""
+
+    nll: Tensor  # of each edit's in this pass, [m]
+    kl: float
+
+
+def descend(
+    editor: Editor, layer: int, positions: int, edits: Sequence[Edit], report: Callable[[int], None]
+) -> Found:
+    """Delta of every edit by descent on its loss, all of them at once, each as if alone.
+
+    `layer` is l_c; `positions`: at most so many in one forward and backward pass; `report` is called with the
+    passes made so far. Hyperparameters: v_lr, v_num_grad_steps, clamp_norm_factor, v_weight_decay, kl_factor,
+    nll_loss_factor where the algorithm damps, and step_length, which replaces the published Adam and its v_lr
+    (docs/performance.md).
+    """
+    model, recipe = editor.model, editor.recipe
+    algorithm, hyperparameters, passes = recipe.algorithm, recipe.hyperparameters, recipe.passes
+    full = recipe.nll_factor
     states = states_at_subject(model, bare_rows(edits), layer, algorithm.optimises)
     hidden = torch.stack([states[name] for name in algorithm.optimises], 1)  # [m, vectors, d]
     norm = hidden.norm(dim=2)  # [m, vectors]
@@ -119,12 +77,13 @@ def _optimize_batch(
     steps, ppl_initial, ppl_target = [0] * m, [math.inf] * m, [math.inf] * m
     for number in range(passes):
         last = number == passes - 1
-        now, buckets = _pass(tail, buckets, delta, factor, hyperparameters["kl_factor"], not last)
+        factors = _Factors(factor, hyperparameters["kl_factor"])
+        now, buckets = _pass(tail, buckets, delta, factors, not last)
         with torch.enable_grad():
             decay = hyperparameters["v_weight_decay"] * (delta.norm(dim=2) / norm**2).sum(1)  # [m]
             pull = torch.autograd.grad(decay.sum(), delta)[0]
         loss = factor * now.nll + now.kl + decay.detach()
-        scaled = factor if algorithm.damped and protocol == "released" else 1.0
+        scaled = factor if recipe.rules.scaled_perplexity else 1.0  # of one where nothing damps
         ppl_now = (scaled * now.log_ppl).double().exp()
         ppl_now[~loss.isfinite()] = math.inf  # a collapsed model says no numbers
         for i, ppl in enumerate(ppl_now.tolist()):
@@ -156,7 +115,7 @@ def _optimize_batch(
                 buckets[place] = buckets[place].select(active[buckets[place].edit])
             buckets = [bucket for bucket in buckets if len(bucket.edit)]
     found = torch.where(found.isfinite().all(dim=2, keepdim=True), found, 0.0)
-    return Optimized(algorithm.optimises, hidden, found, steps, ppl_initial, ppl_target)
+    return Found(algorithm.optimises, hidden, found, steps, ppl_initial, ppl_target)
 
 
 def _step_rule(delta: Tensor, norm: Tensor, hyperparameters: Mapping[str, Any]) -> Callable[[Tensor], None]:
@@ -186,15 +145,14 @@ def _pass(
     tail: Tail,
     buckets: Sequence[Bucket],
     delta: Tensor,
-    factor: Tensor,
-    kl_factor: float,
+    factors: _Factors,
     differentiate: bool,
 ) -> tuple[_Pass, list[Bucket]]:
     """One pass over all buckets; also the buckets as they are to be used next.
 
     These know the unedited distributions after the first pass, and are smaller where memory was short.
     """
-    m = len(delta)
+    m, factor = len(delta), factors.nll
 
     def nothing() -> _Pass:
         zeros, every = factor.new_zeros(3, m), torch.ones(m, dtype=torch.bool, device=delta.device)
@@ -208,7 +166,7 @@ def _pass(
                 bucket = replace(bucket, unedited=said.log_p.detach())
             nll = factor.new_zeros(m).index_add(0, edit, said.nll * bucket.loss_weight)
             kl = (said.log_p.exp() * (said.log_p - bucket.unedited)).sum(1)  # KL(p_delta || p_0), [q]
-            kl = factor.new_zeros(m).index_add(0, bucket.edit[bucket.kl_row], kl_factor * kl)
+            kl = factor.new_zeros(m).index_add(0, bucket.edit[bucket.kl_row], factors.kl * kl)
         if differentiate:
             found.gradient = torch.autograd.grad((factor * nll + kl).sum(), delta)[0]
         found.nll, found.kl = nll.detach(), kl.detach()

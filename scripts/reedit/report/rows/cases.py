@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reedit.errors import InputError
-from reedit.evaluate.measures import KINDS, METRICS, check_protocol, prompt_means
+from reedit.evaluate.measures import KINDS, METRICS, prompt_means
+from reedit.methods.protocols import protocol_of
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
@@ -25,7 +26,7 @@ def case_rows(identity: Mapping[str, Any], scores_path: Path | str, targets_path
     protocol, a value outside 0..1, or scores and targets of different cases.
     """
     protocol = identity["protocol"]
-    check_protocol(protocol)
+    protocol_of(protocol)  # refuses another one
     means = prompt_means(scores_path, also=("logp_new", "logp_true"))
     targets = parquet.read_table(targets_path, "targets").select([*KEYS, *PERPLEXITIES])
     _check_cases(means, scores_path, targets, targets_path)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from reedit.errors import InputError
-from reedit.evaluate.measures import case_means, check_protocol, intervals, measure
+from reedit.evaluate.measures import case_means, intervals, measure
+from reedit.methods.protocols import protocol_of
 from reedit.report.rows.lines import Ks, Method, RunKey, Shown
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
@@ -36,7 +37,7 @@ def run_rows(
     `identity` holds the columns of IDENTITY (further keys are ignored). Raises InputError for an unknown
     protocol, a run without the unedited model's scores, or an edited model without its iteration.
     """
-    check_protocol(protocol)
+    protocol_of(protocol)  # refuses another one
     cases = case_means(scores_path)
     if 0 not in cases:
         raise InputError(f"{scores_path}: no rows for k = 0 (the unedited model)")

@@ -8,21 +8,23 @@ import torch
 from test_iteration import VARIANTS, edits_of, plan
 from tiny import tiny_model
 
-from reedit.edit.editing import compute
+from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit
-from reedit.edit.optimized import Optimized, joined
+from reedit.edit.found import Found, joined
+from reedit.edit.iteration import one_iteration, ours
 from reedit.edit.spread import spread
 from reedit.edit.spread.spread import split_by_edit
 from reedit.edit.states import rewriting_rows, states_at_subject
 from reedit.errors import InputError
+from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 
 
 def test_parts_are_joined_in_the_order_of_the_edits_each_once() -> None:
-    def part(*values: float) -> Optimized:
+    def part(*values: float) -> Found:
         column = torch.tensor(values)[:, None, None]
-        return Optimized(("mlp",), column, -column, [int(v) for v in values], list(values), list(values))
+        return Found(("mlp",), column, -column, [int(v) for v in values], list(values), list(values))
 
     found = joined([([2, 0], part(2, 0)), ([1], part(1)), ([0, 2], part(0, 2))])
     assert found.steps == [0, 1, 2] and found.hidden.flatten().tolist() == [0, 1, 2]
@@ -55,15 +57,16 @@ def test_a_case_of_no_numbers_is_named_and_leaves_the_others_as_they_are_alone(
     token = max(set(range(len(model.tokenizer))) - {i for e in edits for w in e.labelled for i in w.row.ids})
     edits = poisoned(edits, model, token)
     factors = factors_of_identity(model, VARIANTS[variant][1]["layers"])
-    alone = compute(model, edits[:-1], factors, plan(1, variant=variant), 1)
-    found = compute(model, edits, factors, plan(1, variant=variant), 1)
-    for layer, update in alone.updates.items():
-        assert torch.allclose(found.updates[layer], update, rtol=1e-4, atol=1e-6)
+    wanted = plan(1, variant=variant)
+    _, alone = iterated_once(model, edits[:-1], factors, wanted)
+    found, updates = iterated_once(model, edits, factors, wanted)
+    for layer, update in alone.items():
+        assert torch.allclose(updates[layer], update, rtol=1e-4, atol=1e-6)
     assert f"numbers that are not finite in 1 of 4 cases: {edits[-1].case_id}" in caplog.text
-    assert found.found.dropped == [3] and math.isinf(found.found.ppl_target[3])
+    assert list(found.lost) == [3] and math.isinf(found.ppl_target[3])
     stop = replace(plan(1, variant=variant), nonfinite="stop")
     with pytest.raises(InputError, match=f"k=1 OPTIMIZATION: .* cases: {edits[-1].case_id}; nonfinite: drop"):
-        compute(model, edits, factors, stop, 1)
+        iterated_once(model, edits, factors, stop)
 
 
 def test_a_key_of_no_numbers_is_found_in_spread_and_its_case_dropped(
@@ -72,7 +75,7 @@ def test_a_key_of_no_numbers_is_found_in_spread_and_its_case_dropped(
     model = tiny_model("llama", dtype=torch.float32)
     edits = edits_of(model, tiny_dataset[:3])
     factors = factors_of_identity(model, VARIANTS["memit"][1]["layers"])
-    alone = compute(model, [edits[0], edits[2]], factors, plan(1), 1)
+    _, alone = iterated_once(model, [edits[0], edits[2]], factors, plan(1))
     whole = spread.mean_key
     broken = split_by_edit(states_at_subject(model, rewriting_rows(edits), 1, ["key"])["key"].double(), edits)
 
@@ -80,11 +83,11 @@ def test_a_key_of_no_numbers_is_found_in_spread_and_its_case_dropped(
         return whole(own) * (torch.nan if torch.equal(own, broken[1]) else 1)
 
     monkeypatch.setattr(spread, "mean_key", mean_key)
-    found = compute(model, edits, factors, plan(1), 1)
+    found, updates = iterated_once(model, edits, factors, plan(1))
     told = f"k=1 SPREAD, layer 1: numbers that are not finite in 1 of 3 cases: {edits[1].case_id}; dropped"
-    assert told in caplog.text and found.found.dropped == [1]
-    for layer, update in alone.updates.items():
-        assert torch.allclose(found.updates[layer], update, rtol=1e-4, atol=1e-6)
+    assert told in caplog.text and list(found.lost) == [1]
+    for layer, update in alone.items():
+        assert torch.allclose(updates[layer], update, rtol=1e-4, atol=1e-6)
 
 
 def test_where_no_case_is_left_nothing_is_written(tiny_dataset: list[Fact]) -> None:
@@ -92,9 +95,19 @@ def test_where_no_case_is_left_nothing_is_written(tiny_dataset: list[Fact]) -> N
     edits = edits_of(model, tiny_dataset[:2])
     model.model.get_input_embeddings().weight.data[:] = torch.inf
     factors = factors_of_identity(model, VARIANTS["memit"][1]["layers"])
-    found = compute(model, edits, factors, plan(1), 1)
-    assert found.found.dropped == [0, 1]
-    assert all(not update.any() for update in found.updates.values())
+    found, updates = iterated_once(model, edits, factors, plan(1))
+    assert sorted(found.lost) == [0, 1]
+    assert all(not update.any() for update in updates.values())
+
+
+def iterated_once(
+    model: LanguageModel, edits: list[Edit], factors: dict[int, torch.Tensor], recipe: Recipe
+) -> tuple[Found, dict[int, torch.Tensor]]:
+    """What the first iteration finds and makes of the weights; the model is as before."""
+    with model.restored(recipe.layers):
+        before = {layer: model.weight(layer) for layer in recipe.layers}
+        found = one_iteration(Editor(model, recipe, factors), edits, 1, ours)
+        return found, {layer: model.weight(layer) - weight for layer, weight in before.items()}
 
 
 def factors_of_identity(model: LanguageModel, layers: list[int]) -> dict[int, torch.Tensor]:

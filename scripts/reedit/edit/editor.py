@@ -1,0 +1,87 @@
+"""The five things that an edit is made with, and the one place where theta moves."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from reedit.edit.found import Found
+from reedit.edit.journal import Iteration
+from reedit.edit.memory import Memory
+from reedit.edit.workers import Workers
+from reedit.methods.recipe import Recipe, Step
+from reedit.models.language_model import LanguageModel, wide
+from reedit.storage.tensors import read_tensors
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a step makes of the weights: by layer Delta [d, key], and the keys it was solved for [m, key]."""
+
+    deltas: dict[int, Tensor]
+    keys: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Editor:
+    """A model at theta_k, what is asked, and what is known beside it.
+
+    `factors`: by layer, what the algorithm reads of the second moments (spread/solve.py), on the CPU; none
+    for ROME without mom2_adjustment.
+    """
+
+    model: LanguageModel
+    recipe: Recipe
+    factors: Mapping[int, Tensor] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+    workers: Workers = field(default_factory=Workers)
+
+    def write(self, step: Step, update: Update) -> None:
+        """theta moves by what the leading rank's update says, to the last bit; memory keeps the keys.
+
+        The update of a collapsed model can be no numbers: it is left out, with a line.
+        """
+        self.workers.ranks.align(list(update.deltas.values()))
+        if not all(delta.isfinite().all() for delta in update.deltas.values()):
+            told = "%s: the model has collapsed: its update is left out"
+            logging.getLogger("reedit").warning(told, step.name)
+            return
+        for layer, delta in update.deltas.items():
+            self.model.set_weight(layer, self.model.weight(layer) + wide(delta))
+        if self.recipe.protects:
+            self.memory.remember(step.batch, update.keys)
+
+    def settled(self, found: Found) -> dict[str, Tensor]:
+        """The cumulative updates after an iteration that `found` this.
+
+        The model takes them as they are saved, to the last bit: a resumed run goes on alike.
+        """
+        if self.recipe.spread_only and self.memory.targets is None:
+            self.memory.keep_targets(found.target(self.recipe.algorithm.spreads), found.ppl_target)
+        updates = self.model.export_updates(self.recipe.layers)
+        self.model.import_updates(updates, self.recipe.layers)
+        return updates
+
+    def completed(self, iteration: Iteration, updates: Mapping[str, Tensor]) -> Iteration:
+        """The iteration as the leading rank has it, which puts it into the journal."""
+        iteration = self.workers.completed(iteration, updates, self.memory)
+        self.memory.ppl_now = [row["ppl_edited"] for row in iteration.targets]
+        return iteration
+
+    def resumed(self) -> "tuple[Editor, list[Iteration]]":
+        """The editor after the last complete iteration of the journal, and all of these."""
+        journal = self.workers.journal
+        done = [journal.load(k) for k in range(1, journal.completed() + 1)]
+        if not done:
+            return self, done
+        logging.getLogger("reedit").info("resuming after iteration %d", len(done))
+        updates = read_tensors(journal.weights(len(done)), str(self.model.device))
+        self.model.import_updates(updates, self.recipe.layers)
+        return replace(self, memory=journal.memory(len(done))), done
+
+
+def nothing(model: LanguageModel, layers: list[int]) -> Update:
+    """The update that leaves the layers as they are."""
+    return Update({layer: torch.zeros_like(model.weight(layer)) for layer in layers})

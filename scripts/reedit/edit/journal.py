@@ -1,0 +1,139 @@
+"""What an interrupted job goes on from, on disk: complete iterations, and what is found of the next one."""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reedit.edit.found import Found
+from reedit.edit.memory import Memory, memory_of
+from reedit.errors import InputError
+from reedit.methods.recipe import Step
+from reedit.storage.checkpoint import begin_state
+from reedit.storage.files import atomic, flush, naming
+from reedit.storage.tensors import read_tensors
+
+FORMAT = 2  # of what is on disk: a journal of another one is no journal of this job
+NUMBERS = ("steps", "ppl_initial", "ppl_target")  # of Found, one of each an edit
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One iteration k: its row of ``iterations`` and its rows of ``targets``; None for what is unknown."""
+
+    row: dict[str, float | None]
+    targets: list[dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What OPTIMIZATION found for some edits of a step, told by their places in it, and how long it took."""
+
+    places: list[int]
+    found: Found  # on the CPU
+    seconds: float
+    earlier: bool  # by a job that was interrupted
+
+
+class Journal:
+    """The complete iterations of one job, each a folder k{k} that appears as a whole, and pieces of the next.
+
+    `fingerprint` is what the job depends on; a journal of another fingerprint is discarded.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.folder = folder
+        self._own: set[Path] = set()  # pieces that this job has kept
+        begin_state(folder, fingerprint)
+
+    def completed(self) -> int:
+        """The last k whose iteration is complete, 0 for none."""
+        k = 0
+        while (self.folder / f"k{k + 1}").exists():
+            k += 1
+        return k
+
+    def weights(self, k: int) -> Path:
+        """The cumulative updates after iteration k."""
+        return self.folder / f"k{k}" / "weights.safetensors"
+
+    def memory(self, k: int) -> Memory:
+        """What iteration k left for the next one beside its weights; a new one for k = 0."""
+        path = self.folder / f"k{k}" / "memory.safetensors"
+        memory = memory_of(read_tensors(path)) if path.exists() else Memory()
+        if k:
+            memory.ppl_now = [row["ppl_edited"] for row in self.load(k).targets]
+        return memory
+
+    def load(self, k: int) -> Iteration:
+        """Iteration k as it was saved; InputError where its file has been damaged since."""
+        path = self.folder / f"k{k}" / "iteration.json"
+        try:
+            return Iteration(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: no iteration ({error}); delete {self.folder} and rerun") from error
+
+    def complete(self, k: int, iteration: Iteration, updates: Mapping[str, Tensor], memory: Memory) -> None:
+        """Write iteration k, with the cumulative `updates`; it is there entirely or not at all."""
+        partial = self.folder / f"k{k}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        content = json.dumps({"row": iteration.row, "targets": iteration.targets})
+        try:
+            with naming(self.folder / f"k{k}", partial):
+                partial.mkdir()
+                save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
+                if left := memory.tensors():
+                    save_file(
+                        {name: tensor.contiguous() for name, tensor in left.items()},
+                        partial / "memory.safetensors",
+                    )
+                (partial / "iteration.json").write_text(content)
+                for written in partial.iterdir():
+                    flush(written)
+                partial.rename(self.folder / f"k{k}")
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(self._pieces(k), ignore_errors=True)
+
+    def keep(self, step: Step, places: Sequence[int], found: Found, seconds: float) -> None:
+        """Save what OPTIMIZATION found for some edits of a step; 8 bytes a number of its vectors and edit."""
+        tensors = {
+            "edits": torch.tensor(places),
+            "hidden": found.hidden.cpu().contiguous(),
+            "delta": found.delta.cpu().contiguous(),
+            "seconds": torch.tensor(seconds, dtype=torch.float64),
+        } | {name: torch.tensor(getattr(found, name), dtype=torch.float64) for name in NUMBERS}
+        path = self._pieces(step.k) / f"{step.number}.{places[0]}.safetensors"
+        with atomic(path) as temporary:
+            save_file(tensors, temporary)
+        self._own.add(path)
+
+    def pieces(self, step: Step, vectors: tuple[str, ...]) -> list[Piece]:
+        """All that was kept of a step; a file that was damaged goes, and its edits are optimised again."""
+        pieces = []
+        for path in sorted(self._pieces(step.k).glob(f"{step.number}.*.safetensors")):
+            try:
+                saved = read_tensors(path)
+            except InputError as error:
+                logging.getLogger("reedit").warning("%s; its edits are optimised again", error)
+                path.unlink(missing_ok=True)
+                continue
+            numbers = {name: saved[name].tolist() for name in NUMBERS}
+            numbers["steps"] = [int(steps) for steps in numbers["steps"]]
+            found = Found(vectors, saved["hidden"], saved["delta"], **numbers)
+            earlier = path not in self._own
+            pieces.append(Piece(saved["edits"].tolist(), found, float(saved["seconds"]), earlier))
+        return pieces
+
+    def discard(self) -> None:
+        """The job is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _pieces(self, k: int) -> Path:
+        return self.folder / f"k{k}.optimized"

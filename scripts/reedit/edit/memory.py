@@ -1,0 +1,63 @@
+"""What the steps of a run know of those before them, beside the weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Memory:
+    """Keys that later SPREADs leave alone, targets that SPREAD alone goes on writing; often neither.
+
+    All of it on the CPU, whatever device the job runs on: what a job has found and what its journal has given
+    back are alike.
+    """
+
+    keys: dict[int, dict[int, Tensor]] = field(default_factory=dict)  # batch -> layer -> [cases, key], fp32
+    targets: Tensor | None = None  # z of k = 1, [m, d]
+    ppl_target: Tensor | None = None  # p(theta_1, h-bar) of these, [m]
+    ppl_now: list[float] | None = None  # p(theta_k) of every edit, as it was measured when k began
+
+    def protected(self, batch: int, layer: int, own: bool) -> Tensor | None:
+        """A layer's keys [n, key] of all batches but this one, with `own` of this one too; None for none."""
+        others = [layers for other, layers in self.keys.items() if own or other != batch]
+        keys = [layers[layer] for layers in others if layer in layers]
+        return torch.cat(keys) if keys else None
+
+    def remember(self, batch: int, keys: Mapping[int, Tensor]) -> None:
+        """The keys [cases, key] by layer that a batch was solved for take the place of its earlier ones.
+
+        A batch whose cases were all lost was solved for nothing, and leaves things as they are.
+        """
+        kept = {layer: tensor.float().cpu() for layer, tensor in keys.items()}
+        if kept:
+            self.keys[batch] = {**self.keys.get(batch, {}), **kept}
+
+    def keep_targets(self, targets: Tensor, ppl_target: Sequence[float]) -> None:
+        """What SPREAD alone is to go on writing, [m, d], and how likely it made the targets."""
+        self.targets, self.ppl_target = targets.cpu(), torch.tensor(ppl_target, dtype=torch.float64)
+
+    def copy(self) -> "Memory":
+        """One that may go on to remember other things."""
+        return replace(self, keys=dict(self.keys))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, for a file of the journal; without `ppl_now`, which the iteration's rows tell."""
+        named = {"targets": self.targets, "ppl_target": self.ppl_target} if self.targets is not None else {}
+        return named | {
+            f"keys.{batch}.{layer}": keys
+            for batch, layers in self.keys.items()
+            for layer, keys in layers.items()
+        }
+
+
+def memory_of(tensors: Mapping[str, Tensor]) -> Memory:
+    """What `Memory.tensors` named."""
+    keys: dict[int, dict[int, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("keys."):
+            batch, layer = map(int, name.split(".")[1:])
+            keys.setdefault(batch, {})[layer] = tensor
+    return Memory(keys, tensors.get("targets"), tensors.get("ppl_target"))

@@ -1,0 +1,46 @@
+"""OPTIMIZATION of a step's edits: found anew, or the targets of the first iteration again."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+
+from reedit.edit.editor import Editor
+from reedit.edit.edits import Edit
+from reedit.edit.found import Found
+from reedit.edit.optimization.descent import descend
+from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
+from reedit.edit.states import bare_rows, states_at_subject
+from reedit.methods.recipe import Step
+
+
+def optimize(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch | None = None) -> Found:
+    """Find delta for every edit, each as if alone (design, section 4, OPTIMIZATION, PMET, ROME).
+
+    `at_once`: default from free memory.
+    """
+    if editor.memory.targets is not None:
+        return _again(editor, edits, step)
+    layer, workers = step.layers[-1], editor.workers  # l_c
+    # the same on all ranks, whatever each has of free memory
+    at_once = workers.ranks.agreed(at_once or micro_batch(editor.model, edits, layer))
+    work = partial(descend, editor, layer, at_once.positions)
+    return workers.map(work, edits, step, editor.recipe, at_once.edits).to(editor.model.device)
+
+
+def _again(editor: Editor, edits: Sequence[Edit], step: Step) -> Found:
+    """The targets of k = 1 as if they had been found now: what is missing from theta_k's states to them."""
+    memory, places = editor.memory, list(step.places)
+    vectors, spreads = editor.recipe.algorithm.optimises, editor.recipe.algorithm.spreads
+    states = states_at_subject(editor.model, bare_rows(edits), step.layers[-1], vectors)
+    hidden = torch.stack([states[vector] for vector in vectors], 1)  # [m, vectors, d]
+    delta = torch.zeros_like(hidden)
+    delta[:, vectors.index(spreads)] = memory.targets[places].to(hidden) - states[spreads]
+    return Found(
+        vectors=vectors,
+        hidden=hidden,
+        delta=delta,
+        steps=[0] * len(edits),
+        ppl_initial=[memory.ppl_now[place] for place in places],
+        ppl_target=memory.ppl_target[places].tolist(),
+    )

@@ -1,0 +1,66 @@
+"""What the steps before leave for the next one: on the CPU, whole by layer, and nothing of nothing."""
+
+import pytest
+import torch
+from pretended_cuda import pretended_cuda
+
+from reedit.edit.memory import Memory, memory_of
+
+
+def keys(first: float, device: str = "cpu") -> dict[int, torch.Tensor]:
+    """Two keys at each of two layers."""
+    return {layer: torch.full((2, 3), first + layer, dtype=torch.float64, device=device) for layer in (1, 2)}
+
+
+def remembering(*batches: tuple[int, dict[int, torch.Tensor]]) -> Memory:
+    memory = Memory()
+    for batch, of_batch in batches:
+        memory.remember(batch, of_batch)
+    return memory
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_keys_of_other_batches_are_protected_at_every_layer(own: bool) -> None:
+    memory = remembering((0, keys(10)), (1, keys(20)), (2, keys(30)))
+    expected = [10, 10, *([20, 20] if own else []), 30, 30]
+    for layer in (1, 2):
+        protected = memory.protected(1, layer, own)
+        assert protected[:, 0].tolist() == [value + layer for value in expected]
+        assert protected.dtype == torch.float32
+
+
+def test_nothing_is_protected_before_anything_was_written() -> None:
+    assert Memory().protected(0, 1, True) is None
+    assert remembering((0, keys(1))).protected(0, 1, False) is None
+    assert remembering((0, keys(1))).protected(1, 3, True) is None, "a layer that nobody has written"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["the first", "a later one"])
+def test_a_batch_whose_cases_were_all_lost_leaves_nothing(order: tuple[int, int]) -> None:
+    """Neither a batch that says nothing of any layer, nor an end to what others protect."""
+    memory = remembering(*((batch, keys(5) if batch == 0 else {}) for batch in order))
+    assert memory.protected(2, 1, False)[:, 0].tolist() == [6, 6]
+    memory.remember(0, {})
+    assert memory.protected(2, 1, False)[:, 0].tolist() == [6, 6], "k = 1 has written"
+    assert remembering((0, {})).protected(1, 1, True) is None
+
+
+def test_a_copy_may_learn_what_the_original_does_not() -> None:
+    memory = remembering((0, keys(1)))
+    copy = memory.copy()
+    copy.remember(1, keys(2))
+    copy.remember(0, keys(3))
+    assert memory.protected(1, 1, False)[:, 0].tolist() == [2, 2] and memory.protected(0, 1, False) is None
+
+
+def test_all_of_it_is_on_the_cpu_and_comes_back_from_a_file() -> None:
+    with pretended_cuda():
+        targets = torch.ones(4, 3, device="cuda")
+        memory = remembering((0, keys(1, "cuda")))
+        memory.keep_targets(targets, [1.5, float("inf"), 2.0, 3.0])
+        again = memory_of(memory.tensors())
+        again.remember(1, keys(2, "cuda"))
+        assert {tensor.device.type for tensor in again.tensors().values()} == {"cpu"}
+        assert again.protected(2, 2, False)[:, 0].tolist() == [3, 3, 4, 4]
+        assert torch.equal(again.targets, targets.cpu())
+        assert again.ppl_target.tolist() == [1.5, float("inf"), 2.0, 3.0]
