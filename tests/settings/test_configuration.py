@@ -49,6 +49,14 @@ def test_the_schema_is_what_the_definitions_make_it() -> None:
     assert (REPOSITORY / PLACE).read_text(encoding="utf-8") == schema_text()
 
 
+def test_the_page_on_the_configuration_names_every_key() -> None:
+    page = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z0-9_]+)`|^## (\w+)", page, re.MULTILINE))
+    words = {word for pair in named for word in pair} | {"name"}  # of an engine, in `name: reedit`
+    keys = {key for node in (SCHEMA, *SCHEMA["$defs"].values()) for key in node["properties"]}
+    assert keys - words == set()
+
+
 def test_what_is_left_out_has_its_default() -> None:
     checked = check_configuration(configuration())
     assert checked.nonfinite == "drop" and checked.report.norms and not checked.report.generation

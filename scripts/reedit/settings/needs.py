@@ -60,7 +60,8 @@ class Needs(Selection):
 
     def needs_moments(self, run: Run) -> bool:
         """Whether a run reads second moments."""
-        return not run.method.regularises and reads_moments(run.method.algorithm, self.hyperparameters(run))
+        algorithm = ALGORITHMS[run.method.algorithm]
+        return not run.method.regularises and reads_moments(algorithm, self.hyperparameters(run))
 
     def needs_spectra(self, run: Run) -> bool:
         """Whether it reads their eigenvectors in place of the moments themselves."""

@@ -17,7 +17,6 @@ from reedit.edit.job.inputs import (
     read_edits,
     read_factors,
     read_templates,
-    recipe_of,
 )
 from reedit.edit.job.settings import EditSettings
 from reedit.edit.journal import FORMAT, Iteration, Journal
@@ -43,7 +42,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     if settings.engine["name"] == "easyedit":
         easyedit.require_cuda()
         published = easyedit.load_published(Path(settings.engine["path"]), settings.algorithm)
-    recipe, templates = recipe_of(settings), read_templates(paths)
+    recipe, templates = settings.recipe, read_templates(paths)
     model = load_model(paths["model"], settings)
     facts, edits = read_edits(paths, settings, model, templates)
     factors, tokens = read_factors(paths, recipe, model)

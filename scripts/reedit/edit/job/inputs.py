@@ -23,13 +23,6 @@ from reedit.storage import parquet
 Paths = Mapping[str, Path]
 
 
-def recipe_of(settings: EditSettings) -> Recipe:
-    """What the run does, from Experiment.edit_settings."""
-    names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
-    told = {name: getattr(settings, name) for name in (*names, "batch", "spread_only")}
-    return Recipe(ALGORITHMS[settings.algorithm], **told, engine=settings.engine["name"])
-
-
 def load_model(folder: Path, settings: EditSettings) -> LanguageModel:
     """The unedited model; InputError where the hyperparameters are of another one."""
     model = LanguageModel.load(folder, settings.dtype)

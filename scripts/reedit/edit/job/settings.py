@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Recipe
+
 
 @dataclass(frozen=True, kw_only=True)
 class EditSettings:
@@ -28,6 +31,13 @@ class EditSettings:
     seed: int
     trial: int
     code: str | None = None  # digest of the code that the job runs, where a rule starts it
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the run does with its cases."""
+        names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
+        told = {name: getattr(self, name) for name in (*names, "batch", "spread_only")}
+        return Recipe(ALGORITHMS[self.algorithm], **told, engine=self.engine["name"])
 
     @property
     def told(self) -> dict[str, Any]:
