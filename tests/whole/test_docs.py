@@ -1,4 +1,4 @@
-"""The pages say what is there: outputs and columns, links, files that they name, and what stands beside the code."""
+"""The pages say what is there: outputs and columns, links and files; and what stands beside the code."""
 
 import re
 import subprocess
@@ -20,25 +20,26 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 RUN = "{model}/{dataset}/{method}/trial{trial}"
-SAMPLES = {  # a value for each wildcard, in the page's paths and the rules'
-    "source": "smollm2",
-    "model": "smollm2-135m",
-    "dataset": "worldfacts",
-    "sample": "any",
-    "owner": "smollm2-135m/memit",
-    "corpus": "wikipedia-sample",
-    "method": "memit",
-    "trial": "1",
-    "evaluated": "smollm2-135m/unedited",
-    "n": "1",
-    "summary": "norms",
-    "figure": "scores",
+WILDCARDS = {  # of the page's paths and the rules': a value of each, and what it may be
+    "source": ("smollm2", r"[^/]+"),
+    "model": ("smollm2-135m", r"[^/]+"),
+    "dataset": ("worldfacts", r"[^/]+"),
+    "sample": ("any", r"[^/]+"),
+    "owner": ("smollm2-135m/memit", r".+"),
+    "corpus": ("wikipedia-sample", r"[^/]+"),
+    "method": ("memit", r"[^/]+"),
+    "trial": ("1", r"\d+"),
+    "evaluated": ("smollm2-135m/unedited", r".+"),
+    "n": ("1", r"\d*"),
+    "summary": ("norms", r"differences|norms|generation"),
+    "figure": ("scores", r"\w+"),
 }
 OTHERS = {"reports/report.zip"}  # made by `make`, not by a rule
 TOPS = "scripts|tests|docs|rules|benchmarks|experiments|resources|envs|profiles|workflow|config"
-NAMED = re.compile(r"(?<![\w./{}-])((?:[\w.-]+/)*[\w-][\w.-]*\.(?:py|md|smk|sh|ya?ml|json|csv|png|cff|toml))\b")
+ENDINGS = "py|md|smk|sh|ya?ml|json|csv|png|cff|toml"
+NAMED = re.compile(rf"(?<![\w./{{}}-])((?:[\w.-]+/)*[\w-][\w.-]*\.(?:{ENDINGS}))\b")
 THEIRS = re.compile(  # files of a user's own, of others' repositories, and those that runs make
-    r"experiments/(mine|NAME|counterfact-small)\.yaml|mine\.yaml|(path/to/)?my-.*|facts\.json|"
+    r"experiments/(mine|NAME|counterfact-small)\.yaml|mine\.yaml|path/to/.*|my-.*|edited/.*|facts\.json|"
     r"(rehearsal|results)/.*|reports/gpu/.*|report\.(md|json)|config\.json|tokenizer(_config)?\.json|"
     r"revision\.json|.*gpt2-xl\.yaml|[\w-]+\.csv"
 )
@@ -57,7 +58,14 @@ def page_paths() -> list[str]:
 def filled(path: str) -> str:
     """A path of the page or of a rule with a value in place of each wildcard."""
     plain = re.sub(r"\{(\w+)(,[^{}]*(\{[^{}]*\})?[^{}]*)?\}", r"{\1}", path)
-    return plain.replace("{run}", RUN).format(**SAMPLES)
+    return plain.replace("{run}", RUN).format(**{name: value for name, (value, _) in WILDCARDS.items()})
+
+
+def pattern(path: str) -> re.Pattern:
+    """What a path of the page stands for."""
+    parts = re.split(r"\{(\w+)\}", path.replace("{run}", RUN))
+    wanted = (f"({WILDCARDS[part][1]})" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    return re.compile("".join(wanted))
 
 
 def slug(heading: str) -> str:
@@ -77,9 +85,12 @@ def snakemake(snakefile: Path, folder: Path, *arguments: str) -> Outcome:
 
 @pytest.fixture(scope="module")
 def rule_outputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What the rules declare under results/ and reports/."""
+    """What the rules declare under results/ and reports/, and the tables and figures of the default."""
     folder = tmp_path_factory.mktemp("rules")
-    told = 'for one in workflow.rules:\n    print(*(f"OUTPUT {path}" for path in one.output), sep="\\n")\n'
+    told = """
+for one in [*(path for rule in workflow.rules for path in rule.output), *rules.tables.input]:
+    print("OUTPUT", one)
+"""
     (folder / "told.smk").write_text(f'include: "{REPOSITORY / "Snakefile"}"\n{told}')
     outcome = snakemake(folder / "told.smk", folder, "--list-rules")
     assert outcome.status == 0, outcome.output
@@ -99,8 +110,12 @@ def test_every_column_is_described_and_none_that_there_is_not() -> None:
 
 
 def test_every_output_of_the_rules_is_on_the_page(rule_outputs: list[str]) -> None:
-    known = {filled(path) for path in page_paths()}
-    assert {filled(path) for path in rule_outputs if "(?!)" not in path} <= known
+    known = [pattern(path) for path in page_paths()]
+    made = [filled(path) for path in rule_outputs if "(?!)" not in path]
+    assert [path for path in made if not any(one.fullmatch(path) for one in known)] == []
+    figures = {Path(path).stem for path in made if path.startswith("results/figures/")}
+    assert {"norms", "scores", "underedit"} <= figures
+    assert [name for name in figures if f"`{name}`" not in OUTPUTS] == []
 
 
 def test_every_file_of_the_page_is_made_by_a_rule(rule_outputs: list[str]) -> None:
