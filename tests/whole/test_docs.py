@@ -58,6 +58,8 @@ def page_paths() -> list[str]:
 def filled(path: str) -> str:
     """A path of the page or of a rule with a value in place of each wildcard."""
     plain = re.sub(r"\{(\w+)(,[^{}]*(\{[^{}]*\})?[^{}]*)?\}", r"{\1}", path)
+    unknown = set(re.findall(r"\{(\w+)\}", plain)) - {*WILDCARDS, "run"}
+    assert not unknown, f"{path}: WILDCARDS lacks {unknown}"
     return plain.replace("{run}", RUN).format(**{name: value for name, (value, _) in WILDCARDS.items()})
 
 
