@@ -1,11 +1,13 @@
 """Sample the mutually exclusive cases of each trial."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.facts import read_facts
+from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import make_split
 from reedit.storage import parquet
 from reedit.storage.provenance import provenance
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    settings, inputs = snakemake.params.settings, snakemake.input
+    settings, inputs = SplitSettings(**snakemake.params.settings), snakemake.input
     rows, counts = make_split(
         read_facts(Path(inputs.facts)),
         parquet.read_provenance(inputs.facts)["cases"],
@@ -22,5 +24,5 @@ with job(snakemake.log[0]):
         load_tokenizer(inputs.model),
         settings,
     )
-    made_by = provenance(settings, snakemake.params.code, counts)
+    made_by = provenance(asdict(settings), snakemake.params.code, counts)
     parquet.write(rows, snakemake.output[0], "split", made_by)

@@ -73,8 +73,14 @@ def shape_of(model: LanguageModel, layer: int) -> Shape:
     """What `make plan` would have to know of the model at hand."""
     parameters = sum(parameter.numel() for parameter in model.model.parameters())
     width, keys = model.weight(layer).shape
-    sizes = parameters, len(model.layers), width, keys, len(model.head.weight)
-    return Shape(*sizes, architecture=model.model.config.model_type)
+    return Shape(
+        parameters=parameters,
+        layers=len(model.layers),
+        width=width,
+        keys=keys,
+        vocabulary=len(model.head.weight),
+        architecture=model.model.config.model_type,
+    )
 
 
 SUBJECTS = (

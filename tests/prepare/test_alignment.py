@@ -16,6 +16,7 @@ from reedit.prepare.alignment import misaligned, refuse
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case
+from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import make_split
 
 BYTES = tiny_tokenizer()
@@ -106,10 +107,7 @@ def test_what_is_found_is_what_an_edit_would_stop_at() -> None:
         assert stops == bool(found([fact]))
 
 
-SETTINGS = {
-    "edits": "all", "trials": 1, "eligible": False, "assisting": ONE, "misaligned": "drop", "seed": 0,
-    "protocols": ["corrected"],
-}  # fmt: skip
+SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])
 
 
 def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
@@ -120,7 +118,8 @@ def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCapt
     assert [(one["case_id"], one["role"]) for one in counts["left_out"]] == [(2, "case"), (3, "assistant")]
     assert all(one["reason"] in caplog.text for one in counts["left_out"])
     json.dumps(counts)
-    rows, counts = make_split(FACTS, [4], filtered(FACTS, 1), BYTES, SETTINGS | {"protocols": ["released"]})
+    released = replace(SETTINGS, protocols=["released"])
+    rows, counts = make_split(FACTS, [4], filtered(FACTS, 1), BYTES, released)
     assert [row["case_id"] for row in rows] == [1, 2, 3, 4] and counts["left_out"] == []
 
 
@@ -133,7 +132,7 @@ def test_what_is_not_eligible_is_not_counted_as_misaligned() -> None:
     rows = filtered(FACTS, 1)
     for row in rows:
         row["kept"] = row["case_id"] != 2
-    _, counts = make_split(FACTS, [4], rows, BYTES, SETTINGS | {"eligible": True})
+    _, counts = make_split(FACTS, [4], rows, BYTES, replace(SETTINGS, eligible=True))
     assert (counts["cases"], counts["eligible"], counts["aligned"]) == (4, 3, 2)
 
 
@@ -141,7 +140,7 @@ def test_sampled_cases_that_do_not_align_are_refused_in_one_line() -> None:
     many = [replace(CROSSED, case_id=i) for i in range(10, 16)]
     with pytest.raises(InputError) as caught:
         make_split(
-            [*FACTS, *many], [10], filtered([*FACTS, *many], 1), BYTES, SETTINGS | {"misaligned": "error"}
+            [*FACTS, *many], [10], filtered([*FACTS, *many], 1), BYTES, replace(SETTINGS, misaligned="error")
         )
     line = str(caught.value)
     assert line.startswith(
@@ -149,8 +148,8 @@ def test_sampled_cases_that_do_not_align_are_refused_in_one_line() -> None:
     )
     assert "case 2: a token" in line and "case 3: a token" in line and "case 10: a token" in line
     assert line.endswith("; and cases 11, 12, 13, 14, 15") and "\n" not in line
-    sampled = SETTINGS | {"misaligned": "error", "edits": 1, "assisting": []}
-    make_split([FIT, CROSSED], [2], [], BYTES, sampled | {"seed": 1})  # the other one is not sampled
+    sampled = replace(SETTINGS, misaligned="error", edits=1, assisting=[])
+    make_split([FIT, CROSSED], [2], [], BYTES, replace(sampled, seed=1))  # the other one is not sampled
     refuse([], 8)
 
 
@@ -166,7 +165,7 @@ def test_a_sampled_case_without_enough_to_assist_it_is_an_error_and_an_unsampled
 def draws(facts: list[Fact], rows: list[dict], seed: int) -> bool:
     """Whether one case is drawn without an error."""
     try:
-        make_split(facts, [2], rows, BYTES, SETTINGS | {"edits": 1, "seed": seed})
+        make_split(facts, [2], rows, BYTES, replace(SETTINGS, edits=1, seed=seed))
     except InputError:
         return False
     return True
