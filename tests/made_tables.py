@@ -6,8 +6,7 @@ from typing import Any
 
 from made_page import MADE_BY
 from made_reported import reported_lines
-from made_runs import case_table, experiment
-from test_generation_tables import generated_runs
+from made_runs import case_table, experiment, generated_runs
 
 from reedit.report.rows.comparison import compare
 from reedit.report.rows.differences import difference_rows
