@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 import yaml
 from tiny import tiny_corpus, tiny_facts
 
+from reedit.prepare.facts import read_facts
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "config.yaml", "envs", "profiles", "reports/captions", "reports/templates")
 WORKFLOW += ("resources", "rules", "scripts")
@@ -243,3 +245,39 @@ def timeless(path: Path) -> tuple[list[dict], dict]:
         for row in rows(path)
     ]
     return kept, provenance(path)
+
+
+def verify(experiment: Experiment, *arguments: str) -> subprocess.CompletedProcess:
+    """What `make verify` runs."""
+    overlay = experiment.folder.with_name(f"{experiment.folder.name}.yaml")
+    script = experiment.house / "scripts/verify_results.py"
+    command = [sys.executable, script, experiment.house / "config.yaml", overlay, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(experiment.house / "scripts")}
+    return subprocess.run(
+        command, cwd=experiment.folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def simple_facts(experiment: Experiment, run: str, folder: Path) -> Path:
+    """The facts of a run in its order, as a user would write them."""
+    facts = {fact.case_id: fact for fact in read_facts(experiment.path("facts/facts.parquet"))}
+    targets = rows(experiment.path(f"edits/{run}/targets.parquet"))
+    listed = [
+        {
+            "prompt": fact.prompt,
+            "subject": fact.subject,
+            "target_new": fact.target_new,
+            "target_true": fact.target_true,
+        }
+        for fact in (facts[row["case_id"]] for row in targets if row["k"] == 1)
+    ]
+    (folder / "mine.json").write_text(json.dumps(listed))
+    return folder / "mine.json"
+
+
+def hand_edit(experiment: Experiment, run: str, folder: Path, *more: str) -> list[str]:
+    """The command that edits a run's facts by its method and its experiment's configuration."""
+    facts = simple_facts(experiment, run, folder)
+    overlay = experiment.folder.with_name(f"{experiment.folder.name}.yaml")
+    command = ["edit", str(experiment.path("models/tiny")), str(facts), str(folder / "edited")]
+    return [*command, "--config", str(overlay), "--algorithm", run.split("/")[2], "--tokens", "3", *more]

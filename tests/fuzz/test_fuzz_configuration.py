@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from configurations import SCHEMA, configuration, entry
+from configurations import SCHEMA, configuration, entry, with_released
+from easyedit_files import GOOD, MODULES, easyedit_file
 from hostile import JSON, NUMBERS, TEXT, Refused, damaged, file_of, one_line_if_refused, spoiled
 from hypothesis import given
 from hypothesis import strategies as st
-from test_configuration import with_released
-from test_hyperparameters import GOOD, MODULES, easyedit_file
 
 from reedit.methods.hyperparameters import FIXED, KNOWN, NOT_NEGATIVE, POSITIVE, USED, read_hyperparameters
 from reedit.settings.experiment import Experiment

@@ -14,7 +14,7 @@ from hostile import TEXT, UNICODE, file_of, share
 from hypothesis import example, given
 from hypothesis import strategies as st
 from made_runs import experiment
-from test_latex import TEMPLATES, needs_latex
+from typesetting import TEMPLATES, needs_latex
 
 from reedit.report.figures import example as example_figure
 from reedit.report.figures.courses import scores

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from made_reported import NAMES, as_measured, reported_lines
-from test_latex import TEMPLATES, needs_latex
+from typesetting import TEMPLATES, needs_latex
 
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document

@@ -2,15 +2,14 @@
 
 import csv
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from configurations import REPOSITORY
-from made_runs import experiment, score
+from made_generations import forced, generated_runs, said, write
 
 from reedit.errors import InputError
-from reedit.report.rows.generation import KINDS, MEASURES, AnswerFiles, case_means, generation_rows
+from reedit.report.rows.generation import KINDS, MEASURES, case_means, generation_rows
 from reedit.report.rows.lines import Shown, methods_of
 from reedit.report.rows.runs import Samples
 from reedit.report.tables.generation import EMPTY, generation_csv, generation_md, generation_tex
@@ -20,43 +19,9 @@ TEMPLATES = REPOSITORY / "reports/templates"
 TEMPLATES = [TEMPLATES / name for name in ("generation.tex.j2", "macros.tex.j2")]
 
 
-def said(k, case_id, metric, prompt, exact, contains):
-    """One row of schema "generations"."""
-    row = {"k": k, "case_id": case_id, "metric": metric, "prompt": prompt, "answer": "Rome"}
-    return row | {"generated": " it is Rome", "exact": exact, "contains": contains}
-
-
-def forced(k, case_id, metric, prompt, accuracy, exact_match):
-    return score(k, case_id, metric, accuracy, 1.0, prompt) | {"exact_match": exact_match}
-
-
-def write(folder: Path, scores, generations) -> AnswerFiles:
-    files = AnswerFiles(folder / "scores.parquet", folder / "generations.parquet")
-    parquet.write(scores, files.scores, "scores", {})
-    parquet.write(generations, files.generations, "generations", {})
-    return files
-
-
 def of(means, metric) -> dict[str, np.ndarray]:
     """The columns of one metric by their kind, a value a case."""
     return {kind: means[:, MEASURES.index(f"{metric}_{kind}")] for kind in KINDS}
-
-
-def generated_runs(folder: Path, methods, cases=30):
-    """Rows of "runs" and files: what is generated is exact in half of what teacher forcing has right."""
-    runs, scores = experiment(folder, methods, cases=cases)
-    files = {}
-    for number, (key, path) in enumerate(scores.items()):
-        rng = np.random.default_rng(number)
-        rows = parquet.read(path, "scores")
-        for row in rows:
-            row["exact_match"] = float(row["accuracy"] == 1.0)
-        answers = [
-            said(r["k"], r["case_id"], r["metric"], r["prompt"], r["exact_match"] * (rng.random() < 0.5), 1.0)
-            for r in rows
-        ]
-        files[key] = write(path.parent, rows, answers)
-    return runs, files
 
 
 # -- numbers ------------------------------------------------------------------------------------------------

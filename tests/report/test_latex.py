@@ -2,14 +2,13 @@
 
 import math
 import os
-import shutil
 import stat
 
 import pytest
-from configurations import REPOSITORY
+from made_generations import generated_runs
+from made_norms import norm_row
 from made_runs import case_table, experiment
-from test_generation_tables import generated_runs
-from test_norms import row as norm_row
+from typesetting import TEMPLATES, needs_latex
 
 from reedit.errors import InputError
 from reedit.report.figures import courses as figures
@@ -31,12 +30,7 @@ from reedit.report.tables.norms import norms_tex
 from reedit.report.tables.paper import TABLES
 from reedit.report.tables.paper_sheet import table_tex
 
-TEMPLATES = REPOSITORY / "reports" / "templates"
 HOSTILE = "\\input{/etc/passwd} \\write18{touch x} $&%#_{}^~<>|\"`'[] é Ł 東京 Δ \x00"
-needs_latex = pytest.mark.skipif(
-    not (shutil.which("latexmk") and shutil.which("pdflatex")) and not shutil.which("tectonic"),
-    reason="no LaTeX engine (latexmk with pdflatex, or tectonic) on this machine",
-)
 
 
 def fake(folder, name, script):

@@ -6,12 +6,12 @@ import io
 import matplotlib
 import numpy as np
 import pytest
+from made_generations import generated_runs
 from made_page import made_experiment
 from made_reported import NAMES, as_measured, reported_lines
 from made_runs import case_table, experiment, write_run
 from matplotlib.figure import Figure
-from test_generation_tables import generated_runs
-from test_latex import TEMPLATES, needs_latex
+from typesetting import TEMPLATES, needs_latex
 
 from reedit.edit.kept_weights import kept_iterations
 from reedit.errors import InputError
