@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,26 +140,33 @@ class Experiment:
     config: Config
     environment: dict[str, str] = field(default_factory=dict)
     rule_prefix: str = ""  # of the rules' names, where another workflow uses them
+    python: str | None = (
+        None  # what `run` has its scripts started with (jobs/warm.py); None: Python, as usual
+    )
 
     def copy(self, folder: Path) -> "Experiment":
         """The same with all its results, at another place; times are kept."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Experiment(folder, self.house, deepcopy(self.config), dict(self.environment))
+        return replace(self, folder=folder, config=deepcopy(self.config), environment=dict(self.environment))
 
-    def command(self, *arguments: str, config: Config | None = None) -> list[str]:
+    def command(self, *arguments: str, config: Config | None = None, python: str | None = None) -> list[str]:
         overlay = self.folder.with_name(f"{self.folder.name}.yaml")
         overlay.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.house / "Snakefile")]
+        given = f"import sys; sys.executable = {python!r}; from snakemake.cli import main; main()"
+        command = [sys.executable, *(["-c", given] if python else ["-m", "snakemake"])]
+        command += ["--snakefile", str(self.house / "Snakefile")]
         command += ["--directory", str(self.folder), "--cores", "2", "--configfile", str(overlay)]
         one_thread = [f"{self.rule_prefix}{rule}=1" for rule in LONG]  # so that two of them run at a time
         return [*command, "--set-threads", *one_thread, "--resources", "gpu=2", "--nocolor", *arguments]
 
-    def start(self, *arguments: str, config: Config | None = None) -> subprocess.Popen:
+    def start(
+        self, *arguments: str, config: Config | None = None, python: str | None = None
+    ) -> subprocess.Popen:
         """A snakemake call in a process group of its own, as a terminal starts it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = dict(os.environ) | {"PYTHONPATH": str(self.house / "scripts")} | self.environment
         return subprocess.Popen(
-            self.command(*arguments, config=config),
+            self.command(*arguments, config=config, python=python),
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -171,7 +178,7 @@ class Experiment:
 
     def run(self, *arguments: str, config: Config | None = None) -> Outcome:
         """A snakemake call from its start to its end."""
-        process = self.start(*arguments, config=config)
+        process = self.start(*arguments, config=config, python=self.python)
         output, _ = process.communicate(timeout=600)
         return Outcome(process.returncode, output)
 

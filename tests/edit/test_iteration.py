@@ -73,9 +73,16 @@ ONCE = [
 ]
 
 
+def enough_to_begin_with(row: tuple[str, tuple[int, bool], str, str]) -> bool:
+    """Every variant and protocol once, assisted and prefixed where it can be; MEMIT in all three ways."""
+    architecture, assisting, variant, _ = row
+    once = assisting == (3, True) or variant == "memit" or variant not in PUBLISHED
+    return architecture == "llama" and once
+
+
 @pytest.mark.parametrize(
     ("architecture", "assisting", "variant", "protocol"),
-    long_but([*THOROUGH, *sorted(ONCE)], lambda row: row[0] == "llama"),
+    long_but([*THOROUGH, *sorted(ONCE)], enough_to_begin_with),
 )
 def test_three_iterations_are_those_of_the_oracle(
     architecture: str,
