@@ -11,7 +11,7 @@ from npz_files import KEYS, published
 from tiny import tiny_corpus, tiny_model
 
 from reedit.errors import InputError
-from reedit.models.language_model import layout_of
+from reedit.models.layouts import layout_of
 from reedit.statistics.moments import collect_moments
 from reedit.statistics.npz_statistics import (
     Statistics,
