@@ -24,7 +24,7 @@ LOCKED := 'Another run is at work in this folder: wait for it. If it was killed:
 
 .DEFAULT_GOAL := all
 .PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-gpu test-cluster test-downstream \
-    lint clean
+    schema lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
@@ -81,6 +81,9 @@ test-cluster: setup-slurm  ## run the cluster's tests, on a Slurm that they star
 
 test-downstream: setup-downstream  ## run the tests that need lm-evaluation-harness
 	@.venv-downstream/bin/python -m pytest tests/evaluate/test_downstream.py $(ARGS)
+
+schema: setup  ## write rules/schemas/config.schema.yaml anew from scripts/reedit/settings/definitions.py
+	@$(IN_VENV) PYTHONPATH=scripts python -m reedit.settings.schema
 
 lint: setup  ## check the style of the code and of the workflow
 	@$(IN_VENV) ruff check

@@ -27,7 +27,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "smollm2-135m"  # in config.yaml
@@ -105,7 +105,7 @@ def small_factors(model: LanguageModel, layers: Sequence[int], count: int) -> di
 
     A hundredth of the mean diagonal is added, so that they are of full rank however few the documents.
     """
-    moments, tokens = collect_moments(model, joined_documents(model, count), layers, 256)
+    moments, tokens = collect_moments(model, joined_documents(model, count), layers, Reading(256))
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())
     return {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}

@@ -26,7 +26,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import read_facts
 from reedit.prepare.roles import by_case, evaluated_neighbors, is_eligible
 from reedit.statistics.corpora import Documents
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.storage import parquet
 from reedit.storage.files import payload
 
@@ -79,7 +79,7 @@ def main() -> None:
     }
     layers = sorted({layer for window in windows.values() for layer in window})
     texts = Documents(payload(chosen.results / "sources/wikipedia-sample"), "wikipedia-dump", 106, 256)
-    moments, tokens = collect_moments(model, texts, layers, 256)
+    moments, tokens = collect_moments(model, texts, layers, Reading(256))
     factors = {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}
     algorithm = ALGORITHMS[chosen.algorithm]
     zero = {layer: torch.zeros_like(model.weight(layer)) for layer in layers}

@@ -17,7 +17,7 @@ from measuring import chunks, print_machine, print_table, ratio, timed
 from reedit.models.batches import by_length, padded
 from reedit.models.language_model import LanguageModel, stopped_after
 from reedit.models.tokens import encode
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def main() -> None:
         bare_pass(model, [tokenised[text] for text in part], max(layers), chosen.budget)
 
     def ours(part: list[str]) -> int:
-        return collect_moments(model, part, layers, chosen.max_tokens, chosen.budget)[1]
+        return collect_moments(model, part, layers, Reading(chosen.max_tokens, chosen.budget))[1]
 
     bare(texts[:2])  # warm-up
     ours(texts[:2])

@@ -18,7 +18,8 @@ from reedit.jobs.code_digest import Code
 from reedit.errors import InputError, nearest
 from reedit.settings.experiment import Experiment
 from reedit.jobs.job import errors_since
-from reedit.settings.overlays import SCHEMA, overlaid
+from reedit.jobs.params import plain
+from reedit.settings.overlays import overlaid
 from reedit.storage.yaml_files import read_mapping
 
 # When this call began; its jobs inherit it, and tell by it what has failed in this call (reedit.jobs.job).
@@ -28,7 +29,7 @@ START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
 config = overlaid(read_mapping(HOUSE / "config.yaml", "settings"), config)
 
 try:
-    experiment = Experiment(config, read_mapping(HOUSE / SCHEMA, "settings"), HOUSE)
+    experiment = Experiment(config, HOUSE)
 except InputError as error:
     sys.exit(str(error))  # that one line; a WorkflowError would add where in this file it was raised
 

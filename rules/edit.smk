@@ -27,7 +27,7 @@ rule edit_facts:
         ),
         runtime="1d",  # what is cut off goes on after its last complete iteration
     params:
-        settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
+        settings=lambda wildcards: plain(experiment.edit_settings(run_of(wildcards))),
         # complete iterations of an interrupted job; an output folder would be wiped
         state=lambda wildcards, output: {"folder": state_of(os.path.dirname(output.targets))},
         code=code("edit_facts"),
@@ -64,7 +64,7 @@ rule regularise_edits:
         mem_mb=memory(),
         runtime=hours(4),
     params:
-        settings=lambda wildcards: experiment.edit_settings(run_of(wildcards)),
+        settings=lambda wildcards: plain(experiment.edit_settings(run_of(wildcards))),
         regularisation=lambda wildcards: run_of(wildcards).method.regularisation,
         code=code("regularise_edits"),
     script:

@@ -7,7 +7,7 @@ from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
 from reedit.statistics.corpora import fetched_documents
-from reedit.statistics.moments import collect_moments, write_moment
+from reedit.statistics.moments import Reading, collect_moments, write_moment
 from reedit.storage.checkpoint import Checkpoint, fingerprint
 from reedit.storage.provenance import provenance
 
@@ -22,7 +22,9 @@ with job(snakemake.log[0]):
     told = provenance(settings, snakemake.params.code, {"model": revision, "device": model.device.type})
     saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
     texts = fetched_documents(inputs["source"], settings)
-    moments, count = collect_moments(model, texts, settings["layers"], settings["max_tokens"], saved=saved)
+    moments, count = collect_moments(
+        model, texts, settings["layers"], Reading(settings["max_tokens"]), saved=saved
+    )
     metadata = {"samples": str(texts.taken), "max_tokens": str(settings["max_tokens"])}
     metadata |= {"corpus": snakemake.wildcards.corpus, "count": str(count), "model": revision}
     for layer, moment in moments:

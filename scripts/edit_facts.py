@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.edit.job.edit_run import edit_run
+from reedit.edit.job.settings import EditSettings
 from reedit.edit.job.sharing import share_edit_run
 from reedit.jobs.job import job
 
@@ -12,10 +13,8 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
-    state, settings = (
-        Path(snakemake.params.state["folder"]),
-        snakemake.params.settings | snakemake.params.code,
-    )
+    settings = EditSettings(**snakemake.params.settings, **snakemake.params.code)
+    state = Path(snakemake.params.state["folder"])
     if (processes := snakemake.resources.processes) > 1:
         share_edit_run(processes, Path(snakemake.log[0]), paths, state, settings)
     else:

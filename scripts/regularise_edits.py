@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.edit.job.regularise_run import regularise_run
+from reedit.edit.job.settings import EditSettings
 from reedit.jobs.job import job
 
 if TYPE_CHECKING:
@@ -11,4 +12,5 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
-    regularise_run(paths, snakemake.params.settings, snakemake.params.regularisation)
+    settings = EditSettings(**snakemake.params.settings)
+    regularise_run(paths, settings, snakemake.params.regularisation)

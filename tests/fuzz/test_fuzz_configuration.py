@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
-from configurations import SCHEMA, configuration, entry, with_released
+from configurations import configuration, entry, with_released
 from easyedit_files import GOOD, MODULES, easyedit_file
 from hostile import JSON, NUMBERS, TEXT, Refused, damaged, file_of, one_line_if_refused, spoiled
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reedit.edit.job.settings import EditSettings
+from reedit.jobs.params import plain
 from reedit.methods.hyperparameters import FIXED, KNOWN, NOT_NEGATIVE, POSITIVE, USED, read_hyperparameters
 from reedit.settings.experiment import Experiment
 
@@ -65,8 +67,9 @@ def ask_everything(experiment: Experiment) -> None:
         assert all(HARMLESS.fullmatch(part) and len(part) <= 80 for part in run.path.split("/"))
         assert HARMLESS.fullmatch(run.entry.sample)
         settings = experiment.edit_settings(run)
-        in_range(settings["hyperparameters"])
-        assert isinstance(settings["iterations"], int) and settings["iterations"] >= 1
+        in_range(settings.hyperparameters)
+        assert isinstance(settings.iterations, int) and settings.iterations >= 1
+        assert EditSettings(**plain(settings)) == settings
         experiment.score_settings(run), experiment.identity(run), experiment.needs_moments(run)
         experiment.layers(run.entry.model, run.entry.corpus), experiment.template_count(run.prefixes)
         experiment.split_entry(run.entry.model, run.entry.dataset, run.entry.sample)
@@ -94,12 +97,12 @@ def in_range(used: dict[str, Any]) -> None:
 def accepted_or_refused(config: Any) -> None:
     with suppress(Refused):
         with one_line_if_refused():
-            experiment = Experiment(config, SCHEMA, Path())
+            experiment = Experiment(config, Path())
         ask_everything(experiment)
 
 
 def test_the_configuration_that_is_spoiled_here_passes_unspoiled() -> None:
-    ask_everything(Experiment(whole_configuration(), SCHEMA, Path()))
+    ask_everything(Experiment(whole_configuration(), Path()))
 
 
 @given(spoiled(whole_configuration(), YAML | WORDS | NUMBERS, KEYS))
@@ -110,7 +113,7 @@ def test_a_spoiled_configuration_is_refused_or_answers_every_question(config: An
 @given(YAML)
 def test_a_configuration_of_anything_is_refused(config: Any) -> None:
     with pytest.raises(Refused), one_line_if_refused():
-        Experiment(config, SCHEMA, Path())
+        Experiment(config, Path())
 
 
 @given(st.sampled_from(["sources", "models", "datasets", "corpora", "methods"]), TEXT | KEYS)

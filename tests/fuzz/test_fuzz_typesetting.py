@@ -43,7 +43,8 @@ PREAMBLE = (
     r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage[utf8]{inputenc}\usepackage{lmodern}"
     rf"\pagestyle{{empty}}\parindent=0pt{GLYPHS}"
 )
-LABELS = TEXT.filter(re.compile(SCHEMA["$defs"]["label"]["pattern"]).search).filter(str.strip)
+LABEL = SCHEMA["$defs"]["Report"]["properties"]["labels"]["additionalProperties"]["pattern"]
+LABELS = TEXT.filter(re.compile(LABEL).fullmatch).filter(str.strip)
 needs_pdftotext = pytest.mark.skipif(not shutil.which("pdftotext"), reason="no pdftotext on this machine")
 
 

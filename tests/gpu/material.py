@@ -31,7 +31,7 @@ from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.statistics.spectra import decomposed
 from reedit.use.costs import Shape
 
@@ -73,8 +73,14 @@ def shape_of(model: LanguageModel, layer: int) -> Shape:
     """What `make plan` would have to know of the model at hand."""
     parameters = sum(parameter.numel() for parameter in model.model.parameters())
     width, keys = model.weight(layer).shape
-    sizes = parameters, len(model.layers), width, keys, len(model.head.weight)
-    return Shape(*sizes, architecture=model.model.config.model_type)
+    return Shape(
+        parameters=parameters,
+        layers=len(model.layers),
+        width=width,
+        keys=keys,
+        vocabulary=len(model.head.weight),
+        architecture=model.model.config.model_type,
+    )
 
 
 SUBJECTS = (
@@ -146,7 +152,7 @@ def moments_of(
 
     A hundredth of the mean diagonal is added: full rank, however few the texts are.
     """
-    found, tokens = collect_moments(model, texts, layers, most)
+    found, tokens = collect_moments(model, texts, layers, Reading(most))
     moments = dict(found)
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())

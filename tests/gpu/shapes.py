@@ -49,6 +49,7 @@ from reedit.use.costs import (
     ROW,
     TAIL,
     Shape,
+    Sizes,
     edit_cost,
     iteration_work,
     moment_cost,
@@ -113,7 +114,8 @@ def at_shape(report: Report, subject: Subject, small: bool) -> None:
     """All stages of an experiment at a model's shape; left out where the plan says that it does not fit."""
     settings = subject.settings("memit") | {"v_num_grad_steps": 3 if small else PASSES}
     count, free = 4 if small else 64, torch.cuda.mem_get_info()[0] / GB
-    plan = edit_cost(subject.planned_shape(), settings, 5, 0, count, 1, True).gpu
+    sizes = Sizes(edits=count, templates=5)
+    plan = edit_cost(subject.planned_shape(), Recipe(MEMIT, settings), sizes).gpu
     if free < plan and not small:
         report.left_out(subject.name, f"make plan asks for {plan:.1f} GB, {free:.1f} GB are free")
         return
@@ -148,9 +150,10 @@ def row_lengths(bench: Bench) -> None:
 
 def work_of(bench: Bench, edits: int, passes: int) -> float:
     """Operations of OPTIMIZATION alone, by the plan's formula."""
-    settings = bench.settings | {"v_num_grad_steps": passes}
-    sizes = bench.shape, settings, len(bench.templates), 0, edits
-    return iteration_work(*sizes) - iteration_work(*sizes, spread_only=True)
+    recipe = Recipe(MEMIT, bench.settings | {"v_num_grad_steps": passes}, spread_only=True)
+    sizes = Sizes(edits, len(bench.templates))
+    first, second = (iteration_work(bench.shape, recipe, sizes, k) for k in (1, 2))
+    return first - second
 
 
 def optimization(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from gpu.report import Report
 from reedit.edit.optimization.micro_batch import MicroBatch
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
-from reedit.use.costs import GB, edit_cost
+from reedit.use.costs import GB, Sizes, edit_cost
 
 MEMIT = ALGORITHMS["memit"]
 SAME = 1e-4  # deltas, relative: halves add in another order
@@ -21,7 +21,7 @@ def shortage(report: Report, small: bool) -> None:
     subject = (SMALL if small else SUBJECTS)[0]
     settings = subject.settings("memit") | {"v_num_grad_steps": 3}
     total = torch.cuda.mem_get_info()[1]
-    plan = edit_cost(subject.planned_shape(), settings, 1, 0, 48, 1, True).gpu * GB
+    plan = edit_cost(subject.planned_shape(), Recipe(MEMIT, settings), Sizes(edits=48, templates=1)).gpu * GB
     if total < 1.2 * plan and not small:
         report.left_out("all of it", f"this GPU has {total / GIB:.1f} GiB")
         return

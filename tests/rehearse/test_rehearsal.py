@@ -25,7 +25,7 @@ from reedit.rehearse.overlay import CORPUS, rehearsal_overlay
 from reedit.rehearse.running import alone, failed_jobs
 from reedit.report.tables.face import REHEARSAL
 from reedit.settings.experiment import Experiment
-from reedit.settings.overlays import SCHEMA, overlaid
+from reedit.settings.overlays import overlaid
 
 PLACES = {"parameters": 1, "layers": 6, "width": 32, "keys": 64, "vocabulary": 320}
 BETTER = {"layers": [1, 2, 3], "v_num_grad_steps": 8, "mom2_update_weight": 20}
@@ -44,7 +44,7 @@ def rehearsed(real: Experiment) -> Experiment:
             "url": "https://example.org/x",
             "sha256": "0" * 64,
         }  # not there
-    return Experiment(config, yaml.safe_load((REPOSITORY / SCHEMA).read_text()), REPOSITORY)
+    return Experiment(config, REPOSITORY)
 
 
 @pytest.mark.parametrize(

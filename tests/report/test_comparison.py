@@ -171,7 +171,7 @@ def test_definitions_stand_for_the_papers_by_reported_as():
 
 
 def test_the_names_that_reported_as_may_take_are_the_papers():
-    for section, name in (("model", "model"), ("dataset", "dataset"), ("editing_method", "method")):
+    for section, name in (("Model", "model"), ("Dataset", "dataset"), ("EditingMethod", "method")):
         allowed = SCHEMA["$defs"][section]["properties"]["reported_as"]["enum"]
         assert set(allowed) == {getattr(line, name) for line in LINES} - {"unedited"}
 

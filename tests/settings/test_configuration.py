@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ from jsonschema import Draft202012Validator
 
 from reedit.errors import InputError, nearest
 from reedit.settings.configuration import check_configuration
-from reedit.settings.dtypes import DTYPES
+from reedit.settings.schema import PLACE, schema_text
 
 
 def refused(change: Callable[[dict[str, Any]], Any]) -> str:
     config = configuration()
     change(config)
     with pytest.raises(InputError) as caught:
-        check_configuration(config, SCHEMA)
+        check_configuration(config)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
     return str(caught.value)
 
@@ -32,14 +33,57 @@ def at(*keys: Any, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def test_the_shipped_configuration_and_the_tests_own_pass() -> None:
+@pytest.mark.parametrize(
+    "config",
+    [configuration(), yaml.safe_load((REPOSITORY / "config.yaml").read_text())],
+    ids=["small", "ours"],
+)
+def test_the_shipped_configuration_and_the_tests_own_pass(config: dict[str, Any]) -> None:
+    check_configuration(config)
+    Draft202012Validator(SCHEMA).validate(config)
+
+
+def test_the_schema_is_what_the_definitions_make_it() -> None:
+    """`make schema` writes it."""
     Draft202012Validator.check_schema(SCHEMA)
-    check_configuration(configuration(), SCHEMA)
-    check_configuration(yaml.safe_load((REPOSITORY / "config.yaml").read_text()), SCHEMA)
+    assert (REPOSITORY / PLACE).read_text(encoding="utf-8") == schema_text()
 
 
-def test_the_formats_of_numbers_are_the_same_everywhere() -> None:
-    assert SCHEMA["$defs"]["model"]["properties"]["dtype"]["enum"] == list(DTYPES)
+def test_the_page_on_the_configuration_names_every_key() -> None:
+    page = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z0-9_]+)`|^## (\w+)", page, re.MULTILINE))
+    words = {word for pair in named for word in pair} | {"name"}  # of an engine, in `name: reedit`
+    keys = {key for node in (SCHEMA, *SCHEMA["$defs"].values()) for key in node["properties"]}
+    assert keys - words == set()
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    checked = check_configuration(configuration())
+    assert checked.nonfinite == "drop" and checked.report.norms and not checked.report.generation
+    (run,) = checked.runs
+    assert (run.trials, run.stop, run.extend_to, run.misaligned) == (1, "none", None, "error")
+    assert checked.methods["memit"].engine.name == "reedit" and checked.models["small"].processes == 1
+
+
+def test_a_key_that_may_be_left_out_is_not_null() -> None:
+    assert "runs[0].extend_to: found None, expected a whole number" in refused(
+        at("runs", 0, "extend_to", value=None)
+    )
+
+
+def test_what_json_has_not_is_refused_where_it_stands() -> None:
+    endless: dict[str, Any] = {}
+    endless["more"] = endless
+    for value, expected in [
+        (date(2020, 1, 1), "found datetime.date(2020, 1, 1), expected text (in quotes)"),
+        (b"a", "found b'a', expected text"),
+        ({1: 2}, "found the key 1, expected text"),
+        ("\ud800", "found '\\ud800', expected text"),
+        (10**5000, "found a number of 16610 bits, expected at most 64"),
+        (endless, "nested more than 50 levels deep"),
+    ]:
+        line = refused(at("methods", "memit", "hyperparameters", value={"v_lr": value}))
+        assert line.startswith("config: methods.memit.hyperparameters") and expected in line
 
 
 def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
@@ -49,9 +93,8 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
         if not isinstance(node, dict):
             return []
         found = [p for key, value in node.items() for p in unclosed(value, f"{path}.{key}")]
-        # a source is closed by its kind and a corpus by its format, in their allOf
-        is_object = "properties" in node and not path.endswith((".if", ".source", ".corpus"))
-        return found + ([path] if is_object and "additionalProperties" not in node else [])
+        is_open = "properties" in node and node.get("additionalProperties") is not False
+        return found + ([path] if is_open else [])
 
     assert unclosed(SCHEMA, "") == []
 
@@ -100,7 +143,7 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
         ),
         (("runs", 0, "edits"), 0, "runs[0].edits: found 0, expected all, or a whole number of at least 1"),
         (("runs", 0, "iterations"), 0, "runs[0].iterations: found 0, expected at least 1"),
-        (("runs", 0, "iterations"), "2", "runs[0].iterations: found '2', expected integer"),
+        (("runs", 0, "iterations"), "2", "runs[0].iterations: found '2', expected a whole number"),
         (("runs",), [], "runs: found [], expected at least 1 entry"),
         (
             ("models", "small", "prefixes", "count"),
@@ -110,7 +153,7 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
         (
             ("sources", "facts", "sha256"),
             "abc",
-            "sources.facts.sha256: found 'abc', expected text of the form",
+            "sources.facts.sha256: found 'abc', expected a sha256, 64 hexadecimal",
         ),
         (
             ("sources", "facts", "url"),
@@ -124,11 +167,11 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
         ),
         (("seed",), -1, "seed: found -1, expected at least 0"),
         (("seed",), 2**32, "seed: found 4294967296, expected at most 4294967295"),
-        (("seed",), 3.0, "seed: found 3.0, expected integer"),
-        (("runs", 0, "iterations"), 2.0, "runs[0].iterations: found 2.0, expected integer"),
+        (("seed",), 3.0, "seed: found 3.0, expected a whole number"),
+        (("runs", 0, "iterations"), 2.0, "runs[0].iterations: found 2.0, expected a whole number"),
         (("runs", 0, "edits"), 8.0, "runs[0].edits: found 8.0, expected all, or a whole number"),
         (("runs", 0, "trials"), 10**9, "runs[0].trials: found 1000000000, expected at most 1000"),
-        (("models",), {1: 5, "a": 5}, "config: models"),
+        (("models",), {1: 5, "a": 5}, "config: models: found the key 1, expected text"),
         (("sources", "facts", "sha256"), f"{HASH}\n", "sources.facts.sha256: found"),
         (
             ("sources", "facts", "url"),
@@ -144,6 +187,33 @@ def test_every_object_of_the_schema_refuses_unknown_keys() -> None:
             "report.labels.small: found '</script><script>alert(1)</script>', expected a text without <",
         ),
         (("report",), {"labels": {"small": "a\rb"}}, "labels.small: found 'a\\rb', expected a text without"),
+        (("report",), {"labels": {"[key]": "<"}}, "report.labels.[key]: found '<', expected a text without"),
+        (("report",), {"normes": True}, "report.normes: unknown key (did you mean norms?)"),
+        (("report",), [], "config: report: found [], expected a mapping"),
+        (("report",), {"norms": "yes"}, "report.norms: found 'yes', expected true or false"),
+        (("runs", 0, "methods"), ["memit", "memit"], "found ['memit', 'memit'], expected each entry once"),
+        (("hyperparameters", "memit", "small"), 5, "memit.small: found 5, expected a mapping, or the path"),
+        (("hyperparameters", "memit"), {"a/b": {}}, "hyperparameters.memit: found 'a/b', expected a name of"),
+        (("methods", "memit"), {"regularises": "x"}, "methods.memit.by: missing, expected a value"),
+        (
+            ("methods", "memit"),
+            {"regularises": "x", "by": "rect", "keep": 1.5},
+            "keep: found 1.5, expected at",
+        ),
+        (
+            ("methods", "memit"),
+            {"regularises": "x", "by": "rct"},
+            "by: found 'rct', expected one of prune, rect",
+        ),
+        (("methods",), 5, "config: methods: found 5, expected a mapping"),
+        (("models", "small", "shape"), {"layers": 1}, "models.small.shape.parameters: missing, expected"),
+        (("sources", "facts"), "facts.json", "sources.facts: found 'facts.json', expected a mapping"),
+        (("sources", "facts", "kind"), ["url"], "sources.facts.kind: found ['url'], expected one of file"),
+        (("sources", "facts", "sha256"), 5, "sources.facts.sha256: found 5, expected a sha256, 64"),
+        (("tracing",), {"noise": 0}, "tracing.noise: found 0, expected above 0"),
+        (("tracing",), {"noise": float("inf")}, "tracing.noise: found inf, expected a finite number"),
+        (("collapse", "source"), 5, "collapse.source: found 5, expected text"),
+        (("downstream",), {"tasks": ["a"], "folder": ""}, "found '', expected at least 1 character"),
     ],
 )
 def test_a_wrong_key_or_value_is_one_line_with_its_path(keys: tuple, value: Any, expected: str) -> None:
@@ -236,7 +306,7 @@ def test_all_edits_leave_room_for_one_trial_only() -> None:
 def test_corpora_of_every_format_pass() -> None:
     config = configuration()
     with_released(lambda _: None)(config)
-    check_configuration(config, SCHEMA)
+    check_configuration(config)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +353,7 @@ def test_the_definitions_in_the_documentation_pass() -> None:
         for section, definitions in block.items():
             config[section] |= definitions
     config["corpora"]["wikipedia-sample"] = config["corpora"]["lines"]
-    check_configuration(config, SCHEMA)
+    check_configuration(config)
 
 
 def test_the_nearest_name_is_offered_or_the_known_ones() -> None:

@@ -1,5 +1,6 @@
 """The typed view of the configuration: which runs it gives, and with which settings."""
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,16 @@ import yaml
 from configurations import SCHEMA, configuration, entry
 from fake_easyedit import write_checkout
 
+from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
-from reedit.settings.experiment import REPORTED_MODELS, Experiment
+from reedit.jobs.params import plain
+from reedit.settings.experiment import Experiment
+from reedit.settings.reported import REPORTED_MODELS
 from reedit.storage.provenance import digest
 
 
 def experiment(house: Path = Path(), **changes: Any) -> Experiment:
-    return Experiment(configuration() | changes, SCHEMA, house)
+    return Experiment(configuration() | changes, house)
 
 
 def test_a_run_is_model_dataset_method_and_trial() -> None:
@@ -73,7 +77,7 @@ def test_the_protocol_is_the_methods_then_the_entrys_then_the_general_one() -> N
     made = experiment(protocol="released", methods=methods, runs=[entry(methods=["memit", "na_memit"])])
     assert [run.protocol for run in made.runs.values()] == ["corrected", "released"]
     for run in made.runs.values():
-        assert made.edit_settings(run)["protocol"] == made.score_settings(run)["protocol"] == run.protocol
+        assert made.edit_settings(run).protocol == made.score_settings(run)["protocol"] == run.protocol
 
 
 def test_a_dataset_overrides_whether_only_eligible_cases_count() -> None:
@@ -87,7 +91,7 @@ def test_a_dataset_overrides_whether_only_eligible_cases_count() -> None:
 def test_a_prefix_source_ignores_count_tokens_and_seed() -> None:
     config = configuration()
     config["models"]["small"]["prefixes"]["source"] = "own-prefixes"  # as an overlay merges it
-    made = Experiment(config, SCHEMA, Path())
+    made = Experiment(config, Path())
     assert made.prefixes("small") == {"source": "own-prefixes"}
     assert "own-prefixes" in made.used_sources
 
@@ -116,7 +120,7 @@ def test_hyperparameters_may_be_the_path_of_an_easyedit_file(tmp_path: Path) -> 
     made = experiment(tmp_path, hyperparameters={"memit": {"small": "memit.yaml"}})
     (run,) = made.runs.values()
     assert made.hyperparameters(run)["layers"] == [7]
-    assert made.edit_settings(run)["hyperparameters"] == made.hyperparameters(run)
+    assert made.edit_settings(run).hyperparameters == made.hyperparameters(run)
     with pytest.raises(InputError, match=r"nowhere\.yaml: no such file"):
         experiment(tmp_path, hyperparameters={"memit": {"small": "nowhere.yaml"}})
 
@@ -201,7 +205,7 @@ def test_released_statistics_need_the_texts_that_they_are_checked_with() -> None
     assert {"npz", "lines"} <= set(made.used_sources)
     assert made.corpora(imported=True) == ["released"] and made.corpora(imported=False) == ["lines"]
     assert made.layers("small", "released") == [4, 5]
-    assert made.check("released") == config["corpora"]["lines"]
+    assert made.check("released") == made.asked.corpora["lines"]
     assert made.reading("lines") == {"format": "lines", "samples": 100, "max_tokens": 128}
 
 
@@ -274,9 +278,65 @@ def test_every_method_of_an_entry_is_scored_on_the_same_neighbors() -> None:
 def test_edit_settings_name_all_that_an_edit_depends_on() -> None:
     made = experiment(runs=[entry(methods=["na_memit"], trials=2, extend_to=4)])
     first, second = (made.edit_settings(run) for run in made.runs.values())
-    assert first | {"trial": 2} == second
-    assert (first["assisting"], first["choice"], first["prefixed"]) == (1, "random", False)
-    assert (first["iterations"], first["extend_to"], first["stop"], first["seed"]) == (2, 4, "none", 3)
+    assert replace(first, trial=2) == second
+    assert (first.assisting, first.choice, first.prefixed) == (1, "random", False)
+    assert (first.iterations, first.extend_to, first.stop, first.seed) == (2, 4, "none", 3)
+
+
+def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> None:
+    made = experiment(runs=[entry(methods=["na_memit"], extend_to=4)])
+    (run,) = made.runs.values()
+    settings = made.edit_settings(run)
+    params = plain(settings)
+    assert {"trial", "assisting", "extend_to", "keep_weights"} < set(params)
+    assert {"stop", "batch", "spread_only", "engine", "choice"}.isdisjoint(params)
+    assert EditSettings(**params) == settings
+    # provenance has the defaults too, under the keys of old
+    assert set(settings.told) == {
+        *(
+            "algorithm",
+            "engine",
+            "repository",
+            "assisting",
+            "choice",
+            "prefixed",
+            "protocol",
+            "hyperparameters",
+        ),
+        *("iterations", "extend_to", "stop", "dtype", "keep_weights", "nonfinite", "batch", "spread_only"),
+        *("seed", "trial"),
+    }
+    assert replace(settings, code="c0de").told == settings.told | {"code": "c0de"}
+
+
+def test_an_option_that_is_new_leaves_finished_jobs_alone() -> None:
+    """Snakemake reruns a job whose params have changed, also by what nobody has asked for."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Newer(EditSettings):
+        warms_up: bool = False
+        tricks: list[str] = field(default_factory=list)
+
+    made = experiment()
+    (run,) = made.runs.values()
+    settings = made.edit_settings(run)
+    newer = Newer(**plain(settings))
+    assert plain(newer) == plain(settings)
+    assert plain(replace(newer, tricks=["one"])) == plain(settings) | {"tricks": ["one"]}
+    # likewise a key of the configuration that says what holds anyway
+    said = experiment(nonfinite="drop", runs=[entry(stop="none", trials=1, misaligned="error")])
+    assert plain(said.edit_settings(run)) == plain(settings)
+
+
+def test_a_misspelt_or_missing_setting_of_a_job_fails_where_it_is_made() -> None:
+    made = experiment()
+    (run,) = made.runs.values()
+    params = plain(made.edit_settings(run))
+    with pytest.raises(TypeError, match="iteratons"):
+        EditSettings(**params, iteratons=3)
+    del params["iterations"]
+    with pytest.raises(TypeError, match="iterations"):
+        EditSettings(**params)
 
 
 def with_engine(engine: dict[str, str], house: Path = Path(), **definition: Any) -> Experiment:
@@ -303,11 +363,11 @@ def test_a_checkout_of_easyedit_is_looked_for_before_any_job(tmp_path: Path) -> 
 def test_the_engine_is_ours_or_a_checkout_and_is_among_the_settings(tmp_path: Path) -> None:
     write_checkout(tmp_path / "EasyEdit")
     made = with_engine({"name": "easyedit", "path": "EasyEdit"}, house=tmp_path)
-    ours, published = (made.edit_settings(run)["engine"] for run in made.runs.values())
+    ours, published = (made.edit_settings(run).engine for run in made.runs.values())
     assert ours == {"name": "reedit"}
     assert published == {"name": "easyedit", "path": str(tmp_path / "EasyEdit"), "commit": None}
     again = with_engine({"name": "reedit", "path": "left over from an overlay"})
-    assert again.edit_settings(again.runs["small/mine/published/trial1"])["engine"] == {"name": "reedit"}
+    assert again.edit_settings(again.runs["small/mine/published/trial1"]).engine == {"name": "reedit"}
 
 
 def test_a_digest_knows_values_and_not_the_order_of_keys() -> None:
@@ -317,7 +377,7 @@ def test_a_digest_knows_values_and_not_the_order_of_keys() -> None:
 
 
 def test_the_papers_models_are_those_that_a_model_may_be_reported_as() -> None:
-    assert set(SCHEMA["$defs"]["model"]["properties"]["reported_as"]["enum"]) == REPORTED_MODELS
+    assert set(SCHEMA["$defs"]["Model"]["properties"]["reported_as"]["enum"]) == REPORTED_MODELS
     models = configuration()["models"]
     assert not experiment().runs_a_reported_model
     models["small"]["reported_as"] = "gpt2-xl"

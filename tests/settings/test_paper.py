@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,13 +15,12 @@ from tiers import long_but
 from workflow import REPOSITORY, Outcome
 
 from reedit.errors import InputError
-from reedit.methods.algorithms import boundaries
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Recipe
 from reedit.settings.experiment import Experiment
 from reedit.storage.schemas import SCHEMAS
-from reedit.use.costs import Shape, edit_cost, iteration_work
+from reedit.use.costs import Shape, Sizes, edit_cost, iteration_work
 from reedit.use.plan import calibrated, job_costs, job_counts, plan_lines
-
-SCHEMA = yaml.safe_load((REPOSITORY / "rules/schemas/config.schema.yaml").read_text())
 
 
 def experiment(*names: str) -> Experiment:
@@ -27,7 +28,7 @@ def experiment(*names: str) -> Experiment:
     config: dict = {}
     for path in [REPOSITORY / "config.yaml", *(REPOSITORY / f"experiments/{name}.yaml" for name in names)]:
         update_config(config, yaml.safe_load(path.read_text()))
-    return Experiment(config, SCHEMA, REPOSITORY)
+    return Experiment(config, REPOSITORY)
 
 
 def dry_run(folder: Path, *names: str) -> Outcome:
@@ -99,21 +100,29 @@ def test_the_weights_kept_per_k_are_as_large_as_their_layers(model: str, per_k: 
 
 def test_work_grows_with_edits_passes_and_rows() -> None:
     shape = Shape(parameters=1e9, layers=24, width=1000, keys=4000, vocabulary=50_000)
-    usual = {"layers": [3, 4], "v_num_grad_steps": 20}
-    work = iteration_work(shape, usual, templates=5, assisting=0, edits=10)
-    assert iteration_work(shape, usual, 5, 0, 20) == pytest.approx(2 * work)
-    assert iteration_work(shape, usual | {"v_num_grad_steps": 40}, 5, 0, 10) > 1.5 * work
-    assert work < iteration_work(shape, usual, 5, 1, 10) < 1.3 * work
-    assert work / 4 < iteration_work(shape, usual, 5, 0, 10, processes=4) < work / 2  # SPREAD is not shared
-    half = iteration_work(shape, usual, 5, 0, 10, spread_only=True)
+    sizes = Sizes(edits=10, templates=5)
+
+    def recipe(algorithm: str = "memit", **changes: Any) -> Recipe:
+        usual = {"layers": [3, 4], "v_num_grad_steps": 20} | changes
+        return Recipe(ALGORITHMS[algorithm], usual, iterations=5)
+
+    work = iteration_work(shape, recipe(), sizes)
+    assert iteration_work(shape, recipe(), replace(sizes, edits=20)) == pytest.approx(2 * work)
+    assert iteration_work(shape, recipe(v_num_grad_steps=40), sizes) > 1.5 * work
+    assert work < iteration_work(shape, recipe(), replace(sizes, assisting=1)) < 1.3 * work
+    shared = iteration_work(shape, recipe(), replace(sizes, processes=4))
+    assert work / 4 < shared < work / 2  # SPREAD is not shared
+    spread_only = replace(recipe(), spread_only=True)
+    assert iteration_work(shape, spread_only, sizes, k=1) == work
+    half = iteration_work(shape, spread_only, sizes, k=2)
     assert half < work / 2  # OPTIMIZATION is most of it
-    one, last = (iteration_work(shape, usual | {"layers": [layer]}, 5, 0, 10) for layer in (3, 4))
-    both = iteration_work(shape, usual, 5, 0, 10, stages=boundaries)  # each with its own OPTIMIZATION
+    one, last = (iteration_work(shape, recipe(layers=[layer]), sizes) for layer in (3, 4))
+    both = iteration_work(shape, recipe("blue"), sizes)  # each with its own OPTIMIZATION
     assert max(one, last) < both < one + last
-    spread = edit_cost(shape, usual, 5, 0, 10, 5, True, spread_only=True)
-    assert spread.work == pytest.approx(work + 4 * half)
-    one_by_one, together = (edit_cost(shape, usual, 5, 0, 10, 5, moments) for moments in (False, True))
+    assert edit_cost(shape, spread_only, sizes).work == pytest.approx(work + 4 * half)
+    one_by_one, together = (edit_cost(shape, recipe(name), sizes) for name in ("rome", "memit"))
     assert one_by_one.share < together.share and one_by_one.double == 0 < together.double
+    assert edit_cost(shape, replace(recipe(), extend_to=10), sizes).disk == 2 * together.disk
 
 
 def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
@@ -129,9 +138,9 @@ def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
     parquet.write(rows, run / "iterations.parquet", "iterations", made_by)
     made = experiment()
     (device,) = calibrated(made, tmp_path)
-    shape = Shape(**made.config["models"]["smollm2-135m"]["shape"])
     assert device.name == "My GPU" and device.measured
-    sustained = pytest.approx(2 * iteration_work(shape, settings, 5, 0, 16) / 100)
+    shape, recipe = made.asked.models["smollm2-135m"].shape, Recipe(ALGORITHMS["memit"], settings)
+    sustained = pytest.approx(2 * iteration_work(shape, recipe, Sizes(edits=16, templates=5)) / 100)
     assert device.speeds["float32"] == sustained
     assert any("h, My GPU" in line for line in plan_lines(made, tmp_path))
 
@@ -139,7 +148,7 @@ def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:
 def test_a_job_of_several_processes_is_planned_shorter_and_needs_more_memory() -> None:
     config = json.loads(json.dumps(experiment().config))
     config["models"]["smollm2-135m"]["processes"] = 4
-    shared = Experiment(config, SCHEMA, REPOSITORY)
+    shared = Experiment(config, REPOSITORY)
     alone, four = (
         next(group.cost for group in job_costs(made) if group.cost.rule == "edit_facts")
         for made in (experiment(), shared)
@@ -152,7 +161,7 @@ def test_norms_and_generation_are_planned_where_they_are_asked_for() -> None:
     config = json.loads(json.dumps(experiment().config))
     for asked in ({"norms": False}, {"norms": True, "generation": True}):
         config["report"] |= {"generation": False} | asked
-        rules = {group.cost.rule for group in job_costs(Experiment(config, SCHEMA, REPOSITORY))}
+        rules = {group.cost.rule for group in job_costs(Experiment(config, REPOSITORY))}
         assert ("measure_norms" in rules, "generate_answers" in rules) == tuple(
             asked.get(name, False) for name in ("norms", "generation")
         )
@@ -164,7 +173,7 @@ def test_a_smaller_dtype_is_planned_faster() -> None:
     for dtype in ("float32", "tfloat32", "bfloat16"):
         config = json.loads(json.dumps(made.config))
         config["models"]["smollm2-135m"]["dtype"] = dtype
-        lines = plan_lines(Experiment(config, SCHEMA, REPOSITORY), Path("nowhere"))
+        lines = plan_lines(Experiment(config, REPOSITORY), Path("nowhere"))
         (total,) = (line for line in lines if line.startswith("| all"))
         hours.append(float(total.split("|")[-3]))  # A100
         assert any(f"TFLOP/s in {dtype}," in line for line in lines)
@@ -178,4 +187,4 @@ def test_a_model_without_a_shape_is_one_line() -> None:
     with pytest.raises(
         InputError, match=r"config: models\.smollm2-135m\.shape: missing, needed by make plan"
     ):
-        plan_lines(Experiment(config, SCHEMA, REPOSITORY), Path("nowhere"))
+        plan_lines(Experiment(config, REPOSITORY), Path("nowhere"))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reedit.statistics import fingerprint
 from reedit.statistics.fingerprint import Sample
-from reedit.statistics.moments import Sums, collect_moments, read_moment, write_moment
+from reedit.statistics.moments import Reading, Sums, collect_moments, read_moment, write_moment
 from reedit.statistics.npz_statistics import read_statistics
 from reedit.statistics.spectra import decompose_moments
 from reedit.statistics.symmetric import SumOfProducts, asymmetry, inner_product, symmetrise
@@ -36,9 +36,15 @@ def test_the_peak_of_collecting_moments_is_the_planned_one(
     model = tiny_model("llama", dtype=torch.float32, keys=keys)
     config = model.model.config
     parameters = weights(model.model) / 4
-    shape = Shape(parameters, config.num_hidden_layers, config.hidden_size, keys, config.vocab_size)
+    shape = Shape(
+        parameters=parameters,
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
+        keys=keys,
+        vocabulary=config.vocab_size,
+    )
     with Storages() as seen:
-        moments, count = collect_moments(model, TEXTS, layers, 40)
+        moments, count = collect_moments(model, TEXTS, layers, Reading(40))
         for layer, moment in moments:
             write_moment(moment, tmp_path / f"{layer}.safetensors", {"count": str(count)})
             del moment
@@ -53,7 +59,7 @@ def test_what_is_kept_for_a_kill_is_the_planned_disk(tmp_path: Path) -> None:
     sums.add({layer: torch.randn(7, KEYS) for layer in layers})
     sums.write(tmp_path)
     kept = sum(path.stat().st_size for path in tmp_path.iterdir())
-    cost = moment_cost(Shape(1e5, 6, 32, KEYS, 320), layers, 2, 40)
+    cost = moment_cost(Shape(parameters=1e5, layers=6, width=32, keys=KEYS, vocabulary=320), layers, 2, 40)
     assert 2 * kept + len(layers) * MATRIX == pytest.approx(cost.disk * GB, rel=0.01)
     with Storages() as seen:
         sums.write(tmp_path)

@@ -14,7 +14,7 @@ from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
 from reedit.statistics import moments
-from reedit.statistics.moments import read_moment, write_moment
+from reedit.statistics.moments import Reading, read_moment, write_moment
 
 TEXTS = tiny_corpus().splitlines()[:4]
 
@@ -30,7 +30,7 @@ def collect_moments(*arguments: Any, **named: Any) -> tuple[dict[int, torch.Tens
 def test_moments_are_the_average_of_outer_products(architecture: str, tokenizer: str) -> None:
     model = tiny_model(architecture, tokenizer)
     texts = [TEXTS[0], TEXTS[1][:20], TEXTS[2][:14], "a"]
-    found, count = collect_moments(model, texts, [1, 3], 12)
+    found, count = collect_moments(model, texts, [1, 3], Reading(12))
     ids = [encode(model.tokenizer, text)[:12] for text in texts]
     assert len({len(row) for row in ids if len(row) > 6}) > 1, "rows were meant to be padded"
     for layer in (1, 3):
@@ -41,16 +41,16 @@ def test_moments_are_the_average_of_outer_products(architecture: str, tokenizer:
 
 @pytest.mark.parametrize("budget", [1, 50, 10**6])
 def test_the_batch_budget_and_the_order_of_texts_change_nothing(budget: int, llama: LanguageModel) -> None:
-    usual, count = collect_moments(llama, TEXTS, [2], 20)
-    other, other_count = collect_moments(llama, TEXTS[::-1], [2], 20, budget=budget)
+    usual, count = collect_moments(llama, TEXTS, [2], Reading(20))
+    other, other_count = collect_moments(llama, TEXTS[::-1], [2], Reading(20, budget=budget))
     assert count == other_count
     assert (usual[2] - other[2]).norm() < 1e-6 * usual[2].norm()
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4])
 def test_texts_read_in_chunks_give_the_same_moment(chunk: int, llama: LanguageModel) -> None:
-    usual, count = collect_moments(llama, TEXTS, [2], 20)
-    other, other_count = collect_moments(llama, iter(TEXTS), [2], 20, chunk=chunk)
+    usual, count = collect_moments(llama, TEXTS, [2], Reading(20))
+    other, other_count = collect_moments(llama, iter(TEXTS), [2], Reading(20, chunk=chunk))
     assert count == other_count
     assert (usual[2] - other[2]).norm() < 1e-6 * usual[2].norm()
 
@@ -69,7 +69,7 @@ def test_no_more_texts_than_a_chunk_are_held(llama: LanguageModel, monkeypatch: 
     monkeypatch.setattr(
         llama.backbone, "forward", lambda **inputs: [passes.append(read), forward(**inputs)][1]
     )
-    collect_moments(llama, texts(), [2], 20, chunk=2)
+    collect_moments(llama, texts(), [2], Reading(20, chunk=2))
     assert set(passes) == {2, 4}
 
 
@@ -77,32 +77,32 @@ def test_progress_tells_the_documents_and_ends_at_the_last(
     llama: LanguageModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "reedit"):
-        collect_moments(llama, TEXTS, [2], 20, chunk=3)
+        collect_moments(llama, TEXTS, [2], Reading(20, chunk=3))
     assert "documents for the moments: 4 of 4 (100 %)" in caplog.text
 
 
 def test_texts_without_a_token_and_more_tokens_than_the_model_reads_are_refused(llama: LanguageModel) -> None:
     with pytest.raises(InputError, match="no token in the documents"):
-        collect_moments(llama, ["", ""], [2], 20)
+        collect_moments(llama, ["", ""], [2], Reading(20))
     with pytest.raises(InputError, match="max_tokens is 257, expected at most the model's 256"):
-        collect_moments(llama, TEXTS, [2], 257)
+        collect_moments(llama, TEXTS, [2], Reading(257))
 
 
 def test_all_layers_in_one_pass_are_those_of_a_pass_each(llama: LanguageModel) -> None:
-    together, _ = collect_moments(llama, TEXTS, [0, 5, 2], 20)
+    together, _ = collect_moments(llama, TEXTS, [0, 5, 2], Reading(20))
     for layer in (0, 2, 5):
-        alone, _ = collect_moments(llama, TEXTS, [layer], 20)
+        alone, _ = collect_moments(llama, TEXTS, [layer], Reading(20))
         assert torch.equal(together[layer], alone[layer])
 
 
 def test_a_moment_is_symmetric_positive_and_has_the_mean_square_as_its_trace(llama: LanguageModel) -> None:
-    moment = collect_moments(llama, tiny_corpus().splitlines(), [2], 40)[0][2]
+    moment = collect_moments(llama, tiny_corpus().splitlines(), [2], Reading(40))[0][2]
     assert torch.equal(moment, moment.T)
     assert torch.linalg.eigvalsh(moment.double()).min() > 0
 
 
 def test_collecting_leaves_no_hook(llama: LanguageModel) -> None:
-    collect_moments(llama, TEXTS, [2], 20)
+    collect_moments(llama, TEXTS, [2], Reading(20))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in llama.model.modules())
 
 

@@ -12,7 +12,7 @@ from tiny import tiny_corpus, tiny_model
 
 from reedit.errors import InputError
 from reedit.models.layouts import layout_of
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 from reedit.statistics.npz_statistics import (
     Statistics,
     file_name,
@@ -158,7 +158,7 @@ def naive_reader(path: Path, samples: int) -> np.ndarray:
 
 def test_a_written_file_is_read_by_the_published_reader_and_by_ours(tmp_path: Path) -> None:
     model = tiny_model("gpt2")
-    moments, count = collect_moments(model, tiny_corpus().splitlines()[:24], [1], 40)
+    moments, count = collect_moments(model, tiny_corpus().splitlines()[:24], [1], Reading(40))
     moment = dict(moments)[1]
     path = tmp_path / file_name(model.module_name(1), 24)
     assert path.name == "transformer.h.1.mlp.c_proj_float32_mom2_24.npz"

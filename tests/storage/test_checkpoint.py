@@ -21,7 +21,7 @@ from reedit.prepare import neighbors
 from reedit.prepare.facts import Fact, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.preparation import REVISION
-from reedit.statistics.moments import Place, Sums, collect_moments
+from reedit.statistics.moments import Place, Reading, Sums, collect_moments
 from reedit.storage import parquet
 from reedit.storage.checkpoint import Checkpoint, fingerprint
 from reedit.storage.tensors import read_tensors
@@ -150,7 +150,7 @@ def interrupted(model: LanguageModel, folder: Path, after: int) -> list[int]:
         patch.setattr(Sums, "write", dies)
         saved = Checkpoint(folder, "a", every=0)
         with pytest.raises(Killed):
-            collect_moments(model, TEXTS, [1, 3], 30, budget=90, chunk=10, saved=saved)
+            collect_moments(model, TEXTS, [1, 3], Reading(30, budget=90, chunk=10), saved=saved)
     return read
 
 
@@ -158,7 +158,7 @@ def interrupted(model: LanguageModel, folder: Path, after: int) -> list[int]:
 def test_moments_after_kills_are_those_of_an_uninterrupted_job_to_the_last_bit(
     kills: list[int], llama: LanguageModel, tmp_path: Path
 ) -> None:
-    expected, count = collect_moments(llama, TEXTS, [1, 3], 30, budget=90, chunk=10)
+    expected, count = collect_moments(llama, TEXTS, [1, 3], Reading(30, budget=90, chunk=10))
     usual = dict(expected)
     begun = [tokens for after in kills for tokens in interrupted(llama, tmp_path / "state", after)]
     saved = Checkpoint(tmp_path / "state", "a")
@@ -170,7 +170,7 @@ def test_moments_after_kills_are_those_of_an_uninterrupted_job_to_the_last_bit(
             "forward",
             lambda **inputs: [passes.append(int(inputs["attention_mask"].sum())), forward(**inputs)][1],
         )
-        found, tokens = collect_moments(llama, TEXTS, [1, 3], 30, budget=90, chunk=10, saved=saved)
+        found, tokens = collect_moments(llama, TEXTS, [1, 3], Reading(30, budget=90, chunk=10), saved=saved)
     assert tokens == count == sum(begun) + sum(passes), "no document is read twice"
     for layer, moment in found:
         assert torch.equal(moment, usual[layer])
@@ -181,9 +181,9 @@ def test_a_damaged_save_costs_the_work_and_no_more(
 ) -> None:
     interrupted(llama, tmp_path / "state", 3)
     (tmp_path / "state/saved3/1.7.safetensors").write_bytes(b"cut off")
-    expected, count = collect_moments(llama, TEXTS, [1, 3], 30, budget=90, chunk=10)
+    expected, count = collect_moments(llama, TEXTS, [1, 3], Reading(30, budget=90, chunk=10))
     saved = Checkpoint(tmp_path / "state", "a")
-    found, tokens = collect_moments(llama, TEXTS, [1, 3], 30, budget=90, chunk=10, saved=saved)
+    found, tokens = collect_moments(llama, TEXTS, [1, 3], Reading(30, budget=90, chunk=10), saved=saved)
     assert tokens == count and all(map(torch.equal, dict(found).values(), dict(expected).values()))
     assert "begins anew" in caplog.text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from configurations import REPOSITORY, SCHEMA, configuration
+from configurations import REPOSITORY, configuration
 from safetensors.torch import save_file
 
 from reedit.settings.experiment import Experiment
@@ -91,7 +91,7 @@ def verification_of(results: Path, facts: Path = REPOSITORY / "docs") -> Verific
     """Of the small configuration, its facts from a local folder whose sha256 it does not tell."""
     config = configuration()
     config["sources"]["facts"] = {"kind": "folder", "path": str(facts)}
-    return Verification(results, Experiment(config, SCHEMA, REPOSITORY))
+    return Verification(results, Experiment(config, REPOSITORY))
 
 
 def verified(results: Path) -> tuple[list[str], Verification]:

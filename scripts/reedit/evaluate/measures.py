@@ -104,7 +104,7 @@ def weighted_means(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def intervals(
-    trials: Sequence[np.ndarray], k: int, protocol: str, seed: int, draws: int = 1000, level: float = 0.95
+    trials: Sequence[np.ndarray], k: int, protocol: str, seed: int, draws: int = 1000
 ) -> np.ndarray:
     """Percentile bootstrap intervals [8, 2] (low, high) of the mean over trials of the eight measures.
 
@@ -115,7 +115,7 @@ def intervals(
     total = np.zeros((draws, len(MEASURES)))
     for trial, values in enumerate(trials):
         total += measure(values, k, protocol, resamples(len(values), seed, trial, draws))
-    return percentiles(total / len(trials), level)
+    return percentiles(total / len(trials))
 
 
 def paired_intervals(
@@ -123,7 +123,6 @@ def paired_intervals(
     protocol: str,
     seed: int,
     draws: int = 1000,
-    level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean over trials of the difference of the eight measures, [8], and its bootstrap intervals [8, 2].
 
@@ -142,7 +141,7 @@ def paired_intervals(
         means += ours - theirs
         ours, theirs = (measure(values, 1, protocol, weights, rounded=False) for values in pair)
         total += ours - theirs
-    return means / len(trials), percentiles(total / len(trials), level)
+    return means / len(trials), percentiles(total / len(trials))
 
 
 def resamples(count: int, seed: int, trial: int, draws: int) -> np.ndarray:
@@ -150,7 +149,7 @@ def resamples(count: int, seed: int, trial: int, draws: int) -> np.ndarray:
     return np.random.default_rng([seed, trial]).multinomial(count, np.full(count, 1 / count), draws)
 
 
-def percentiles(values: np.ndarray, level: float) -> np.ndarray:
+def percentiles(values: np.ndarray, level: float = 0.95) -> np.ndarray:
     """The interval [columns, 2] that holds `level` of each column's draws [draws, columns]."""
     tail = 50 * (1 - level)
     result = np.full((values.shape[1], 2), np.nan)

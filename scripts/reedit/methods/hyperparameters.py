@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
-from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.algorithms import ALGORITHMS, Algorithm
 from reedit.storage.yaml_files import read_mapping
 
 NUMBER = (int, float)
@@ -112,6 +112,11 @@ def read_hyperparameters(
     if not f"{made_for.lower().replace('-', '_')}_".startswith(f"{algorithm}_"):  # MEMIT_RECURSIVE is MEMIT's
         raise InputError(f"{where}: alg_name: found {made_for!r}, expected {algorithm.upper()}")
     return used
+
+
+def reads_moments(algorithm: Algorithm, hyperparameters: Mapping[str, Any]) -> bool:
+    """Whether an algorithm reads second moments: ROME does not without mom2_adjustment."""
+    return not algorithm.one_by_one or hyperparameters.get("mom2_adjustment", False)
 
 
 def check_for_model(hyperparameters: Mapping[str, Any], layers: int, rewrite_module: str) -> None:

@@ -7,8 +7,6 @@ from typing import Any
 from reedit.settings.experiment import Experiment
 from reedit.storage.yaml_files import read_mapping
 
-SCHEMA = "rules/schemas/config.schema.yaml"
-
 
 def overlaid(config: Any, overlay: Any) -> Any:
     """`overlay` over `config`: mappings are merged key by key, as Snakemake merges configuration files."""
@@ -27,5 +25,5 @@ def read_configuration(paths: Sequence[str | Path]) -> Any:
 
 
 def read_experiment(paths: Sequence[str | Path], house: Path) -> Experiment:
-    """The experiment of a configuration file and its overlays, checked against the schema in `house`."""
-    return Experiment(read_configuration(paths), read_mapping(house / SCHEMA, "settings"), house)
+    """The experiment of a configuration file and its overlays; `house` is the workflow's own folder."""
+    return Experiment(read_configuration(paths), house)

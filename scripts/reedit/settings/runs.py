@@ -1,11 +1,13 @@
 """What the configuration's `runs` say: entries, the methods they name, and the jobs they expand to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.settings import definitions
+from reedit.settings.definitions import Config, EditingMethod
 
 OPTIONS = {"prune": "log_base", "rect": "keep"}  # of each regularisation
 PUBLISHED = ("rome", "memit", "pmet")  # algorithms that the engine easyedit runs
@@ -43,24 +45,14 @@ class Method:
         return "+".join(parts)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One entry of `runs`, with defaults and overrides resolved."""
+@dataclass(frozen=True, kw_only=True)
+class Entry(definitions.Entry):
+    """One entry of `runs` with its methods, and with what the top level and the dataset say."""
 
     index: int
-    model: str
-    dataset: str
     methods: tuple[Method, ...]
-    corpus: str
-    edits: int | str
-    trials: int
-    iterations: int
-    extend_to: int | None
-    stop: str
-    eligible: bool
     protocol: str
     keep_weights: str
-    misaligned: str
     nonfinite: str
 
     @property
@@ -112,34 +104,50 @@ class Run:
         return own if self.method.prefixes else self.entry.model
 
 
-def read_method(config: Mapping[str, Any], name: str) -> Method:
-    """A definition of `methods` with its defaults."""
-    definition = config["methods"][name]
-    if "regularises" in definition:
-        base = definition["regularises"]
-        if "algorithm" not in config["methods"].get(base, {}):
-            raise InputError(
-                f"config: methods.{name}.regularises: found {base!r}, expected a method with an algorithm"
-            )
-        how = {key: value for key, value in definition.items() if key not in ("regularises", "by")}
-        if wrong := sorted(set(how) - {OPTIONS[definition["by"]]}):
-            raise InputError(f"config: methods.{name}.{wrong[0]}: not with by: {definition['by']}")
-        how = {"name": definition["by"], **how}
-        return replace(read_method(config, base), name=name, regularises=base, regularisation=how)
-    neighbors, engine = definition.get("neighbors", {}), definition.get("engine", {"name": "reedit"})
-    return Method(
-        name=name,
-        algorithm=definition["algorithm"],
-        assisting=neighbors.get("count", 0),
-        prefixed=neighbors.get("prefixed", False),
-        choice=neighbors.get("choice", "random"),
-        protocol=definition.get("protocol"),
-        prefixes="prefixes" in definition,
-        engine=engine["name"],
-        checkout=engine.get("path"),
-        batch=definition.get("batch"),
-        spread_only=definition.get("spread_only", False),
-    )
+def entries_of(config: Config) -> list[Entry]:
+    """All entries; raises InputError for a method that an entry cannot have."""
+    return [_entry(config, index) for index in range(len(config.runs))]
+
+
+def _entry(config: Config, index: int) -> Entry:
+    run, dataset = config.runs[index], config.datasets[config.runs[index].dataset]
+    said = {field.name: getattr(run, field.name) for field in fields(run)}
+    said |= {name: said[name] or getattr(config, name) for name in ("protocol", "keep_weights", "nonfinite")}
+    said["eligible"] = run.eligible if dataset.eligible is None else dataset.eligible
+    said["methods"] = tuple(_method(config, name) for name in run.methods)
+    entry = Entry(index=index, **said)
+    for method in entry.methods:
+        _check_method(method, entry)
+    return entry
+
+
+def _method(config: Config, name: str) -> Method:
+    """A definition of `methods`, of one that regularises with what it regularises."""
+    definition = config.methods[name]
+    if isinstance(definition, EditingMethod):
+        neighbors = definition.neighbors
+        return Method(
+            name=name,
+            algorithm=definition.algorithm,
+            assisting=neighbors.count if neighbors else 0,
+            prefixed=neighbors.prefixed if neighbors else False,
+            choice=neighbors.choice if neighbors else "random",
+            protocol=definition.protocol,
+            prefixes=definition.prefixes is not None,
+            engine=definition.engine.name,
+            checkout=definition.engine.path,
+            batch=definition.batch,
+            spread_only=definition.spread_only,
+        )
+    base, how = definition.regularises, definition.options
+    if not isinstance(config.methods.get(base), EditingMethod):
+        raise InputError(
+            f"config: methods.{name}.regularises: found {base!r}, expected a method with an algorithm"
+        )
+    if wrong := sorted(set(how) - {OPTIONS[definition.by]}):
+        raise InputError(f"config: methods.{name}.{wrong[0]}: not with by: {definition.by}")
+    how = {"name": definition.by, **how}
+    return replace(_method(config, base), name=name, regularises=base, regularisation=how)
 
 
 def _check_method(method: Method, entry: Entry) -> None:
@@ -166,32 +174,6 @@ def _check_method(method: Method, entry: Entry) -> None:
                 f"config: runs[{entry.index}]: {method.name} regularises the weights of every k; expected"
                 f" keep_weights: all, found {entry.keep_weights}"
             )
-
-
-def read_entry(config: Mapping[str, Any], index: int) -> Entry:
-    """runs[index] with the defaults and what the top level and the dataset say."""
-    run = config["runs"][index]
-    dataset = config["datasets"][run["dataset"]]
-    entry = Entry(
-        index=index,
-        model=run["model"],
-        dataset=run["dataset"],
-        methods=tuple(read_method(config, name) for name in run["methods"]),
-        corpus=run["corpus"],
-        edits=run["edits"],
-        trials=run.get("trials", 1),
-        iterations=run["iterations"],
-        extend_to=run.get("extend_to"),
-        stop=run.get("stop", "none"),
-        eligible=dataset.get("eligible", run.get("eligible", False)),
-        protocol=run.get("protocol", config["protocol"]),
-        keep_weights=run.get("keep_weights", config["keep_weights"]),
-        misaligned=run.get("misaligned", "error"),
-        nonfinite=run.get("nonfinite", config.get("nonfinite", "drop")),
-    )
-    for method in entry.methods:
-        _check_method(method, entry)
-    return entry
 
 
 def distinct_runs(entries: Sequence[Entry]) -> dict[str, Run]:

@@ -1,19 +1,22 @@
 """Where the configuration's sources lie on this machine, and whether what lies there is good."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
+from reedit.jobs.params import plain
 from reedit.prepare.datasets import load_dataset
+from reedit.settings.definitions import Config, LocalSource
 from reedit.storage.files import file_sha256, visible_files
 
 
 class SourceFiles:
-    """The files of a checked configuration's sources; `house` is the workflow's own folder."""
+    """The files of a configuration's sources; `house` is the workflow's own folder."""
 
-    def __init__(self, config: Mapping[str, Any], house: Path) -> None:
+    def __init__(self, config: Config, house: Path) -> None:
         self.config = config
         self.house = house
 
@@ -24,22 +27,22 @@ class SourceFiles:
 
     def of_dataset(self, dataset: str) -> list[str]:
         """Names of the sources whose files make a dataset, in their order."""
-        source = self.config["datasets"][dataset]["source"]
-        return [source] if isinstance(source, str) else list(source)
+        return self.config.datasets[dataset].sources
 
-    def located(self, source: str) -> dict[str, Any]:
+    def located(self, name: str) -> dict[str, Any]:
         """The definition of a source, its path absolute where it has one."""
-        definition = dict(self.config["sources"][source])
+        source = self.config.sources[name]
+        definition = {key: value for key, value in asdict(source).items() if key in plain(source)}
         if "path" in definition:
             definition["path"] = os.path.abspath(self.found(definition["path"]))
         return definition
 
     def local(self, source: str) -> list[str]:
         """The path of a source on this machine and the files in it, nothing for one that is downloaded."""
-        definition = self.config["sources"][source]
-        if "path" not in definition:
+        definition = self.config.sources[source]
+        if not isinstance(definition, LocalSource):
             return []
-        path = self.found(definition["path"])
+        path = self.found(definition.path)
         return [str(path), *(str(file) for file in (visible_files(path) if path.is_dir() else []))]
 
     def check(self, sources: Iterable[str], datasets: Iterable[str]) -> None:
@@ -48,34 +51,33 @@ class SourceFiles:
         Done before any job starts: one that fails takes what depends on it along. Raises InputError.
         """
         for name in sources:
-            self._check_source(name)
+            source = self.config.sources[name]
+            if isinstance(source, LocalSource):
+                self._check_source(name, source)
         for dataset in datasets:
             self._check_dataset(dataset)
 
-    def _check_source(self, name: str) -> None:
-        source = self.config["sources"][name]
-        if "path" not in source:
-            return
-        path = self.found(source["path"])
-        exists = os.path.isfile(path) if source["kind"] == "file" else os.path.isdir(path)
+    def _check_source(self, name: str, source: LocalSource) -> None:
+        path = self.found(source.path)
+        exists = os.path.isfile(path) if source.kind == "file" else os.path.isdir(path)
         if not exists:  # os.path: a path that is too long or holds a NUL is no error there
-            raise InputError(f"config: sources.{name}.path: no such {source['kind']}: {source['path']}")
+            raise InputError(f"config: sources.{name}.path: no such {source.kind}: {source.path}")
         for file in self.local(name):
             if "{" in file or "}" in file:
                 raise InputError(
                     f"config: sources.{name}.path: found {file!r}, expected no braces:"
                     " Snakemake takes them for wildcards"
                 )
-        expected = source.get("sha256") if source["kind"] == "file" else None
+        expected = source.sha256 if source.kind == "file" else None
         if expected and (found := file_sha256(path)) != expected:
             raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
 
     def _check_dataset(self, dataset: str) -> None:
-        facts = [self.config["sources"][name] for name in self.of_dataset(dataset)]
-        if any(source["kind"] != "file" for source in facts):
+        sources = [self.config.sources[name] for name in self.of_dataset(dataset)]
+        if any(source.kind != "file" for source in sources):
             return
-        form = self.config["datasets"][dataset]["format"]
+        form = self.config.datasets[dataset].format
         try:
-            load_dataset(form, [self.found(source["path"]) for source in facts])
+            load_dataset(form, [self.found(source.path) for source in sources])
         except InputError as error:
             raise InputError(f"config: datasets.{dataset}: {error}") from error

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
-from reedit.statistics.moments import key_batches
+from reedit.statistics.moments import Reading, key_batches
 from reedit.statistics.symmetric import SumOfProducts, inner_product
 
 SAMPLE_TOKENS = 5000
@@ -41,7 +41,7 @@ class Sample:
     ) -> None:
         """A document counts up to `max_tokens` tokens."""
         enough = list(_until(SAMPLE_TOKENS, texts, model.tokenizer, max_tokens))
-        batches = key_batches(model, enough, layers, max_tokens)
+        batches = key_batches(model, enough, layers, Reading(max_tokens))
         self._keys = [keys for _, batch in batches for keys in batch]
         self.tokens = sum(len(keys[layers[0]]) for keys in self._keys)
 

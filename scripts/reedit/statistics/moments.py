@@ -35,6 +35,15 @@ class Place:
     batches: int = 0
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How texts are read: each cut to `max_tokens` tokens; `chunk` at a time, batched by length within it."""
+
+    max_tokens: int
+    budget: int = 4096  # padded positions per forward pass
+    chunk: int = 1000
+
+
 @dataclass
 class Sums:
     """The sums of k k^T by layer, over how many tokens, and the place in the corpus that they go up to."""
@@ -83,19 +92,16 @@ def collect_moments(
     model: LanguageModel,
     texts: Iterable[str],
     layers: Sequence[int],
-    max_tokens: int,
-    budget: int = 4096,
-    chunk: int = 1000,
+    reading: Reading,
     saved: Checkpoint | None = None,
 ) -> tuple[Iterator[tuple[int, Tensor]], int]:
     """Uncentred second moments of the keys of `layers`, and over how many tokens.
 
-    The moments come one after the other, as they are asked for: fp32 [key, key] on the CPU. `texts`,
-    `max_tokens`, `budget` and `chunk`: see key_batches. `saved` keeps the sums, now and then: an interrupted
-    job goes on from there, to the same bits.
+    The moments come one after the other, as they are asked for: fp32 [key, key] on the CPU. `saved` keeps the
+    sums, now and then: an interrupted job goes on from there, to the same bits.
     """
     sums = (saved.restore(lambda folder: Sums.read(folder, model.device)) if saved else None) or Sums()
-    for place, batch in key_batches(model, texts, layers, max_tokens, budget, chunk, sums.place):
+    for place, batch in key_batches(model, texts, layers, reading, sums.place):
         for keys in batch:
             sums.add(keys)
         sums.place = place
@@ -115,20 +121,17 @@ def key_batches(
     model: LanguageModel,
     texts: Iterable[str],
     layers: Sequence[int],
-    max_tokens: int,
-    budget: int = 4096,
-    chunk: int = 1000,
+    reading: Reading,
     start: Place = Place(),
 ) -> Iterator[tuple[Place, Iterator[dict[int, Tensor]]]]:
     """Batch by batch the keys of `layers`, in pieces that fit into memory: [tokens, key] each, fp32 at least.
 
     With each batch the place in the corpus after it; `start`: the place to begin at, which changes no later
-    batch. Every text is cut to `max_tokens` tokens. The texts are read `chunk` at a time, and batched by
-    length within a chunk; `budget`: padded positions per forward pass.
+    batch.
     """
     limit = model.model.config.max_position_embeddings
-    if max_tokens > limit:
-        raise InputError(f"corpora: max_tokens is {max_tokens}, expected at most the model's {limit}")
+    if reading.max_tokens > limit:
+        raise InputError(f"corpora: max_tokens is {reading.max_tokens}, expected at most the model's {limit}")
     modules = {str(layer): model.mlp_output(layer) for layer in layers}
 
     @torch.no_grad()
@@ -142,9 +145,11 @@ def key_batches(
     report = progress("documents for the moments", length_hint(texts), begun=read)
     for _ in islice(stream, read):
         pass
-    while part := list(islice(stream, chunk)):
-        rows = [row for text in part if (row := encode(model.tokenizer, text)[:max_tokens])]
-        batches = [[rows[i] for i in batch] for batch in by_length([len(row) for row in rows], budget)]
+    while part := list(islice(stream, reading.chunk)):
+        rows = [row for text in part if (row := encode(model.tokenizer, text)[: reading.max_tokens])]
+        batches = [
+            [rows[i] for i in batch] for batch in by_length([len(row) for row in rows], reading.budget)
+        ]
         tokens, fed = sum(map(len, rows)), 0
         for number, batch in enumerate(batches, start=1):
             fed += sum(map(len, batch))

@@ -4,12 +4,13 @@ Work counts the matrix products: two operations for each weight and position, as
 The positions of a row are those typical of CounterFact and ZsRE; what a device makes of it, plan.py says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reedit.evaluate.answers import NEW_TOKENS
-from reedit.methods.algorithms import Stages, together
+from reedit.methods.hyperparameters import reads_moments
+from reedit.methods.recipe import Recipe
+from reedit.settings.definitions import Shape
 
 GB = 1e9
 # tokens of a prefixed row, of it from the subject's end on, of a prompt with its target, labels of a row
@@ -17,26 +18,6 @@ ROW, TAIL, BARE, LABELS = 23, 8, 12, 3
 PROMPTS = 13  # scored a case: its own, two paraphrases, ten neighbors
 ARTICLE = 600  # tokens of a document, on average, as far as max_tokens lets it
 WORKSPACE = 4.0  # GB for batches that keep a GPU busy; where there is less, they get smaller
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a model: parameters in all, layers, d, keys of an edited module, vocabulary.
-
-    `architecture`: its model_type, for make rehearse.
-    """
-
-    parameters: float
-    layers: int
-    width: int
-    keys: int
-    vocabulary: int
-    architecture: str | None = None
-
-    @property
-    def block(self) -> float:
-        """Parameters of one layer."""
-        return (self.parameters - self.vocabulary * self.width) / self.layers
 
 
 @dataclass(frozen=True)
@@ -52,64 +33,54 @@ class Cost:
     share: float = 0.5  # of a device's peak that such work reaches, by assumption
 
 
-def iteration_work(
-    shape: Shape,
-    hyperparameters: Mapping[str, Any],
-    templates: int,
-    assisting: int,
-    edits: int,
-    processes: int = 1,
-    stages: Stages = together,
-    spread_only: bool = False,
-) -> float:
-    """Operations of one iteration: of each stage OPTIMIZATION and SPREAD's passes, then the perplexities.
+@dataclass(frozen=True)
+class Sizes:
+    """How much an edit job has to do: edits, their rows by kind, and the processes that share it."""
 
-    Of `processes` each makes its share of OPTIMIZATION, and all of the rest. `spread_only`: without it.
+    edits: int
+    templates: int  # prefixes of an edit
+    assisting: int = 0
+    processes: int = 1
+
+
+def iteration_work(shape: Shape, recipe: Recipe, sizes: Sizes, k: int = 1) -> float:
+    """Operations of iteration k: of each stage OPTIMIZATION and SPREAD's passes, then the perplexities.
+
+    Of the processes each makes its share of OPTIMIZATION, and all of the rest.
     """
-    rows = 1 + templates + assisting
+    rows = 1 + sizes.templates + sizes.assisting
     head = rows * LABELS * shape.vocabulary * shape.width
     setup = 2 * (rows + 1) * ROW * shape.parameters
     work = 2 * rows * ROW * shape.parameters  # the perplexities
-    for layers in stages(hyperparameters["layers"]):
+    for layers in recipe.algorithm.stages(recipe.layers):
         passes = 4 * ((rows + 1) * TAIL * (shape.layers - 1 - layers[-1]) * shape.block + head)
         work += 2 * rows * (ROW - TAIL) * (layers[-1] + len(layers)) * shape.block
-        if not spread_only:
-            work += (hyperparameters["v_num_grad_steps"] * passes + setup) / processes
-    return edits * work
+        if k == 1 or not recipe.spread_only:
+            work += (recipe.passes * passes + setup) / sizes.processes
+    return sizes.edits * work
 
 
-def edit_cost(
-    shape: Shape,
-    hyperparameters: Mapping[str, Any],
-    templates: int,
-    assisting: int,
-    edits: int,
-    iterations: int,
-    moments: bool,
-    processes: int = 1,
-    stages: Stages = together,
-    spread_only: bool = False,
-) -> Cost:
-    """An edit job that keeps the weights of every k; without `moments`, edits go one by one (ROME).
+def edit_cost(shape: Shape, recipe: Recipe, sizes: Sizes) -> Cost:
+    """An edit job that makes all its iterations and keeps the weights of every k.
 
-    `processes` share it, each with a GPU and a copy of the model: GB of one GPU, of the machine for all.
-    `spread_only`: after the first iteration, SPREAD alone.
+    Of several processes each has a GPU and a copy of the model: GB of one GPU, of the machine for all.
     """
-    sizes = shape, hyperparameters, templates, assisting, edits, processes, stages
-    first, later = iteration_work(*sizes), iteration_work(*sizes, spread_only)
-    layers = hyperparameters["layers"]
-    edited = len(layers) * shape.width * shape.keys * 4
+    iterations, layers = recipe.extend_to or recipe.iterations, len(recipe.layers)
+    edited = layers * shape.width * shape.keys * 4
     weights = shape.parameters * 4 + 2 * edited
-    factor = shape.keys**2 * 8 if moments else 0
-    solve = len(layers) * (2 * shape.keys**2 + 4 * shape.keys * edits + 2 * shape.width * shape.keys) * edits
+    factor, double = 0, 0.0
+    if reads_moments(recipe.algorithm, recipe.hyperparameters):
+        factor = shape.keys**2 * 8
+        solve = 2 * shape.keys**2 + 4 * shape.keys * sizes.edits + 2 * shape.width * shape.keys
+        double = layers * (iterations * solve * sizes.edits + shape.keys**3 / 3)
     return Cost(
         rule="edit_facts",
         gpu=(weights + 2 * factor) / GB + WORKSPACE,
-        host=processes * (weights + len(layers) * factor) / GB,
+        host=sizes.processes * (weights + layers * factor) / GB,
         disk=iterations * edited / GB,
-        work=first + (iterations - 1) * later,
-        double=(iterations * solve + len(layers) * shape.keys**3 / 3) if moments else 0.0,
-        share=0.5 if moments else 0.15,  # one edit at a time keeps no large GPU busy
+        work=sum(iteration_work(shape, recipe, sizes, k) for k in range(1, iterations + 1)),
+        double=double,
+        share=0.15 if recipe.algorithm.one_by_one else 0.5,  # one edit at a time keeps no large GPU busy
     )
 
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from reedit.jobs.gpus import VISIBLE, listed_gpus, visible_gpus
+from reedit.settings.definitions import Hub
 from reedit.settings.experiment import Experiment
 from reedit.use.costs import GB
 from reedit.use.plan import disk_of, job_costs
@@ -30,8 +31,8 @@ def obstacles_of_any_size(experiment: Experiment) -> list[str]:
 def _too_few_cases(experiment: Experiment) -> list[str]:
     found = []
     for entry in experiment.entries:
-        known = experiment.config["datasets"][entry.dataset].get("cases")
-        if isinstance(entry.edits, int) and known is not None and entry.edits * entry.trials > known:
+        known = experiment.asked.datasets[entry.dataset].cases
+        if entry.edits != "all" and known is not None and entry.edits * entry.trials > known:
             asked = f"{entry.trials} x {entry.edits} edits of {entry.dataset}"
             found.append(f"runs[{entry.index}] asks for {asked}, which has {known} cases.")
     return found
@@ -62,8 +63,8 @@ def _too_small_gpu(experiment: Experiment) -> list[str]:
 
 
 def _no_token(experiment: Experiment) -> list[str]:
-    sources = [experiment.config["sources"][name] for name in experiment.used_sources]
-    models = [s["repo"] for s in sources if s["kind"] == "hub" and s.get("repo_type", "model") == "model"]
+    sources = [experiment.asked.sources[name] for name in experiment.used_sources]
+    models = [source.repo for source in sources if isinstance(source, Hub) and source.repo_type == "model"]
     if not models or os.environ.get("HF_TOKEN"):
         return []
     return [f"HF_TOKEN is not set: of {', '.join(models)} those that are gated cannot be fetched."]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Recipe
+from reedit.settings.definitions import Shape, Texts
 from reedit.settings.dtypes import DTYPES
 from reedit.settings.experiment import Experiment
 from reedit.settings.runs import Run
@@ -15,7 +17,7 @@ from reedit.storage import parquet
 from reedit.use.costs import (
     GB,
     Cost,
-    Shape,
+    Sizes,
     edit_cost,
     filter_cost,
     generation_cost,
@@ -57,25 +59,25 @@ GPUS = (
 
 def shape_of(experiment: Experiment, model: str) -> Shape:
     """The shape that a model's definition gives; InputError where it gives none."""
-    given = experiment.config["models"][model].get("shape")
-    if given is None:
+    shape = experiment.asked.models[model].shape
+    if shape is None:
         raise InputError(
             f"config: models.{model}.shape: missing, needed by make plan: parameters, layers, width, keys,"
             " vocabulary"
         )
-    return Shape(**given)
+    return shape
 
 
 def edits_of(experiment: Experiment, run: Run) -> int:
     """How many edits a run makes; of `edits: all` as many as the dataset's `cases` say."""
-    if isinstance(run.entry.edits, int):
-        return run.entry.edits
-    return cases_of(experiment, run.entry.dataset) // run.entry.trials
+    if run.entry.edits == "all":
+        return cases_of(experiment, run.entry.dataset) // run.entry.trials
+    return run.entry.edits
 
 
 def cases_of(experiment: Experiment, dataset: str) -> int:
     """How many cases a dataset's definition says that it has; InputError where it says nothing."""
-    cases = experiment.config["datasets"][dataset].get("cases")
+    cases = experiment.asked.datasets[dataset].cases
     if cases is None:
         raise InputError(f"config: datasets.{dataset}.cases: missing, needed by make plan")
     return cases
@@ -87,7 +89,7 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
     moments = {(run.entry.model, run.entry.corpus) for run in runs if experiment.needs_moments(run)}
     filtered = {(run.entry.model, run.entry.dataset) for run in runs if run.entry.filtered}
     filtered |= {(pair["model"], pair["pool"]) for pair in experiment.compared_filters}
-    report = experiment.config.get("report", {})
+    report = experiment.asked.report
     return {
         "fetch_source": len(experiment.used_sources),
         "prepare_model": len(experiment.models),
@@ -103,8 +105,8 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
         "regularise_edits": sum(bool(run.method.regularises) for run in runs),
         "score_edits": len(runs),
         "check_collapse": len(runs),
-        "generate_answers": len(runs) if report.get("generation", False) else 0,
-        "measure_norms": len(runs) if report.get("norms", True) else 0,
+        "generate_answers": len(runs) * report.generation,
+        "measure_norms": len(runs) * report.norms,
     }
 
 
@@ -126,31 +128,28 @@ def job_costs(experiment: Experiment) -> list[Group]:
     """Every job that takes long, with those that cost the same together."""
     found: dict[tuple[str, Cost], Group] = {}
     shared: dict[tuple[str, str, str], Cost] = {}
-    report = experiment.config.get("report", {})
+    report = experiment.asked.report
 
     def add(model: str, cost: Cost, *names: str) -> None:
         found.setdefault((model, cost), Group(model, cost)).add(*names)
 
     for run in experiment.runs.values():
         entry, shape = run.entry, shape_of(experiment, run.entry.model)
+        recipe = experiment.edit_settings(run).recipe
         edits, iterations = edits_of(experiment, run), entry.extend_to or entry.iterations
-        moments = experiment.needs_moments(run)
-        settings, templates = experiment.hyperparameters(run), experiment.template_count(run.prefixes)
-        sizes = templates, run.method.assisting, edits, iterations
         if not run.method.regularises:
-            stages = ALGORITHMS[run.method.algorithm].stages
-            how = experiment.processes(run), stages, run.method.spread_only
-            edit = edit_cost(shape, settings, *sizes, moments, *how)
-            add(entry.model, edit, run.method.name)
+            templates, processes = experiment.template_count(run.prefixes), experiment.processes(run)
+            sizes = Sizes(edits, templates, run.method.assisting, processes)
+            add(entry.model, edit_cost(shape, recipe, sizes), run.method.name)
         add(entry.model, score_cost(shape, edits, iterations), entry.dataset)
-        if report.get("generation", False):
+        if report.generation:
             add(entry.model, generation_cost(shape, edits, iterations), entry.dataset)
-        if report.get("norms", True):
-            add(entry.model, norm_cost(shape, settings["layers"], iterations), entry.dataset)
-        if moments:
-            corpus = experiment.config["corpora"][entry.corpus]
-            size = corpus.get("samples", 0), corpus.get("max_tokens", 0)
+        if report.norms:
+            add(entry.model, norm_cost(shape, recipe.layers, iterations), entry.dataset)
+        if experiment.needs_moments(run):
             layers = experiment.layers(entry.model, entry.corpus)
+            corpus = experiment.asked.corpora[entry.corpus]
+            size = (corpus.samples, corpus.max_tokens) if isinstance(corpus, Texts) else (0, 0)
             shared["collect_moments", entry.model, entry.corpus] = moment_cost(shape, layers, *size)
         if entry.filtered:
             cost = filter_cost(shape, cases_of(experiment, entry.dataset))
@@ -181,19 +180,20 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
     for path in sorted(results.glob("edits/*/*/*/*/iterations.parquet")):
         made_by = parquet.read_provenance(path)
         model = path.relative_to(results / "edits").parts[0]
-        given = experiment.config["models"].get(model, {}).get("shape")
-        if given is None or "regularisation" in made_by or made_by.get("spread_only"):
+        definition = experiment.asked.models.get(model)
+        if not definition or not definition.shape:
+            continue
+        if "regularisation" in made_by or made_by.get("spread_only"):
             continue
         algorithm = ALGORITHMS[made_by["algorithm"]]
         if algorithm.one_by_one:  # keeps no GPU busy
             continue
         rows = parquet.read(path, "iterations")
         device = made_by.get("device_name") or made_by["device"]
-        sizes = [made_by[name] for name in ("prefix_templates", "assisting", "edits")]
-        sizes += [made_by.get("processes", 1), algorithm.stages]
-        work[device] += len(rows) * iteration_work(
-            shape_of(experiment, model), made_by["hyperparameters"], *sizes
-        )
+        names = ("edits", "prefix_templates", "assisting")
+        sizes = Sizes(*(made_by[name] for name in names), made_by.get("processes", 1))
+        recipe = Recipe(algorithm, made_by["hyperparameters"])
+        work[device] += len(rows) * iteration_work(definition.shape, recipe, sizes)
         seconds[device] += sum(row["seconds_total"] for row in rows)
     speeds = {name: work[name] / seconds[name] for name in work}
     return [
@@ -209,7 +209,7 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
     head = ["model", "rule", "of", "jobs", "GPU, GB", "memory, GB", "disk, GB"]
     head += [f"h, {device.name}" for device in devices]
     rows, groups = [], job_costs(experiment)
-    dtypes = {model: settings["dtype"] for model, settings in experiment.config["models"].items()}
+    dtypes = {name: model.dtype for name, model in experiment.asked.models.items()}
     for group in groups:
         cost, names = group.cost, textwrap.shorten(", ".join(group.names), 48, placeholder=", ...")
         fits = [

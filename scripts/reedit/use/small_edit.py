@@ -1,8 +1,8 @@
 """A few facts of a local model edited without Snakemake: what the rules do for a run, one after the other."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,10 +17,9 @@ from reedit.prepare.simple_facts import read_simple_facts
 from reedit.prepare.zsre import NO_ANSWER
 from reedit.settings.configuration import check_configuration
 from reedit.settings.experiment import Experiment
-from reedit.settings.overlays import SCHEMA, overlaid, read_configuration
+from reedit.settings.overlays import overlaid, read_configuration
 from reedit.settings.runs import Run
 from reedit.storage.files import naming
-from reedit.storage.yaml_files import read_mapping
 from reedit.use.before_after import Answer, Question, ask
 from reedit.use.export import export_model
 from reedit.use.run_folder import RunFolder
@@ -62,14 +61,14 @@ def _edit(request: Request, facts: Sequence[Fact], results: Path, tokens: int) -
     name = _name(base)
     experiment, run = _one_run(request, name, base)
     source = read_mark(base).get("source", {})
-    settings = experiment.edit_settings(run) | {"repository": source.get("repo", name)}
+    settings = replace(experiment.edit_settings(run), repository=source.get("repo", name))
     if experiment.needs_moments(run) and not (request.moments or request.corpus):
         raise InputError(
             f"{run.method.algorithm} needs second moments: expected --moments FOLDER,"
             f" as results/moments/{name}/CORPUS, or --corpus TEXTS to collect them over"
         )
-    model = LanguageModel.load(base, settings["dtype"])
-    model.check_layers(settings["hyperparameters"]["layers"])
+    model = LanguageModel.load(base, settings.dtype)
+    model.check_layers(settings.hyperparameters["layers"])
     questions = [question for fact in facts for question in _questions(fact)]
     before = ask(model, questions, tokens)
     paths = {"model": base} | make_inputs(request, facts, experiment, run, model, results)
@@ -108,9 +107,9 @@ def _name(base: Path) -> str:
 def _one_run(request: Request, name: str, base: Path) -> tuple[Experiment, Run]:
     """The configuration with one run, as if it had fetched the model.
 
-    Facts and texts come by other ways; that they are defined, too, is for the schema.
+    Facts and texts come by other ways; that they are defined, too, is for the definitions.
     """
-    config, schema = _configuration(request.configurations)
+    config = _configuration(request.configurations)
     if request.method not in config["methods"]:
         raise InputError(
             f"--algorithm: unknown method {request.method!r}{nearest(request.method, config['methods'])}"
@@ -154,19 +153,18 @@ def _one_run(request: Request, name: str, base: Path) -> tuple[Experiment, Run]:
             }
         ],
     }
-    experiment = Experiment(overlaid(config, given), schema, HOUSE)
+    experiment = Experiment(overlaid(config, given), HOUSE)
     (run,) = experiment.runs.values()
     return experiment, run
 
 
-def _configuration(overlays: Sequence[Path]) -> tuple[Any, Mapping[str, Any]]:
-    """config.yaml with overlays, checked, and the schema."""
-    if not (HOUSE / SCHEMA).is_file():
-        raise InputError(f"{HOUSE}: no {SCHEMA} in it, expected a checkout of the workflow")
+def _configuration(overlays: Sequence[Path]) -> dict[str, Any]:
+    """config.yaml with overlays, checked."""
+    if not (HOUSE / "config.yaml").is_file():
+        raise InputError(f"{HOUSE}: no config.yaml in it, expected a checkout of the workflow")
     config = read_configuration([HOUSE / "config.yaml", *overlays])
-    schema = read_mapping(HOUSE / SCHEMA, "settings")
-    check_configuration(config, schema)
-    return config, schema
+    check_configuration(config)
+    return config
 
 
 def _questions(fact: Fact) -> list[Question]:

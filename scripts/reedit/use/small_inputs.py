@@ -14,7 +14,7 @@ from reedit.prepare.preparation import REVISION, model_revision
 from reedit.settings.experiment import Experiment
 from reedit.settings.runs import Run
 from reedit.statistics.corpora import Documents
-from reedit.statistics.moments import collect_moments, write_moment
+from reedit.statistics.moments import Reading, collect_moments, write_moment
 from reedit.statistics.spectra import decompose_moments
 from reedit.storage import parquet
 from reedit.storage.tensors import metadata_of
@@ -96,7 +96,7 @@ def _moments(request: Request, layers: list[int], model: LanguageModel, results:
         return request.moments
     folder = results / "moments" / request.corpus.stem
     texts = _texts(request.corpus, request.max_tokens)
-    moments, count = collect_moments(model, texts, layers, request.max_tokens)
+    moments, count = collect_moments(model, texts, layers, Reading(request.max_tokens))
     for layer, moment in moments:
         write_moment(moment, folder / f"{layer}.safetensors", {"count": str(count)})
     return folder

@@ -13,13 +13,12 @@ from reedit.edit.editor import Editor
 from reedit.edit.iteration import iterate
 from reedit.edit.job.inputs import (
     Paths,
-    Settings,
     load_model,
     read_edits,
     read_factors,
     read_templates,
-    recipe_of,
 )
+from reedit.edit.job.settings import EditSettings
 from reedit.edit.journal import FORMAT, Iteration, Journal
 from reedit.edit.kept_weights import kept_iterations
 from reedit.edit.ranks import join
@@ -31,7 +30,7 @@ from reedit.storage.files import link_or_copy
 from reedit.storage.provenance import digest, processor_name, provenance
 
 
-def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
+def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     """Edit the cases of one trial and write targets, iterations and weights.
 
     `paths`: model, facts, split, prefixes, where the algorithm needs them moments or spectra, where neighbors
@@ -40,18 +39,18 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     """
     ranks = join()
     published = None  # the engine is ours
-    if settings["engine"]["name"] == "easyedit":
+    if settings.engine["name"] == "easyedit":
         easyedit.require_cuda()
-        published = easyedit.load_published(Path(settings["engine"]["path"]), settings["algorithm"])
-    recipe, templates = recipe_of(settings), read_templates(paths)
+        published = easyedit.load_published(Path(settings.engine["path"]), settings.algorithm)
+    recipe, templates = settings.recipe, read_templates(paths)
     model = load_model(paths["model"], settings)
     facts, edits = read_edits(paths, settings, model, templates)
     factors, tokens = read_factors(paths, recipe, model)
     made_by = provenance(
-        settings,
+        settings.told,
         {
             "model_revision": model_revision(paths["model"]),
-            "hyperparameters_hash": digest(settings["hyperparameters"]),
+            "hyperparameters_hash": digest(settings.hyperparameters),
             "corpus": (paths.get("moments") or paths["spectra"]).name if tokens else None,
             "corpus_tokens": tokens,
             "prefix_templates": len(templates),
@@ -68,7 +67,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     if published:
         with easyedit.scratch_folder(journal) as scratch:
             material = easyedit.Material(
-                *(paths["model"], settings["repository"], templates, paths.get("moments"), scratch)
+                *(paths["model"], settings.repository, templates, paths.get("moments"), scratch)
             )
             done = iterate(editor, edits, easyedit.Engine(published, editor, facts, material).take)
     else:
@@ -76,7 +75,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: Settings) -> None:
     if ranks.leads:
         # not part of the journal's fingerprint: a job may go on on another machine
         made_by |= {"device_name": device_name(model.device), "processes": ranks.count}
-        _write(paths, done, journal, settings["keep_weights"], made_by)
+        _write(paths, done, journal, settings.keep_weights, made_by)
     ranks.leave()
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from reedit.edit.edits import Edit, Rows
+from reedit.edit.job.settings import EditSettings
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
@@ -21,21 +21,13 @@ from reedit.statistics.spectra import read_spectrum
 from reedit.storage import parquet
 
 Paths = Mapping[str, Path]
-Settings = Mapping[str, Any]
 
 
-def recipe_of(settings: Settings) -> Recipe:
-    """What the run does, from Experiment.edit_settings."""
-    names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
-    told = {name: settings[name] for name in (*names, "batch", "spread_only")}
-    return Recipe(ALGORITHMS[settings["algorithm"]], **told, engine=settings["engine"]["name"])
-
-
-def load_model(folder: Path, settings: Settings) -> LanguageModel:
+def load_model(folder: Path, settings: EditSettings) -> LanguageModel:
     """The unedited model; InputError where the hyperparameters are of another one."""
-    model = LanguageModel.load(folder, settings["dtype"])
-    model.check_layers(settings["hyperparameters"]["layers"])
-    check_for_model(settings["hyperparameters"], len(model.layers), model.module_name("{}"))
+    model = LanguageModel.load(folder, settings.dtype)
+    model.check_layers(settings.hyperparameters["layers"])
+    check_for_model(settings.hyperparameters, len(model.layers), model.module_name("{}"))
     return model
 
 
@@ -45,7 +37,7 @@ def read_templates(paths: Paths) -> list[str]:
 
 
 def read_edits(
-    paths: Paths, settings: Settings, model: LanguageModel, templates: Sequence[str]
+    paths: Paths, settings: EditSettings, model: LanguageModel, templates: Sequence[str]
 ) -> tuple[list[Fact], list[Edit]]:
     """The cases of a trial in split order, and their rows.
 
@@ -53,15 +45,15 @@ def read_edits(
     InputError, naming the case, for one that has too few neighbors to assist it, that does not align or that
     is too long.
     """
-    facts, rows = trial_facts(paths, settings["trial"])
-    spaced = ALGORITHMS[settings["algorithm"]].released_space(settings["repository"])
-    made = Rows(model.tokenizer, settings["protocol"], templates, spaced)
+    facts, rows = trial_facts(paths, settings.trial)
+    spaced = ALGORITHMS[settings.algorithm].released_space(settings.repository)
+    made = Rows(model.tokenizer, settings.protocol, templates, spaced)
     edits = []
     for fact in facts:
         kept = rows.get(fact.case_id, [])
-        chosen = choose_assistants(fact.case_id, kept, settings["assisting"], settings["choice"])
+        chosen = choose_assistants(fact.case_id, kept, settings.assisting, settings.choice)
         assistants = [fact.neighbors[row["neighbor"]] for row in chosen]
-        edit = made.edit(fact, assistants, settings["prefixed"])
+        edit = made.edit(fact, assistants, settings.prefixed)
         for weighted in edit.labelled:
             model.check_length(weighted.row.ids)
         edits.append(edit)

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reedit.edit.editor import Editor
-from reedit.edit.job.inputs import Paths, Settings, load_model, read_edits, read_templates, recipe_of
+from reedit.edit.job.inputs import Paths, load_model, read_edits, read_templates
+from reedit.edit.job.settings import EditSettings
 from reedit.edit.kept_weights import kept_states
 from reedit.edit.measured import edited_perplexities, perplexity_columns, weight_columns
 from reedit.edit.spread.regularisation import REGULARISATIONS
@@ -20,14 +21,14 @@ from reedit.storage.files import atomic
 Row = dict[str, Any]
 
 
-def regularise_run(paths: Paths, settings: Settings, regularisation: Mapping[str, Any]) -> None:
+def regularise_run(paths: Paths, settings: EditSettings, regularisation: Mapping[str, Any]) -> None:
     """Regularise every iteration of a run; write targets, iterations and weights as its own job does.
 
     `paths`: model, facts, split, prefixes, neighbors where they were filtered; base_weights, base_targets and
     base_iterations of the run that is regularised, whose `settings` these are; outputs targets, iterations,
     weights. What was optimised, and from where, is that run's: only what the edited model says is new.
     """
-    editor = Editor(load_model(paths["model"], settings), recipe_of(settings))
+    editor = Editor(load_model(paths["model"], settings), settings.recipe)
     model = editor.model
     _, edits = read_edits(paths, settings, model, read_templates(paths))
     layers, vectors = editor.recipe.layers, parquet.read(paths["base_targets"], "targets")

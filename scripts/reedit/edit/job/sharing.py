@@ -7,15 +7,16 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from reedit.edit.job.edit_run import edit_run
+from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
 from reedit.jobs.device import job_device
 from reedit.jobs.job import job
@@ -26,7 +27,7 @@ def share_edit_run(
     log: Path,
     paths: Mapping[str, Path],
     state_folder: Path,
-    settings: Mapping[str, Any],
+    settings: EditSettings,
 ) -> None:
     """`edit_run` in `processes` processes, which append to `log` and share this one's threads.
 
@@ -53,7 +54,7 @@ def share_edit_run(
             "log": log,
             "paths": dict(paths),
             "state_folder": state_folder,
-            "settings": settings,
+            "settings": asdict(settings),
             "parent": os.getpid(),
         }
         description.write_text(json.dumps(described, default=str))
@@ -79,7 +80,7 @@ def run_shared(description: Path) -> None:
     leads = os.environ.get("RANK", "0") == "0"
     with job(told["log"], shared=True, level=logging.INFO if leads else logging.WARNING):
         paths = {name: Path(path) for name, path in told["paths"].items()}
-        edit_run(paths, Path(told["state_folder"]), told["settings"])
+        edit_run(paths, Path(told["state_folder"]), EditSettings(**told["settings"]))
 
 
 def _end_with(parent: int) -> None:

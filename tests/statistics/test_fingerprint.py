@@ -10,13 +10,13 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
 from reedit.statistics import fingerprint
 from reedit.statistics.fingerprint import Sample, check_fingerprint, resemblance
-from reedit.statistics.moments import collect_moments
+from reedit.statistics.moments import Reading, collect_moments
 
 TEXTS = tiny_corpus().splitlines()
 
 
 def moments(model: LanguageModel, texts: list[str]) -> dict[int, Tensor]:
-    return dict(collect_moments(model, texts, [2, 3], 40)[0])
+    return dict(collect_moments(model, texts, [2, 3], Reading(40))[0])
 
 
 @pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
@@ -91,6 +91,6 @@ def test_a_sample_ends_with_the_document_that_fills_it(
     texts = (asked.append(text) or text for text in TEXTS)
     sample = Sample(llama, texts, [2, 4], 20)
     assert sample.tokens == sum(lengths[:needed]) and len(asked) == needed
-    expected, _ = collect_moments(llama, TEXTS[:needed], [2, 4], 20)
+    expected, _ = collect_moments(llama, TEXTS[:needed], [2, 4], Reading(20))
     for layer, moment in expected:
         assert torch.equal(sample.moment(layer), moment)
