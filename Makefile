@@ -54,8 +54,8 @@ verify: setup $(EXPERIMENT_FILE)  ## read all results again and name what is dam
 report: setup $(EXPERIMENT_FILE)  ## make reports/report.zip, Snakemake's own report, anew
 	@$(SNAKEMAKE) --report reports/report.zip
 
-test: setup  ## run the tests
-	@$(IN_VENV) pytest $(ARGS)
+test: setup  ## run the tests, two at a time; ARGS='-n 0' one after the other, ARGS='-m long' the long ones
+	@$(IN_VENV) pytest -n 2 --dist loadgroup $(ARGS)
 
 test-gpu: setup  ## try this machine's GPU in ten minutes and write reports/gpu/report.md (docs/gpu.md)
 	@$(IN_VENV) PYTHONPATH=scripts:tests:benchmarks python -m gpu $(ARGS)

@@ -20,10 +20,10 @@ from reedit.edit.iteration import one_iteration, ours
 from reedit.edit.measured import edited_perplexities
 from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.solve import factorise
+from reedit.evaluate.alignment import misaligned
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes

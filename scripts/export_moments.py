@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from reedit.errors import InputError
 from reedit.jobs.job import job
-from reedit.models.language_model import layout_of
+from reedit.models.layouts import layout_of
 from reedit.statistics.moments import read_moment
 from reedit.statistics.npz_statistics import Statistics, file_name, write_statistics
 from reedit.storage.files import visible_files

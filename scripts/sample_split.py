@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit.evaluate.alignment import alignment
 from reedit.jobs.job import job
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.facts import read_facts
@@ -21,7 +22,7 @@ with job(snakemake.log[0]):
         read_facts(Path(inputs.facts)),
         parquet.read_provenance(inputs.facts)["cases"],
         parquet.read(inputs.neighbors, "neighbors") if inputs.neighbors else [],
-        load_tokenizer(inputs.model),
+        alignment(load_tokenizer(inputs.model), settings),
         settings,
     )
     made_by = provenance(asdict(settings), snakemake.params.code, counts)

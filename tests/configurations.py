@@ -1,6 +1,7 @@
 """A small configuration that passes, and its schema."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,19 @@ def configuration() -> dict[str, Any]:
 def entry(**changes: Any) -> dict[str, Any]:
     """An entry of `runs` as above, with changes."""
     return configuration()["runs"][0] | changes
+
+
+RELEASED = {"format": "released-statistics", "source": "npz", "check": "lines"}
+NPZ = {"kind": "hub", "repo": "a/b", "repo_type": "dataset", "revision": "c" * 40, "files": ["d/e.npz"]}
+
+
+def with_released(change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], None]:
+    """A change of a configuration that has released statistics on the hub, and a corpus there."""
+
+    def prepared(config: dict[str, Any]) -> None:
+        config["sources"]["npz"] = dict(NPZ)
+        config["corpora"]["released"] = dict(RELEASED)
+        config["corpora"]["wiki"] = {"format": "hub", "source": "npz", "samples": 9, "max_tokens": 9}
+        change(config)
+
+    return prepared

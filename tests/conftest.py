@@ -1,7 +1,8 @@
 """What several tests share: tiny models, made once a session and never changed, and their facts."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,28 @@ import tiny
 import torch
 from workflow import HAS_ENGINE, Experiment, copy_workflow, make_inputs, tiny_config
 
+from reedit.jobs.warm import warm
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.statistics.moments import Reading, collect_moments
+from reedit.watch.call import IMPORTED
+
+# Whatever uses one of these fixtures is for one worker of pytest-xdist alone, since making it takes long: the
+# group by the first of them that applies.
+GROUPS = {
+    **{name: name for name in ("on_cuda", "further", "reused", "golden")},
+    **dict.fromkeys(("finished", "inputs", "house"), "workflow"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        group = next((GROUPS[name] for name in GROUPS if name in getattr(item, "fixturenames", ())), None)
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,9 +104,16 @@ def inputs(root: Path, taught_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(root: Path, house: Path, inputs: Path) -> Experiment:
+def warm_python(house: Path) -> Iterator[str]:
+    """What stands for Python where most of a job's time would be imports; the library is the house's own."""
+    with warm(IMPORTED, os.environ | {"PYTHONPATH": str(house / "scripts")}) as python:
+        yield python
+
+
+@pytest.fixture(scope="session")
+def finished(root: Path, house: Path, inputs: Path, warm_python: str) -> Experiment:
     """The experiment of `tiny_config`, run from nothing in a working directory away from the workflow."""
-    experiment = Experiment(root / "experiment", house, tiny_config(inputs))
+    experiment = Experiment(root / "experiment", house, tiny_config(inputs), python=warm_python)
     experiment.outcome = experiment.run(*([] if HAS_ENGINE else ["tables"]))
     assert experiment.outcome.status == 0, experiment.outcome.output
     return experiment

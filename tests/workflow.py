@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
 from tiny import tiny_corpus, tiny_facts
+
+from reedit.prepare.facts import read_facts
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "config.yaml", "envs", "profiles", "reports/captions", "reports/templates")
@@ -138,26 +140,33 @@ class Experiment:
     config: Config
     environment: dict[str, str] = field(default_factory=dict)
     rule_prefix: str = ""  # of the rules' names, where another workflow uses them
+    python: str | None = (
+        None  # what `run` has its scripts started with (jobs/warm.py); None: Python, as usual
+    )
 
     def copy(self, folder: Path) -> "Experiment":
         """The same with all its results, at another place; times are kept."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Experiment(folder, self.house, deepcopy(self.config), dict(self.environment))
+        return replace(self, folder=folder, config=deepcopy(self.config), environment=dict(self.environment))
 
-    def command(self, *arguments: str, config: Config | None = None) -> list[str]:
+    def command(self, *arguments: str, config: Config | None = None, python: str | None = None) -> list[str]:
         overlay = self.folder.with_name(f"{self.folder.name}.yaml")
         overlay.write_text(yaml.safe_dump(config or self.config, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.house / "Snakefile")]
+        given = f"import sys; sys.executable = {python!r}; from snakemake.cli import main; main()"
+        command = [sys.executable, *(["-c", given] if python else ["-m", "snakemake"])]
+        command += ["--snakefile", str(self.house / "Snakefile")]
         command += ["--directory", str(self.folder), "--cores", "2", "--configfile", str(overlay)]
         one_thread = [f"{self.rule_prefix}{rule}=1" for rule in LONG]  # so that two of them run at a time
         return [*command, "--set-threads", *one_thread, "--resources", "gpu=2", "--nocolor", *arguments]
 
-    def start(self, *arguments: str, config: Config | None = None) -> subprocess.Popen:
+    def start(
+        self, *arguments: str, config: Config | None = None, python: str | None = None
+    ) -> subprocess.Popen:
         """A snakemake call in a process group of its own, as a terminal starts it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = dict(os.environ) | {"PYTHONPATH": str(self.house / "scripts")} | self.environment
         return subprocess.Popen(
-            self.command(*arguments, config=config),
+            self.command(*arguments, config=config, python=python),
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -169,7 +178,7 @@ class Experiment:
 
     def run(self, *arguments: str, config: Config | None = None) -> Outcome:
         """A snakemake call from its start to its end."""
-        process = self.start(*arguments, config=config)
+        process = self.start(*arguments, config=config, python=self.python)
         output, _ = process.communicate(timeout=600)
         return Outcome(process.returncode, output)
 
@@ -243,3 +252,39 @@ def timeless(path: Path) -> tuple[list[dict], dict]:
         for row in rows(path)
     ]
     return kept, provenance(path)
+
+
+def verify(experiment: Experiment, *arguments: str) -> subprocess.CompletedProcess:
+    """What `make verify` runs."""
+    overlay = experiment.folder.with_name(f"{experiment.folder.name}.yaml")
+    script = experiment.house / "scripts/verify_results.py"
+    command = [sys.executable, script, experiment.house / "config.yaml", overlay, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(experiment.house / "scripts")}
+    return subprocess.run(
+        command, cwd=experiment.folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def simple_facts(experiment: Experiment, run: str, folder: Path) -> Path:
+    """The facts of a run in its order, as a user would write them."""
+    facts = {fact.case_id: fact for fact in read_facts(experiment.path("facts/facts.parquet"))}
+    targets = rows(experiment.path(f"edits/{run}/targets.parquet"))
+    listed = [
+        {
+            "prompt": fact.prompt,
+            "subject": fact.subject,
+            "target_new": fact.target_new,
+            "target_true": fact.target_true,
+        }
+        for fact in (facts[row["case_id"]] for row in targets if row["k"] == 1)
+    ]
+    (folder / "mine.json").write_text(json.dumps(listed))
+    return folder / "mine.json"
+
+
+def hand_edit(experiment: Experiment, run: str, folder: Path, *more: str) -> list[str]:
+    """The command that edits a run's facts by its method and its experiment's configuration."""
+    facts = simple_facts(experiment, run, folder)
+    overlay = experiment.folder.with_name(f"{experiment.folder.name}.yaml")
+    command = ["edit", str(experiment.path("models/tiny")), str(facts), str(folder / "edited")]
+    return [*command, "--config", str(overlay), "--algorithm", run.split("/")[2], "--tokens", "3", *more]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from optimizing import MEMIT, SETTINGS, edits_of, relative
 from planted import LEGAL, MIXTURES, planted
 from pretended_cuda import pretended_cuda
 from steps import found_of
-from test_iteration import VARIANTS, plan
-from test_optimization import MEMIT, SETTINGS, edits_of, relative
+from variants import VARIANTS, plan
 from whole_path import check_alike, edited, facts_of, told, whole_path
 
 from reedit.edit.job.sharing import share_edit_run

@@ -36,7 +36,8 @@ from reedit.edit.workers import Workers
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
-from reedit.models.language_model import LAYOUTS, LanguageModel
+from reedit.models.language_model import LanguageModel
+from reedit.models.layouts import LAYOUTS
 from reedit.prepare.facts import Fact, write_facts
 from reedit.prepare.preparation import REVISION
 from reedit.statistics.moments import write_moment

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_iteration import VARIANTS, edits_of, plan
 from tiny import tiny_model
+from variants import VARIANTS, edits_of, plan
 
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_using import hand_edit
-from workflow import Experiment, changed, provenance, rows
+from workflow import Experiment, changed, hand_edit, provenance, rows
 
 from reedit.__main__ import main
 from reedit.edit.spread.regularisation import prune, rect

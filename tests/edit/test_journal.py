@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from steps import found_of, reporting
-from test_iteration import VARIANTS, edits_of
 from tiny import tiny_model
+from variants import VARIANTS, edits_of
 
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from naive import NaiveOptimized, naive_edit, naive_optimize
+from optimizing import LAYER, MEMIT, PMET, SETTINGS, TEMPLATES, edits_of, relative
 from steps import found_of, reporting
 from tiers import long_but
 from tiny import ALL_ARCHITECTURES, LAYERS, tiny_model
@@ -26,38 +27,8 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.facts import Fact, Neighbor
 
-LAYER = 3
 OSAKA_LAST = Neighbor("Osaka", "The old town is Osaka", "Japan")
-MEMIT, PMET = ALGORITHMS["memit"], ALGORITHMS["pmet"]
 Widen = Callable[[LanguageModel], LanguageModel]
-TEMPLATES = ["The old town of. {}", "Because he plays, I. {}"]
-SETTINGS = {
-    "layers": [LAYER],
-    "v_lr": 0.5,
-    "v_num_grad_steps": 6,
-    "clamp_norm_factor": 0.75,
-    "v_weight_decay": 0.5,
-    "kl_factor": 0.0625,
-}
-
-
-def edits_of(
-    model: LanguageModel,
-    facts: list[Fact],
-    count: int = 0,
-    prefixed: bool = False,
-    protocol: str = "corrected",
-    spaced: bool = True,
-) -> list[Edit]:
-    return [
-        Rows(model.tokenizer, protocol, TEMPLATES, spaced).edit(fact, fact.neighbors[:count], prefixed)
-        for fact in facts
-    ]
-
-
-def relative(found: Any, expected: Any) -> float:
-    found, expected = (torch.as_tensor(x, dtype=torch.float64) for x in (found, expected))
-    return float((found - expected).norm() / expected.norm())
 
 
 def check_against(found: Found, naive: list[NaiveOptimized], tolerance: float = 1e-5) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from optimizing import MEMIT, SETTINGS, edits_of, relative
 from steps import found_of
 from storages import Storages
-from test_optimization import MEMIT, SETTINGS, edits_of, relative
 
 from reedit.edit.optimization import descent as optimization
 from reedit.edit.optimization.buckets import Bucket, Tail, make_buckets

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from steps import found_of
-from test_iteration import VARIANTS, edits_of
+from variants import VARIANTS, edits_of
 from workflow import Experiment, changed
 
 from reedit.edit.found import Part

@@ -14,8 +14,8 @@ import pytest
 import torch
 import yaml
 from configurations import REPOSITORY, configuration
+from fetching import WHEEL, pip, refused
 from safetensors import safe_open
-from test_sources import WHEEL, pip, refused
 from tiny import save_tiny_model
 from web_server import running
 from workflow import Experiment, changed, copy_workflow, make_inputs, tiny_config

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -14,23 +13,13 @@ from typing import Any
 
 import pytest
 from configurations import REPOSITORY
+from fetching import CONTENT, HASH, WHEEL, pip, refused
 from web_server import Site, content, redirect, running, status
 
 from reedit.errors import InputError
-from reedit.fetch import sources
 from reedit.fetch.downloads import PIECE, Web
 from reedit.fetch.sources import fetch
 from reedit.storage.files import file_sha256, folder_sha256, payload, visible_files
-
-CONTENT = b"some content"
-HASH = sha256(CONTENT).hexdigest()
-WHEEL = {
-    "kind": "wheel",
-    "package": "pack-age",
-    "version": "1.2",
-    "member": "pack/data/file.bin",
-    "sha256": HASH,
-}
 
 
 @pytest.fixture
@@ -41,39 +30,10 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "sources" / "data"
 
 
-def refused(source: dict[str, Any], place: Path, message: str, web: Web | None = None) -> None:
-    """The fetch fails with one line that names the source, and leaves things as they were."""
-    with pytest.raises(InputError, match=message) as caught:
-        fetch("data", source, place, web)
-    assert str(caught.value).startswith("source data: ") and "\n" not in str(caught.value)
-    assert [path.name for path in place.parent.iterdir()] == ["data"], "nothing half-written is left"
-    assert [path.name for path in place.iterdir()] == ["old"]
-
-
 def fetched(source: dict[str, Any], place: Path, web: Web | None = None) -> list[str]:
     fetch("data", source, place, web)
     assert [path.name for path in place.parent.iterdir()] == ["data"]
     return [path.name for path in visible_files(place)]
-
-
-def pip(
-    monkeypatch: pytest.MonkeyPatch, members: dict[str, bytes] | None, code: int = 0, stderr: str = ""
-) -> list[list[str]]:
-    """A pip that downloads a wheel of these members, or fails."""
-    commands: list[list[str]] = []
-
-    def run(command: list[str], **how: Any) -> subprocess.CompletedProcess:
-        commands.append(command)
-        if members is not None:
-            folder = Path(command[command.index("--dest") + 1])
-            folder.mkdir()
-            with zipfile.ZipFile(folder / "pack_age-1.2-py3-none-any.whl", "w") as archive:
-                for name, content in members.items():
-                    archive.writestr(name, content)
-        return subprocess.CompletedProcess(command, code, "", stderr)
-
-    monkeypatch.setattr(sources.subprocess, "run", run)
-    return commands
 
 
 def test_a_file_is_copied_and_checked(place: Path, tmp_path: Path) -> None:

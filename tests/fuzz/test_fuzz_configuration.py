@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from configurations import configuration, entry
+from configurations import configuration, entry, with_released
+from easyedit_files import GOOD, MODULES, easyedit_file
 from hostile import JSON, NUMBERS, TEXT, Refused, damaged, file_of, one_line_if_refused, spoiled
 from hypothesis import given
 from hypothesis import strategies as st
-from test_configuration import with_released
-from test_hyperparameters import GOOD, MODULES, easyedit_file
 
 from reedit.edit.job.settings import EditSettings
 from reedit.jobs.params import plain

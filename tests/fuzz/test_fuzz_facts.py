@@ -6,11 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from dataset_entries import QUESTION, RELEASED, without_samples
 from hostile import JSON, TEXT, UNICODE, Refused, damaged, file_of, one_line_if_refused, spoiled
 from hypothesis import given
 from hypothesis import strategies as st
-from test_datasets import QUESTION
-from test_facts import RELEASED, without_samples
 from tiny import tiny_facts
 
 from reedit.evaluate.collapse import read_texts

@@ -10,8 +10,8 @@ from hostile import NUMBERS, TEXT, Refused, damaged, file_of, one_line_if_refuse
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from npz_files import KEYS
 from safetensors.torch import save
-from test_npz_statistics import KEYS
 from torch import Tensor
 
 from reedit.statistics.moments import read_moment

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from made_runs import experiment
 from printed_tables import TEMPLATES
 from printed_tables import printed as printed_table
-from test_latex import needs_latex
+from typesetting import needs_latex
 
 from reedit.report.figures import example as example_figure
 from reedit.report.figures.courses import scores

@@ -25,10 +25,10 @@ from transformers import (
 
 from reedit.edit.edits import Edit, Rows
 from reedit.edit.spread.solve import factorise, null_space
+from reedit.evaluate.alignment import misaligned
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.alignment import misaligned
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
 from reedit.statistics.moments import Reading, collect_moments

@@ -3,28 +3,16 @@
 import errno
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from job_logs import own_handlers
 
 from reedit.errors import InputError
 from reedit.jobs.job import job, peak_memory_mb
 from reedit.jobs.progress import progress
 from reedit.storage.provenance import PACKAGES, provenance
-
-
-@contextmanager
-def own_handlers() -> Iterator[None]:
-    """Jobs add handlers for the life of their process; a test's process lives on."""
-    logger = logging.getLogger("reedit")
-    before, level, raising = list(logger.handlers), logger.level, logging.raiseExceptions
-    yield
-    for handler in set(logger.handlers) - set(before):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.setLevel(level)
-    logging.raiseExceptions = raising
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,8 @@ from tiny import (
 from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig, PretrainedConfig
 
 from reedit.errors import InputError
-from reedit.models.language_model import LAYOUTS, LanguageModel, captured, stopped_after
+from reedit.models.language_model import LanguageModel, captured, stopped_after
+from reedit.models.layouts import LAYOUTS
 
 IDS = torch.tensor([[5, 40, 80, 7, 99, 12]])
 

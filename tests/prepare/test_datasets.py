@@ -6,24 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dataset_entries import QUESTION
 from tiny import tiny_facts
 
 from reedit.errors import InputError
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import by_file, read_facts, write_facts
 from reedit.prepare.zsre import NO_ANSWER, load_zsre
-
-QUESTION: dict[str, Any] = {
-    "subject": "Kyoto",
-    "src": "Which country does Kyoto lie in?",
-    "pred": "China",
-    "rephrase": "Where is Kyoto?",
-    "alt": "Peru",
-    "answers": ["Japan", "the land of the rising sun"],
-    "loc": "nq question: who wrote faust",
-    "loc_ans": "Goethe",
-    "cond": "China >> Peru || Which country does Kyoto lie in?",
-}
 
 
 def written(folder: Path, cases: Any, name: str = "zsre.json") -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dataset_entries import RELEASED, without_samples
 from tiny import tiny_facts
 
 from reedit.errors import InputError
@@ -14,27 +15,11 @@ from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Neighbor, read_facts, write_facts
 from reedit.storage import parquet
 
-RELEASED = {
-    "case_id": 5,
-    "prompt": "Porsche 911, created by",
-    "subject": "Porsche 911",
-    "target_new": "Honda",
-    "ground_truth": "Porsche",
-    "portability": {},
-    "locality": {"neighborhood": {"prompt": ["The 911 GT1 is by"], "ground_truth": ["Porsche "]}},
-    "rephrase_prompt": ["Porsche 911, developed by"],
-    "neighborhood_samples": [{"subject": "Porsche RS", "prompt": "{} is produced by"}],
-}
-
 
 def written(folder: Path, cases: Any) -> Path:
     path = folder / "facts.json"
     path.write_text(json.dumps(cases), encoding="utf-8")
     return path
-
-
-def without_samples(cases: list[dict]) -> list[dict]:
-    return [{k: v for k, v in case.items() if k != "neighborhood_samples"} for case in cases]
 
 
 def test_the_published_form_is_read_as_it_stands(tmp_path: Path) -> None:

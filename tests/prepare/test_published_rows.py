@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 from workflow import REPOSITORY
 
 from reedit.edit.edits import Edit, Rows
+from reedit.evaluate.alignment import misaligned
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.tokenizers import load_tokenizer
-from reedit.prepare.alignment import misaligned
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import tiny
 import yaml
+from shipped_experiments import experiment
 from tiny import tiny_facts
 from workflow import HAS_ENGINE, REPOSITORY, rows
 
@@ -22,23 +23,10 @@ from reedit.rehearse.overlay import CORPUS, rehearsal_overlay
 from reedit.rehearse.rehearsal import alone
 from reedit.report.tables.face import REHEARSAL
 from reedit.settings.experiment import Experiment
-from reedit.settings.overlays import overlaid, read_configuration
+from reedit.settings.overlays import overlaid
 
 PLACES = {"parameters": 1, "layers": 6, "width": 32, "keys": 64, "vocabulary": 320}
 BETTER = {"layers": [1, 2, 3], "v_num_grad_steps": 8, "mom2_update_weight": 20}
-
-
-def experiment(*overlays: Any) -> Experiment:
-    """config.yaml with files of experiments/ and overlays laid over it."""
-    config = read_configuration([REPOSITORY / "config.yaml"])
-    for overlay in overlays:
-        given = (
-            read_configuration([REPOSITORY / f"experiments/{overlay}.yaml"])
-            if isinstance(overlay, str)
-            else overlay
-        )
-        config = overlaid(config, given)
-    return Experiment(config, REPOSITORY)
 
 
 def rehearsed(real: Experiment) -> Experiment:

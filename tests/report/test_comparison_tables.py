@@ -9,7 +9,7 @@ import pytest
 from made_reported import NAMES, as_measured, reported_lines
 from printed_tables import TEMPLATES
 from printed_tables import printed as printed_table
-from test_latex import needs_latex
+from typesetting import needs_latex
 
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document

@@ -2,13 +2,13 @@
 
 import math
 import os
-import shutil
 import stat
 
 import pytest
+from made_norms import norm_row
 from made_runs import case_table, experiment, generated_runs
 from printed_tables import TEMPLATES, printed
-from test_norms import row as norm_row
+from typesetting import needs_latex
 
 from reedit.errors import InputError
 from reedit.report.figures import courses as figures
@@ -27,10 +27,6 @@ from reedit.report.rows.runs import Samples, table_rows
 from reedit.report.tables.paper import TABLES
 
 HOSTILE = "\\input{/etc/passwd} \\write18{touch x} $&%#_{}^~<>|\"`'[] é Ł 東京 Δ \x00"
-needs_latex = pytest.mark.skipif(
-    not (shutil.which("latexmk") and shutil.which("pdflatex")) and not shutil.which("tectonic"),
-    reason="no LaTeX engine (latexmk with pdflatex, or tectonic) on this machine",
-)
 
 
 def fake(folder, name, script):

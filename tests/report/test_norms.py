@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_norms import norm_row
 from made_runs import ITERATION, experiment, target
 from matplotlib.figure import Figure
 from printed_tables import printed
 from safetensors.torch import load_file
-from test_iteration import LAYERS, SETTINGS, edits_of, factors_of, plan
 from tiny import ARCHITECTURES, tiny_model
+from variants import LAYERS, SETTINGS, edits_of, factors_of, plan
 
 from reedit.edit.editor import Editor
 from reedit.edit.iteration import iterate
@@ -236,33 +237,13 @@ def test_the_reading_follows_its_thresholds(growth, condition_growth, residual, 
 # -- print and figure ---------------------------------------------------------------------------------------
 
 
-def row(method="memit", k=1, model="tiny", dataset="facts", **values):
-    """One row of schema "norm_summary"."""
-    usual = {
-        "model": model,
-        "dataset": dataset,
-        "method": method,
-        "algorithm": "memit",
-        "protocol": "corrected",
-    }
-    usual |= {"edits": 8, "trials": 1, "k": k, "k_min": k}
-    usual |= {"update_norm": 11.25, "growth": 1.0034, "condition": 22.756}
-    usual |= {
-        "condition_growth": 0.98,
-        "residual_before": 0.655,
-        "residual_after": 0.0288,
-        "reading": SETTLED,
-    }
-    return usual | values
-
-
 UNTOUCHED = dict.fromkeys(("update_norm", "residual_before", "residual_after", "reading"))
 ROWS = [
-    row(k=0, growth=1.0, condition_growth=1.0, **UNTOUCHED),
-    row(),
-    row("rome", k=0, growth=1.0, condition_growth=1.0, **UNTOUCHED),
-    row("rome", growth=2.5e7, condition=math.inf, condition_growth=math.nan, reading=BLOWING_UP),
-    row("rome", k=2, growth=None, condition=None, condition_growth=None, reading=None),
+    norm_row(k=0, growth=1.0, condition_growth=1.0, **UNTOUCHED),
+    norm_row(),
+    norm_row("rome", k=0, growth=1.0, condition_growth=1.0, **UNTOUCHED),
+    norm_row("rome", growth=2.5e7, condition=math.inf, condition_growth=math.nan, reading=BLOWING_UP),
+    norm_row("rome", k=2, growth=None, condition=None, condition_growth=None, reading=None),
 ]
 
 
@@ -317,7 +298,7 @@ def test_the_figure_has_four_panels_a_pair_and_marks_what_is_not_finite(shown, t
 @pytest.mark.filterwarnings("error")  # matplotlib warns where panels have no room
 def test_six_pairs_of_model_and_dataset_have_room(shown, tmp_path):
     rows = [
-        row(method, k, model, dataset, residual_after=0.5 / (k + 1))
+        norm_row(method, k, model, dataset, residual_after=0.5 / (k + 1))
         for model in ("gpt2-xl", "gpt-j-6b", "llama-2-7b")
         for dataset in ("counterfact", "zsre")
         for method in ("memit", "pmet")

@@ -11,7 +11,7 @@ from made_reported import NAMES, as_measured, reported_lines
 from made_runs import case_table, experiment, generated_runs, write_run
 from matplotlib.figure import Figure
 from printed_tables import TEMPLATES, printed
-from test_latex import needs_latex
+from typesetting import needs_latex
 
 from reedit.edit.kept_weights import kept_iterations
 from reedit.errors import InputError

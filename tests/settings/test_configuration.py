@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from configurations import HASH, REPOSITORY, SCHEMA, configuration
+from configurations import HASH, REPOSITORY, SCHEMA, configuration, with_released
 from jsonschema import Draft202012Validator
 
 from reedit.errors import InputError, nearest
@@ -301,22 +301,6 @@ def test_all_edits_leave_room_for_one_trial_only() -> None:
         config["runs"][0] |= {"edits": "all", "trials": 2}
 
     assert "runs[0].trials: found 2, expected 1 with edits: all" in refused(change)
-
-
-RELEASED = {"format": "released-statistics", "source": "npz", "check": "lines"}
-NPZ = {"kind": "hub", "repo": "a/b", "repo_type": "dataset", "revision": "c" * 40, "files": ["d/e.npz"]}
-
-
-def with_released(change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], None]:
-    """A change of a configuration that has released statistics on the hub, and a corpus there."""
-
-    def prepared(config: dict[str, Any]) -> None:
-        config["sources"]["npz"] = dict(NPZ)
-        config["corpora"]["released"] = dict(RELEASED)
-        config["corpora"]["wiki"] = {"format": "hub", "source": "npz", "samples": 9, "max_tokens": 9}
-        change(config)
-
-    return prepared
 
 
 def test_corpora_of_every_format_pass() -> None:

@@ -3,15 +3,15 @@
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from npz_files import KEYS, published
 from tiny import tiny_corpus, tiny_model
 
 from reedit.errors import InputError
-from reedit.models.language_model import layout_of
+from reedit.models.layouts import layout_of
 from reedit.statistics.moments import Reading, collect_moments
 from reedit.statistics.npz_statistics import (
     Statistics,
@@ -21,21 +21,7 @@ from reedit.statistics.npz_statistics import (
     write_statistics,
 )
 
-KEYS = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)  # [tokens, key]
 MODULE = "transformer.h.1.mlp.c_proj"
-
-
-def published(path: Path, **changes: Any) -> Path:
-    """A file as ROME's code leaves it: the sum of k k^T, the tokens, and the number of documents."""
-    content = {
-        "mom2.constructor": "util.runningstats.SecondMoment()",
-        "mom2.count": len(KEYS),
-        "mom2.mom2": KEYS.T @ KEYS,
-        "sample_size": 7,
-    } | changes
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **{key: value for key, value in content.items() if value is not None})
-    return path
 
 
 def refused(path: Path, message: str) -> None:

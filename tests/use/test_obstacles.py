@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_rehearsal import experiment
+from shipped_experiments import experiment
 
 from reedit.jobs.gpus import Gpu
 from reedit.use import obstacles

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from job_logs import own_handlers
 from made_models import RUN as MADE_RUN
 from made_models import make_run
-from test_job_and_progress import own_handlers
-from test_workflow import verify
 from transformers import AutoModelForCausalLM
-from workflow import Experiment, changed, rows
+from workflow import Experiment, changed, hand_edit, verify
 
 from reedit.__main__ import main
-from reedit.prepare.facts import read_facts
 from reedit.use.before_after import Question, ask
 from reedit.use.run_folder import RunFolder
 
@@ -73,31 +71,6 @@ def test_the_configuration_says_which_iteration_it_is(again: Experiment) -> None
 
 
 # -- edit ---------------------------------------------------------------------------------------------------
-
-
-def simple_facts(experiment: Experiment, run: str, folder: Path) -> Path:
-    """The facts of a run in its order, as a user would write them."""
-    facts = {fact.case_id: fact for fact in read_facts(experiment.path("facts/facts.parquet"))}
-    targets = rows(experiment.path(f"edits/{run}/targets.parquet"))
-    listed = [
-        {
-            "prompt": fact.prompt,
-            "subject": fact.subject,
-            "target_new": fact.target_new,
-            "target_true": fact.target_true,
-        }
-        for fact in (facts[row["case_id"]] for row in targets if row["k"] == 1)
-    ]
-    (folder / "mine.json").write_text(json.dumps(listed))
-    return folder / "mine.json"
-
-
-def hand_edit(experiment: Experiment, run: str, folder: Path, *more: str) -> list[str]:
-    """The command that edits a run's facts by its method and its experiment's configuration."""
-    facts = simple_facts(experiment, run, folder)
-    overlay = experiment.folder.with_name(f"{experiment.folder.name}.yaml")
-    command = ["edit", str(experiment.path("models/tiny")), str(facts), str(folder / "edited")]
-    return [*command, "--config", str(overlay), "--algorithm", run.split("/")[2], "--tokens", "3", *more]
 
 
 @pytest.mark.parametrize("run", [RUN, "tiny/facts/memit_released/trial1"])

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from configurations import REPOSITORY
+from imports import LIBRARY, library_files_of, modules_imported, modules_imported_by, syntax
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from reedit.storage.provenance import PACKAGES
 
 ROOT = REPOSITORY
-LIBRARY = ROOT / "scripts" / "reedit"
 WORKFLOW = [path for path in (ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))) if path.exists()]
 CONDA_ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
@@ -89,44 +89,11 @@ def environment_of(path: Path, rule: str, body: str) -> Path:
     return environment
 
 
-def syntax(path: Path) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-
-
-def modules_imported(path: Path) -> set[str]:
-    """Dotted names; of `from reedit import a, b` the submodules too."""
-    found = set()
-    for node in syntax(path):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: relative import"
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
 def packages_imported(path: Path) -> set[str]:
     """Canonical names of the packages from outside that a file imports, the standard library apart."""
     top = {module.partition(".")[0] for module in modules_imported(path)}
     ours = {"reedit", *sys.stdlib_module_names}
     return {canonical(PACKAGE_OF_MODULE.get(module, module)) for module in top - ours}
-
-
-def library_files_of(script: Path) -> set[Path]:
-    """The script and every module of the library that it imports, directly or through another."""
-    found, open_files = set(), [script]
-    while open_files:
-        path = open_files.pop()
-        if path not in found and path.exists():
-            found.add(path)
-            modules = [module for module in modules_imported(path) if module.startswith("reedit.")]
-            open_files += [LIBRARY.parent / f"{module.replace('.', '/')}.py" for module in modules]
-    return found
-
-
-def modules_imported_by(script: Path) -> set[str]:
-    """What a script imports, directly or through the library."""
-    return {module for file in library_files_of(script) for module in modules_imported(file)}
 
 
 def test_constraints_pin_every_direct_dependency_to_a_version_that_the_project_allows():

@@ -1,12 +1,8 @@
-"""A causal language model, its tokenizer, and the layout of its architecture.
-
-The layout is all that the algorithms know of an architecture; a new one is one entry in LAYOUTS.
-"""
+"""A causal language model and its tokenizer, by the layout of its architecture."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,47 +21,8 @@ from transformers.utils import logging as transformers_logging
 
 from reedit.errors import InputError
 from reedit.jobs.device import job_device
+from reedit.models.layouts import layout_of_kind
 from reedit.models.tokenizers import load_tokenizer
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where an architecture keeps what the algorithms touch (module names)."""
-
-    backbone: str  # of the model: from embeddings to the final hidden states, the last norm included
-    layers: str  # of the backbone: the list of transformer layers
-    attention: str  # of a layer, its own child: the attention module
-    mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
-    positions: str | None = None  # of the backbone: learned position embeddings added to the input
-    mlp_norm: str | None = None  # of a layer: between that map and the residual stream (post_norm.py)
-
-    def module_name(self, layer: int | str) -> str:
-        """The edited module of a layer, by its name in the model; "{}" for that of any layer."""
-        return f"{self.backbone}.{self.layers}.{layer}.{self.mlp_output}"
-
-
-LLAMA = Layout("model", "layers", "self_attn", "mlp.down_proj")
-LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
-    "llama": LLAMA,
-    "mistral": LLAMA,
-    "qwen2": LLAMA,
-    "qwen3": LLAMA,
-    "gemma3_text": replace(LLAMA, mlp_norm="post_feedforward_layernorm"),
-    "gpt2": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
-    "gptj": Layout("transformer", "h", "attn", "mlp.fc_out"),
-    "gpt_neox": Layout("gpt_neox", "layers", "attention", "mlp.dense_4h_to_h"),
-}
-
-
-def _layout(kind: str) -> Layout:
-    if kind not in LAYOUTS:
-        raise InputError(f"no layout for the architecture {kind!r}; known: {', '.join(LAYOUTS)}")
-    return LAYOUTS[kind]
-
-
-def layout_of(folder: Path | str) -> Layout:
-    """The layout of a prepared model folder, whose weights are not read."""
-    return _layout(AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type)
 
 
 def wide(tensor: Tensor) -> Tensor:
@@ -99,7 +56,7 @@ class LanguageModel:
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.layout = _layout(model.config.model_type)
+        self.layout = layout_of_kind(model.config.model_type)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self._unedited: dict[int, Tensor] = {}  # layer -> W of theta_1, fp32

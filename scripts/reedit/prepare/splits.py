@@ -1,48 +1,61 @@
 """Mutually exclusive samples of cases, one a trial (paper, section 4.1), of those that can be edited."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from reedit.errors import InputError
-from reedit.prepare.alignment import as_rows, misaligned, refuse
 from reedit.prepare.facts import Fact, by_file
 from reedit.prepare.roles import by_case, choose_assistants, is_eligible
 from reedit.prepare.settings import SplitSettings
+
+SHOWN = 3  # reasons in one line
+
+
+@dataclass(frozen=True)
+class Misaligned:
+    """A case that does not align, and the first of its rows that tells."""
+
+    case_id: int
+    role: str  # of that row: case, assistant or evaluation
+    reason: str
+
+
+FilterRows = Sequence[Mapping[str, Any]]
+Alignment = Callable[[Sequence[Fact], Mapping[int, FilterRows]], list[Misaligned]]  # by the rows of each case
 
 
 def make_split(
     facts: Sequence[Fact],
     sizes: Sequence[int],
-    filtered: Sequence[Mapping[str, Any]],
-    tokenizer: PreTrainedTokenizerBase,
+    filtered: FilterRows,
+    misaligned: Alignment,
     settings: SplitSettings,
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """Rows of the schema ``split``, and what was left out on the way to them, for their provenance.
 
     `sizes`: cases of each file of the dataset; `filtered`: rows of the neighbor filter, none where it did not
-    run; The second value has the numbers of cases: `cases` in all,
-    `eligible` of them, and with misaligned: drop `aligned` of those and `left_out`, the others with role and
-    reason (alignment.py). Raises InputError where too few are left, where sampled cases do not align, and
-    where one lacks assistants.
+    run; `misaligned`: which of some facts do not align (evaluate/alignment.py). The second value has the
+    numbers of cases: `cases` in all, `eligible` of them, and with misaligned: drop `aligned` of those and
+    `left_out`, the others with role and reason. Raises InputError where too few are left, where sampled cases
+    do not align, and where one lacks assistants.
     """
     log, listed, cases = logging.getLogger("reedit"), by_file(facts, sizes), by_case(filtered)
     assisting, counts = settings.assisting, {"cases": len(facts)}
-    asked = (cases, assisting, settings.protocols, settings.eligible)
     if settings.eligible:
         facts = [fact for fact in facts if is_eligible(cases.get(fact.case_id, []), assisting)]
         counts["eligible"] = len(facts)
     if settings.misaligned == "drop":
-        found = misaligned(tokenizer, facts, *asked)
+        found = misaligned(facts, cases)
         for one in found:
             log.info("left out (%s): %s", one.role, one.reason)
         left_out = {one.case_id for one in found}
         facts = [fact for fact in facts if fact.case_id not in left_out]
-        counts |= {"aligned": len(facts), "left_out": as_rows(found)}
+        counts |= {"aligned": len(facts), "left_out": [asdict(one) for one in found]}
         if found and not facts:
             raise InputError(f"no case aligns, {len(found)} are left out: {found[0].reason}")
     log.info("candidates: %s", {name: count for name, count in counts.items() if name != "left_out"})
@@ -54,8 +67,20 @@ def make_split(
         for count, choice in assisting:
             choose_assistants(fact.case_id, cases.get(fact.case_id, []), count, choice)
     if settings.misaligned == "error":
-        refuse(misaligned(tokenizer, sampled, *asked), len(sampled))
+        refuse(misaligned(sampled, cases), len(sampled))
     return rows, counts
+
+
+def refuse(found: Sequence[Misaligned], sampled: int) -> None:
+    """Raise InputError, of one line that names every case, if any of the sampled cases does not align."""
+    if not found:
+        return
+    told = "; ".join(one.reason for one in found[:SHOWN])
+    others = ", ".join(str(one.case_id) for one in found[SHOWN:])
+    raise InputError(
+        f"{len(found)} of {sampled} sampled cases do not align (misaligned: drop leaves such cases out before"
+        f" sampling): {told}" + (f"; and cases {others}" if others else "")
+    )
 
 
 def sample_split(

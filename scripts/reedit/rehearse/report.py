@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
+from reedit.evaluate.alignment import misaligned_assistants
 from reedit.models.tokenizers import load_tokenizer
-from reedit.prepare.alignment import misaligned_assistants
 from reedit.prepare.facts import read_facts
 from reedit.rehearse.overlay import CORPUS
 from reedit.report.tables.render import aligned
@@ -19,7 +19,7 @@ from reedit.use.obstacles import obstacles, obstacles_of_any_size
 from reedit.use.plan import disk_of, job_costs
 
 SHOWN = 5  # cases named of each kind
-ROLES = ("case", "assistant", "evaluation")  # of prepare/alignment.py
+ROLES = ("case", "assistant", "evaluation")  # of evaluate/alignment.py
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from reedit.errors import InputError
-from reedit.models.language_model import LAYOUTS
+from reedit.models.layouts import layout_of_kind
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.preparation import INDEX, REVISION, STAND_IN, TEXT, checked_config
 from reedit.storage.files import file_sha256, visible_files, whole_folder
@@ -79,8 +79,7 @@ def _config_of(tokenizer: Path, shape: Mapping[str, Any]) -> PretrainedConfig:
 
 def _narrow(config: PretrainedConfig, shape: Mapping[str, Any]) -> PretrainedConfig:
     """The same with the least width; grouped attention stays grouped."""
-    if config.model_type not in LAYOUTS:
-        raise InputError(f"no layout for the architecture {config.model_type!r}; known: {', '.join(LAYOUTS)}")
+    layout_of_kind(config.model_type)  # refused where it is not known
     values = config.to_dict()
     grouped = values.get("num_key_value_heads") not in (None, values.get("num_attention_heads"))
     changed = {name: value for name, value in NARROW.items() if name in values}

@@ -11,13 +11,13 @@ from workflow import REPOSITORY
 
 from reedit.edit.edits import Rows
 from reedit.errors import InputError
+from reedit.evaluate.alignment import alignment, misaligned
 from reedit.models.tokenizers import load_tokenizer
-from reedit.prepare.alignment import misaligned, refuse
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case
 from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import make_split
+from reedit.prepare.splits import make_split, refuse
 
 BYTES = tiny_tokenizer()
 ONE = [[1, "random"]]
@@ -110,38 +110,42 @@ def test_what_is_found_is_what_an_edit_would_stop_at() -> None:
 SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])
 
 
+def split(
+    facts: list[Fact], rows: list[dict[str, Any]], settings: SplitSettings
+) -> tuple[list[dict[str, int]], dict[str, Any]]:
+    """A split of the cases of one file."""
+    return make_split(facts, [len(facts)], rows, alignment(BYTES, settings), settings)
+
+
 def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "reedit")
-    rows, counts = make_split(FACTS, [4], filtered(FACTS, 1), BYTES, SETTINGS)
+    rows, counts = split(FACTS, filtered(FACTS, 1), SETTINGS)
     assert [row["case_id"] for row in rows] == [1, 4]
     assert (counts["cases"], counts["aligned"]) == (4, 2) and "eligible" not in counts
     assert [(one["case_id"], one["role"]) for one in counts["left_out"]] == [(2, "case"), (3, "assistant")]
     assert all(one["reason"] in caplog.text for one in counts["left_out"])
     json.dumps(counts)
-    released = replace(SETTINGS, protocols=["released"])
-    rows, counts = make_split(FACTS, [4], filtered(FACTS, 1), BYTES, released)
+    rows, counts = split(FACTS, filtered(FACTS, 1), replace(SETTINGS, protocols=["released"]))
     assert [row["case_id"] for row in rows] == [1, 2, 3, 4] and counts["left_out"] == []
 
 
 def test_where_no_case_aligns_the_line_says_so() -> None:
     with pytest.raises(InputError, match=r"no case aligns, 1 are left out: case 2: a token crosses"):
-        make_split([CROSSED], [1], filtered([CROSSED]), BYTES, SETTINGS)
+        split([CROSSED], filtered([CROSSED]), SETTINGS)
 
 
 def test_what_is_not_eligible_is_not_counted_as_misaligned() -> None:
     rows = filtered(FACTS, 1)
     for row in rows:
         row["kept"] = row["case_id"] != 2
-    _, counts = make_split(FACTS, [4], rows, BYTES, replace(SETTINGS, eligible=True))
+    _, counts = split(FACTS, rows, replace(SETTINGS, eligible=True))
     assert (counts["cases"], counts["eligible"], counts["aligned"]) == (4, 3, 2)
 
 
 def test_sampled_cases_that_do_not_align_are_refused_in_one_line() -> None:
     many = [replace(CROSSED, case_id=i) for i in range(10, 16)]
     with pytest.raises(InputError) as caught:
-        make_split(
-            [*FACTS, *many], [10], filtered([*FACTS, *many], 1), BYTES, replace(SETTINGS, misaligned="error")
-        )
+        split([*FACTS, *many], filtered([*FACTS, *many], 1), replace(SETTINGS, misaligned="error"))
     line = str(caught.value)
     assert line.startswith(
         "8 of 10 sampled cases do not align (misaligned: drop leaves such cases out before"
@@ -149,7 +153,7 @@ def test_sampled_cases_that_do_not_align_are_refused_in_one_line() -> None:
     assert "case 2: a token" in line and "case 3: a token" in line and "case 10: a token" in line
     assert line.endswith("; and cases 11, 12, 13, 14, 15") and "\n" not in line
     sampled = replace(SETTINGS, misaligned="error", edits=1, assisting=[])
-    make_split([FIT, CROSSED], [2], [], BYTES, replace(sampled, seed=1))  # the other one is not sampled
+    split([FIT, CROSSED], [], replace(sampled, seed=1))  # the other one is not sampled
     refuse([], 8)
 
 
@@ -157,7 +161,7 @@ def test_a_sampled_case_without_enough_to_assist_it_is_an_error_and_an_unsampled
     rows = [row for row in filtered(FACTS[:1] + FACTS[3:]) if row["case_id"] != 4]
     facts = [FIT, replace(FIT, case_id=4)]
     with pytest.raises(InputError, match="case 4: 0 neighbors can assist, expected 1"):
-        make_split(facts, [2], rows, BYTES, SETTINGS)
+        split(facts, rows, SETTINGS)
     only = [seed for seed in range(9) if draws(facts, rows, seed)]
     assert 0 < len(only) < 9
 
@@ -165,7 +169,7 @@ def test_a_sampled_case_without_enough_to_assist_it_is_an_error_and_an_unsampled
 def draws(facts: list[Fact], rows: list[dict], seed: int) -> bool:
     """Whether one case is drawn without an error."""
     try:
-        make_split(facts, [2], rows, BYTES, replace(SETTINGS, edits=1, seed=seed))
+        split(facts, rows, replace(SETTINGS, edits=1, seed=seed))
     except InputError:
         return False
     return True

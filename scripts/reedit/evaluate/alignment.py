@@ -5,8 +5,6 @@ so that hardly anything is impossible there.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -15,20 +13,20 @@ from reedit.errors import InputError
 from reedit.evaluate.scored_rows import scored_rows
 from reedit.prepare.facts import Fact
 from reedit.prepare.roles import assistants_of_any, evaluated_neighbors
+from reedit.prepare.settings import SplitSettings
+from reedit.prepare.splits import Alignment, FilterRows, Misaligned
 
 PREFIXED = "Then. {}"  # stands for all prefix templates: after each one a prompt begins with a space
-SHOWN = 3  # reasons in one line
-
-FilterRows = Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class Misaligned:
-    """A case that does not align, and the first of its rows that tells."""
+def alignment(tokenizer: PreTrainedTokenizerBase, settings: SplitSettings) -> Alignment:
+    """What make_split asks of its cases."""
 
-    case_id: int
-    role: str  # of that row: case, assistant or evaluation
-    reason: str
+    def check(facts: Sequence[Fact], filtered: Mapping[int, FilterRows]) -> list[Misaligned]:
+        asked = (settings.assisting, settings.protocols, settings.eligible)
+        return misaligned(tokenizer, facts, filtered, *asked)
+
+    return check
 
 
 def misaligned(
@@ -95,20 +93,3 @@ def misaligned_assistants(
             except InputError as error:
                 found.append(Misaligned(fact.case_id, "assistant", str(error)))
     return found
-
-
-def refuse(found: Sequence[Misaligned], sampled: int) -> None:
-    """Raise InputError, of one line that names every case, if any of the sampled cases does not align."""
-    if not found:
-        return
-    told = "; ".join(one.reason for one in found[:SHOWN])
-    others = ", ".join(str(one.case_id) for one in found[SHOWN:])
-    raise InputError(
-        f"{len(found)} of {sampled} sampled cases do not align (misaligned: drop leaves such cases out before"
-        f" sampling): {told}" + (f"; and cases {others}" if others else "")
-    )
-
-
-def as_rows(found: Sequence[Misaligned]) -> list[dict[str, Any]]:
-    """Plain values, for the provenance of a split."""
-    return [asdict(one) for one in found]

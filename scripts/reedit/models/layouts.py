@@ -1,0 +1,51 @@
+"""What the algorithms know of an architecture; a new one is one entry in LAYOUTS. Needs no torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reedit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where an architecture keeps what the algorithms touch (module names)."""
+
+    backbone: str  # of the model: from embeddings to the final hidden states, the last norm included
+    layers: str  # of the backbone: the list of transformer layers
+    attention: str  # of a layer, its own child: the attention module
+    mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
+    positions: str | None = None  # of the backbone: learned position embeddings added to the input
+    mlp_norm: str | None = None  # of a layer: between that map and the residual stream (post_norm.py)
+
+    def module_name(self, layer: int | str) -> str:
+        """The edited module of a layer, by its name in the model; "{}" for that of any layer."""
+        return f"{self.backbone}.{self.layers}.{layer}.{self.mlp_output}"
+
+
+LLAMA = Layout("model", "layers", "self_attn", "mlp.down_proj")
+LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "qwen2": LLAMA,
+    "qwen3": LLAMA,
+    "gemma3_text": replace(LLAMA, mlp_norm="post_feedforward_layernorm"),
+    "gpt2": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
+    "gptj": Layout("transformer", "h", "attn", "mlp.fc_out"),
+    "gpt_neox": Layout("gpt_neox", "layers", "attention", "mlp.dense_4h_to_h"),
+}
+
+
+def layout_of_kind(kind: str) -> Layout:
+    """The layout of a configuration's model_type. Raises InputError for one that is not known."""
+    if kind not in LAYOUTS:
+        raise InputError(f"no layout for the architecture {kind!r}; known: {', '.join(LAYOUTS)}")
+    return LAYOUTS[kind]
+
+
+def layout_of(folder: Path | str) -> Layout:
+    """The layout of a prepared model folder, whose weights are not read."""
+    return layout_of_kind(
+        json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["model_type"]
+    )

@@ -1,0 +1,88 @@
+"""Every variant of the loop as a small recipe, with edits and factors for it."""
+
+from collections.abc import Callable
+
+import torch
+
+from reedit.edit.edits import Edit, Rows
+from reedit.edit.spread.solve import factorise, null_space
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Recipe
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.facts import Fact
+from reedit.statistics.spectra import decomposed
+
+TEMPLATES = ["The old town of. {}"]
+LAYERS = [1, 2, 3]
+SETTINGS = {
+    "layers": LAYERS,
+    "v_lr": 0.5,
+    "v_num_grad_steps": 5,
+    "clamp_norm_factor": 0.75,
+    "v_weight_decay": 0.5,
+    "kl_factor": 0.0625,
+    "mom2_update_weight": 4,
+}
+Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
+ROME = SETTINGS | {"layers": [2]}
+NULL_SPACE = SETTINGS | {"layers": [2, 3], "nullspace_threshold": 0.1, "L2": 0.02}
+VARIANTS = {
+    "memit": ("memit", SETTINGS),
+    "pmet": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
+    "rome": ("rome", ROME),
+    "rome adjusted": ("rome", ROME | {"mom2_adjustment": True}),
+    "r_rome": ("r_rome", ROME),
+    "r_rome adjusted": ("r_rome", ROME | {"mom2_adjustment": True}),
+    "emmet": ("emmet", SETTINGS | {"layers": [2, 3]}),
+    "alphaedit": ("alphaedit", NULL_SPACE),
+    "alphaedit in batches": ("alphaedit", NULL_SPACE),
+    "alphaedit protecting its own": ("alphaedit", NULL_SPACE | {"protect_own_keys": True}),
+    "alphaedit in batches protecting its own": ("alphaedit", NULL_SPACE | {"protect_own_keys": True}),
+    "blue": ("blue", SETTINGS),
+    "blue in batches": ("blue", SETTINGS),
+    "encore": ("encore", SETTINGS | {"update_norm_lambda": 0.5}),
+    "memit in batches": ("memit", SETTINGS),
+    "rome in batches": ("rome", ROME),
+    "memit, SPREAD only": ("memit", SETTINGS),
+    "pmet, SPREAD only": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
+    "pmet in batches, SPREAD only": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
+}
+
+
+def plan(
+    iterations: int,
+    stop: str = "none",
+    extend_to: int | None = None,
+    variant: str = "memit",
+    protocol: str = "corrected",
+) -> Recipe:
+    algorithm, settings = VARIANTS[variant]
+    batch, spread_only = 2 if "in batches" in variant else None, "SPREAD only" in variant
+    return Recipe(
+        *(ALGORITHMS[algorithm], settings, protocol, iterations, stop, extend_to),
+        batch=batch,
+        spread_only=spread_only,
+    )
+
+
+def edits_of(
+    model: LanguageModel,
+    facts: list[Fact],
+    count: int = 0,
+    protocol: str = "corrected",
+    prefixed: bool = False,
+) -> list[Edit]:
+    return [
+        Rows(model.tokenizer, protocol, TEMPLATES).edit(fact, fact.neighbors[:count], prefixed)
+        for fact in facts
+    ]
+
+
+def factors_of(moments: dict[int, torch.Tensor], recipe: Recipe | None = None) -> dict[int, torch.Tensor]:
+    """What a job would read of them; of no recipe as for MEMIT."""
+    if recipe and recipe.algorithm.preserves == "null_space":
+        threshold = recipe.hyperparameters["nullspace_threshold"]
+        spectra = {layer: decomposed(moment) for layer, moment in moments.items()}
+        return {layer: null_space(*spectrum, threshold, layer) for layer, spectrum in spectra.items()}
+    ridge = recipe.ridge if recipe else 0.0
+    return {layer: factorise(moment, layer, 0, ridge) for layer, moment in moments.items()}
