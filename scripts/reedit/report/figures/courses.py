@@ -11,23 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from reedit.errors import InputError
-from reedit.report.figures.drawing import (
-    GREY,
-    NOTHING,
-    Rows,
-    distinct,
-    draw_line,
-    grid,
-    iteration_axis,
-    legend,
-    look,
-    matrix,
-    method_entries,
-    panel_title,
-    sentence,
-    shares,
-    styled,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.rows.lines import Method, methods_of
 from reedit.report.rows.norms import CONDITION, GROWTH, RESIDUAL
 from reedit.report.words import Labels
@@ -61,20 +46,22 @@ def perplexity(runs: Rows, labels: Labels) -> Figure:
 
     Where a value is not finite its place is marked at the panel's upper edge. Raises InputError without runs.
     """
-    blocks, names = _blocks(runs), distinct(row["method"] for row in runs)
-    figure, axes = grid(len(blocks), (4.2, 2.9))
+    blocks, names = _blocks(runs), drawing.distinct(row["method"] for row in runs)
+    figure, axes = drawing.grid(len(blocks), (4.2, 2.9))
     for panel, (block, methods) in zip(axes, blocks.items(), strict=True):
         panel.set_yscale("log")
         for measure, (line, _) in PERPLEXITIES.items():
             for method in methods:
                 values = _means(method, measure, first=1)
-                draw_line(panel, values, look(names.index(method.method)) | {"linestyle": line})
-        panel.set_title(panel_title(block, labels), parse_math=False)
-        iteration_axis(panel)
+                drawing.draw_line(
+                    panel, values, drawing.look(names.index(method.method)) | {"linestyle": line}
+                )
+        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
+        drawing.iteration_axis(panel)
         if panel.get_subplotspec().is_first_col():
             panel.set_ylabel("perplexity of the new knowledge")
     series = [(words, {"color": GREY, "linestyle": line}) for line, words in PERPLEXITIES.values()]
-    legend(figure, method_entries(names, labels) + series, columns=3)
+    drawing.legend(figure, drawing.method_entries(names, labels) + series, columns=3)
     return figure
 
 
@@ -84,17 +71,17 @@ def scores(runs: Rows, labels: Labels) -> Figure:
 
     A band spans the trials. Raises InputError without runs.
     """
-    blocks, names = _blocks(runs), distinct(row["method"] for row in runs)
-    titles = [panel_title(block, labels, between="\n") for block in blocks]
-    figure, axes = matrix(titles, list(ACCURACIES.values()), (2.6, 2.5), UNEDITED, sharey=True)
+    blocks, names = _blocks(runs), drawing.distinct(row["method"] for row in runs)
+    titles = [drawing.panel_title(block, labels, between="\n") for block in blocks]
+    figure, axes = drawing.matrix(titles, list(ACCURACIES.values()), (2.6, 2.5), UNEDITED, sharey=True)
     for panels, methods in zip(axes, blocks.values(), strict=True):
         for panel, measure in zip(panels, ACCURACIES, strict=True):
             for method in methods:
-                appearance = look(names.index(method.method), dashed=True)
-                draw_line(panel, _means(method, measure), appearance)
+                appearance = drawing.look(names.index(method.method), dashed=True)
+                drawing.draw_line(panel, _means(method, measure), appearance)
                 _band(panel, method, measure, appearance["color"])
-            shares(panel)
-    legend(figure, method_entries(names, labels, dashed=True))
+            drawing.shares(panel)
+    drawing.legend(figure, drawing.method_entries(names, labels, dashed=True))
     return figure
 
 
@@ -106,22 +93,24 @@ def norms(rows: Rows, labels: Labels) -> Figure:
     SPREAD"), drawn where the data come near it. What is not finite is marked at the panel's upper edge.
     """
     if not rows:
-        return sentence(NOTHING)
-    blocks = distinct((row["model"], row["dataset"]) for row in rows)
-    names = distinct(row["method"] for row in rows)
-    titles = [panel_title(block, labels, between="\n") for block in blocks]
-    figure, axes = matrix(titles, [words for words, _ in QUANTITIES.values()], (2.5, 2.0))
+        return drawing.sentence(drawing.NOTHING)
+    blocks = drawing.distinct((row["model"], row["dataset"]) for row in rows)
+    names = drawing.distinct(row["method"] for row in rows)
+    titles = [drawing.panel_title(block, labels, between="\n") for block in blocks]
+    figure, axes = drawing.matrix(titles, [words for words, _ in QUANTITIES.values()], (2.5, 2.0))
     for panels, block in zip(axes, blocks, strict=True):
         members = [row for row in rows if (row["model"], row["dataset"]) == block]
         for panel, (quantity, (_, threshold)) in zip(panels, QUANTITIES.items(), strict=True):
-            for method in distinct(row["method"] for row in members):
+            for method in drawing.distinct(row["method"] for row in members):
                 of_method = [row for row in members if row["method"] == method]
-                _norm_lines(panel, of_method, quantity, look(names.index(method)))
+                _norm_lines(panel, of_method, quantity, drawing.look(names.index(method)))
             _norm_axis(panel, quantity, threshold)
             panel.set_xlim(-0.3, max(row["k"] for row in members) + 0.3)
     grey = {"color": GREY, "marker": "o", "markersize": 4.5}
     states = [(words, grey | appearance) for appearance, words in RESIDUALS.values()]
-    legend(figure, [*method_entries(names, labels), *states, ("threshold of the reading", THRESHOLD)])
+    drawing.legend(
+        figure, [*drawing.method_entries(names, labels), *states, ("threshold of the reading", THRESHOLD)]
+    )
     return figure
 
 
@@ -155,7 +144,7 @@ def _norm_lines(panel: Axes, rows: Rows, quantity: str, appearance: Mapping[str,
     lines = {name: changes for name, (changes, _) in RESIDUALS.items()}
     for name, changes in lines.items() if quantity == "residual" else [(quantity, {})]:
         values = {row["k"]: row[name] for row in rows if row[name] is not None}
-        draw_line(panel, values, {**appearance, **changes})
+        drawing.draw_line(panel, values, {**appearance, **changes})
 
 
 def _norm_axis(panel: Axes, quantity: str, threshold: float | None) -> None:

@@ -5,17 +5,8 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reedit.report.figures.drawing import (
-    NOTHING,
-    Rows,
-    grid,
-    iteration_axis,
-    legend,
-    method_name,
-    panel_title,
-    sentence,
-    styled,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import Rows, styled
 from reedit.report.figures.edits import edits_of, iterative_methods
 from reedit.report.rows.cases import case_frame
 from reedit.report.words import Labels
@@ -37,24 +28,26 @@ def distribution(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
     """
     methods = iterative_methods(runs)
     if not methods:
-        return sentence(NOTHING)
+        return drawing.sentence(drawing.NOTHING)
     frame = case_frame(cases)
-    figure, axes = grid(len(methods), (3.9, 2.6))
+    figure, axes = drawing.grid(len(methods), (3.9, 2.6))
     for panel, method in zip(axes, methods, strict=True):
         edits = edits_of(frame, method)
         panel.set_yscale("log")
         for column, (face, _, offset) in BOXES.items():
             for k, values in edits.dropna(subset=column).groupby("k")[column]:
                 _box(panel, k + offset, values.to_numpy(), face)
-        title = f"{panel_title(method.path[:2], labels)}\n{method_name(method.method, labels)}"
+        title = (
+            f"{drawing.panel_title(method.path[:2], labels)}\n{drawing.method_name(method.method, labels)}"
+        )
         panel.set_title(title, parse_math=False, fontsize=9)
         panel.set_xlim(0.4, edits["k"].max() + 0.6)
         panel.set_ylim(0.9, max(10.0, panel.get_ylim()[1]))  # no perplexity is below 1
-        iteration_axis(panel)
+        drawing.iteration_axis(panel)
         panel.grid(False, axis="x")
         if panel.get_subplotspec().is_first_col():
             panel.set_ylabel("perplexity")
-    legend(figure, [(words, SAMPLE | {"markerfacecolor": face}) for face, words, _ in BOXES.values()])
+    drawing.legend(figure, [(words, SAMPLE | {"markerfacecolor": face}) for face, words, _ in BOXES.values()])
     return figure
 
 

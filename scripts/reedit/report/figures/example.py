@@ -11,18 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from reedit.prepare.zsre import NO_ANSWER
-from reedit.report.figures.drawing import (
-    GREY,
-    NOTHING,
-    Rows,
-    legend,
-    method_name,
-    name_at_edge,
-    panel_title,
-    printable,
-    sentence,
-    styled,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.words import Labels
 
 BOX_COX = -0.2  # between the logarithm (0) and the reciprocal (-1): spreads out 1..2, draws 10..10^6 together
@@ -57,7 +47,7 @@ def example(rows: Rows, labels: Labels) -> Figure:
     A zigzag from p(theta_1, h) over p(theta_k, h-bar) to p(theta_{k+1}, h-hat), k by k, on a Box-Cox axis.
     """
     if not rows:
-        return sentence(NOTHING)
+        return drawing.sentence(drawing.NOTHING)
     figure = Figure(figsize=(7.5, 4.4), layout="constrained")
     panel = figure.subplots()
     ks = [row["k"] for row in rows]
@@ -75,7 +65,7 @@ def example(rows: Rows, labels: Labels) -> Figure:
         panel.plot(*_columns(places), **POINTS[name][1])
     for x, value in [start, *optimised, *edited]:
         if not math.isfinite(value):
-            name_at_edge(panel, x, value, GREY)
+            drawing.name_at_edge(panel, x, value, GREY)
     panel.set_xlim(ks[0] - 0.75, ks[-1] + 0.75)
     panel.set_xticks([k + 0.25 for k in ks], [str(k) for k in ks])
     panel.set_xlabel("iteration $k$")
@@ -83,7 +73,7 @@ def example(rows: Rows, labels: Labels) -> Figure:
     panel.grid(False, axis="x")
     panel.set_title(_title(rows[0], labels), parse_math=False, loc="left", fontsize=9)
     entries = [POINTS[name] for name in POINTS if name in points]
-    legend(figure, entries + list(STEPS.items()), columns=3)
+    drawing.legend(figure, entries + list(STEPS.items()), columns=3)
     return figure
 
 
@@ -116,11 +106,12 @@ def _round_number(tick: float) -> str:
 
 def _title(row: Row, labels: Labels) -> str:
     """Who edited what; a long prompt is broken into lines."""
-    where = f"{method_name(row['method'], labels)}, {panel_title((row['model'], row['dataset']), labels)}"
+    place = drawing.panel_title((row["model"], row["dataset"]), labels)
+    where = f"{drawing.method_name(row['method'], labels)}, {place}"
     change = f"{row['target_true']} is to become" if row["target_true"] != NO_ANSWER else "is to become"
     fact = f"“{row['prompt']}” — {change} {row['target_new']}"
     about = "UnderEdit case" if row["under_edit"] else "case"
-    lines = textwrap.wrap(printable(fact), 100, max_lines=3, placeholder=" …")
+    lines = textwrap.wrap(drawing.printable(fact), 100, max_lines=3, placeholder=" …")
     return "\n".join([f"{where}, {about} {row['case_id']}", *lines])
 
 

@@ -8,19 +8,8 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from reedit.report.figures.drawing import (
-    Rows,
-    distinct,
-    grid,
-    iteration_axis,
-    legend,
-    look,
-    method_entries,
-    panel_title,
-    sentence,
-    shares,
-    styled,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import Rows, styled
 from reedit.report.rows.lines import Method, RunKey, Shown, methods_of
 from reedit.report.words import Labels
 from reedit.storage import parquet
@@ -59,23 +48,25 @@ def retention(runs: Rows, cases: pa.Table, places: Places, labels: Labels) -> Fi
     """
     shown = by_batches(methods_of(runs), places)
     if not shown:
-        return sentence(NOT_SEQUENTIAL)
+        return drawing.sentence(NOT_SEQUENTIAL)
     rows = cases.select(["model", "dataset", "method", "trial", "k", "case_id", *MEASURES]).to_pylist()
-    blocks = distinct(method.path[:2] for method, _ in shown)
-    names = distinct(method.method for method, _ in shown)
-    figure, axes = grid(len(MEASURES) * len(blocks), (4.2, 3.0))
+    blocks = drawing.distinct(method.path[:2] for method, _ in shown)
+    names = drawing.distinct(method.method for method, _ in shown)
+    figure, axes = drawing.grid(len(MEASURES) * len(blocks), (4.2, 3.0))
     for panel, (block, measure) in zip(axes, product(blocks, MEASURES), strict=True):
         for method, size in shown:
             if method.path[:2] == block:
                 course = retained(method, measure, rows, places, size)
-                panel.plot(list(course), list(course.values()), **look(names.index(method.method), True))
-        panel.set_title(panel_title(block, labels), parse_math=False)
-        iteration_axis(panel, "batch, in the order of editing")
+                panel.plot(
+                    list(course), list(course.values()), **drawing.look(names.index(method.method), True)
+                )
+        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
+        drawing.iteration_axis(panel, "batch, in the order of editing")
         panel.set_ylabel(measure.replace("_", " "))
-        shares(panel)
+        drawing.shares(panel)
     at_once = {method.method for method, _ in shown if not batch_size(method.algorithm)}
-    entries = zip(names, method_entries(names, labels, dashed=True), strict=True)
-    legend(figure, [(words + AT_ONCE * (name in at_once), seen) for name, (words, seen) in entries])
+    entries = zip(names, drawing.method_entries(names, labels, dashed=True), strict=True)
+    drawing.legend(figure, [(words + AT_ONCE * (name in at_once), seen) for name, (words, seen) in entries])
     return figure
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from reedit.report.figures.drawing import GREY, iteration_axis, look, printable, styled
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import GREY, styled
 from reedit.report.rows.tracing import KINDS, Effects
 
 
@@ -15,15 +16,15 @@ def tracing(found: Effects, title: str) -> Figure:
     critical = found.critical.layers
     panel.axvspan(critical[0] - 0.5, critical[-1] + 0.5, color="#eeeeee", zorder=0)
     for number, kind in enumerate(KINDS):
-        of_kind, appearance = found.of(kind), look(number)
+        of_kind, appearance = found.of(kind), drawing.look(number)
         middle = [np.mean(effect.layers) for effect in of_kind]
         mean = 100 * np.array([effect.mean for effect in of_kind])
         error = 200 * np.nan_to_num([effect.error for effect in of_kind])
         panel.fill_between(middle, mean - error, mean + error, color=appearance["color"], alpha=0.15, lw=0)
         panel.plot(middle, mean, label=found.words(kind), **appearance)
     panel.axhline(0, color=GREY, linewidth=0.8)
-    panel.set_title(printable(title), parse_math=False)
-    iteration_axis(panel, "layer restored at the subject's last token (middle of the window)")
+    panel.set_title(drawing.printable(title), parse_math=False)
+    drawing.iteration_axis(panel, "layer restored at the subject's last token (middle of the window)")
     panel.set_ylabel("indirect effect, points")
     panel.legend(frameon=False, title=f"grey: layers {critical[0]} to {critical[-1]}")
     return figure

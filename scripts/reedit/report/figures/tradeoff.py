@@ -10,18 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from reedit.evaluate.measures import intervals, measure
-from reedit.report.figures.drawing import (
-    GREY,
-    Rows,
-    distinct,
-    grid,
-    legend,
-    look,
-    method_entries,
-    panel_title,
-    sentence,
-    styled,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.rows.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
 from reedit.report.rows.lines import Shown
 from reedit.report.words import Labels, k_text
@@ -44,25 +34,28 @@ def tradeoff(runs: Rows, cases: pa.Table, seed: int, labels: Labels) -> Figure:
     found = {path: _point(side, judged, seed) for path, side in sides.items()}
     points = {path: point for path, point in found.items() if point is not None}
     if not points:
-        return sentence(UNASSISTED)
-    blocks, names = distinct(path[:2] for path in points), distinct(path[2] for path in points)
-    figure, axes = grid(len(blocks), (3.9, 3.4))
+        return drawing.sentence(UNASSISTED)
+    blocks, names = (
+        drawing.distinct(path[:2] for path in points),
+        drawing.distinct(path[2] for path in points),
+    )
+    figure, axes = drawing.grid(len(blocks), (3.9, 3.4))
     for panel, block in zip(axes, blocks, strict=True):
         for path, (means, bounds) in points.items():
             if path[:2] == block:
-                _cross(panel, means, bounds, look(names.index(path[2]), dashed=True))
+                _cross(panel, means, bounds, drawing.look(names.index(path[2]), dashed=True))
                 words = f"k={k_text(sides[path].k_min, sides[path].k)}"
                 panel.annotate(words, means, (5, 5), textcoords="offset points", fontsize=7)
         for assisted, plain in pairs:
             if assisted.path[:2] == block and {assisted.path, plain.path} <= points.keys():
                 _arrow(panel, points[plain.path][0], points[assisted.path][0])
-        panel.set_title(panel_title(block, labels), parse_math=False)
+        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
         panel.set_xlabel("generalization accuracy")
         panel.set_ylabel("specificity accuracy")
         panel.xaxis.set_major_formatter(PercentFormatter(1.0))
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
         panel.margins(0.12)
-    legend(figure, method_entries(names, labels, dashed=True))
+    drawing.legend(figure, drawing.method_entries(names, labels, dashed=True))
     return figure
 
 

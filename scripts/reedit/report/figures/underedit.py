@@ -10,24 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reedit.methods.stopping import EPSILON
-from reedit.report.figures.drawing import (
-    GREY,
-    NOTHING,
-    Look,
-    Rows,
-    columns_of,
-    distinct,
-    draw_line,
-    iteration_axis,
-    legend,
-    look,
-    method_entries,
-    method_name,
-    panel_title,
-    sentence,
-    shares,
-    styled,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import GREY, Look, Rows, styled
 from reedit.report.figures.edits import edits_of, iterative_methods
 from reedit.report.rows.cases import case_frame
 from reedit.report.words import Labels
@@ -43,11 +27,11 @@ def underedit(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
     """
     methods = iterative_methods(runs)
     if not methods:
-        return sentence(NOTHING)
+        return drawing.sentence(drawing.NOTHING)
     frame = case_frame(cases)
-    blocks = distinct(method.path[:2] for method in methods)
-    names = distinct(method.method for method in methods)
-    columns, size = columns_of(2 * len(blocks))
+    blocks = drawing.distinct(method.path[:2] for method in methods)
+    names = drawing.distinct(method.method for method in methods)
+    columns, size = drawing.columns_of(2 * len(blocks))
     columns = min(columns, len(blocks))
     bands = math.ceil(len(blocks) / columns)
     shape = (max(7.5, 3.9 * size * columns), 1.0 + 4.8 * size * bands)
@@ -59,15 +43,15 @@ def underedit(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
         counts = []
         for method in (method for method in methods if method.path[:2] == block):
             edits = edits_of(frame, method)
-            _lines(accuracy, gap, edits, look(names.index(method.method)))
-            counts.append(_under_edits(edits, method_name(method.method, labels)))
-        title = f"{panel_title(block, labels)}\n{_wrapped(counts, round(50 * size))}"
+            _lines(accuracy, gap, edits, drawing.look(names.index(method.method)))
+            counts.append(_under_edits(edits, drawing.method_name(method.method, labels)))
+        title = f"{drawing.panel_title(block, labels)}\n{_wrapped(counts, round(50 * size))}"
         accuracy.set_title(title, parse_math=False, fontsize=9)
-        shares(accuracy)
+        drawing.shares(accuracy)
         gap.set_yscale("log")
         gap.axhline(EPSILON, color=GREY, linewidth=0.8, linestyle=":")
-        iteration_axis(accuracy, "")
-        iteration_axis(gap)
+        drawing.iteration_axis(accuracy, "")
+        drawing.iteration_axis(gap)
         if column == 0:
             accuracy.set_ylabel("efficacy accuracy")
             gap.set_ylabel(r"$|\Delta p_k|$")
@@ -75,12 +59,12 @@ def underedit(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
         unused.remove()
     grey = {"color": GREY, "marker": "o", "markersize": 4.5}
     entries = [
-        *method_entries(names, labels),
+        *drawing.method_entries(names, labels),
         ("all edits", grey | {"linestyle": "-"}),
         ("UnderEdit cases", grey | UNDER_EDIT),
         (r"criterion, $|\Delta p_k| = 1$", {"color": GREY, "linestyle": ":", "linewidth": 0.8}),
     ]
-    legend(figure, entries)
+    drawing.legend(figure, entries)
     return figure
 
 
@@ -89,9 +73,9 @@ def _lines(accuracy: Axes, gap: Axes, edits: pd.DataFrame, appearance: Look) -> 
     failed = edits[edits["under_edit"].eq(True)]
     for part, drawn_as in [(edits, appearance), (failed, {**appearance, **UNDER_EDIT})]:
         scored = part.dropna(subset="efficacy_accuracy")
-        draw_line(accuracy, _over_trials(scored, _efficacy), drawn_as)
+        drawing.draw_line(accuracy, _over_trials(scored, _efficacy), drawn_as)
         known = part.dropna(subset=["ppl_target", "ppl_edited"])
-        draw_line(gap, _over_trials(known, _delta_p), drawn_as)
+        drawing.draw_line(gap, _over_trials(known, _delta_p), drawn_as)
 
 
 def _over_trials(edits: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> dict[int, float]:
