@@ -16,8 +16,9 @@
     results/edits/{run}/model/                         the edited model as a transformers folder, on request
     results/{scores,collapse,norms}/{run}.parquet, on request results/generations/{run}.parquet
     results/downstream/{{run},{model}/unedited}.parquet, on request
-    results/summary/{runs,cases,example,differences,norms,generation,comparison,table{n}}.parquet
-    results/tables/{table{n},differences,norms,generation,downstream,comparison,comparison{n}}.{tex,csv,md}
+    results/summary/{runs,cases,example,differences,norms,generation,comparison,table{n}}.parquet,
+      on request {eligible,downstream}.parquet
+    results/tables/{table{n},differences,norms,generation,eligible,downstream,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
     reports/explore.html                               the edits case by case, for a browser without a network

@@ -139,7 +139,7 @@ rule draw_figure:
         cases=OF_CASES,
         example="results/summary/example.parquet",
         splits=lambda wildcards: sorted(set(SPLITS.values())) if wildcards.figure == "retention" else [],
-        norms=["results/summary/norms.parquet"] if "norms" in TABLES else [],
+        norms="results/summary/norms.parquet" if "norms" in TABLES else [],
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(

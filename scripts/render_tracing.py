@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.figures.tracing import draw
+from reedit.report.figures.drawing import save
+from reedit.report.figures.tracing import tracing
 from reedit.report.rows.tracing import effects
 from reedit.report.tables.tracing import markdown
 from reedit.storage import parquet
@@ -16,4 +17,4 @@ with job(snakemake.log[0]):
     settings, traced = snakemake.params.settings, snakemake.input[0]
     found = effects(parquet.read(traced, "tracing"))
     write_text(snakemake.output.md, markdown(found, settings["title"], parquet.read_provenance(traced)))
-    draw(found, settings["title"], snakemake.output.pdf, snakemake.output.png)
+    save(tracing(found, settings["title"]), snakemake.output.pdf, snakemake.output.png)

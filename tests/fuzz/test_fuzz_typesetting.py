@@ -20,7 +20,7 @@ from typesetting import needs_latex
 
 from reedit.report.figures import example as example_figure
 from reedit.report.figures.courses import scores
-from reedit.report.figures.drawing import printable
+from reedit.report.figures.drawing import printable, save
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document
 from reedit.report.latex.typeset import KNOWN, SPECIALS, SYMBOLS, escape
@@ -178,7 +178,7 @@ def test_figures_are_drawn_with_labels_and_facts_of_any_text(words: list[str], f
         course = [row | told | {"efficacy_accuracy": 1.0} for row in runs if row["k"] > 0]
         png = pdf.with_name("png")
         for draw, rows in [(scores, runs), (example_figure.example, course)]:
-            draw(rows, pdf, png, labels)
+            save(draw(rows, labels), pdf, png)
             drawn[draw] = text_of(pdf)
     for text in (model, dataset):
         assert comparable(printable(text)) in drawn[example_figure.example], (text, drawn)

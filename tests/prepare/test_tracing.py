@@ -14,7 +14,8 @@ from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.tracing import KINDS, known_facts, trace_facts, unit_noise
-from reedit.report.figures.tracing import draw
+from reedit.report.figures.drawing import save
+from reedit.report.figures.tracing import tracing
 from reedit.report.rows.tracing import effects
 from reedit.report.tables.tracing import markdown
 from reedit.storage import parquet
@@ -169,7 +170,7 @@ def test_the_table_names_the_layers_whose_mlps_give_back_most(tmp_path: Path) ->
     text = markdown(found, "m / d", {"model_revision": "r1", "seed": 0, "samples": 2, "noise": 3})
     assert "layers: [1, 2]  # 40.0 ± 10.0" in text
     assert "| 3           |" in text and "from 90.0 % to 10.0 %" in text
-    draw(found, "m / d", tmp_path / "a.pdf", tmp_path / "a.png")
+    save(tracing(found, "m / d"), tmp_path / "a.pdf", tmp_path / "a.png")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "a.png").stat().st_size > 10_000
 

@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from reedit.errors import InputError
 from reedit.prepare.zsre import NO_ANSWER
-from reedit.report.figures import courses as figures
 from reedit.report.figures import drawing
-from reedit.report.figures import example as example_figure
-from reedit.report.figures import tradeoff as tradeoff_figure
-from reedit.report.figures import underedit as case_figures
-from reedit.report.figures.example import BOX_COX, box_cox_axis
+from reedit.report.figures.courses import perplexity, scores
+from reedit.report.figures.distribution import FEW, distribution
+from reedit.report.figures.drawing import save
+from reedit.report.figures.example import BOX_COX, EDITED, box_cox_axis, example
+from reedit.report.figures.tradeoff import tradeoff
+from reedit.report.figures.underedit import underedit
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES, SCHEMAS
 
@@ -30,34 +31,27 @@ def example_course(runs, cases):
 
 
 DRAWN = {
-    "perplexity": lambda runs, cases: (figures.perplexity, [runs]),
-    "scores": lambda runs, cases: (figures.scores, [runs]),
-    "example": lambda runs, cases: (example_figure.example, [example_course(runs, cases)]),
-    "underedit": lambda runs, cases: (case_figures.underedit, [runs, cases]),
-    "tradeoff": lambda runs, cases: (tradeoff_figure.tradeoff, [runs, cases, 0]),
-    "distribution": lambda runs, cases: (case_figures.distribution, [runs, cases]),
+    "perplexity": lambda runs, cases, labels: perplexity(runs, labels),
+    "scores": lambda runs, cases, labels: scores(runs, labels),
+    "example": lambda runs, cases, labels: example(example_course(runs, cases), labels),
+    "underedit": underedit,
+    "tradeoff": lambda runs, cases, labels: tradeoff(runs, cases, 0, labels),
+    "distribution": distribution,
 }
 
 
-def drawn(name, runs, cases, folder, stem="figure", labels=None):
-    """The files of the figure `name` of these runs."""
-    draw, data = DRAWN[name](runs, cases)
-    draw(*data, folder / f"{stem}.pdf", folder / f"{stem}.png", labels)
-    return folder / f"{stem}.pdf", folder / f"{stem}.png"
+def drawn(name, runs, cases, labels=None):
+    """The figure `name` of these runs, laid out."""
+    figure = DRAWN[name](runs, cases, labels or {})
+    figure.draw_without_rendering()
+    return figure
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    """The figures that are saved, as they are just before."""
-    found = []
-
-    def keep(figure, pdf, png):
-        figure.draw_without_rendering()
-        found.append(figure)
-
-    for module in (figures, example_figure, case_figures, tradeoff_figure):
-        monkeypatch.setattr(module, "save", keep)
-    return found
+def saved(figure, folder, stem="figure"):
+    """Its files."""
+    paths = folder / f"{stem}.pdf", folder / f"{stem}.png"
+    save(figure, *paths)
+    return paths
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +80,7 @@ def many(tmp_path_factory):
     ]
     for method in methods:
         method["algorithm"] = "memit"
-    runs, paths = experiment(tmp_path_factory.mktemp("many"), methods, cases=case_figures.FEW + 1)
+    runs, paths = experiment(tmp_path_factory.mktemp("many"), methods, cases=FEW + 1)
     return runs, case_table(runs, paths)
 
 
@@ -112,7 +106,7 @@ def six(tmp_path_factory):
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_is_the_same_bytes_each_time(tmp_path, few, name):
     settings = dict(matplotlib.rcParams)
-    first, second = (drawn(name, *few, tmp_path, stem) for stem in ("a", "b"))
+    first, second = (saved(drawn(name, *few), tmp_path, stem) for stem in ("a", "b"))
     for one, other, magic in zip(first, second, (b"%PDF", b"\x89PNG"), strict=True):
         assert one.read_bytes() == other.read_bytes() and one.read_bytes().startswith(magic)
     assert dict(matplotlib.rcParams) == settings  # nothing global is left behind
@@ -121,29 +115,31 @@ def test_a_figure_is_the_same_bytes_each_time(tmp_path, few, name):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", DRAWN)
 def test_three_models_a_collapsed_one_and_an_odd_name_are_drawn(tmp_path, many, name):
-    for path in drawn(name, *many, tmp_path):
+    for path in saved(drawn(name, *many), tmp_path):
         assert path.stat().st_size > 0
 
 
 @pytest.mark.filterwarnings("error")  # matplotlib warns where panels have no room
 @pytest.mark.parametrize("name", DRAWN)
-def test_six_pairs_of_model_and_dataset_have_room(shown, six, tmp_path, name):
-    drawn(name, *six, tmp_path)
-    width, height = shown[0].get_size_inches()
+def test_six_pairs_of_model_and_dataset_have_room(six, name):
+    figure = drawn(name, *six)
+    width, height = figure.get_size_inches()
     assert width <= 16 and height <= 9  # no less than 6 pt on the page
-    panels = {panel.get_title() or panel.get_title(loc="left") for panel in shown[0].axes}
+    panels = {panel.get_title() or panel.get_title(loc="left") for panel in figure.axes}
     assert name == "example" or len([title for title in panels if title]) >= 6
 
 
-@pytest.mark.parametrize("name", ["perplexity", "scores"])
-def test_no_runs_are_an_input_error(tmp_path, name):
+@pytest.mark.parametrize("draw", [perplexity, scores])
+def test_no_runs_are_an_input_error(draw):
     with pytest.raises(InputError, match="no run to draw"):
-        getattr(figures, name)([], tmp_path / "f.pdf", tmp_path / "f.png")
+        draw([], {})
 
 
 @pytest.mark.parametrize("name", ["example", "underedit", "tradeoff", "distribution"])
 def test_a_figure_without_runs_is_a_sentence(tmp_path, name):
-    pdf, png = drawn(name, [], SCHEMAS["cases"].empty_table(), tmp_path)
+    figure = drawn(name, [], SCHEMAS["cases"].empty_table())
+    assert [text.get_text()[:16] for text in figure.texts] == ["This experiment "]
+    pdf, png = saved(figure, tmp_path)
     assert pdf.read_bytes().startswith(b"%PDF") and png.stat().st_size > 0
 
 
@@ -155,31 +151,27 @@ def test_methods_differ_without_color():
     assert len({(look["color"], look["marker"]) for look in many}) == 64
 
 
-def test_labels_name_models_datasets_and_methods(shown, few, tmp_path):
+def test_labels_name_models_datasets_and_methods(few):
     labels = {"smollm2-135m": "SmolLM2", "worldfacts": "World facts", "memit": "plain"}
     for name in DRAWN:
-        drawn(name, *few, tmp_path, labels=labels)
-    for figure in shown:
-        words = " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+        words = " ".join(text.get_text() for text in drawn(name, *few, labels).findobj(matplotlib.text.Text))
         assert "SmolLM2" in words and "World facts" in words and "smollm2-135m" not in words
 
 
 # -- the example --------------------------------------------------------------------------------------------
 
 
-def test_an_example_without_an_old_answer_names_the_new_one_alone(shown, few, tmp_path):
+def test_an_example_without_an_old_answer_names_the_new_one_alone(few):
     runs, cases = few
     course = [row | {"target_true": NO_ANSWER} for row in example_course(runs, cases)]
-    example_figure.example(course, tmp_path / "f.pdf", tmp_path / "f.png")
-    (panel,) = shown[0].axes
+    (panel,) = example(course, {}).axes
     assert "— is to become Rome" in panel.get_title(loc="left")
 
 
-def test_the_example_goes_up_and_down_and_names_its_case(shown, few, tmp_path):
+def test_the_example_goes_up_and_down_and_names_its_case(few):
     runs, cases = few
     course = example_course(runs, cases)
-    drawn("example", runs, cases, tmp_path)
-    (panel,) = shown[0].axes
+    (panel,) = drawn("example", runs, cases).axes
     title = panel.get_title(loc="left")
     assert "MEMIT, smollm2-135m / worldfacts" in title
     assert "“Subject $1 was born in □□” — Paris is to become Rome" in title  # no glyph, no surprise
@@ -193,11 +185,10 @@ def test_the_example_goes_up_and_down_and_names_its_case(shown, few, tmp_path):
 @pytest.mark.parametrize(
     ("accuracy", "word"), [(1.0, ": predicted"), (0.5, ": not predicted yet"), (None, ": not scored")]
 )
-def test_the_example_tells_whether_the_new_object_is_predicted(shown, few, tmp_path, accuracy, word):
+def test_the_example_tells_whether_the_new_object_is_predicted(few, accuracy, word):
     course = [row | {"efficacy_accuracy": accuracy} for row in example_course(*few)]
-    example_figure.example(course, tmp_path / "f.pdf", tmp_path / "f.png")
-    words = [text.get_text() for text in shown[0].legends[0].get_texts()]
-    assert [text for text in words if text.startswith("edited")] == [example_figure.EDITED + word[2:]]
+    words = [text.get_text() for text in example(course, {}).legends[0].get_texts()]
+    assert [text for text in words if text.startswith("edited")] == [EDITED + word[2:]]
 
 
 @pytest.mark.parametrize("length", [4, 20, 45])
@@ -234,10 +225,9 @@ def test_the_axis_holds_any_perplexity(top):
 # -- figures of all cases -----------------------------------------------------------------------------------
 
 
-def test_under_edit_lines_are_the_means_of_those_cases(shown, few, tmp_path):
+def test_under_edit_lines_are_the_means_of_those_cases(few):
     runs, cases = few
-    drawn("underedit", runs, cases, tmp_path)
-    accuracy, gap = shown[0].axes
+    accuracy, gap = drawn("underedit", runs, cases).axes
     frame = cases.to_pandas()
     frame = frame[(frame["method"] == "memit") & (frame["k"] >= 1)]
     for line, part in zip(gap.lines[:2], (frame, frame[frame["under_edit"].eq(True)]), strict=True):
@@ -251,10 +241,9 @@ def test_under_edit_lines_are_the_means_of_those_cases(shown, few, tmp_path):
     assert f"UnderEdit: MEMIT\xa0{len(failed)}/16" in accuracy.get_title()
 
 
-def test_points_of_the_tradeoff_are_the_methods_at_their_selected_k(shown, few, tmp_path):
+def test_points_of_the_tradeoff_are_the_methods_at_their_selected_k(few):
     runs, cases = few
-    drawn("tradeoff", runs, cases, tmp_path)
-    (panel,) = shown[0].axes
+    (panel,) = drawn("tradeoff", runs, cases).axes
     frame = cases.to_pandas()
     places = [container.lines[0].get_xydata()[0] for container in panel.containers]
     for place, method in zip(places, ("memit", "na_memit"), strict=True):
@@ -264,44 +253,42 @@ def test_points_of_the_tradeoff_are_the_methods_at_their_selected_k(shown, few, 
     assert [text.get_text() for text in panel.texts if text.get_text()] == ["k=3", "k=3"]
 
 
-def test_boxes_hold_the_quartiles_and_few_edits_are_dots(shown, few, many, tmp_path):
+def test_boxes_hold_the_quartiles_and_few_edits_are_dots(few, many):
     runs, cases = few
-    drawn("distribution", runs, cases, tmp_path)
-    panel = shown[0].axes[0]
+    panel = drawn("distribution", runs, cases).axes[0]
     first = cases.to_pandas().query("method == 'memit' and k == 1")
     box = panel.patches[0].get_path().vertices[:, 1]
     values = first["ppl_target"].sort_values().tolist()
     assert (box.min(), box.max()) == pytest.approx((values[3], values[11]))  # of 16
     dots = [line for line in panel.lines if line.get_marker() == "."]
     assert len(dots) == 2 * 3 and all(len(line.get_xdata()) == 16 for line in dots)
-    drawn("distribution", *many, tmp_path)
-    assert not [line for panel in shown[1].axes for line in panel.lines if line.get_marker() == "."]
-    told = {text.get_text() for text in shown[1].axes[0].texts}
-    assert told == {f"{case_figures.FEW + 1} × ∞"}
+    figure = drawn("distribution", *many)
+    assert not [line for panel in figure.axes for line in panel.lines if line.get_marker() == "."]
+    told = {text.get_text() for text in figure.axes[0].texts}
+    assert told == {f"{FEW + 1} × ∞"}
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", DRAWN)
-def test_runs_that_kept_only_their_last_weights_are_drawn(shown, tmp_path, name):
+def test_runs_that_kept_only_their_last_weights_are_drawn(tmp_path, name):
     methods = [{"method": m, "delta_p": [9.0, 0.5], "assisted": "na" in m} for m in ("memit", "na_memit")]
     runs, paths = experiment(tmp_path, methods, cases=4)
     for path in paths.values():
         parquet.write([row for row in parquet.read(path, "scores") if row["k"] != 1], path, "scores", {})
     cases = case_table(runs, paths)
     runs = [row | dict.fromkeys(MEASURES) if row["k"] == 1 else row for row in runs]
-    drawn(name, runs, cases, tmp_path)
+    figure = drawn(name, runs, cases)
     if name == "underedit":  # nobody knows which cases those are
-        assert "UnderEdit: MEMIT\xa00/4" not in shown[0].axes[0].get_title()
+        assert "UnderEdit: MEMIT\xa00/4" not in figure.axes[0].get_title()
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["underedit", "distribution"])
-def test_a_perplexity_that_was_not_measured_is_not_drawn(shown, few, tmp_path, name):
+def test_a_perplexity_that_was_not_measured_is_not_drawn(few, name):
     runs, cases = few
     nothing = pa.nulls(len(cases), pa.float64())
     cases = cases.set_column(cases.schema.get_field_index("ppl_target"), "ppl_target", nothing)
-    drawn(name, runs, cases, tmp_path)
-    panels = shown[0].axes
+    panels = drawn(name, runs, cases).axes
     if name == "underedit":
         assert [len(line.get_xdata()) for line in panels[0].lines[:2]] == [3, 3]  # the accuracies are there
         assert [len(line.get_xdata()) for line in panels[1].lines[:2]] == [0, 0]

@@ -11,11 +11,13 @@ from printed_tables import TEMPLATES, printed
 from typesetting import needs_latex
 
 from reedit.errors import InputError
-from reedit.report.figures import courses as figures
-from reedit.report.figures import example as example_figure
-from reedit.report.figures import norms as norm_figure
-from reedit.report.figures import tradeoff as tradeoff_figure
-from reedit.report.figures import underedit as case_figures
+from reedit.report.figures.courses import norms as draw_norms
+from reedit.report.figures.courses import perplexity, scores
+from reedit.report.figures.distribution import distribution
+from reedit.report.figures.drawing import save
+from reedit.report.figures.example import example
+from reedit.report.figures.tradeoff import tradeoff
+from reedit.report.figures.underedit import underedit
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document
 from reedit.report.latex.typeset import KNOWN, SPECIALS, SYMBOLS, escape
@@ -57,15 +59,15 @@ def test_the_whole_document_compiles_within_its_margins_and_repeats(tmp_path):
     (tmp_path / "differences.tex").write_text(printed("differences", differences, [HOSTILE]).tex)
     drawn = []
     for draw, data in [
-        (figures.perplexity, [runs]),
-        (figures.scores, [runs]),
-        (example_figure.example, [[]]),
-        (case_figures.underedit, [runs, cases]),
-        (case_figures.distribution, [runs, cases]),
-        (tradeoff_figure.tradeoff, [runs, cases, 0]),
+        (perplexity, [runs]),
+        (scores, [runs]),
+        (example, [[]]),
+        (underedit, [runs, cases]),
+        (distribution, [runs, cases]),
+        (tradeoff, [runs, cases, 0]),
     ]:
         drawn.append(tmp_path / f"{draw.__name__}.pdf")
-        draw(*data, drawn[-1], tmp_path / f"{draw.__name__}.png")
+        save(draw(*data, {}), drawn[-1], tmp_path / f"{draw.__name__}.png")
     tables = [tmp_path / f"{name}.tex" for name in ("differences", *(f"table{n}" for n in numbers))]
     notes = [HOSTILE, "sha256 " + "0123456789abcdef" * 12]
     tex, files = document(TEMPLATES, tables, drawn, "Measured tables", notes)
@@ -101,7 +103,7 @@ def test_the_tables_that_the_paper_has_not_compile_within_the_margins(tmp_path):
     }
     for name, tex in tables.items():
         (tmp_path / f"{name}.tex").write_text(tex)
-    norm_figure.norms(norms, tmp_path / "norms.pdf", tmp_path / "norms.png")
+    save(draw_norms(norms, {}), tmp_path / "norms.pdf", tmp_path / "norms.png")
     paths = [tmp_path / f"{name}.tex" for name in tables]
     tex, used = document(TEMPLATES, paths, [tmp_path / "norms.pdf"], "Measured", [])
     assert "More SPREAD, or blowing up?" in tex  # the figure has its caption

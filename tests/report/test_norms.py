@@ -12,7 +12,6 @@ import pytest
 import torch
 from made_norms import norm_row
 from made_runs import ITERATION, experiment, target
-from matplotlib.figure import Figure
 from printed_tables import printed
 from safetensors.torch import load_file
 from tiny import ARCHITECTURES, tiny_model
@@ -26,7 +25,8 @@ from reedit.errors import InputError
 from reedit.evaluate.norms import condition, norm_rows, singular_values
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
-from reedit.report.figures import norms as norm_figure
+from reedit.report.figures.courses import norms
+from reedit.report.figures.drawing import NOTHING, save
 from reedit.report.rows.norms import (
     BLOWING_UP,
     CONDITION,
@@ -157,10 +157,10 @@ TARGETS = [told(1, 0, 1.0, 0.5), told(1, 1, 3.0, 0.1)]
 def summarised(folder: Path, *trials, **others):
     """Rows of "norm_summary" of made-up trials: each (norms, iterations' update norms, targets)."""
     files, methods = {}, []
-    for number, (norms, updates, targets) in enumerate(trials, start=1):
+    for number, (measured, updates, targets) in enumerate(trials, start=1):
         iterations = [ITERATION | {"k": k, "update_norm": norm} for k, norm in enumerate(updates, start=1)]
         made = NormFiles(*(folder / f"{name}{number}.parquet" for name in ("norms", "iterations", "targets")))
-        for rows, path, schema in zip((norms, iterations, targets), made, NormFiles._fields, strict=True):
+        for rows, path, schema in zip((measured, iterations, targets), made, NormFiles._fields, strict=True):
             parquet.write(rows, path, schema, {})
         methods.append(RUN | {"trial": number, "delta_p": [1.0] * len(updates)} | others)
         files["tiny", "facts", "memit", number] = made
@@ -271,23 +271,11 @@ def test_the_tex_escapes_names_and_says_where_there_is_nothing():
     assert NORMS.empty in printed("norms", []).tex
 
 
-@pytest.fixture
-def shown(monkeypatch) -> list[Figure]:
-    """The figures that are saved, as they are just before."""
-    found = []
-
-    def keep(figure, pdf, png):
-        figure.draw_without_rendering()
-        found.append(figure)
-
-    monkeypatch.setattr(norm_figure, "save", keep)
-    return found
-
-
 @pytest.mark.filterwarnings("error")
-def test_the_figure_has_four_panels_a_pair_and_marks_what_is_not_finite(shown, tmp_path):
-    norm_figure.norms(ROWS, tmp_path / "f.pdf", tmp_path / "f.png", {"facts": "$F"})
-    axes = shown[0].axes
+def test_the_figure_has_four_panels_a_pair_and_marks_what_is_not_finite():
+    figure = norms(ROWS, {"facts": "$F"})
+    figure.draw_without_rendering()
+    axes = figure.axes
     assert [panel.get_title() for panel in axes][:2] == ["norm of the update", "growth of the weights"]
     assert len(axes) == 4 and axes[1].get_yscale() == "log" and axes[3].get_yscale() == "linear"
     assert "NaN" in [text.get_text() for text in axes[2].texts]
@@ -296,7 +284,7 @@ def test_the_figure_has_four_panels_a_pair_and_marks_what_is_not_finite(shown, t
 
 
 @pytest.mark.filterwarnings("error")  # matplotlib warns where panels have no room
-def test_six_pairs_of_model_and_dataset_have_room(shown, tmp_path):
+def test_six_pairs_of_model_and_dataset_have_room():
     rows = [
         norm_row(method, k, model, dataset, residual_after=0.5 / (k + 1))
         for model in ("gpt2-xl", "gpt-j-6b", "llama-2-7b")
@@ -304,16 +292,16 @@ def test_six_pairs_of_model_and_dataset_have_room(shown, tmp_path):
         for method in ("memit", "pmet")
         for k in range(6)
     ]
-    norm_figure.norms(rows, tmp_path / "f.pdf", tmp_path / "f.png")
-    width, height = shown[0].get_size_inches()
-    assert width <= 16 and height <= 9 and len(shown[0].axes) == 24
+    figure = norms(rows, {})
+    figure.draw_without_rendering()
+    width, height = figure.get_size_inches()
+    assert width <= 16 and height <= 9 and len(figure.axes) == 24
 
 
 def test_the_figure_is_the_same_bytes_each_time_and_a_sentence_without_runs(tmp_path):
     for stem in ("a", "b"):
-        norm_figure.norms(ROWS, tmp_path / f"{stem}.pdf", tmp_path / f"{stem}.png")
+        save(norms(ROWS, {}), tmp_path / f"{stem}.pdf", tmp_path / f"{stem}.png")
     for end, magic in (("pdf", b"%PDF"), ("png", b"\x89PNG")):
         one, other = ((tmp_path / f"{stem}.{end}").read_bytes() for stem in ("a", "b"))
         assert one == other and one.startswith(magic)
-    norm_figure.norms([], tmp_path / "c.pdf", tmp_path / "c.png")
-    assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
+    assert [text.get_text() for text in norms([], {}).texts] == [NOTHING]

@@ -6,7 +6,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from reedit.report.figures.retention import batch_size, by_batches, places, retained, retention
+from reedit.report.figures.drawing import save
+from reedit.report.figures.retention import (
+    NOT_SEQUENTIAL,
+    batch_size,
+    by_batches,
+    places,
+    retained,
+    retention,
+)
 from reedit.report.rows.lines import methods_of
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
@@ -48,7 +56,7 @@ def test_cases_are_averaged_by_the_batch_they_were_edited_in_at_the_k_of_the_cri
     where = places({"m/d/x/trial1": str(tmp_path / "split.parquet")})
     assert retained(method, "efficacy_accuracy", cases, where, 2) == {1: 0.75, 2: 0.5}
     table = pa.Table.from_pylist(cases, schema=SCHEMAS["cases"])
-    retention(runs, table, where, tmp_path / "r.pdf", tmp_path / "r.png")
+    save(retention(runs, table, where, {}), tmp_path / "r.pdf", tmp_path / "r.png")
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -64,7 +72,7 @@ def test_what_is_edited_at_once_stands_beside_batches_of_one_size() -> None:
     assert shown([run_row(1, "memit+batch3", 9.0, "three")]) == [("two", 2), ("three", 3)]
 
 
-def test_without_sequential_runs_a_sentence_says_so(tmp_path: Path) -> None:
+def test_without_sequential_runs_a_sentence_says_so() -> None:
     table = pa.Table.from_pylist([case_row(1, 10, 1.0)], schema=SCHEMAS["cases"])
-    retention([run_row(1, "memit", 1.0)], table, {}, tmp_path / "r.pdf", tmp_path / "r.png")
-    assert (tmp_path / "r.png").stat().st_size > 0
+    figure = retention([run_row(1, "memit", 1.0)], table, {}, {})
+    assert [text.get_text() for text in figure.texts] == [NOT_SEQUENTIAL]

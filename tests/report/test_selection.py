@@ -9,17 +9,17 @@ import pytest
 from made_page import made_experiment
 from made_reported import NAMES, as_measured, reported_lines
 from made_runs import case_table, experiment, generated_runs, write_run
-from matplotlib.figure import Figure
 from printed_tables import TEMPLATES, printed
 from typesetting import needs_latex
 
 from reedit.edit.kept_weights import kept_iterations
 from reedit.errors import InputError
 from reedit.evaluate.measures import case_means, intervals
-from reedit.report.figures import courses as figures
-from reedit.report.figures import tradeoff as tradeoff_figure
-from reedit.report.figures import underedit as case_figures
+from reedit.report.figures.courses import perplexity, scores
+from reedit.report.figures.distribution import distribution
 from reedit.report.figures.retention import retained
+from reedit.report.figures.tradeoff import tradeoff
+from reedit.report.figures.underedit import underedit
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document
 from reedit.report.rows.comparison import compare
@@ -319,49 +319,34 @@ def test_the_example_follows_its_trials_own_choice(tmp_path):
 # -- figures ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def shown(monkeypatch) -> list[Figure]:
-    """The figures that are saved."""
-    found: list[Figure] = []
-    for module in (figures, case_figures, tradeoff_figure):
-        monkeypatch.setattr(module, "save", lambda figure, pdf, png: found.append(figure))
-    return found
-
-
-def test_lines_of_the_figures_are_means_over_all_trials(shown, two, cases, tmp_path):
+def test_lines_of_the_figures_are_means_over_all_trials(two, cases):
     runs, _ = two
-    out = tmp_path / "f.pdf", tmp_path / "f.png"
-    figures.perplexity(runs, *out)
-    edited = shown[0].axes[0].lines[2]
+    edited = perplexity(runs, {}).axes[0].lines[2]
     assert list(edited.get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
     assert list(edited.get_ydata())[-2:] == pytest.approx([1.02 + 1.4, 1.02 + 0.65])
-    figures.scores(runs, *out)
-    efficacy = shown[1].axes[0].lines[0]
+    efficacy = scores(runs, {}).axes[0].lines[0]
     own = [row["efficacy_accuracy"] for row in runs if (row["trial"], row["k"]) in ((1, 5), (2, 7))]
     assert list(efficacy.get_xdata()) == list(range(8)) and efficacy.get_ydata()[-1] == pytest.approx(
         np.mean(own)
     )
-    case_figures.underedit(runs, cases, *out)
-    accuracy = shown[2].axes[0].lines[0]
+    accuracy = underedit(runs, cases, {}).axes[0].lines[0]
     assert list(accuracy.get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
     assert accuracy.get_ydata()[-1] == pytest.approx(np.mean(own))
-    case_figures.distribution(runs, cases, *out)
-    dots = [line for line in shown[3].axes[0].lines if line.get_marker() == "."]
+    dots = [line for line in distribution(runs, cases, {}).axes[0].lines if line.get_marker() == "."]
     assert [len(line.get_xdata()) for line in dots] == [16] * 14  # both trials' eight edits at each k
 
 
-def test_a_k_that_a_trial_did_not_measure_is_not_drawn(shown, two, tmp_path):
+def test_a_k_that_a_trial_did_not_measure_is_not_drawn(two):
     runs, _ = two
     gone = [row | dict.fromkeys(MEASURES) if (row["trial"], row["k"]) == (2, 3) else row for row in runs]
-    figures.scores(gone, tmp_path / "f.pdf", tmp_path / "f.png")
-    assert list(shown[0].axes[0].lines[0].get_xdata()) == [0, 1, 2, 4, 5, 6, 7]
+    assert list(scores(gone, {}).axes[0].lines[0].get_xdata()) == [0, 1, 2, 4, 5, 6, 7]
 
 
-def test_the_tradeoff_names_the_range(shown, tmp_path):
+def test_the_tradeoff_names_the_range(tmp_path):
     methods = trials(FIVE, SEVEN) + trials(FIVE, FIVE, method="na_memit", assisted=True)
     runs, paths = experiment(tmp_path, methods, cases=6)
-    tradeoff_figure.tradeoff(runs, case_table(runs, paths), 0, tmp_path / "f.pdf", tmp_path / "f.png")
-    words = [text.get_text() for text in shown[0].findobj(matplotlib.text.Text)]
+    figure = tradeoff(runs, case_table(runs, paths), 0, {})
+    words = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
     assert [word for word in words if word.startswith("k=")] == ["k=5-7", "k=5"]
 
 

@@ -120,3 +120,32 @@ def test_a_new_method_is_a_line_and_a_new_algorithm_a_row(mine: Experiment, tmp_
     }
     assert norms["memit_sqrt"] > 1.05 * norms["memit"], "earlier layers get a larger share"
     assert norms["light_memit"] != norms["memit"]
+
+
+def test_a_new_table_is_a_file_a_row_and_a_caption(again: Experiment, tmp_path: Path) -> None:
+    (declared,), (row,), (caption,) = (blocks(language, "table") for language in ("python", "text", "yaml"))
+    again.house = copy_workflow(tmp_path / "workflow")
+    tables = again.house / "scripts/reedit/report/tables"
+    (tables / "costs.py").write_text(declared)
+    for path, place, added in [
+        (
+            tables / "catalog.py",
+            "from reedit.report.tables.differences",
+            "from reedit.report.tables.costs import COSTS\n",
+        ),
+        (tables / "catalog.py", "    (ELIGIBLE,", row),
+        (again.house / "reports/templates/captions.yaml", "legend:\n", caption),
+    ]:
+        text = path.read_text()
+        assert text.count(place) == 1
+        path.write_text(text.replace(place, added + place))
+    assert again.dry_run("tables").jobs["render_table"] == 1 + 13
+    outcome = again.run("results/tables/costs.md")
+    assert outcome.status == 0, outcome.output
+    head, _, *lines = again.path("tables/costs.md").read_text().splitlines()[2:]
+    assert [cell.strip() for cell in head.strip("|").split("|")] == ["Model", "Algo", "Trial", "k", "ME-PPL"]
+    assert len([line for line in lines if line.startswith("| ")]) == len(
+        rows(again.path("summary/runs.parquet"))
+    )
+    assert r"after $k$ iterations" in again.path("tables/costs.tex").read_text()
+    assert "me_ppl" in again.path("tables/costs.csv").read_text()

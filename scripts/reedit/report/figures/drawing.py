@@ -1,20 +1,23 @@
-"""One style for all figures: what tells methods apart in color and in grey, panels, legends, files."""
+"""One style for all figures: what tells methods apart in color and in grey, panels, legends, files.
+
+A figure is a function of rows and labels that gives matplotlib's Figure; `save` writes it.
+"""
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib import ft2font
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from reedit.report.words import Labels, method_of, name_of, plain
 from reedit.storage.files import atomic
@@ -41,11 +44,17 @@ COLUMNS = 3  # panels beside each other before a new row begins
 Look = Mapping[str, Any]
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """The figures' settings, and those of before afterwards."""
-    with matplotlib.rc_context(SETTINGS):
-        yield
+Rows = Sequence[Mapping[str, Any]]
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw with the figures' settings; those of before are back afterwards."""
+    return matplotlib.rc_context(SETTINGS)(draw)
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in order of appearance."""
+    return list(dict.fromkeys(values))
 
 
 def look(number: int, dashed: bool = False) -> dict[str, Any]:
@@ -82,6 +91,32 @@ def grid(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
     return figure, list(axes[:count])
 
 
+def matrix(
+    blocks: Sequence[str],
+    quantities: Sequence[str],
+    size: tuple[float, float],
+    below: str = "iteration $k$",
+    **shared: Any,
+) -> tuple[Figure, np.ndarray]:
+    """A panel for each block and quantity, [blocks, quantities], named at the outer ones.
+
+    A page is wide: a block is a row of panels, of many blocks each is a column. $...$ in a quantity is
+    mathematics; `shared` is for matplotlib's subplots.
+    """
+    columns, rows = (blocks, quantities) if len(blocks) > 2 else (quantities, blocks)
+    shape = (max(9.0, size[0] * len(columns)), 1.0 + size[1] * len(rows))
+    figure = Figure(figsize=shape, layout="constrained")
+    axes = figure.subplots(len(rows), len(columns), squeeze=False, **shared)
+    for place, words in enumerate(columns):
+        axes[0, place].set_title(words, parse_math=columns is quantities)
+        axes[-1, place].set_xlabel(below)
+    for place, words in enumerate(rows):
+        axes[place, 0].set_ylabel(words, parse_math=rows is quantities)
+        for panel in axes[place]:
+            integers(panel)
+    return figure, axes.T if columns is blocks else axes
+
+
 def panel_title(parts: Sequence[str], labels: Labels, between: str = " / ") -> str:
     """Model and dataset by the names that the tables give them."""
     return between.join(printable(name_of(part, labels)) for part in parts)
@@ -101,7 +136,18 @@ def printable(text: str) -> str:
 def iteration_axis(panel: Axes, words: str = "iteration $k$") -> None:
     """Whole numbers of iterations below a panel."""
     panel.set_xlabel(words)
+    integers(panel)
+
+
+def integers(panel: Axes) -> None:
+    """Ticks at whole numbers alone."""
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def shares(panel: Axes) -> None:
+    """A vertical axis from 0 to 100 %."""
+    panel.set_ylim(-0.03, 1.03)
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def draw_line(panel: Axes, values: Mapping[int, float], appearance: Look) -> None:
@@ -147,27 +193,28 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Look]], columns: int = 4
         drawn.remove()
 
 
-def method_entries(
-    methods: Sequence[str], labels: Labels, appearances: Sequence[Look]
-) -> list[tuple[str, Look]]:
-    """The methods' part of a legend; a dollar sign in a name is one."""
+def method_entries(methods: Sequence[str], labels: Labels, dashed: bool = False) -> list[tuple[str, Look]]:
+    """The methods' part of a legend; a dollar sign in a name is one. Without `dashed`, markers alone."""
     names = [re.sub(r"\$", r"\\$", method_name(method, labels)) for method in methods]
-    return list(zip(names, appearances, strict=True))
+    looks = [look(number, dashed) for number in range(len(methods))]
+    return [
+        (name, seen if dashed else seen | {"linestyle": ""}) for name, seen in zip(names, looks, strict=True)
+    ]
+
+
+def sentence(words: str) -> Figure:
+    """In place of a figure for which the experiment has no runs."""
+    figure = Figure(figsize=(9.0, 1.2))
+    figure.text(0.5, 0.5, words, ha="center", va="center")
+    return figure
 
 
 def save(figure: Figure, pdf: Path | str, png: Path | str) -> None:
     """Write both files, without a date or a version in them."""
     FigureCanvasAgg(figure)
-    with atomic(pdf) as temporary:
-        figure.savefig(
-            temporary, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}
-        )
-    with atomic(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
-
-
-def save_sentence(sentence: str, pdf: Path | str, png: Path | str) -> None:
-    """In place of a figure for which the experiment has no runs."""
-    figure = Figure(figsize=(9.0, 1.2))
-    figure.text(0.5, 0.5, sentence, ha="center", va="center")
-    save(figure, pdf, png)
+    nameless = {"CreationDate": None, "Creator": None, "Producer": None}
+    with matplotlib.rc_context(SETTINGS):
+        with atomic(pdf) as temporary:
+            figure.savefig(temporary, format="pdf", metadata=nameless)
+        with atomic(png) as temporary:
+            figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})

@@ -3,7 +3,6 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from reedit.prepare.zsre import NO_ANSWER
-from reedit.report.figures.drawing import (
-    GREY,
-    NOTHING,
-    Labels,
-    legend,
-    method_name,
-    name_at_edge,
-    panel_title,
-    printable,
-    save,
-    save_sentence,
-    style,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import GREY, Rows, styled
+from reedit.report.words import Labels
 
 BOX_COX = -0.2  # between the logarithm (0) and the reciprocal (-1): spreads out 1..2, draws 10..10^6 together
 TICKS = (1, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, *(10**power for power in range(2, 300)))
@@ -51,42 +40,41 @@ Row = Mapping[str, Any]
 Point = tuple[float, float]
 
 
-def example(rows: Sequence[Row], pdf: Path | str, png: Path | str, labels: Labels | None = None) -> None:
+@styled
+def example(rows: Rows, labels: Labels) -> Figure:
     """The paper's Figure 3 from rows of schema "example": OPTIMIZATION and SPREAD taking turns on one case.
 
     A zigzag from p(theta_1, h) over p(theta_k, h-bar) to p(theta_{k+1}, h-hat), k by k, on a Box-Cox axis.
     """
-    labels = labels or {}
-    with style():
-        if not rows:
-            return save_sentence(NOTHING, pdf, png)
-        figure = Figure(figsize=(7.5, 4.4), layout="constrained")
-        panel = figure.subplots()
-        ks = [row["k"] for row in rows]
-        start = (ks[0] - 0.5, rows[0]["ppl_initial"])
-        optimised = [(row["k"], row["ppl_target"]) for row in rows]
-        edited = [(row["k"] + 0.5, row["ppl_edited"]) for row in rows]
-        points = {"start": [start], "optimised": optimised}
-        for row, point in zip(rows, edited, strict=True):
-            points.setdefault(_outcome(row), []).append(point)
-        values = [value for _, value in [start, *optimised, *edited]]
-        box_cox_axis(panel, max([1.0, *filter(math.isfinite, values)]))
-        _steps(panel, [start, *edited[:-1]], optimised, STEPS["OPTIMIZATION"])
-        _steps(panel, optimised, edited, STEPS["SPREAD"])
-        for name, places in points.items():
-            panel.plot(*_columns(places), **POINTS[name][1])
-        for x, value in [start, *optimised, *edited]:
-            if not math.isfinite(value):
-                name_at_edge(panel, x, value, GREY)
-        panel.set_xlim(ks[0] - 0.75, ks[-1] + 0.75)
-        panel.set_xticks([k + 0.25 for k in ks], [str(k) for k in ks])
-        panel.set_xlabel("iteration $k$")
-        panel.set_ylabel(f"perplexity of the new object (Box-Cox, $\\lambda = {BOX_COX}$)")
-        panel.grid(False, axis="x")
-        panel.set_title(_title(rows[0], labels), parse_math=False, loc="left", fontsize=9)
-        entries = [POINTS[name] for name in POINTS if name in points]
-        legend(figure, entries + list(STEPS.items()), columns=3)
-        save(figure, pdf, png)
+    if not rows:
+        return drawing.sentence(drawing.NOTHING)
+    figure = Figure(figsize=(7.5, 4.4), layout="constrained")
+    panel = figure.subplots()
+    ks = [row["k"] for row in rows]
+    start = (ks[0] - 0.5, rows[0]["ppl_initial"])
+    optimised = [(row["k"], row["ppl_target"]) for row in rows]
+    edited = [(row["k"] + 0.5, row["ppl_edited"]) for row in rows]
+    points = {"start": [start], "optimised": optimised}
+    for row, point in zip(rows, edited, strict=True):
+        points.setdefault(_outcome(row), []).append(point)
+    values = [value for _, value in [start, *optimised, *edited]]
+    box_cox_axis(panel, max([1.0, *filter(math.isfinite, values)]))
+    _steps(panel, [start, *edited[:-1]], optimised, STEPS["OPTIMIZATION"])
+    _steps(panel, optimised, edited, STEPS["SPREAD"])
+    for name, places in points.items():
+        panel.plot(*_columns(places), **POINTS[name][1])
+    for x, value in [start, *optimised, *edited]:
+        if not math.isfinite(value):
+            drawing.name_at_edge(panel, x, value, GREY)
+    panel.set_xlim(ks[0] - 0.75, ks[-1] + 0.75)
+    panel.set_xticks([k + 0.25 for k in ks], [str(k) for k in ks])
+    panel.set_xlabel("iteration $k$")
+    panel.set_ylabel(f"perplexity of the new object (Box-Cox, $\\lambda = {BOX_COX}$)")
+    panel.grid(False, axis="x")
+    panel.set_title(_title(rows[0], labels), parse_math=False, loc="left", fontsize=9)
+    entries = [POINTS[name] for name in POINTS if name in points]
+    drawing.legend(figure, entries + list(STEPS.items()), columns=3)
+    return figure
 
 
 def box_cox_axis(panel: Axes, top: float) -> None:
@@ -118,11 +106,12 @@ def _round_number(tick: float) -> str:
 
 def _title(row: Row, labels: Labels) -> str:
     """Who edited what; a long prompt is broken into lines."""
-    where = f"{method_name(row['method'], labels)}, {panel_title((row['model'], row['dataset']), labels)}"
+    place = drawing.panel_title((row["model"], row["dataset"]), labels)
+    where = f"{drawing.method_name(row['method'], labels)}, {place}"
     change = f"{row['target_true']} is to become" if row["target_true"] != NO_ANSWER else "is to become"
     fact = f"“{row['prompt']}” — {change} {row['target_new']}"
     about = "UnderEdit case" if row["under_edit"] else "case"
-    lines = textwrap.wrap(printable(fact), 100, max_lines=3, placeholder=" …")
+    lines = textwrap.wrap(drawing.printable(fact), 100, max_lines=3, placeholder=" …")
     return "\n".join([f"{where}, {about} {row['case_id']}", *lines])
 
 

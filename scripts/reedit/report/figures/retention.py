@@ -2,31 +2,21 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.figure import Figure
 
-from reedit.report.figures.drawing import (
-    Labels,
-    grid,
-    legend,
-    look,
-    method_entries,
-    panel_title,
-    save,
-    save_sentence,
-    style,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import Rows, styled
 from reedit.report.rows.lines import Method, RunKey, Shown, methods_of
+from reedit.report.words import Labels
 from reedit.storage import parquet
 
 MEASURES = ("efficacy_accuracy", "generalization_accuracy")
 AT_ONCE = " (all at once)"
 NOT_SEQUENTIAL = "This experiment edits all cases of a run in one batch."
-Row = Mapping[str, Any]
 Places = Mapping[RunKey, Mapping[int, int]]  # run -> case_id -> position in its split
 
 
@@ -48,46 +38,36 @@ def batch_size(algorithm: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def retention(
-    runs: Sequence[Row],
-    cases: pa.Table,
-    places: Places,
-    pdf: Path | str,
-    png: Path | str,
-    labels: Labels | None = None,
-) -> None:
+@styled
+def retention(runs: Rows, cases: pa.Table, places: Places, labels: Labels) -> Figure:
     """Efficacy and generalization at the end against the batch in which a case was edited.
 
     One panel for each (model, dataset) and measure; of every method the k where the proposed rule stops it,
     means over the cases of a batch and over trials. A method that edits the same cases at once stands beside
     those that do not: where it, too, falls, the cases are hard, and not forgotten.
     """
-    labels = labels or {}
     shown = by_batches(methods_of(runs), places)
     if not shown:
-        return save_sentence(NOT_SEQUENTIAL, pdf, png)
+        return drawing.sentence(NOT_SEQUENTIAL)
     rows = cases.select(["model", "dataset", "method", "trial", "k", "case_id", *MEASURES]).to_pylist()
-    with style():
-        blocks = list(dict.fromkeys(method.path[:2] for method, _ in shown))
-        names = list(dict.fromkeys(method.method for method, _ in shown))
-        figure, axes = grid(len(MEASURES) * len(blocks), (4.2, 3.0))
-        panels = [(block, measure) for block in blocks for measure in MEASURES]
-        for panel, (block, measure) in zip(axes, panels, strict=True):
-            for method, size in shown:
-                if method.path[:2] == block:
-                    course = retained(method, measure, rows, places, size)
-                    panel.plot(list(course), list(course.values()), **look(names.index(method.method), True))
-            panel.set_title(panel_title(block, labels), parse_math=False)
-            panel.set_xlabel("batch, in the order of editing")
-            panel.set_ylabel(measure.replace("_", " "))
-            panel.set_ylim(-0.03, 1.03)
-            panel.yaxis.set_major_formatter(PercentFormatter(1.0))
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        looks = [look(number, dashed=True) for number in range(len(names))]
-        at_once = {method.method for method, _ in shown if not batch_size(method.algorithm)}
-        entries = zip(names, method_entries(names, labels, looks), strict=True)
-        legend(figure, [(words + AT_ONCE * (name in at_once), seen) for name, (words, seen) in entries])
-        save(figure, pdf, png)
+    blocks = drawing.distinct(method.path[:2] for method, _ in shown)
+    names = drawing.distinct(method.method for method, _ in shown)
+    figure, axes = drawing.grid(len(MEASURES) * len(blocks), (4.2, 3.0))
+    for panel, (block, measure) in zip(axes, product(blocks, MEASURES), strict=True):
+        for method, size in shown:
+            if method.path[:2] == block:
+                course = retained(method, measure, rows, places, size)
+                panel.plot(
+                    list(course), list(course.values()), **drawing.look(names.index(method.method), True)
+                )
+        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
+        drawing.iteration_axis(panel, "batch, in the order of editing")
+        panel.set_ylabel(measure.replace("_", " "))
+        drawing.shares(panel)
+    at_once = {method.method for method, _ in shown if not batch_size(method.algorithm)}
+    entries = zip(names, drawing.method_entries(names, labels, dashed=True), strict=True)
+    drawing.legend(figure, [(words + AT_ONCE * (name in at_once), seen) for name, (words, seen) in entries])
+    return figure
 
 
 def by_batches(methods: Sequence[Method], places: Places) -> list[tuple[Method, int]]:
@@ -106,9 +86,7 @@ def by_batches(methods: Sequence[Method], places: Places) -> list[tuple[Method, 
     return found
 
 
-def retained(
-    method: Method, measure: str, rows: Sequence[Row], places: Places, size: int
-) -> dict[int, float]:
+def retained(method: Method, measure: str, rows: Rows, places: Places, size: int) -> dict[int, float]:
     """The mean of a measure by batch of `size` cases, from 1 on, every trial at the k that the rule keeps."""
     selected = Shown(method, *method.choice()).runs
     found: dict[int, list[float]] = {}

@@ -1,86 +1,62 @@
 """What neighbors buy and cost: specificity against generalization, from rows of schema "cases"."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from reedit.evaluate.measures import intervals, measure
-from reedit.report.figures.drawing import (
-    GREY,
-    Labels,
-    grid,
-    legend,
-    look,
-    method_entries,
-    panel_title,
-    save,
-    save_sentence,
-    style,
-)
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.rows.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
 from reedit.report.rows.lines import Shown
-from reedit.report.words import k_text
+from reedit.report.words import Labels, k_text
 from reedit.storage.schemas import MEASURES
 
 AXES = ("generalization_accuracy", "specificity_accuracy")
 UNASSISTED = "This experiment has no neighbor-assisted runs."
-Row = Mapping[str, Any]
 
 
-def tradeoff(
-    runs: Sequence[Row],
-    cases: pa.Table,
-    seed: int,
-    pdf: Path | str,
-    png: Path | str,
-    labels: Labels | None = None,
-) -> None:
+@styled
+def tradeoff(runs: Rows, cases: pa.Table, seed: int, labels: Labels) -> Figure:
     """Specificity against generalization as neighbors are added, a panel per (model, dataset).
 
     Each method where the proposed rule stops it; crosses are 95 % bootstrap intervals over cases; an arrow
     leads from a plain method to each of its assisted forms.
     """
-    labels = labels or {}
-    with style():
-        judged = judged_cases(cases)
-        pairs = assisted_pairs(runs, judged)
-        sides = {m.path: selected(m) for assisted, plain in pairs for m in (plain, assisted)}
-        points = {
-            path: point for path, side in sides.items() if (point := _point(side, judged, seed)) is not None
-        }
-        if not points:
-            return save_sentence(UNASSISTED, pdf, png)
-        blocks = list(dict.fromkeys(path[:2] for path in points))
-        names = list(dict.fromkeys(path[2] for path in points))
-        figure, axes = grid(len(blocks), (3.9, 3.4))
-        for panel, block in zip(axes, blocks, strict=True):
-            for path, (means, bounds) in points.items():
-                if path[:2] == block:
-                    _cross(panel, means, bounds, look(names.index(path[2]), dashed=True))
-                    panel.annotate(
-                        f"k={k_text(sides[path].k_min, sides[path].k)}",
-                        means,
-                        (5, 5),
-                        textcoords="offset points",
-                        fontsize=7,
-                    )
-            for assisted, plain in pairs:
-                if assisted.path[:2] == block and {assisted.path, plain.path} <= points.keys():
-                    _arrow(panel, points[plain.path][0], points[assisted.path][0])
-            panel.set_title(panel_title(block, labels), parse_math=False)
-            panel.set_xlabel("generalization accuracy")
-            panel.set_ylabel("specificity accuracy")
-            panel.xaxis.set_major_formatter(PercentFormatter(1.0))
-            panel.yaxis.set_major_formatter(PercentFormatter(1.0))
-            panel.margins(0.12)
-        looks = [look(number, dashed=True) for number in range(len(names))]
-        legend(figure, method_entries(names, labels, looks))
-        save(figure, pdf, png)
+    judged = judged_cases(cases)
+    pairs = assisted_pairs(runs, judged)
+    sides = {m.path: selected(m) for assisted, plain in pairs for m in (plain, assisted)}
+    found = {path: _point(side, judged, seed) for path, side in sides.items()}
+    points = {path: point for path, point in found.items() if point is not None}
+    if not points:
+        return drawing.sentence(UNASSISTED)
+    blocks, names = (
+        drawing.distinct(path[:2] for path in points),
+        drawing.distinct(path[2] for path in points),
+    )
+    figure, axes = drawing.grid(len(blocks), (3.9, 3.4))
+    for panel, block in zip(axes, blocks, strict=True):
+        for path, (means, bounds) in points.items():
+            if path[:2] == block:
+                _cross(panel, means, bounds, drawing.look(names.index(path[2]), dashed=True))
+                words = f"k={k_text(sides[path].k_min, sides[path].k)}"
+                panel.annotate(words, means, (5, 5), textcoords="offset points", fontsize=7)
+        for assisted, plain in pairs:
+            if assisted.path[:2] == block and {assisted.path, plain.path} <= points.keys():
+                _arrow(panel, points[plain.path][0], points[assisted.path][0])
+        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
+        panel.set_xlabel("generalization accuracy")
+        panel.set_ylabel("specificity accuracy")
+        panel.xaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.margins(0.12)
+    drawing.legend(figure, drawing.method_entries(names, labels, dashed=True))
+    return figure
 
 
 def _point(

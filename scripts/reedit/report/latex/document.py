@@ -20,10 +20,10 @@ def document(
 ) -> tuple[str, dict[str, Path]]:
     """The document as TeX, and the figures' files under the names it includes them by.
 
-    `tables` are .tex files made by tables.py, put in as they stand, but for those that are all comment:
-    the experiment has no runs for them. `figures` are PDFs, known by their stems; `template` is
-    document.tex.j2, alone or among others. `comparisons` are .tex files made by comparison_tables.py:
-    comparison6.tex follows table6.tex, comparison.tex comes first of all.
+    `tables` are .tex files of rule render_table, put in as they stand, but for those that are all comment:
+    the experiment has no runs for them. `comparisons` are such tables as well: comparison6.tex follows
+    table6.tex, comparison.tex comes first of all. `figures` are PDFs, known by their stems; `template` is
+    document.tex.j2, alone or among others.
     """
     compared = {Path(path).stem: Markup(Path(path).read_text(encoding="utf-8")) for path in comparisons}
     made = [_table(Path(path)) for path in tables]

@@ -114,61 +114,53 @@ def _counterpart(line: ReportedLine, run: Sequence[Line]) -> Line | None:
 
 def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Sequence[str]) -> list[Row]:
     """A reported line cell by cell, and the cells of `mine` that are empty in it but not in its table."""
-    ours = {
+    common = {name: getattr(line, name) for name in (*IDENTITY, "role", "edits")} | _ours(mine, run)
+    rows = []
+    for measure in printed:
+        numbers, judged = _numbers(line.values.get(measure), mine, measure), "not reported"
+        if numbers["reported"] is None and numbers["measured"] is None:
+            continue
+        if numbers["reported"] is not None:
+            least, most = line.range(measure)
+            numbers |= {"tolerance": line.tolerance(measure), "least": least, "most": most}
+            if numbers["measured"] is None:
+                judged = "not measured"
+            elif measure in line.slips:
+                judged = "slip"
+            else:
+                judged = verdict(numbers["measured"], (least, most), numbers["low"], numbers["high"])
+        note = line.slips[measure] if judged == "slip" else _note(line, mine, run)
+        rows.append(common | numbers | {"verdict": judged, "note": note})
+    return rows
+
+
+def _unreported(number: int, names: Named, mine: Line, printed: Sequence[str]) -> list[Row]:
+    """A line of ours that the paper does not print, cell by cell."""
+    common = dict(zip(("model", "dataset", "method"), names, strict=True)) | _ours(mine, mine)
+    common |= {"table": number, "role": mine.role, "k": None, "edits": None}
+    told = {"verdict": "not reported", "note": ""}
+    measured = [measure for measure in printed if mine.printed(measure) is not None]
+    return [common | _numbers(None, mine, measure) | told for measure in measured]
+
+
+def _ours(mine: Line | None, run: Line | None) -> Row:
+    """The columns of a run, and of the line of it that is compared."""
+    return {
         "run": run and f"{run.model}/{run.dataset}/{run.method}",
         "protocol": run and run.protocol,
         "run_k": mine and mine.k,
         "run_k_min": mine and mine.k_min,
         "run_edits": run and run.edits,
     }
-    theirs = {name: getattr(line, name) for name in (*IDENTITY, "role", "edits")}
-    rows = []
-    for measure in printed:
-        reported, measured = line.values.get(measure), mine and mine.printed(measure)
-        if reported is None and measured is None:
-            continue
-        low, high = _range(mine, measure) if mine else (None, None)
-        tolerance, least, most = None, None, None
-        if reported is not None:
-            tolerance, (least, most) = line.tolerance(measure), line.range(measure)
-        if reported is None:
-            judged = "not reported"
-        elif measured is None:
-            judged = "not measured"
-        elif measure in line.slips:
-            judged = "slip"
-        else:
-            judged = verdict(measured, (least, most), low, high)
-        rows.append(
-            theirs
-            | ours
-            | {"measure": measure, "reported": reported, "measured": measured, "low": low, "high": high}
-            | {"difference": None if None in (reported, measured) else measured - reported}
-            | {"tolerance": tolerance, "least": least, "most": most, "verdict": judged}
-            | {"note": line.slips[measure] if judged == "slip" else _note(line, mine, run)}
-        )
-    return rows
 
 
-def _unreported(number: int, names: Named, mine: Line, printed: Sequence[str]) -> list[Row]:
-    """A line of ours that the paper does not print, cell by cell."""
-    model, dataset, method = names
-    empty = dict.fromkeys(("k", "edits", "reported", "difference", "tolerance", "least", "most"))
-    common = {"table": number, "model": model, "dataset": dataset, "method": method, "role": mine.role}
-    common |= {"run": f"{mine.model}/{mine.dataset}/{mine.method}", "protocol": mine.protocol}
-    common |= {
-        "run_k": mine.k,
-        "run_k_min": mine.k_min,
-        "run_edits": mine.edits,
-        "verdict": "not reported",
-        "note": "",
-    }
-    rows = []
-    for measure in (name for name in printed if mine.printed(name) is not None):
-        low, high = _range(mine, measure)
-        measured = {"measure": measure, "measured": mine.printed(measure), "low": low, "high": high}
-        rows.append(empty | common | measured)
-    return rows
+def _numbers(reported: float | None, mine: Line | None, measure: str) -> Row:
+    """What both sides have of a measure, and by how much they differ."""
+    measured = mine and mine.printed(measure)
+    low, high = _range(mine, measure) if mine else (None, None)
+    difference = None if None in (reported, measured) else measured - reported
+    numbers = {"reported": reported, "measured": measured, "low": low, "high": high, "difference": difference}
+    return {"measure": measure} | numbers | dict.fromkeys(("tolerance", "least", "most"))
 
 
 def _range(line: Line, measure: str) -> tuple[float | None, float | None]:

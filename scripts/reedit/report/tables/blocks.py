@@ -74,8 +74,6 @@ def bold(family: Sequence[Line], compared: Sequence[str]) -> set[tuple[int, str]
 
 def one_below_another(table: Sequence[Sequence[Line]], by_method: bool) -> list[Panel]:
     """All blocks in one panel; a group is a family, or with `by_method` the lines of one of its methods."""
-    if not table:
-        return []
     found = []
     for block in table:
         groups = families(block)
@@ -150,16 +148,16 @@ def name_parts(line: Line, labels: Labels, edits: bool) -> list[str]:
     return [*parts, f"#{line.edits}"] if edits else parts
 
 
-def algo(line: Line, protocols: int, labels: Labels) -> str:
-    """The method; the unedited model's protocol only where its block has several."""
-    if line.role != "unedited":
-        return method_of(line.method, labels)
-    return "Unedited" if protocols == 1 else f"Unedited ({line.protocol})"
-
-
-def protocol_count(lines: Sequence[Line]) -> int:
-    """How many protocols a block's lines have."""
-    return len({line.protocol for line in lines})
+def algos(lines: Sequence[Line], labels: Labels) -> dict[int, str]:
+    """The method of each line of a block, by its row; the protocol of an unedited model only where the block
+    has several."""
+    several = len({line.protocol for line in lines}) > 1
+    return {
+        line.row: f"Unedited{f' ({line.protocol})' * several}"
+        if line.role == "unedited"
+        else method_of(line.method, labels)
+        for line in lines
+    }
 
 
 def raw_lines(
@@ -178,7 +176,7 @@ def raw_lines(
     }
     lines = [
         {name: getattr(line, name) for name in SHARED}
-        | {"label": algo(line, protocol_count(block), labels)}
+        | {"label": algos(block, labels)[line.row]}
         | {name: line.get(*column) for name, column in columns.items()}
         for block in blocks(rows)
         for line in block

@@ -7,16 +7,7 @@ from reedit.evaluate.answers import NEW_TOKENS
 from reedit.evaluate.measures import METRICS
 from reedit.report.rows.generation import DISAGREEMENTS, GENERATED, MEASURES
 from reedit.report.rows.table_lines import Line, blocks
-from reedit.report.tables.blocks import (
-    LEADING,
-    Printed,
-    algo,
-    families,
-    name_parts,
-    names,
-    protocol_count,
-    raw_lines,
-)
+from reedit.report.tables.blocks import LEADING, Printed, algos, families, name_parts, names, raw_lines
 from reedit.report.tables.notes import MARKS
 from reedit.report.tables.sheet import Block, Column, Grid, K, Row, Sheet, Style, Table, group
 from reedit.report.words import Labels, share
@@ -81,10 +72,10 @@ def _grid(columns: Sequence[Column], rows: Sequence[Row], style: Style) -> Grid:
 def _printed(block: Sequence[Line], labels: Labels) -> list[Printed]:
     """The lines of a block with their names, each method's said once."""
     column = names(name_parts(block[0], labels, edits=True), [len(family) for family in families(block)])
-    algos = [algo(line, protocol_count(block), labels) for line in block]
+    methods = algos(block, labels).values()
     return [
         Printed(name, "" if method == before else method, (line,))
-        for name, (before, method), line in zip(column, pairwise(chain([""], algos)), block, strict=True)
+        for name, (before, method), line in zip(column, pairwise(chain([""], methods)), block, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ from reedit.methods.stopping import RULES
 from reedit.report.rows.lines import Ks, Method, Shown, at_every, at_every_stop, table_lines
 from reedit.report.rows.table_lines import BY_DEFINITION, Line, blocks
 from reedit.report.tables import blocks as layout
-from reedit.report.tables.blocks import LEADING, Printed, algo, name_parts, names, protocol_count, raw_lines
+from reedit.report.tables.blocks import LEADING, Printed, algos, name_parts, names, raw_lines
 from reedit.report.tables.notes import LAST, MARKS, PARTLY, RANGE, provenance_notes, unmet_note
 from reedit.report.tables.sheet import PAGE, Block, Cell, Column, Grid, K, Row, Sheet, Style, Table, group
 from reedit.report.words import Labels, name_of, percent, perplexity, share
@@ -114,8 +114,8 @@ class PaperTable(Table):
         printed, lines = [], []
         for block in blocks(rows):
             parts = names(name_parts(block[0], style.labels, self.edits), [len(block)])
-            algos = [algo(line, protocol_count(block), style.labels) for line in block]
-            printed += [Printed(*said, (line,)) for *said, line in zip(parts, algos, block, strict=True)]
+            methods = algos(block, style.labels).values()
+            printed += [Printed(*said, (line,)) for *said, line in zip(parts, methods, block, strict=True)]
             lines += block
         both = all(f"efficacy_{kind}" in self.measures for kind in KINDS)
         legend = [
@@ -172,11 +172,12 @@ class PaperTable(Table):
         lines = [line for members in block for row in members for line in row if line]
         parts = name_parts(lines[0], labels, self.edits)[: 1 if self.side_by_side else None]
         column = iter(names(parts, [len(members) for members in block], again=self.every_k))
+        methods = algos(lines, labels)
         breaks = self.every_k or len(lines) > PAGE
         groups = []
         for members in block:
-            algos = [algo(next(filter(None, row)), protocol_count(lines), labels) for row in members]
-            said = ["" if name == before else name for before, name in pairwise(["", *algos])]  # once
+            told = [methods[next(filter(None, row)).row] for row in members]
+            said = ["" if name == before else name for before, name in pairwise(["", *told])]  # once
             printed = [Printed(next(column), *line) for line in zip(said, members, strict=True)]
             last = members is block[-1] or (breaks and printed[-1].line.role != "unedited")
             groups.append(group(columns, printed, stays=not last))
