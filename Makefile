@@ -2,8 +2,10 @@
 
 # Any Python from 3.11 on; used once, to make .venv.
 PYTHON ?= python3
-# The package index torch comes from. Empty: PyPI, whose torch for Linux is a CUDA build of several gigabytes.
+# The package index torch comes from. Empty: on Linux without an NVIDIA GPU the index of PyTorch's CPU builds, where it
+# answers; otherwise PyPI, whose torch for Linux is a CUDA build of several gigabytes.
 TORCH_INDEX ?=
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # A name in experiments/, or several, laid over config.yaml in turn. Empty: config.yaml alone, the default.
 EXPERIMENT ?=
 CORES ?= all
@@ -15,6 +17,7 @@ MAKEFLAGS += --no-print-directory
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 LIBRARY := $(IN_VENV) PYTHONPATH="$(CURDIR)/scripts"
 EXPERIMENT_FILE := $(EXPERIMENT:%=experiments/%.yaml)
+SETUP := PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' TORCH_CPU_INDEX='$(TORCH_CPU_INDEX)' sh envs/setup.sh
 SNAKEMAKE := $(IN_VENV) snakemake $(if $(EXPERIMENT),--configfile $(EXPERIMENT_FILE)) --cores $(CORES)
 
 .DEFAULT_GOAL := all
@@ -24,19 +27,18 @@ SNAKEMAKE := $(IN_VENV) snakemake $(if $(EXPERIMENT),--configfile $(EXPERIMENT_F
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
 	@sed -n 's/^\([a-z-]*\):.*  ## /  \1\t/p' Makefile | expand -t 16
-	@echo 'Without a GPU: make TORCH_INDEX=https://download.pytorch.org/whl/cpu'
-	@echo '(PyTorch from PyPI is, on Linux, a CUDA build of several gigabytes.)'
+	@echo 'PyTorch comes as its CPU build on Linux without an NVIDIA GPU; TORCH_INDEX names another index.'
 
 setup:  ## make .venv with the pinned packages; find or install a LaTeX engine
-	@PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
+	@$(SETUP)
 	@sh envs/latex.sh
 
 setup-slurm:  ## make .venv-slurm, the same with Snakemake's plugin for Slurm (docs/cluster.md)
-	@VENV=.venv-slurm EXTRAS=test,slurm PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
+	@VENV=.venv-slurm EXTRAS=test,slurm $(SETUP)
 	@VENV=.venv-slurm sh envs/latex.sh
 
 setup-downstream:  ## make .venv-downstream, the same with lm-evaluation-harness (docs/using.md)
-	@VENV=.venv-downstream EXTRAS=test,downstream PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh envs/setup.sh
+	@VENV=.venv-downstream EXTRAS=test,downstream $(SETUP)
 	@VENV=.venv-downstream sh envs/latex.sh
 
 all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf, explore.html and report.zip

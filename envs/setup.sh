@@ -1,5 +1,7 @@
 #!/bin/sh
-# Makes .venv and installs the pinned packages into it; `make setup` calls it with PYTHON and TORCH_INDEX set.
+# Makes .venv and installs the pinned packages into it; `make setup` calls it with PYTHON, TORCH_INDEX and
+# TORCH_CPU_INDEX set. torch comes from TORCH_INDEX; where that is empty, on Linux without an NVIDIA GPU from
+# TORCH_CPU_INDEX, if that answers; otherwise from where pip finds all else.
 # VENV and EXTRAS name another environment and what of pyproject.toml's extras goes into it (make setup-slurm).
 # Silent and quick where nothing has changed: .venv/.installed keeps the checksum of what it was made from.
 set -eu
@@ -30,10 +32,20 @@ check_python() {
         fail "$python has no venv module; on Debian and Ubuntu: apt-get install python3-venv"
 }
 
+pip_try() { "$venv/bin/python" -m pip --disable-pip-version-check install --constraint constraints.txt "$@"; }
+
 pip_install() {
     what=$1; shift
-    "$venv/bin/python" -m pip --disable-pip-version-check install --constraint constraints.txt "$@" ||
+    pip_try "$@" ||
         fail "could not install $what, see pip's message above (is the network there?); then run the same command again"
+}
+
+has_gpu() { nvidia-smi -L 2>/dev/null | grep -q GPU; }
+
+# Whether an index of packages has torch, and says so within seconds.
+answers() {
+    "$venv/bin/python" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=5).read(1)' \
+        "${1%/}/torch/" 2>/dev/null
 }
 
 install_torch() {
@@ -43,16 +55,24 @@ install_torch() {
     [ "$found" != "$torch" ] || return 0
     quiet=-qq
     [ ! -t 1 ] || quiet=    # in a terminal pip shows the progress of its largest download
+    # From an index of its own without its dependencies: it holds other versions of them than those pinned here.
+    from_index="$quiet --no-deps torch==$torch --index-url"
     if [ -n "${TORCH_INDEX:-}" ]; then
         say "installing torch $torch from $TORCH_INDEX"
-        # Without its dependencies: such an index holds other versions of them than those pinned here.
-        pip_install torch $quiet --no-deps --index-url "$TORCH_INDEX" "torch==$torch"
-    else
-        say "installing torch $torch"
-        command -v nvidia-smi >/dev/null 2>&1 || say "no GPU found, but PyPI's torch for Linux is a CUDA build of" \
-            "several GB; a smaller one: make TORCH_INDEX=https://download.pytorch.org/whl/cpu"
-        pip_install torch $quiet "torch==$torch"
+        # shellcheck disable=SC2086  # several words
+        pip_install torch $from_index "$TORCH_INDEX"
+        return
     fi
+    if [ "$(uname)" = Linux ] && ! has_gpu; then
+        if answers "$TORCH_CPU_INDEX"; then
+            say "installing torch $torch, the build for CPUs, from $TORCH_CPU_INDEX"
+            # shellcheck disable=SC2086
+            ! pip_try $from_index "$TORCH_CPU_INDEX" || return 0
+        fi
+        say "$TORCH_CPU_INDEX does not give torch $torch; taking what pip finds, perhaps a CUDA build of several GB"
+    fi
+    say "installing torch $torch"
+    pip_install torch $quiet "torch==$torch"
 }
 
 if [ "$(cat "$installed" 2>/dev/null)" = "$wanted" ] && venv_runs; then
