@@ -13,14 +13,9 @@ ARGS ?=
 
 MAKEFLAGS += --no-print-directory
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
+LIBRARY := $(IN_VENV) PYTHONPATH="$(CURDIR)/scripts"
 EXPERIMENT_FILE := $(EXPERIMENT:%=experiments/%.yaml)
 SNAKEMAKE := $(IN_VENV) snakemake $(if $(EXPERIMENT),--configfile $(EXPERIMENT_FILE)) --cores $(CORES)
-MAIN_TABLES := results/tables/table[127].md
-# Table 7 is Table 1 for datasets of ZsRE's format: printed where Table 1 has no line.
-PRINT_TABLES := for n in 1 2 7; do table=results/tables/table$$n.md; \
-    if [ -e "$$table" ] && { [ $$n != 7 ] || ! grep -q '^|' results/tables/table1.md; }; \
-    then echo; cat "$$table"; fi; done
-LOCKED := 'Another run is at work in this folder: wait for it. If it was killed: .venv/bin/snakemake --unlock'
 
 .DEFAULT_GOAL := all
 .PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-gpu test-cluster test-downstream \
@@ -45,27 +40,16 @@ setup-downstream:  ## make .venv-downstream, the same with lm-evaluation-harness
 	@VENV=.venv-downstream sh envs/latex.sh
 
 all: setup $(EXPERIMENT_FILE)  ## the default: run the experiment, print its tables, make reports/tables.pdf, explore.html and report.zip
-	@for folder in . results; do [ -w $$folder ] || [ ! -e $$folder ] || { \
-	    echo "$(CURDIR)/$$folder: may not be written to; make it writable, or work in a copy" >&2; exit 1; }; done
-	@# Where all but the PDF succeeded, the tables are up to date and still printed.
-	@$(SNAKEMAKE) $(ARGS) || { status=$$?; \
-	    if [ -n "$$(ls .snakemake/locks 2>/dev/null)" ]; then echo $(LOCKED) >&2; exit $$status; fi; \
-	    if $(SNAKEMAKE) --dry-run $$(ls $(MAIN_TABLES) 2>/dev/null) 2>&1 | grep -q 'Nothing to be done'; \
-	    then $(PRINT_TABLES); fi; \
-	    sh envs/latex.sh; exit $$status; }
-	@if [ -e reports/tables.pdf ] && { [ ! -e reports/report.zip ] || \
-	    [ -n "$$(find reports/tables.pdf reports/explore.html results/summary/runs.parquet -newer reports/report.zip 2>/dev/null)" ]; }; \
-	    then $(SNAKEMAKE) --report reports/report.zip; fi
-	@$(PRINT_TABLES); echo; ls reports/tables.pdf reports/explore.html
+	@$(LIBRARY) python scripts/run_experiment.py '$(CORES)' $(EXPERIMENT_FILE) -- $(ARGS)
 
 plan: setup $(EXPERIMENT_FILE)  ## print the jobs of an experiment, and what they take of memory, disk and time; downloads no model
-	@$(IN_VENV) PYTHONPATH=scripts python scripts/plan_experiment.py config.yaml $(EXPERIMENT_FILE)
+	@$(LIBRARY) python scripts/plan_experiment.py config.yaml $(EXPERIMENT_FILE)
 
 rehearse: setup $(EXPERIMENT_FILE)  ## run an experiment on stand-ins for its models, in rehearsal/, in minutes (docs/rehearsal.md)
-	@$(IN_VENV) PYTHONPATH=scripts python scripts/rehearse.py '$(CORES)' config.yaml $(EXPERIMENT_FILE)
+	@$(LIBRARY) python scripts/rehearse.py '$(CORES)' config.yaml $(EXPERIMENT_FILE)
 
 verify: setup $(EXPERIMENT_FILE)  ## read all results again and name what is damaged; ARGS=--delete deletes it
-	@$(IN_VENV) PYTHONPATH=scripts python scripts/verify_results.py config.yaml $(EXPERIMENT_FILE) $(ARGS)
+	@$(LIBRARY) python scripts/verify_results.py config.yaml $(EXPERIMENT_FILE) $(ARGS)
 
 report: setup $(EXPERIMENT_FILE)  ## make reports/report.zip, Snakemake's own report, anew
 	@$(SNAKEMAKE) --report reports/report.zip

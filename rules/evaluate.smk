@@ -19,7 +19,7 @@ rule score_edits:
         mem_mb=memory(),
         runtime=hours(4),
     params:
-        settings=lambda wildcards: experiment.score_settings(run_of(wildcards)),
+        settings=lambda wildcards: plain(experiment.score_settings(run_of(wildcards))),
         code=code("score_edits"),
     script:
         "../scripts/score_edits.py"
@@ -76,7 +76,7 @@ rule generate_answers:
         mem_mb=memory(),
         runtime=hours(8),
     params:
-        settings=lambda wildcards: experiment.score_settings(run_of(wildcards)),
+        settings=lambda wildcards: plain(experiment.score_settings(run_of(wildcards))),
         code=code("generate_answers"),
     script:
         "../scripts/generate_answers.py"

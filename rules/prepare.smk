@@ -81,7 +81,7 @@ rule sample_split:
     conda:
         "../envs/edit.yaml"
     params:
-        settings=lambda wildcards: experiment.split_settings(**wildcards),
+        settings=lambda wildcards: plain(experiment.split_settings(**wildcards)),
         code=code("sample_split"),
     script:
         "../scripts/sample_split.py"

@@ -1,286 +1,145 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
-SETTINGS = config.get("report", {})
-REPORT = {"labels": SETTINGS.get("labels", {}), "intervals": SETTINGS.get("intervals", False)}
+BESIDE = [TEMPLATES / "notes.tex.j2", TEMPLATES / "captions.yaml"]
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
-COMPARED = list(paper.TABLES)  # Table 5 tells of machines, not of results
-# comparison.tex sums up; comparison1.tex stands beside table1.tex, where a model of the paper's runs
-COMPARISONS = ["", *(COMPARED if experiment.runs_a_reported_model else [])]
+LABELS = config.get("report", {}).get("labels", {})
+INTERVALS = config.get("report", {}).get("intervals", False)
 RUNS = list(experiment.runs.values())
+IDENTITIES = [experiment.identity(run) for run in RUNS]
+MODELS = list(dict.fromkeys(run.entry.model for run in RUNS))
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in RUNS))
-NORMS = ["norms"] if SETTINGS.get("norms", True) else []
-GENERATION = ["generation"] if SETTINGS.get("generation", False) else []
-SEQUENTIAL = [run for run in RUNS if run.method.batch]
-FIGURES = [
-    "perplexity",
-    "example",
-    "underedit",
-    "distribution",
-    "scores",
-    "tradeoff",
-    *NORMS,
-    *["retention"] * bool(SEQUENTIAL),
-]
-IN_BATCHES = [run.entry for run in SEQUENTIAL]
-SPLITS = {run.path: split_of(run) for run in RUNS if run.entry in IN_BATCHES}
+TABLES, COMPARISONS, FIGURES = (ask(experiment) for ask in (tables_of, comparisons_of, figures_of))
+SPLITS = {run.path: split_of(run) for run in beside_sequential(experiment)}
+ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases
 # in the order that they need each other
 PAGE = "html.j2 css data.js table.js curves.js measures.js cases.js page.js".split()
-
-ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases
+# what each summary of all runs is made of
+OF_RUNS, OF_CASES = "results/summary/runs.parquet", "results/summary/cases.parquet"
+SCORES = run_files("results/scores/{run}.parquet")
+ITERATIONS = run_files("results/edits/{run}/iterations.parquet")
+TARGETS = run_files("results/edits/{run}/targets.parquet")
+FACTS = [f"results/facts/{dataset}.parquet" for dataset in DATASETS]
+SUMMARY_FILES = {
+    "cases": dict(runs=OF_RUNS, scores=SCORES, targets=TARGETS),
+    "example": dict(runs=OF_RUNS, cases=OF_CASES, facts=FACTS),
+    "differences": dict(runs=OF_RUNS, cases=OF_CASES),
+    "generation": dict(
+        runs=OF_RUNS, scores=SCORES, generations=run_files("results/generations/{run}.parquet")
+    ),
+    "norms": dict(
+        runs=OF_RUNS, norms=run_files("results/norms/{run}.parquet"), iterations=ITERATIONS, targets=TARGETS
+    ),
+    "comparison": dict(
+        tables=expand("results/summary/table{n}.parquet", n=paper.TABLES),
+        reported=local(RESOURCES / "reported.csv"),
+        slips=local(RESOURCES / "reported-slips.yaml"),
+    ),
+    "eligible": dict(
+        pool=[f"results/facts/{one['pool']}.parquet" for one in ELIGIBLE],
+        filtered=[f"results/neighbors/{one['model']}/{one['pool']}.parquet" for one in ELIGIBLE],
+        published=[f"results/facts/{one['published']}.parquet" for one in ELIGIBLE],
+    ),
+    "downstream": dict(
+        edited=run_files("results/downstream/{run}.parquet"),
+        unedited=[f"results/downstream/{model}/unedited.parquet" for model in MODELS],
+    ),
+}
+SUMMARY_SETTINGS = {
+    "cases": {"runs": IDENTITIES},
+    "example": {"datasets": DATASETS},
+    "differences": {"seed": config["seed"]},
+    "generation": {"runs": IDENTITIES, "seed": config["seed"]},
+    "norms": {"runs": IDENTITIES},
+    "comparison": {"reported_as": experiment.reported_as()},
+    "eligible": {"eligible": ELIGIBLE},
+    "downstream": {"runs": IDENTITIES},
+}
+SUMMARIES = [name for name in SUMMARY_FILES if name in ["cases", "example", *TABLES, *COMPARISONS]]
 
 
 rule tables:
     input:
-        expand("results/tables/eligible.{ext}", ext=["tex", "csv", "md"] if ELIGIBLE else []),
-        expand("results/tables/table{n}.{ext}", n=paper.NUMBERS, ext=["tex", "csv", "md"]),
-        expand("results/tables/comparison{n}.{ext}", n=COMPARISONS, ext=["tex", "csv", "md"]),
-        expand(
-            "results/tables/{name}.{ext}",
-            name=["differences", *GENERATION, *NORMS],
-            ext=["tex", "csv", "md"],
-        ),
-        expand("results/tables/downstream.{ext}", ext=["tex", "csv", "md"] if "downstream" in config else []),
+        expand("results/tables/{table}.{ext}", table=[*TABLES, *COMPARISONS], ext=["tex", "csv", "md"]),
         expand("results/figures/{figure}.{ext}", figure=FIGURES, ext=["pdf", "png"]),
     localrule: True
 
 
 rule summarise_runs:
     input:
-        scores=run_files("results/scores/{run}.parquet"),
+        scores=SCORES,
         collapse=run_files("results/collapse/{run}.parquet"),
-        iterations=run_files("results/edits/{run}/iterations.parquet"),
+        iterations=ITERATIONS,
     output:
-        runs="results/summary/runs.parquet",
+        runs=OF_RUNS,
         tables=expand("results/summary/table{n}.parquet", n=paper.NUMBERS),
     log:
         "results/logs/summarise_runs.log",
     conda:
         "../envs/report.yaml"
     params:
-        settings={
-            "runs": [experiment.identity(run) for run in experiment.runs.values()],
-            "seed": config["seed"],
-        },
+        settings={"runs": IDENTITIES, "seed": config["seed"]},
         code=code("summarise_runs"),
     script:
         "../scripts/summarise_runs.py"
 
 
-rule summarise_cases:
+rule summarise_results:
     input:
-        runs="results/summary/runs.parquet",
-        scores=run_files("results/scores/{run}.parquet"),
-        targets=run_files("results/edits/{run}/targets.parquet"),
-        facts=[f"results/facts/{dataset}.parquet" for dataset in DATASETS],
+        unpack(lambda wildcards: SUMMARY_FILES[wildcards.summary]),
     output:
-        cases="results/summary/cases.parquet",
-        example="results/summary/example.parquet",
+        "results/summary/{summary}.parquet",
     log:
-        "results/logs/summarise_cases.log",
+        "results/logs/summarise_results/{summary}.log",
+    wildcard_constraints:
+        summary=any_of(SUMMARY_FILES),
     conda:
         "../envs/report.yaml"
     params:
-        settings={
-            "runs": [experiment.identity(run) for run in experiment.runs.values()],
-            "datasets": DATASETS,
-        },
-        code=code("summarise_cases"),
+        settings=lambda wildcards: SUMMARY_SETTINGS[wildcards.summary],
+        code=code("summarise_results"),
     script:
-        "../scripts/summarise_cases.py"
-
-
-rule summarise_differences:
-    input:
-        runs="results/summary/runs.parquet",
-        cases="results/summary/cases.parquet",
-    output:
-        differences="results/summary/differences.parquet",
-    log:
-        "results/logs/summarise_differences.log",
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={"seed": config["seed"]},
-        code=code("summarise_differences"),
-    script:
-        "../scripts/summarise_differences.py"
-
-
-# On request, as what it needs.
-rule summarise_generation:
-    input:
-        runs="results/summary/runs.parquet",
-        scores=run_files("results/scores/{run}.parquet"),
-        generations=run_files("results/generations/{run}.parquet"),
-    output:
-        generation="results/summary/generation.parquet",
-    log:
-        "results/logs/summarise_generation.log",
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={
-            "runs": [experiment.identity(run) for run in experiment.runs.values()],
-            "seed": config["seed"],
-        },
-        code=code("summarise_generation"),
-    script:
-        "../scripts/summarise_generation.py"
-
-
-rule summarise_norms:
-    input:
-        runs="results/summary/runs.parquet",
-        norms=run_files("results/norms/{run}.parquet"),
-        iterations=run_files("results/edits/{run}/iterations.parquet"),
-        targets=run_files("results/edits/{run}/targets.parquet"),
-    output:
-        norms="results/summary/norms.parquet",
-    log:
-        "results/logs/summarise_norms.log",
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={
-            "runs": [experiment.identity(run) for run in experiment.runs.values()],
-        },
-        code=code("summarise_norms"),
-    script:
-        "../scripts/summarise_norms.py"
+        "../scripts/summarise_results.py"
 
 
 rule render_table:
     input:
-        table="results/summary/table{n}.parquet",
-        template=local([TEMPLATES / "table{n}.tex.j2", TEMPLATES / "macros.tex.j2"]),
+        rows=lambda wildcards: f"results/summary/{catalog.TABLES[wildcards.table].made_of}.parquet",
+        template=local([TEMPLATES / "table.tex.j2", *BESIDE]),
     output:
-        tex="results/tables/table{n}.tex",
+        tex="results/tables/{table}.tex",
         csv=report(
-            "results/tables/table{n}.csv",
+            "results/tables/{table}.csv",
             caption="../reports/captions/table.rst",
-            category="Tables",
-            labels={"table": "{n}"},
+            category=lambda wildcards: (
+                "Comparison with the paper" if wildcards.table.startswith("comparison") else "Tables"
+            ),
+            labels={"table": "{table}"},
         ),
-        md="results/tables/table{n}.md",
+        md="results/tables/{table}.md",
     log:
-        "results/logs/render_table/table{n}.log",
+        "results/logs/render_table/{table}.log",
+    wildcard_constraints:
+        table=any_of(catalog.TABLES),
     localrule: True
     conda:
         "../envs/report.yaml"
     params:
-        settings=lambda wildcards: REPORT | {"title": paper.title(wildcards.n)},
+        settings=lambda wildcards: {
+            "labels": LABELS,
+            "intervals": INTERVALS,
+            "title": catalog.TABLES[wildcards.table].title,
+        },
         code=code("render_table"),
     script:
         "../scripts/render_table.py"
 
 
-# The tables beside the paper's: of paired differences, of generation, of norms.
-rule render_summary:
-    input:
-        rows="results/summary/{summary}.parquet",
-        template=local([TEMPLATES / "{summary}.tex.j2", TEMPLATES / "macros.tex.j2"]),
-    output:
-        tex="results/tables/{summary}.tex",
-        csv=report(
-            "results/tables/{summary}.csv",
-            caption="../reports/captions/summary.rst",
-            category="Tables",
-            labels={"table": "{summary}"},
-        ),
-        md="results/tables/{summary}.md",
-    log:
-        "results/logs/render_summary/{summary}.log",
-    wildcard_constraints:
-        summary="differences|generation|norms",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={"labels": REPORT["labels"]},
-        code=code("render_summary"),
-    script:
-        "../scripts/render_summary.py"
-
-
-rule compare_reported:
-    input:
-        tables=expand("results/summary/table{n}.parquet", n=COMPARED),
-        reported=local(RESOURCES / "reported.csv"),
-        slips=local(RESOURCES / "reported-slips.yaml"),
-    output:
-        comparison="results/summary/comparison.parquet",
-    log:
-        "results/logs/compare_reported.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={"numbers": COMPARED, "reported_as": experiment.reported_as()},
-        code=code("compare_reported"),
-    script:
-        "../scripts/compare_reported.py"
-
-
-rule render_comparison:
-    input:
-        comparison="results/summary/comparison.parquet",
-        template=local(
-            [
-                TEMPLATES / "comparison.tex.j2",
-                TEMPLATES / "comparison_summary.tex.j2",
-                TEMPLATES / "macros.tex.j2",
-            ]
-        ),
-    output:
-        tex="results/tables/comparison{n}.tex",
-        csv=report(
-            "results/tables/comparison{n}.csv",
-            caption="../reports/captions/comparison.rst",
-            category="Comparison with the paper",
-            labels={"table": "{n}"},
-        ),
-        md="results/tables/comparison{n}.md",
-    log:
-        "results/logs/render_comparison/comparison{n}.log",
-    wildcard_constraints:
-        n=r"\d*",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        code=code("render_comparison"),
-    script:
-        "../scripts/render_comparison.py"
-
-
-rule compare_eligible:
-    input:
-        pool=[f"results/facts/{one['pool']}.parquet" for one in ELIGIBLE],
-        filtered=[f"results/neighbors/{one['model']}/{one['pool']}.parquet" for one in ELIGIBLE],
-        published=[f"results/facts/{one['published']}.parquet" for one in ELIGIBLE],
-        template=local([TEMPLATES / "eligible.tex.j2"]),
-    output:
-        tex="results/tables/eligible.tex",
-        csv="results/tables/eligible.csv",
-        md="results/tables/eligible.md",
-    log:
-        "results/logs/compare_eligible.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={"models": [one["model"] for one in ELIGIBLE], "labels": REPORT["labels"]},
-        code=code("compare_eligible"),
-    script:
-        "../scripts/compare_eligible.py"
-
-
 rule draw_figure:
     input:
-        runs="results/summary/runs.parquet",
-        cases="results/summary/cases.parquet",
+        runs=OF_RUNS,
+        cases=OF_CASES,
         example="results/summary/example.parquet",
         splits=lambda wildcards: sorted(set(SPLITS.values())) if wildcards.figure == "retention" else [],
-        norms=expand("results/summary/{name}.parquet", name=NORMS),
+        norms=["results/summary/norms.parquet"] if "norms" in TABLES else [],
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(
@@ -295,7 +154,7 @@ rule draw_figure:
     conda:
         "../envs/report.yaml"
     params:
-        settings={"labels": REPORT["labels"], "seed": config["seed"], "splits": SPLITS},
+        settings={"labels": LABELS, "seed": config["seed"], "splits": SPLITS},
         code=code("draw_figure"),
     script:
         "../scripts/draw_figure.py"
@@ -323,17 +182,10 @@ rule render_tracing:
 
 rule compile_pdf:
     input:
-        tables=[
-            *expand("results/tables/table{n}.tex", n=paper.NUMBERS[:2]),
-            "results/tables/differences.tex",
-            *expand("results/tables/{name}.tex", name=[*GENERATION, *NORMS]),
-            *(["results/tables/eligible.tex"] if ELIGIBLE else []),
-            *(["results/tables/downstream.tex"] if "downstream" in config else []),
-            *expand("results/tables/table{n}.tex", n=paper.NUMBERS[2:]),
-        ],
-        comparisons=expand("results/tables/comparison{n}.tex", n=COMPARISONS),
+        tables=expand("results/tables/{table}.tex", table=TABLES),
+        comparisons=expand("results/tables/{table}.tex", table=COMPARISONS),
         figures=expand("results/figures/{figure}.pdf", figure=FIGURES),
-        template=local([TEMPLATES / "document.tex.j2", TEMPLATES / "macros.tex.j2"]),
+        template=local([TEMPLATES / "document.tex.j2", *BESIDE]),
     output:
         pdf=report(
             "reports/tables.pdf",
@@ -353,10 +205,10 @@ rule compile_pdf:
 
 rule render_page:
     input:
-        runs="results/summary/runs.parquet",
-        cases="results/summary/cases.parquet",
-        scores=run_files("results/scores/{run}.parquet"),
-        facts=[f"results/facts/{dataset}.parquet" for dataset in DATASETS],
+        runs=OF_RUNS,
+        cases=OF_CASES,
+        scores=SCORES,
+        facts=FACTS,
         template=local([TEMPLATES / f"explore.{part}" for part in PAGE]),
     output:
         html=report(
@@ -371,9 +223,9 @@ rule render_page:
         "../envs/report.yaml"
     params:
         settings={
-            "runs": [experiment.identity(run) for run in experiment.runs.values()],
+            "runs": IDENTITIES,
             "datasets": DATASETS,
-            "labels": REPORT["labels"],
+            "labels": LABELS,
             "title": "Edits, case by case",
         },
         code=code("render_page"),
@@ -394,10 +246,6 @@ rule measurements:
         [f"results/prefixes/{run.prefixes}.parquet" for run in RUNS],
         rules.summarise_runs.input,
         rules.summarise_runs.output,
-        rules.summarise_cases.input,
-        rules.summarise_cases.output,
-        rules.summarise_differences.output,
-        rules.compare_reported.output,
-        [rules.summarise_norms.input, rules.summarise_norms.output] if NORMS else [],
-        [rules.summarise_generation.input, rules.summarise_generation.output] if GENERATION else [],
+        expand("results/summary/{summary}.parquet", summary=SUMMARIES),
+        [list(SUMMARY_FILES[summary].values()) for summary in SUMMARIES],
     localrule: True

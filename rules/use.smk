@@ -1,8 +1,6 @@
 # What is made of an edited model, on request: a folder for transformers, and tasks of lm-evaluation-harness.
 DOWNSTREAM = config.get("downstream", {})
 TASKS = experiment.own_tasks
-DOWNSTREAM_RUNS = RUNS if DOWNSTREAM else []
-DOWNSTREAM_MODELS = list(dict.fromkeys(run.entry.model for run in DOWNSTREAM_RUNS))
 
 
 rule export_model:
@@ -59,28 +57,3 @@ rule evaluate_downstream:
         code=code("evaluate_downstream"),
     script:
         "../scripts/evaluate_downstream.py"
-
-
-rule render_downstream:
-    input:
-        edited=[f"results/downstream/{run.path}.parquet" for run in DOWNSTREAM_RUNS],
-        unedited=[f"results/downstream/{model}/unedited.parquet" for model in DOWNSTREAM_MODELS],
-        template=local([TEMPLATES / "downstream.tex.j2", TEMPLATES / "macros.tex.j2"]),
-    output:
-        tex="results/tables/downstream.tex",
-        csv="results/tables/downstream.csv",
-        md="results/tables/downstream.md",
-    log:
-        "results/logs/render_downstream.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        settings={
-            "models": DOWNSTREAM_MODELS,
-            "runs": [experiment.identity(run) for run in DOWNSTREAM_RUNS],
-            "labels": REPORT["labels"],
-        },
-        code=code("render_downstream"),
-    script:
-        "../scripts/render_downstream.py"

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.figures.tracing import draw, effects, markdown
+from reedit.report.figures.tracing import draw
+from reedit.report.rows.tracing import effects
+from reedit.report.tables.tracing import markdown
 from reedit.storage import parquet
 from reedit.storage.files import write_text
 

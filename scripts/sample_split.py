@@ -1,5 +1,6 @@
 """Sample the mutually exclusive cases of each trial."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ from reedit.evaluate.alignment import alignment
 from reedit.jobs.job import job
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.facts import read_facts
+from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import make_split
 from reedit.storage import parquet
 from reedit.storage.provenance import provenance
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    settings, inputs = snakemake.params.settings, snakemake.input
+    settings, inputs = SplitSettings(**snakemake.params.settings), snakemake.input
     rows, counts = make_split(
         read_facts(Path(inputs.facts)),
         parquet.read_provenance(inputs.facts)["cases"],
@@ -23,5 +25,5 @@ with job(snakemake.log[0]):
         alignment(load_tokenizer(inputs.model), settings),
         settings,
     )
-    made_by = provenance(settings, snakemake.params.code, counts)
+    made_by = provenance(asdict(settings), snakemake.params.code, counts)
     parquet.write(rows, snakemake.output[0], "split", made_by)

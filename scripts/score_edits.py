@@ -1,11 +1,13 @@
 """Score the unedited model and every kept iteration of one run."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import kept_states
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
+from reedit.evaluate.settings import ScoreSettings
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    settings = snakemake.params.settings
+    settings = ScoreSettings(**snakemake.params.settings)
     paths = {name: Path(path) for name, path in snakemake.input.items()}
-    facts, filtered = trial_facts(paths, settings["trial"])
-    neighbors = scored_neighbors(facts, filtered, settings)
-    model = LanguageModel.load(paths["model"], settings["dtype"])
-    probes = make_probes(model, facts, neighbors, settings["protocol"])
-    states = kept_states(model, paths["weights"], settings["layers"])
+    facts, filtered = trial_facts(paths, settings.trial)
+    neighbors = scored_neighbors(facts, filtered, settings.eligible, settings.assisting)
+    model = LanguageModel.load(paths["model"], settings.dtype)
+    probes = make_probes(model, facts, neighbors, settings.protocol)
+    states = kept_states(model, paths["weights"], settings.layers)
     rows = [row for k in states for row in score(model, probes, k)]
-    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(paths["model"])})
+    revision = {"model_revision": model_revision(paths["model"])}
+    made_by = provenance(asdict(settings), snakemake.params.code, revision)
     parquet.write(rows, snakemake.output.scores, "scores", made_by)

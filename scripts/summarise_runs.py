@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
+from reedit.report.rows.hardware import hardware_rows
 from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped
 from reedit.report.rows.runs import Samples, run_rows, table_rows
-from reedit.report.tables.hardware import hardware_rows
 from reedit.report.tables.paper import HARDWARE, NUMBERS, TABLES
 from reedit.storage import parquet
 

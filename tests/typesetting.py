@@ -1,9 +1,8 @@
-"""The templates that ship, and what a test needs to typeset them."""
+"""What a test needs to typeset anything."""
 
 import pytest
-from workflow import HAS_ENGINE, REPOSITORY
+from workflow import HAS_ENGINE
 
-TEMPLATES = REPOSITORY / "reports" / "templates"
 needs_latex = pytest.mark.skipif(
     not HAS_ENGINE, reason="no LaTeX engine (latexmk with pdflatex, or tectonic) on this machine"
 )

@@ -18,7 +18,7 @@ HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.wh
 ON_GPU = {"filter_neighbors", "sample_prefixes", "collect_moments"}
 ON_GPU |= {"edit_facts", "score_edits", "check_collapse", "measure_norms"}
 SUBMITTED = ON_GPU | {"prepare_model", "normalise_facts", "sample_split"}
-SUBMITTED |= {"summarise_runs", "summarise_cases", "summarise_differences", "summarise_norms"}
+SUBMITTED |= {"summarise_runs", "summarise_results"}
 
 
 @dataclass(frozen=True)

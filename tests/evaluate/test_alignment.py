@@ -16,6 +16,7 @@ from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case
+from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import make_split, refuse
 
 BYTES = tiny_tokenizer()
@@ -107,16 +108,13 @@ def test_what_is_found_is_what_an_edit_would_stop_at() -> None:
 
 
 def split(
-    facts: list[Fact], rows: list[dict[str, Any]], settings: dict[str, Any]
+    facts: list[Fact], rows: list[dict[str, Any]], settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """A split of the cases of one file."""
     return make_split(facts, [len(facts)], rows, alignment(BYTES, settings), settings)
 
 
-SETTINGS = {
-    "edits": "all", "trials": 1, "eligible": False, "assisting": ONE, "misaligned": "drop", "seed": 0,
-    "protocols": ["corrected"],
-}  # fmt: skip
+SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])
 
 
 def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
@@ -127,7 +125,7 @@ def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCapt
     assert [(one["case_id"], one["role"]) for one in counts["left_out"]] == [(2, "case"), (3, "assistant")]
     assert all(one["reason"] in caplog.text for one in counts["left_out"])
     json.dumps(counts)
-    rows, counts = split(FACTS, filtered(FACTS, 1), SETTINGS | {"protocols": ["released"]})
+    rows, counts = split(FACTS, filtered(FACTS, 1), replace(SETTINGS, protocols=["released"]))
     assert [row["case_id"] for row in rows] == [1, 2, 3, 4] and counts["left_out"] == []
 
 
@@ -140,22 +138,22 @@ def test_what_is_not_eligible_is_not_counted_as_misaligned() -> None:
     rows = filtered(FACTS, 1)
     for row in rows:
         row["kept"] = row["case_id"] != 2
-    _, counts = split(FACTS, rows, SETTINGS | {"eligible": True})
+    _, counts = split(FACTS, rows, replace(SETTINGS, eligible=True))
     assert (counts["cases"], counts["eligible"], counts["aligned"]) == (4, 3, 2)
 
 
 def test_sampled_cases_that_do_not_align_are_refused_in_one_line() -> None:
     many = [replace(CROSSED, case_id=i) for i in range(10, 16)]
     with pytest.raises(InputError) as caught:
-        split([*FACTS, *many], filtered([*FACTS, *many], 1), SETTINGS | {"misaligned": "error"})
+        split([*FACTS, *many], filtered([*FACTS, *many], 1), replace(SETTINGS, misaligned="error"))
     line = str(caught.value)
     assert line.startswith(
         "8 of 10 sampled cases do not align (misaligned: drop leaves such cases out before"
     )
     assert "case 2: a token" in line and "case 3: a token" in line and "case 10: a token" in line
     assert line.endswith("; and cases 11, 12, 13, 14, 15") and "\n" not in line
-    sampled = SETTINGS | {"misaligned": "error", "edits": 1, "assisting": []}
-    split([FIT, CROSSED], [], sampled | {"seed": 1})  # the other one is not sampled
+    sampled = replace(SETTINGS, misaligned="error", edits=1, assisting=[])
+    split([FIT, CROSSED], [], replace(sampled, seed=1))  # the other one is not sampled
     refuse([], 8)
 
 
@@ -171,7 +169,7 @@ def test_a_sampled_case_without_enough_to_assist_it_is_an_error_and_an_unsampled
 def draws(facts: list[Fact], rows: list[dict], seed: int) -> bool:
     """Whether one case is drawn without an error."""
     try:
-        split(facts, rows, SETTINGS | {"edits": 1, "seed": seed})
+        split(facts, rows, replace(SETTINGS, edits=1, seed=seed))
     except InputError:
         return False
     return True

@@ -9,26 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 from made_models import make_run
+from printed_tables import printed
 from tiny import save_tiny_model
-from workflow import REPOSITORY, Experiment, changed, provenance, rows
+from workflow import Experiment, changed, provenance, rows
 
 from reedit.errors import InputError
 from reedit.evaluate.downstream import evaluate_downstream, rows_of
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.models.tokens import joint_row
-from reedit.report.tables.downstream import (
-    COLUMNS,
-    READING,
-    downstream_csv,
-    downstream_md,
-    downstream_rows,
-    downstream_tex,
-    notes,
-)
+from reedit.report.rows.downstream import downstream_rows
+from reedit.report.tables.downstream import DOWNSTREAM
 from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
 
-TEMPLATES = [REPOSITORY / "reports/templates" / name for name in ("downstream.tex.j2", "macros.tex.j2")]
 HARNESS = importlib.util.find_spec("lm_eval")
 needs_harness = pytest.mark.skipif(
     HARNESS is None, reason="lm_eval is not installed here: make test-downstream has an environment with it"
@@ -119,7 +113,12 @@ def test_the_workflow_judges_every_run_and_the_unedited_model_where_it_is_told_t
     again.config["runs"] = [again.config["runs"][0]]
     outcome = again.run("--", "results/tables/downstream.md")
     assert outcome.status == 0, outcome.output
-    assert outcome.jobs == {"evaluate_downstream": 3, "export_model": 2, "render_downstream": 1}
+    assert outcome.jobs == {
+        "evaluate_downstream": 3,
+        "export_model": 2,
+        "summarise_results": 1,
+        "render_table": 1,
+    }
     edited, unedited = "tiny/facts/memit/trial1", "tiny/unedited"
     for place, folder in ((edited, f"edits/{edited}/model"), (unedited, "models/tiny")):
         (row,) = rows(again.path(f"downstream/{place}.parquet"))
@@ -169,6 +168,10 @@ UNEDITED = [EDITED[0] | {"value": 0.75}, EDITED[1] | {"value": 10.0}]
 MADE_BY = {"harness": {"lm_eval": "0.4.13"}, "task_versions": {"a_task": 1}, "limit": 4}
 
 
+def notes_of(runs: int) -> list[str]:
+    return DOWNSTREAM.produced_by({"runs": dict.fromkeys(map(str, range(runs)), MADE_BY)}, {})
+
+
 def test_a_row_is_an_edited_model_beside_the_unedited_one_and_what_was_not_measured_is_empty() -> None:
     table = downstream_rows(RUN, EDITED, UNEDITED)
     assert [(row["unedited"], row["edited"], row["difference"]) for row in table] == [
@@ -176,17 +179,20 @@ def test_a_row_is_an_edited_model_beside_the_unedited_one_and_what_was_not_measu
         (10.0, 12.25, 2.25),
         (None, 0.1, None),
     ]
-    read = list(csv.DictReader(io.StringIO(downstream_csv(table))))
-    assert list(read[0]) == list(COLUMNS) and read[2]["unedited"] == read[2]["documents"] == ""
-    text = downstream_md(table, notes([MADE_BY, MADE_BY]), {"facts": "World | facts"})
+    read = list(csv.DictReader(io.StringIO(printed("downstream", table).csv)))
+    assert (
+        list(read[0]) == SCHEMAS["downstream_summary"].names
+        and read[2]["unedited"] == read[2]["documents"] == ""
+    )
+    text = printed("downstream", table, notes_of(2), {"facts": "World | facts"}).md
     cells = [cell.strip() for cell in text.splitlines()[4].split(" | ")]
     assert cells[:3] == ["| tiny", r"World \| facts", "NA_MEMIT"]
     assert cells[3:] == ["a_task", "acc", "1", "2", "4", "0.7500", "0.5000", "-0.2500", "0.2500 |"]
-    assert READING[:40] in text
+    assert DOWNSTREAM.reading[0][:40] in text
     assert "lm_eval 0.4.13; versions of the tasks: a_task 1; documents of each at most: 4." in text
 
 
 def test_the_table_is_tex_with_everything_escaped() -> None:
-    tex = downstream_tex(downstream_rows(RUN, EDITED, UNEDITED), TEMPLATES, notes([MADE_BY]), {})
+    tex = printed("downstream", downstream_rows(RUN, EDITED, UNEDITED), notes_of(1)).tex
     assert r"NA\_MEMIT & a\_task & acc & 1 & 2 & 4 & 0.7500 & 0.5000 & -0.2500 & 0.2500 \\" in tex
     assert "((" not in tex

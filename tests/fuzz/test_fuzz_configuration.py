@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 
 from reedit.edit.job.settings import EditSettings
 from reedit.jobs.params import plain
-from reedit.methods.hyperparameters import FIXED, KNOWN, NOT_NEGATIVE, POSITIVE, USED, read_hyperparameters
+from reedit.methods.hyperparameters import (
+    FIXED,
+    KINDS,
+    KNOWN,
+    NotNegative,
+    Positive,
+    as_mapping,
+    read_hyperparameters,
+)
 from reedit.settings.experiment import Experiment
 
 HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # for a shell, a path and TeX's file names
@@ -87,10 +95,12 @@ def ask_everything(experiment: Experiment) -> None:
 
 def in_range(used: dict[str, Any]) -> None:
     """Hyperparameters that an optimiser can do something with."""
-    assert set(used) <= set(USED) and used["v_num_grad_steps"] >= 1
-    for key in (*POSITIVE, *NOT_NEGATIVE):
+    assert set(used) <= set(KINDS) and used["v_num_grad_steps"] >= 1
+    numbers = {key: kind for key, kind in KINDS.items() if kind in (Positive, NotNegative)}
+    assert len(numbers) > 10
+    for key, kind in numbers.items():
         assert 0 <= used.get(key, 1) < math.inf and float(used.get(key, 1)) < math.inf
-        assert key in NOT_NEGATIVE or used.get(key, 1) > 0
+        assert kind is NotNegative or used.get(key, 1) > 0
     assert used["layers"] == sorted(set(used["layers"])) and used["layers"][0] >= 0
 
 
@@ -146,7 +156,7 @@ HYPERPARAMETERS = GOOD | {
 def test_spoiled_hyperparameters_are_refused_or_in_range(value: Any, algorithm: str) -> None:
     with suppress(Refused):
         with one_line_if_refused():
-            used = read_hyperparameters(value, algorithm, "here")
+            used = as_mapping(read_hyperparameters(value, algorithm, "here"))
         in_range(used)
         for key, expected in FIXED.items():
             assert value.get(key, expected) == expected
@@ -167,7 +177,7 @@ def test_a_damaged_file_of_hyperparameters_is_refused_or_in_range(
     content = data.draw(damaged(easyedit_file(algorithm, model).encode()))
     with file_of(content) as path, suppress(Refused):
         with one_line_if_refused():
-            used = read_hyperparameters(path, algorithm.lower(), "here")
+            used = as_mapping(read_hyperparameters(path, algorithm.lower(), "here"))
         in_range(used)
 
 
@@ -200,11 +210,11 @@ def test_a_file_of_any_yaml_is_refused_or_in_range(parts: list[str]) -> None:
     content = "v_lr: " + " ".join(parts)
     with file_of(content.encode(errors="surrogatepass")) as path, suppress(Refused):
         with one_line_if_refused():
-            used = read_hyperparameters(path, "memit", "here")
+            used = as_mapping(read_hyperparameters(path, "memit", "here"))
         in_range(used)
 
 
-@given(YAML | NUMBERS, st.sampled_from(sorted(USED)))
+@given(YAML | NUMBERS, st.sampled_from(sorted(KINDS)))
 def test_a_hyperparameter_of_any_value_survives_its_yaml_file(value: Any, key: str) -> None:
     """What a file says is what a mapping says: both are refused, or both are the same."""
     given_value = GOOD | {key: value}

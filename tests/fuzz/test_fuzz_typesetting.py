@@ -14,7 +14,9 @@ from hostile import TEXT, UNICODE, file_of, share
 from hypothesis import example, given
 from hypothesis import strategies as st
 from made_runs import experiment
-from typesetting import TEMPLATES, needs_latex
+from printed_tables import TEMPLATES
+from printed_tables import printed as printed_table
+from typesetting import needs_latex
 
 from reedit.report.figures import example as example_figure
 from reedit.report.figures.courses import scores
@@ -24,10 +26,9 @@ from reedit.report.latex.document import document
 from reedit.report.latex.typeset import KNOWN, SPECIALS, SYMBOLS, escape
 from reedit.report.rows.lines import methods_of
 from reedit.report.rows.runs import Samples, table_rows
-from reedit.report.tables.eligible import COLUMNS, eligibility_csv
 from reedit.report.tables.paper import TABLES
-from reedit.report.tables.paper_sheet import table_csv, table_md, table_tex
 from reedit.report.tables.render import aligned, bullets
+from reedit.storage.schemas import SCHEMAS
 
 # every command that a text can become; what is left must be characters that mean nothing to TeX
 COMMANDS = sorted(
@@ -129,17 +130,17 @@ def test_labels_and_notes_of_any_text_are_printed_in_the_document(words: list[st
         runs, paths = experiment(pdf.parent, MADE, cases=6)
         rows = table_rows(TABLES["1"].lines(methods_of(runs)), Samples(paths, seed=0))
         table = pdf.with_name("table1.tex")
-        table.write_text(table_tex(rows, "1", TEMPLATES / "table1.tex.j2", notes, labels))
+        texts = printed_table("table1", rows, notes, labels)
+        table.write_text(texts.tex)
         made_by = [f"D{note}" for note in notes]
-        tex, files = document(TEMPLATES / "document.tex.j2", [table], [], "T", made_by)
+        tex, files = document(TEMPLATES, [table], [], "T", made_by)
         latex.compile_pdf(tex.replace(r"\begin{document}", GLYPHS), pdf, pdf.with_name("log"), files)
         found = text_of(pdf)
-        lines = list(csv.DictReader(io.StringIO(table_csv(rows, labels), newline="")))
-        markdown = table_md(rows, "1", notes, labels)
+        lines = list(csv.DictReader(io.StringIO(texts.csv, newline="")))
     for text in [labels["smollm2-135m"], labels["memit"], *notes, *made_by]:
         assert printed(text) in found, (text, found)
     assert {line["label"] for line in lines} >= {labels["memit"]}
-    assert all(line.isprintable() for line in markdown.split("\n"))
+    assert all(line.isprintable() for line in texts.md.split("\n"))
 
 
 @given(st.lists(st.lists(TEXT, min_size=3, max_size=3), min_size=1, max_size=4), st.lists(TEXT, max_size=3))
@@ -154,8 +155,8 @@ def test_markdown_has_a_line_a_row_whatever_stands_in_it(grid: list[list[str]], 
 
 @given(LABELS)
 def test_a_name_of_any_text_comes_back_from_the_csv_as_it_is(name: str) -> None:
-    row = dict.fromkeys(COLUMNS, 1) | {"model": name}
-    (read,) = csv.DictReader(io.StringIO(eligibility_csv([row]), newline=""))
+    row = dict.fromkeys(SCHEMAS["eligible"].names, 1) | {"model": name}
+    (read,) = csv.DictReader(io.StringIO(printed_table("eligible", [row]).csv, newline=""))
     assert read["model"] == name
 
 

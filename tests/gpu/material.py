@@ -26,7 +26,7 @@ from transformers import (
 from reedit.edit.edits import Edit, Rows
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.evaluate.alignment import misaligned
-from reedit.methods.hyperparameters import read_hyperparameters
+from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.counterfact import load_counterfact
@@ -58,7 +58,7 @@ class Subject:
     def settings(self, algorithm: str) -> dict[str, Any]:
         """The published hyperparameters."""
         file = ROOT / f"resources/hyperparameters/{algorithm}-{self.name}.yaml"
-        found = read_hyperparameters(file, algorithm, str(file))
+        found = as_mapping(read_hyperparameters(file, algorithm, str(file)))
         return found | ({"layers": list(self.layers)} if self.layers else {})
 
     def build(self) -> LanguageModel:

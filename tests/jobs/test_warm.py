@@ -99,10 +99,39 @@ def test_nothing_is_left_of_a_process_that_was_killed(tmp_path: Path) -> None:
     assert not any(Path(f"/proc/{number}").exists() for number in numbers)
 
 
-def test_a_module_that_is_not_there_is_told(capfd: pytest.CaptureFixture) -> None:
-    with (
-        pytest.raises(RuntimeError, match="no process that has imported no_such_module"),
-        warm(["no_such_module"]),
-    ):
-        pass
-    assert "No module named 'no_such_module'" in capfd.readouterr().err
+def test_where_a_module_is_missing_a_script_runs_as_ever(tmp_path: Path) -> None:
+    """It says itself what is missing, if it is; and the process that could not begin has said it, too."""
+    script, errors = tmp_path / "script.py", tmp_path / "errors"
+    script.write_text("import sys\nprint('json' in sys.modules, sys.argv[1:])\nsys.exit(3)\n")
+    with errors.open("w") as told, warm(["json", "no_such_module"], ENVIRONMENT, errors=told) as command:
+        for _ in range(2):  # while it tries to import, and when it has ended
+            done = run(command, script, "one", cwd=tmp_path)
+            assert (done.returncode, done.stdout, done.stderr) == (3, "False ['one']\n", "")
+    assert "No module named 'no_such_module'" in errors.read_text()
+
+
+def test_options_are_for_an_ordinary_python(python: str) -> None:
+    """As Snakemake starts itself for what it does not run in its own process."""
+    code = "import sys; print('numpy' in sys.modules)"
+    done = subprocess.run([*python.split(), "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_signal_that_comes_while_modules_are_imported_reaches_the_script(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(3)\n")
+    script = tmp_path / "script.py"
+    script.write_text("import time\ntime.sleep(60)\n")
+    with warm(["slow"], ENVIRONMENT | {"PYTHONPATH": f"{REPOSITORY / 'scripts'}:{tmp_path}"}) as command:
+        process = subprocess.Popen([*command.split(), str(script)], cwd=tmp_path)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) not in (0, None)
+
+
+def test_a_script_computes_with_as_many_threads_as_it_is_given(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import torch\nprint(torch.get_num_threads())\n")
+    with warm(["torch"], ENVIRONMENT, threads=2) as command:
+        for count in (1, 2, 3):
+            environment = ENVIRONMENT | {"OMP_NUM_THREADS": str(count)}
+            assert run(command, script, env=environment).stdout == f"{count}\n"

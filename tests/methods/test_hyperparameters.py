@@ -7,12 +7,16 @@ import pytest
 from easyedit_files import GOOD, MODULES, easyedit_file
 
 from reedit.errors import InputError
-from reedit.methods.hyperparameters import check_for_model, read_hyperparameters
+from reedit.methods.hyperparameters import as_mapping, check_for_model, read_hyperparameters
+
+
+def read(*given: Any) -> dict[str, Any]:
+    return as_mapping(read_hyperparameters(*given))
 
 
 def test_a_mapping_comes_back_with_what_the_engine_reads() -> None:
     given = GOOD | {"v_loss_layer": 29, "model_name": "x", "fact_token": "subject_last"}
-    assert read_hyperparameters(given, "memit", "here") == GOOD | {"v_loss_layer": 29}
+    assert read(given, "memit", "here") == GOOD | {"v_loss_layer": 29}
 
 
 @pytest.mark.parametrize("model", MODULES)
@@ -23,7 +27,7 @@ def test_easyedits_own_files_are_read_unchanged(algorithm: str, model: str, tmp_
     """Numbers in scientific notation too: YAML takes 5e-1, as the published files write it, for text."""
     (tmp_path / "h.yaml").write_text(easyedit_file(algorithm, model))
     name = algorithm.partition("_")[0].lower()
-    found = read_hyperparameters(tmp_path / "h.yaml", name, "here")
+    found = read(tmp_path / "h.yaml", name, "here")
     last, layer, rewrite, *_ = MODULES[model].split()
     assert (found["v_lr"], found["v_weight_decay"], found["v_loss_layer"]) == (0.5, 0.001, int(last))
     assert found["layers"] == ([5] if name == "rome" else [4, 5, 6, 7, 8])
@@ -37,14 +41,14 @@ def test_a_file_is_for_one_model_and_one_algorithm(tmp_path: Path) -> None:
     (tmp_path / "h.yaml").write_text(easyedit_file("MEMIT", "gpt2-xl"))
     with pytest.raises(InputError, match=r"h\.yaml: alg_name: found 'MEMIT', expected PMET$"):
         read_hyperparameters(tmp_path / "h.yaml", "pmet", "here")
-    found = read_hyperparameters(tmp_path / "h.yaml", "memit", "here")
+    found = read(tmp_path / "h.yaml", "memit", "here")
     with pytest.raises(InputError, match=r"v_loss_layer: found 47, expected 31 for this model$"):
         check_for_model(found, 32, "model.layers.{}.mlp.down_proj")
     with pytest.raises(InputError, match=r"rewrite_module_tmp: found 'transformer\.h\..*, expected 'model"):
         check_for_model(found, 48, "model.layers.{}.mlp.down_proj")
     both = '["transformer.h.{}.mlp.c_proj", "transformer.h.{}.attn.c_proj"]'
     (tmp_path / "p.yaml").write_text(easyedit_file("PMET", "gpt2-xl", rewrite_module_tmps=both))
-    found = read_hyperparameters(tmp_path / "p.yaml", "pmet", "here")
+    found = read(tmp_path / "p.yaml", "pmet", "here")
     with pytest.raises(InputError, match=r"rewrite_module_tmps: found .*attn.*, expected \['transformer"):
         check_for_model(found, 48, "transformer.h.{}.mlp.c_proj")
 
@@ -58,7 +62,7 @@ def test_a_missing_key_is_named(key: str) -> None:
 
 def test_rome_needs_no_weight_of_the_moments_and_pmet_does() -> None:
     given = {k: v for k, v in GOOD.items() if k != "mom2_update_weight"} | {"layers": [5]}
-    assert read_hyperparameters(given, "rome", "here") == given
+    assert read(given, "rome", "here") == given
     with pytest.raises(InputError, match="mom2_update_weight"):
         read_hyperparameters(given, "pmet", "here")
 
@@ -77,7 +81,7 @@ def test_further_algorithms_say_what_they_need(algorithm: str, lacking: list[str
         read_hyperparameters(given, algorithm, "here")
     assert str(caught.value) == f"here: lacks {lacking}, required for {algorithm}"
     full = given | dict.fromkeys(lacking, 0.5)
-    assert read_hyperparameters(full, algorithm, "here") == full
+    assert read(full, algorithm, "here") == full
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ def test_further_algorithms_say_what_they_need(algorithm: str, lacking: list[str
 )
 def test_a_file_of_easyedit_says_the_algorithm_in_its_own_way(name: str, algorithm: str) -> None:
     given = GOOD | {"alg_name": name, "layers": [4], "nullspace_threshold": 0.02, "L2": 10}
-    assert read_hyperparameters(given, algorithm, "here")["layers"] == [4]
+    assert read(given, algorithm, "here")["layers"] == [4]
     with pytest.raises(InputError, match="alg_name"):
         read_hyperparameters(given, "rome", "here")
 
@@ -115,21 +119,21 @@ def test_rome_edits_one_layer() -> None:
         ({"v_lr": "half"}, "v_lr: found 'half', expected a number"),
         ({"v_lr": True}, "v_lr: found True, expected a number"),
         ({"v_lr": None}, "v_lr: found None, expected a number"),
-        ({"v_num_grad_steps": 2.5}, "v_num_grad_steps: found 2.5, expected an integer"),
+        ({"v_num_grad_steps": 2.5}, "v_num_grad_steps: found 2.5, expected a whole number"),
         ({"v_num_grad_steps": 0}, "v_num_grad_steps: found 0, expected at least 1"),
         ({"layers": 5}, "layers: found 5, expected a list"),
         ({"layers": []}, r"layers: found \[\], expected a non-empty list"),
         ({"layers": [1, "2"]}, "layers: .*expected a non-empty list of layer numbers"),
         ({"layers": [True]}, "layers: .*expected a non-empty list of layer numbers"),
-        ({"mom2_adjustment": 1}, "mom2_adjustment: found 1, expected bool"),
+        ({"mom2_adjustment": 1}, "mom2_adjustment: found 1, expected true or false"),
         ({"fact_token": "last"}, "fact_token: found 'last', expected subject_last"),
         ({"layer_selection": "random"}, "layer_selection: found 'random', expected all"),
-        ({"v_loss_layer": "last"}, "v_loss_layer: found 'last', expected an integer"),
+        ({"v_loss_layer": "last"}, "v_loss_layer: found 'last', expected a whole number"),
         ({"rewrite_module_tmp": 3}, "rewrite_module_tmp: found 3, expected text"),
         ({"use_chat_template": True}, r"unknown keys \['use_chat_template'\]; known: layers, v_lr"),
         ({"L2": 0}, "L2: found 0, expected a finite number above 0"),
         ({"emmet_lambda": -1}, "emmet_lambda: found -1, expected a finite number of at least 0"),
-        ({"protect_own_keys": 1}, "protect_own_keys: found 1, expected bool"),
+        ({"protect_own_keys": 1}, "protect_own_keys: found 1, expected true or false"),
         ({"alg_name": "FT"}, "alg_name: found 'FT', expected MEMIT"),
     ],
 )

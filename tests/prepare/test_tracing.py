@@ -14,7 +14,9 @@ from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact
 from reedit.prepare.tracing import KINDS, known_facts, trace_facts, unit_noise
-from reedit.report.figures.tracing import draw, effects, markdown
+from reedit.report.figures.tracing import draw
+from reedit.report.rows.tracing import effects
+from reedit.report.tables.tracing import markdown
 from reedit.storage import parquet
 
 SETTINGS = {"facts": 3, "samples": 2, "noise": 3, "window": 3, "seed": 5}

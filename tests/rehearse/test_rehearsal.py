@@ -4,10 +4,8 @@ import csv
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from workflow import HAS_ENGINE, REPOSITORY, rows
 from reedit.errors import InputError
 from reedit.rehearse.origins import texts_of_model
 from reedit.rehearse.overlay import CORPUS, rehearsal_overlay
-from reedit.rehearse.running import alone, failed_jobs
+from reedit.rehearse.rehearsal import alone
 from reedit.report.tables.face import REHEARSAL
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid
@@ -179,35 +177,6 @@ def test_a_folder_is_rehearsed_in_by_one_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_workflow_ends_with_who_runs_it(tmp_path: Path, how: signal.Signals) -> None:
-    (tmp_path / "slow.py").write_text(
-        "import os, time\ndef main():\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
-    )
-    code = (
-        "import os, signal\nfrom pathlib import Path\nfrom reedit.rehearse import running\n"
-        # as a terminal starts it; what a script starts in the background ignores the signal
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "running.IMPORTED = ('json',)\n"
-        "running.run_warm(['slow', 'main'], Path('log'), dict(os.environ))\n"
-    )
-    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'scripts'}{os.pathsep}{tmp_path}"}
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
-    )
-    log, deadline = tmp_path / "log", time.monotonic() + 60
-    while not (log.exists() and log.read_text().endswith("\n")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process = Path(f"/proc/{int(log.read_text())}")
-    assert process.exists()
-    holder.send_signal(how)
-    assert holder.wait(timeout=20) != 0
-    deadline = time.monotonic() + 10
-    while process.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not process.exists()
-
-
 def tokenizer_folder(folder: Path, architecture: str, kind: str) -> str:
     """What a user has of a model that is not at hand."""
     folder.mkdir(parents=True)
@@ -333,15 +302,6 @@ def test_what_would_stop_the_experiment_stops_its_rehearsal(tmp_path: Path) -> N
     report = (tmp_path / "rehearsal/report.md").read_text()
     assert "not every job ran" in report and "layers: 99: the model has layers 0 to 5" in report
     assert (tmp_path / "rehearsal/results/scores/gpt2/mine/memit/trial1.parquet").exists()  # the others go on
-
-
-def test_a_job_that_could_say_nothing_is_named_all_the_same(tmp_path: Path) -> None:
-    log = tmp_path / "rehearsal.log"
-    failed = (
-        "Error in rule sample_split:\n    message: None\n    jobid: 3\n    log: results/logs/a.log (check)\n"
-    )
-    log.write_text(f"12 of 20 steps (60%) done\n{failed}    shell:\n{failed}")
-    assert failed_jobs(log) == [f"sample_split failed: results/logs/a.log or {log} says why"]
 
 
 @pytest.mark.long

@@ -7,18 +7,30 @@ import re
 
 import pytest
 from made_reported import NAMES, as_measured, reported_lines
-from typesetting import TEMPLATES, needs_latex
+from printed_tables import TEMPLATES
+from printed_tables import printed as printed_table
+from typesetting import needs_latex
 
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document
 from reedit.report.rows.comparison import compare
-from reedit.report.tables.comparison import comparison_csv, comparison_md, comparison_tex
-from reedit.report.tables.comparison_summary import LONGEST, summary_csv, summary_md, summary_tex
+from reedit.report.tables.comparison_summary import LONGEST
 from reedit.storage.schemas import MEASURES, SCHEMAS
 
 LINES = reported_lines()
 NUMBERS = (1, 2, 3, 4, 6, 7, 8, 9, 10)
-TEMPLATE = [TEMPLATES / "comparison.tex.j2"]
+
+
+def comparison_tex(rows, number):
+    return printed_table(f"comparison{number}", rows).tex
+
+
+def comparison_md(rows, number):
+    return printed_table(f"comparison{number}", rows).md
+
+
+def summary(rows):
+    return printed_table("comparison", rows)
 
 
 def off(tables, by=0.1):
@@ -55,7 +67,7 @@ def printed(tex, source):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_reported_number_stands_over_ours_as_the_paper_prints_it(golden, number):
-    tex = comparison_tex(of_table(golden, number), number, TEMPLATE)
+    tex = comparison_tex(of_table(golden, number), number)
     expected = []
     for row in of_table(golden, number):
         share = row["measure"] in MEASURES
@@ -73,7 +85,7 @@ def test_a_number_that_differs_is_marked_shaded_and_its_difference_told():
     (line,) = [x for x in LINES if (x.table, x.method, x.k, x.model) == (6, "memit", 2, "gpt2-xl")]
     tables = as_measured([line])
     tables[6][0]["mean"] -= 0.0567  # efficacy accuracy, 98.67
-    tex = comparison_tex(compare([line], tables, NAMES), 6, TEMPLATE)
+    tex = comparison_tex(compare([line], tables, NAMES), 6)
     assert printed(tex, "paper")[0] == ("98.67", "") and printed(tex, "released")[0] == ("93.00", "×")
     assert [text for text, _ in printed(tex, "difference") if text] == ["-5.67"]
     assert tex.count(r"\cellcolor{orange") == 1
@@ -86,45 +98,48 @@ def test_a_number_of_three_digits_is_set_beside_three_digits():
     tables = as_measured(few)
     for row in tables[1]:
         row["mean"] *= 1.0003  # 7072.12
-    tex = comparison_tex(compare(few, tables, NAMES), 1, TEMPLATE)
+    tex = comparison_tex(compare(few, tables, NAMES), 1)
     assert printed(tex, "released")[-2:] == [("7.07E+03", "="), ("7.15E+05", "=")]
 
 
 def test_several_runs_of_a_line_stand_under_it_and_are_told_apart():
     (line,) = [x for x in LINES if (x.table, x.method, x.k, x.model) == (2, "memit", 4, "gpt2-xl")]
     second = as_measured([line], "corrected", k=3, row=1)[2]
-    tex = comparison_tex(compare([line], {2: as_measured([line])[2] + second}, NAMES), 2, TEMPLATE)
+    tex = comparison_tex(compare([line], {2: as_measured([line])[2] + second}, NAMES), 2)
     assert re.search(r"& paper & 4\b.*\n.*& released & 4\b.*\n.*& corrected & 3\b", tex)
     same = as_measured([line], method="memit_again", row=1)[2]
     names = NAMES | {"methods": {"memit_again": "memit"}}
-    tex = comparison_tex(compare([line], {2: as_measured([line])[2] + same}, names), 2, TEMPLATE)
+    tex = comparison_tex(compare([line], {2: as_measured([line])[2] + same}, names), 2)
     assert r"released gpt2-xl/counterfact/memit\_again" in tex
 
 
 def test_lines_that_were_not_measured_are_left_out_and_counted():
     few = [line for line in LINES if line.table == 2]
     rows = compare(few, as_measured([line for line in few if line.model == "gpt-j-6b"]), NAMES)
-    tex = comparison_tex(rows, 2, TEMPLATE)
+    tex = comparison_tex(rows, 2)
     assert "GPT-J, CounterFact, 960 edits" in tex and "Llama-2" not in tex
     assert "8 of 13 reported lines were not measured" in tex
-    assert len(list(csv.DictReader(io.StringIO(comparison_csv(rows))))) == len(rows)  # all of them
+    assert len(list(csv.DictReader(io.StringIO(printed_table("comparison2", rows).csv)))) == len(
+        rows
+    )  # all of them
 
 
 def test_runs_of_another_size_say_so():
     few = [line for line in LINES if line.table == 2]
-    tex = comparison_tex(compare(few, as_measured(few, edits=16), NAMES), 2, TEMPLATE)
+    tex = comparison_tex(compare(few, as_measured(few, edits=16), NAMES), 2)
     assert "Runs of 16 edits stand for" in tex
 
 
 def test_an_experiment_that_stands_for_nothing_gives_one_sentence_and_no_tables():
     assert comparison_md([], 6).count("Nothing in this experiment") == 1
-    assert re.fullmatch(r"%[^\n]*\n", comparison_tex([], 6, TEMPLATE))
-    assert "longtable" not in summary_tex([], TEMPLATE) and "stands for a model" in summary_tex([], TEMPLATE)
-    assert summary_md([]).count(".") == 1 and summary_csv([]).count("\n") == 1
+    assert re.fullmatch(r"%[^\n]*\n", comparison_tex([], 6))
+    tex, lines, text = summary([])
+    assert r"\begin{longtable}" not in tex and "stands for a model" in tex
+    assert text.count(".") == 1 and lines.count("\n") == 1
 
 
 def test_the_summary_counts_each_verdict_of_each_table_and_protocol(golden):
-    tex, md = summary_tex(golden, TEMPLATE), summary_md(golden)
+    tex, _, md = summary(golden)
     for number in NUMBERS:
         rows = of_table(golden, number)
         slips = sum(row["verdict"] == "slip" for row in rows)
@@ -136,7 +151,7 @@ def test_the_summary_counts_each_verdict_of_each_table_and_protocol(golden):
 
 def test_tables_that_did_not_run_are_counted_apart():
     some = as_measured([line for line in LINES if line.table == 1]) | {3: []}
-    tex = summary_tex(compare([line for line in LINES if line.table in (1, 3)], some, NAMES), TEMPLATE)
+    tex = summary(compare([line for line in LINES if line.table in (1, 3)], some, NAMES)).tex
     assert r"3 & not run & 26 & 0 & 0 & 0 & 0 & 0 & 26 & 0 \\" in tex
 
 
@@ -146,10 +161,10 @@ def test_the_summary_lists_the_largest_differences_first_and_the_rest_in_the_csv
     for row in tables[8]:
         row["mean"] -= by.get(row["measure"], 0)
     rows = compare(LINES, tables, NAMES)
-    found = list(csv.DictReader(io.StringIO(summary_csv(rows))))
+    found = list(csv.DictReader(io.StringIO(summary(rows).csv)))
     gaps = [abs(float(row["difference"])) for row in found if row["verdict"] == "differs"]
     assert gaps == sorted(gaps, reverse=True) and gaps[0] == pytest.approx(0.3) and len(gaps) > LONGEST
-    tex = summary_tex(rows, TEMPLATE)
+    tex = summary(rows).tex
     assert tex.count("score success &") == LONGEST and "efficacy accuracy &" not in tex
     assert f"{len(gaps) - LONGEST} more in results/tables/comparison.csv" in tex
 
@@ -160,9 +175,9 @@ def test_perplexities_are_listed_by_ratio_with_infinity_first():
     for row in tables[6]:
         if row["measure"] == "delta_p" and row["model"] == "gpt2-xl":
             row["mean"] = {1: 11000.0, 2: 7.7, 3: math.inf, 4: 0.48}[row["k"]]
-    found = list(csv.DictReader(io.StringIO(summary_csv(compare(few, tables, NAMES)))))
+    found = list(csv.DictReader(io.StringIO(summary(compare(few, tables, NAMES)).csv)))
     assert [row["k"] for row in found if row["verdict"] == "differs"] == ["3", "2", "1", "4"]
-    assert "∞" in summary_md(compare(few, tables, NAMES))
+    assert "∞" in summary(compare(few, tables, NAMES)).md
 
 
 def test_the_slips_met_are_listed_once_with_their_reasons(golden):
@@ -170,14 +185,14 @@ def test_the_slips_met_are_listed_once_with_their_reasons(golden):
     for number, rows in as_measured(LINES, "corrected").items():
         twice[number] += [row | {"row": row["row"] + len(LINES)} for row in rows]
     for rows in (golden, compare(LINES, twice, NAMES)):  # a slip met by two runs is one slip
-        md = summary_md(rows)
+        md = summary(rows).md
         assert re.search(r"another table's number for the same run +\|.*\| +26 \|", md)
         assert re.search(r"printed as a negative number +\| GPT-2 XL ROME, GPT-J ROME +\| +6 \| +2 \|", md)
-    assert "an absolute difference printed as a negative number" in summary_tex(golden, TEMPLATE)
+    assert "an absolute difference printed as a negative number" in summary(golden).tex
 
 
 def test_the_csv_has_the_columns_of_the_parquet_unrounded(golden):
-    found = list(csv.DictReader(io.StringIO(comparison_csv(of_table(golden, 6)))))
+    found = list(csv.DictReader(io.StringIO(printed_table("comparison6", golden).csv)))
     assert list(found[0]) == SCHEMAS["comparison"].names
     first = of_table(golden, 6)[0]
     assert float(found[0]["reported"]) == first["reported"] and found[0]["low"] == ""
@@ -185,15 +200,15 @@ def test_the_csv_has_the_columns_of_the_parquet_unrounded(golden):
 
 @needs_latex
 def test_the_whole_comparison_compiles_within_its_margins_after_its_tables(wrong, tmp_path):
-    (tmp_path / "comparison.tex").write_text(summary_tex(wrong, TEMPLATE))
+    (tmp_path / "comparison.tex").write_text(summary(wrong).tex)
     tables = []
     for number in NUMBERS:
         tables.append(tmp_path / f"table{number}.tex")
         tables[-1].write_text(f"TABLE{number}\n")
-        tex = comparison_tex(of_table(wrong, number), number, TEMPLATE)
+        tex = comparison_tex(of_table(wrong, number), number)
         (tmp_path / f"comparison{number}.tex").write_text(tex)
     comparisons = [tmp_path / f"comparison{number}.tex" for number in ("", *NUMBERS)]
-    tex, files = document(TEMPLATES / "document.tex.j2", tables, [], "Title", ["A note."], comparisons)
-    order = ["A note", "tables by verdict", "TABLE1\n", "paper's Table 1 ", "TABLE2\n", "paper's Table 2 "]
+    tex, files = document(TEMPLATES, tables, [], "Title", ["A note."], comparisons)
+    order = ["A note", "tables by verdict", "TABLE1\n", "Table 1, reported", "TABLE2\n", "Table 2, reported"]
     assert sorted(order, key=tex.index) == order
     assert latex.compile_pdf(tex, tmp_path / "a.pdf", tmp_path / "tex.log", files) == []

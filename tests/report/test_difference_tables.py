@@ -1,24 +1,13 @@
 """Differences in print: the sentence, the sign, what is bold, and one sentence where there is nothing."""
 
 import csv
-from pathlib import Path
 
 import pytest
-from configurations import REPOSITORY
+from printed_tables import printed
 
-from reedit.report.tables.differences import (
-    EMPTY,
-    differences_csv,
-    differences_md,
-    differences_tex,
-    excludes_zero,
-    sentence,
-    signed,
-)
+from reedit.report.tables.differences import DIFFERENCES, excludes_zero, sentence
+from reedit.report.words import signed
 from reedit.storage.schemas import MEASURES, SCHEMAS
-
-TEMPLATES = [Path("reports/templates") / name for name in ("differences.tex.j2", "macros.tex.j2")]
-TEMPLATES = [REPOSITORY / path for path in TEMPLATES]
 
 
 def row(measure="specificity_accuracy", mean=-0.0123, low=-0.02, high=-0.004, **others):
@@ -44,14 +33,14 @@ def comparison(**others):
 
 
 def test_a_row_is_a_plain_sentence():
-    assert sentence(row()) == (
+    assert sentence(row(), {}) == (
         "MEMIT, iterated to k=4 against k=1: **specificity accuracy -1.2 points [-2.0, -0.4]**"
     )
     assert sentence(row("score_success", 0.125, -0.001, 0.2, **ASSISTANCE), {"na_memit": "Assisted"}) == (
         "Assisted at k=3† against MEMIT at k=5: score success +12.5 points [-0.1, 20.0]"
     )
     unmeasured = row(mean=None, low=None, high=None)
-    assert sentence(unmeasured) == "MEMIT, iterated to k=4 against k=1: specificity accuracy not measured"
+    assert sentence(unmeasured, {}) == "MEMIT, iterated to k=4 against k=1: specificity accuracy not measured"
 
 
 @pytest.mark.parametrize(
@@ -72,37 +61,39 @@ def test_bold_is_an_interval_that_excludes_zero(low, high, bold):
 
 def test_the_markdown_has_every_sentence_under_its_block():
     rows = comparison() + comparison(**ASSISTANCE) + comparison(row=2, model="gpt-j-6b", dataset="x\x1b[1m")
-    text = differences_md(rows, ["Model gpt2-xl."])
+    text = printed("differences", rows, ["Model gpt2-xl."]).md
     for title in ("\ngpt2-xl, counterfact, 100 edits:\n", "\ngpt-j-6b, x [1m, 100 edits:\n"):
         assert text.count(title) == 1
     assert text.count("points [") == len(rows) and "\x1b" not in text
     assert "† the criterion" in text and text.endswith("- Model gpt2-xl.\n")
-    assert "†" not in differences_md(comparison())
-    unjudged = differences_md(comparison(role="unjudged"))
+    assert "†" not in printed("differences", comparison()).md
+    unjudged = printed("differences", comparison(role="unjudged")).md
     assert "k=4‡ against" in unjudged and "‡ abs Δp was not measured" in unjudged and "†" not in unjudged
 
 
 def test_the_csv_has_unrounded_numbers_and_empty_cells():
-    rows = [row(mean=1 / 3), row("score_accuracy", None, None, None)]
-    lines = list(csv.DictReader(differences_csv(rows).splitlines()))
+    rows = comparison()
+    rows[0] |= {"mean": 1 / 3}
+    rows[1] |= dict.fromkeys(("mean", "low", "high"))
+    lines = list(csv.DictReader(printed("differences", rows).csv.splitlines()))
     assert list(lines[0]) == SCHEMAS["differences"].names
     assert float(lines[0]["mean"]) == 1 / 3
     assert [lines[1][name] for name in ("mean", "low", "high")] == ["", "", ""]
 
 
 def test_the_tex_has_a_line_for_accuracy_and_one_for_success():
-    tex = differences_tex(comparison(pairs=77), TEMPLATES, ["50 % & more"], {"memit": "M_1"})
+    tex = printed("differences", comparison(pairs=77), ["50 % & more"], {"memit": "M_1"}).tex
     lines = [line for line in tex.splitlines() if line.startswith(("M\\_1", " & "))]
     accuracy = next(
         line for line in tex.splitlines() if line.startswith("M\\_1, iterated to k=4 against k=1 & 77")
     )
     assert accuracy and any("accuracy" in line for line in lines) and any("success" in line for line in lines)
-    assert r"\textbf{+4.0} & \quad {[}2.0, 6.0{]}" in tex and r"\textbf{+1.0}" not in tex
+    assert r"\textbf{+4.0}\makebox[7.2em][r]{{[}2.0, 6.0{]}}" in tex and r"\textbf{+1.0}" not in tex
     assert r"50 \% \& more" in tex and r"\caption*" in tex
 
 
 def test_nothing_to_compare_is_one_sentence():
-    assert EMPTY in differences_md([]) and "[" not in differences_md([])
-    tex = differences_tex([], TEMPLATES)
-    assert EMPTY in tex and "longtable}" not in tex.partition("\n")[2]
-    assert len(differences_csv([]).splitlines()) == 1
+    tex, lines, text = printed("differences", [])
+    assert DIFFERENCES.empty in text and "[" not in text
+    assert DIFFERENCES.empty in tex and "longtable}" not in tex.partition("\n")[2]
+    assert len(lines.splitlines()) == 1

@@ -3,12 +3,10 @@
 import csv
 import io
 
-from configurations import REPOSITORY
+from printed_tables import printed
 
 from reedit.prepare.facts import Fact
-from reedit.report.tables.eligible import eligibility, eligibility_csv, eligibility_md, eligibility_tex
-
-TEMPLATES = [REPOSITORY / "reports/templates/eligible.tex.j2"]
+from reedit.report.rows.eligible import eligibility
 
 
 def fact(case_id: int, subject: str) -> Fact:
@@ -37,9 +35,9 @@ def test_cases_are_counted_on_both_sides_whatever_their_numbers() -> None:
         "only_published": 1,
         "not_in_pool": 1,
     }
-    (written,) = csv.DictReader(io.StringIO(eligibility_csv([row])))
+    (written,) = csv.DictReader(io.StringIO(printed("eligible", [row]).csv))
     assert written["only_anew"] == "2"
-    markdown = eligibility_md([row], {"small": "Small & co"})
+    markdown = printed("eligible", [row], labels={"small": "Small & co"}).md
     assert "| Small & co |" in markdown and "only anew" in markdown
-    tex = eligibility_tex([row], TEMPLATES, {"small": "Small & co"})
+    tex = printed("eligible", [row], labels={"small": "Small & co"}).tex
     assert r"Small \& co & 5 & 3 & 3 & 1 & 2 & 1 & 1 \\" in tex

@@ -13,7 +13,7 @@ from made_page import PROMPTS, MadeExperiment, made_experiment
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS
 from reedit.report.rows.lines import methods_of
-from reedit.report.tables.blocks import BY_DEFINITION
+from reedit.report.rows.table_lines import BY_DEFINITION
 from reedit.report.tables.paper import FULL, TABLES
 from reedit.storage import parquet
 

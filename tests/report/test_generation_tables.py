@@ -5,18 +5,19 @@ import io
 
 import numpy as np
 import pytest
-from configurations import REPOSITORY
-from made_generations import forced, generated_runs, said, write
+from made_runs import generated_runs, said, score, write_answers
+from printed_tables import printed
 
 from reedit.errors import InputError
 from reedit.report.rows.generation import KINDS, MEASURES, case_means, generation_rows
 from reedit.report.rows.lines import Shown, methods_of
 from reedit.report.rows.runs import Samples
-from reedit.report.tables.generation import EMPTY, generation_csv, generation_md, generation_tex
+from reedit.report.tables.generation import GENERATION
 from reedit.storage import parquet
 
-TEMPLATES = REPOSITORY / "reports/templates"
-TEMPLATES = [TEMPLATES / name for name in ("generation.tex.j2", "macros.tex.j2")]
+
+def forced(k, case_id, metric, prompt, accuracy, exact_match):
+    return score(k, case_id, metric, accuracy, 1.0, prompt) | {"exact_match": exact_match}
 
 
 def of(means, metric) -> dict[str, np.ndarray]:
@@ -41,7 +42,7 @@ def test_disagreement_is_the_share_of_prompts_within_a_case(tmp_path):
         said(1, 1, "generalization", "c", 0.0, 0.0),
         said(1, 2, "efficacy", "d", 1.0, 1.0),
     ]
-    means = case_means(write(tmp_path, scores, generations))[1]
+    means = case_means(write_answers(tmp_path, scores, generations))[1]
     assert {kind: list(values) for kind, values in of(means, "efficacy").items()} == {
         "accuracy": [1.0, 0.5],
         "exact_match": [1.0, 0.0],
@@ -59,7 +60,9 @@ def test_disagreement_is_the_share_of_prompts_within_a_case(tmp_path):
 def test_a_prompt_that_repeats_within_a_case_is_paired_by_its_place(tmp_path):
     scores = [forced(0, 1, "specificity", "same", 1.0, hit) for hit in (1.0, 0.0)]
     generations = [said(0, 1, "specificity", "same", hit, hit) for hit in (1.0, 0.0)]
-    assert of(case_means(write(tmp_path, scores, generations))[0], "specificity")["exact_differs"] == [0.0]
+    assert of(case_means(write_answers(tmp_path, scores, generations))[0], "specificity")[
+        "exact_differs"
+    ] == [0.0]
 
 
 def test_prompts_that_are_scored_in_pieces_are_not_compared(tmp_path):
@@ -67,7 +70,7 @@ def test_prompts_that_are_scored_in_pieces_are_not_compared(tmp_path):
     scores = [forced(0, 1, "specificity", text, 1.0, 1.0) for text in ("who", "who is")]
     scores += [forced(0, 1, "efficacy", "a", 1.0, 1.0)]
     generations = [said(0, 1, "specificity", "who", 0.0, 1.0), said(0, 1, "efficacy", "a", 0.0, 1.0)]
-    means = case_means(write(tmp_path, scores, generations))[0]
+    means = case_means(write_answers(tmp_path, scores, generations))[0]
     found = of(means, "specificity")
     assert (found["accuracy"], found["exact"], found["contains"]) == ([1.0], [0.0], [1.0])
     assert np.isnan(found["exact_differs"]) and np.isnan(found["contains_differs"])
@@ -75,7 +78,7 @@ def test_prompts_that_are_scored_in_pieces_are_not_compared(tmp_path):
 
 
 def test_files_of_different_cases_are_one_line(tmp_path):
-    files = write(
+    files = write_answers(
         tmp_path,
         [forced(1, case, "efficacy", "a", 1.0, 1.0) for case in (3, 4)],
         [said(1, 3, "efficacy", "a", 1.0, 1.0)],
@@ -142,7 +145,7 @@ def test_what_was_not_kept_is_empty(tmp_path):
         parquet.write([row for row in parquet.read(path, schema) if row["k"] != 1], path, schema, {})
     rows = [row for row in generation_rows(runs, files, seed=0) if row["k"] == 1]
     assert rows and all(row["mean"] is None and row["low"] is None for row in rows)
-    text = generation_md(generation_rows(runs, files, seed=0))
+    text = printed("generation", generation_rows(runs, files, seed=0)).md
     assert "- / - / -" in next(line for line in text.splitlines() if "MEMIT" in line)
 
 
@@ -162,7 +165,7 @@ def value(rows, method, k, measure):
 
 
 def test_the_csv_holds_every_number_with_its_interval(rows):
-    lines = list(csv.DictReader(io.StringIO(generation_csv(rows, {"memit": "Mass"}))))
+    lines = list(csv.DictReader(io.StringIO(printed("generation", rows, labels={"memit": "Mass"}).csv)))
     assert [(line["label"], line["k"]) for line in lines] == [
         *(("Unedited", "0"), ("Mass", "1"), ("Mass", "3"), ("NA_MEMIT", "1"), ("NA_MEMIT", "2"))
     ]
@@ -173,7 +176,7 @@ def test_the_csv_holds_every_number_with_its_interval(rows):
 
 
 def test_the_markdown_has_a_line_a_method_and_k(rows):
-    text = generation_md(rows, ["A note."], {"worldfacts": "World facts"})
+    text = printed("generation", rows, ["A note."], {"worldfacts": "World facts"}).md
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(lines) == 1 + 1 + 5
     told = [value(rows, "memit", 3, f"efficacy_{kind}") for kind in ("accuracy", "exact", "contains")]
@@ -183,7 +186,8 @@ def test_the_markdown_has_a_line_a_method_and_k(rows):
 
 
 def test_the_tex_escapes_names_and_says_where_there_is_nothing(rows):
-    tex = generation_tex(rows, TEMPLATES, ["50 % of {it}"], {"memit": "A_B & C", "smollm2-135m": "#1"})
+    tex = printed("generation", rows, ["50 % of {it}"], {"memit": "A_B & C", "smollm2-135m": "#1"}).tex
     assert r"A\_B \& C" in tex and r"\#1" in tex and r"50 \% of \{it\}" in tex
-    assert tex.count(r"\multicolumn{5}{c}") == 3 and r"\ensuremath{\neq} exact" in tex
-    assert EMPTY in generation_tex([], TEMPLATES) and EMPTY in generation_md([])
+    assert tex.count(r"\multicolumn{5}{c}") == 2 * 3 and r"\ensuremath{\neq} exact" in tex
+    nothing = printed("generation", [])
+    assert GENERATION.empty in nothing.tex and GENERATION.empty in nothing.md

@@ -4,14 +4,13 @@ import csv
 import io
 
 import pytest
-from configurations import REPOSITORY
 from made_runs import ITERATION
+from printed_tables import printed
 
-from reedit.report.tables.hardware import duration, hardware_csv, hardware_md, hardware_rows, hardware_tex
+from reedit.report.rows.hardware import hardware_rows
+from reedit.report.words import duration
 from reedit.storage import parquet
 from reedit.storage.provenance import processor_name
-
-TEMPLATES = REPOSITORY / "reports" / "templates" / "table5.tex.j2"
 
 
 def run(folder, method, trial=1, dataset="d", model="m", seconds=(1.0,), memory=(1024.0,), **made_by):
@@ -67,20 +66,20 @@ def test_the_runs_of_a_model_and_of_a_method_stand_together(tmp_path):
 
 def test_a_run_without_an_iteration_has_no_row(tmp_path):
     assert hardware_rows([run(tmp_path, "memit", seconds=(), memory=())]) == []
-    assert hardware_tex([], TEMPLATES) == "% Table 5: This experiment has edited nothing.\n"
-    assert "has edited nothing" in hardware_md([])
+    assert printed("table5", []).tex == "% Table 5: This experiment has edited nothing.\n"
+    assert "has edited nothing" in printed("table5", []).md
 
 
 def test_the_table_names_a_model_and_a_method_once_and_escapes_them(tmp_path):
     rows = hardware_rows(
         [run(tmp_path, "na_memit", dataset=name, seconds=(3999.5,), memory=(1536.0,)) for name in "ab"]
     )
-    tex = hardware_tex(rows, TEMPLATES, ["50%"], {"m": "M_1"})
+    tex = printed("table5", rows, ["50%"], {"m": "M_1"}).tex
     first, second = [text for text in tex.splitlines() if "1.50" in text]
     assert first == r"M\_1 & NA\_MEMIT & a & NVIDIA A100-SXM4-80GB & 1.50 & 1:06:40 & 1 & 8 \\*"
     assert second.startswith(" &  & b & NVIDIA") and r"50\%" in tex
-    assert " 1:06:40 |" in hardware_md(rows, ["a note"])
-    found = list(csv.DictReader(io.StringIO(hardware_csv(rows))))
+    assert " 1:06:40 |" in printed("table5", rows).md
+    found = list(csv.DictReader(io.StringIO(printed("table5", rows).csv)))
     assert [float(row["seconds"]) for row in found] == [3999.5, 3999.5]
 
 

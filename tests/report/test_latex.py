@@ -5,10 +5,10 @@ import os
 import stat
 
 import pytest
-from made_generations import generated_runs
 from made_norms import norm_row
-from made_runs import case_table, experiment
-from typesetting import TEMPLATES, needs_latex
+from made_runs import case_table, experiment, generated_runs
+from printed_tables import TEMPLATES, printed
+from typesetting import needs_latex
 
 from reedit.errors import InputError
 from reedit.report.figures import courses as figures
@@ -24,11 +24,7 @@ from reedit.report.rows.generation import generation_rows
 from reedit.report.rows.lines import methods_of
 from reedit.report.rows.norms import BLOWING_UP
 from reedit.report.rows.runs import Samples, table_rows
-from reedit.report.tables.differences import differences_tex
-from reedit.report.tables.generation import generation_tex
-from reedit.report.tables.norms import norms_tex
 from reedit.report.tables.paper import TABLES
-from reedit.report.tables.paper_sheet import table_tex
 
 HOSTILE = "\\input{/etc/passwd} \\write18{touch x} $&%#_{}^~<>|\"`'[] é Ł 東京 Δ \x00"
 
@@ -53,13 +49,12 @@ def test_the_whole_document_compiles_within_its_margins_and_repeats(tmp_path):
     samples, numbers = Samples(paths, seed=0), list(TABLES)
     for number in numbers:
         rows = table_rows(TABLES[number].lines(methods_of(runs)), samples)
-        tex = table_tex(rows, number, TEMPLATES / f"table{number}.tex.j2", [HOSTILE])
+        tex = printed(f"table{number}", rows, [HOSTILE]).tex
         (tmp_path / f"table{number}.tex").write_text(tex)
     cases = case_table(runs, paths)
     differences = difference_rows(runs, cases, seed=0)
     assert {row["comparison"] for row in differences} == {"iteration", "assistance"}
-    templates = [TEMPLATES / name for name in ("differences.tex.j2", "macros.tex.j2")]
-    (tmp_path / "differences.tex").write_text(differences_tex(differences, templates, [HOSTILE]))
+    (tmp_path / "differences.tex").write_text(printed("differences", differences, [HOSTILE]).tex)
     drawn = []
     for draw, data in [
         (figures.perplexity, [runs]),
@@ -73,7 +68,7 @@ def test_the_whole_document_compiles_within_its_margins_and_repeats(tmp_path):
         draw(*data, drawn[-1], tmp_path / f"{draw.__name__}.png")
     tables = [tmp_path / f"{name}.tex" for name in ("differences", *(f"table{n}" for n in numbers))]
     notes = [HOSTILE, "sha256 " + "0123456789abcdef" * 12]
-    tex, files = document(TEMPLATES / "document.tex.j2", tables, drawn, "Measured tables", notes)
+    tex, files = document(TEMPLATES, tables, drawn, "Measured tables", notes)
     made = [tmp_path / "a.pdf", tmp_path / "b.pdf"]
     for pdf in made:
         assert [w for w in latex.compile_pdf(tex, pdf, tmp_path / "tex.log", files) if w > 1] == []
@@ -101,16 +96,14 @@ def test_the_tables_that_the_paper_has_not_compile_within_the_margins(tmp_path):
         for k in range(12)
     ]
     tables = {
-        "generation": generation_tex(
-            generation_rows(runs, files, 0), TEMPLATES / "generation.tex.j2", [HOSTILE]
-        ),
-        "norms": norms_tex(norms, TEMPLATES / "norms.tex.j2", [HOSTILE]),
+        "generation": printed("generation", generation_rows(runs, files, 0), [HOSTILE]).tex,
+        "norms": printed("norms", norms, [HOSTILE]).tex,
     }
     for name, tex in tables.items():
         (tmp_path / f"{name}.tex").write_text(tex)
     norm_figure.norms(norms, tmp_path / "norms.pdf", tmp_path / "norms.png")
     paths = [tmp_path / f"{name}.tex" for name in tables]
-    tex, used = document(TEMPLATES / "document.tex.j2", paths, [tmp_path / "norms.pdf"], "Measured", [])
+    tex, used = document(TEMPLATES, paths, [tmp_path / "norms.pdf"], "Measured", [])
     assert "More SPREAD, or blowing up?" in tex  # the figure has its caption
     wide = latex.compile_pdf(tex, tmp_path / "a.pdf", tmp_path / "tex.log", used)
     assert [width for width in wide if width > 1] == []

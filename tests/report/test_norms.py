@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from configurations import REPOSITORY
 from made_norms import norm_row
 from made_runs import ITERATION, experiment, target
 from matplotlib.figure import Figure
+from printed_tables import printed
 from safetensors.torch import load_file
 from tiny import ARCHITECTURES, tiny_model
 from variants import LAYERS, SETTINGS, edits_of, factors_of, plan
@@ -38,13 +38,11 @@ from reedit.report.rows.norms import (
     norm_summary_rows,
     reading,
 )
-from reedit.report.tables.norms import EMPTY, norms_csv, norms_md, norms_tex
+from reedit.report.tables.norms import NORMS
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
 Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
-TEMPLATES = REPOSITORY / "reports/templates"
-TEMPLATES = [TEMPLATES / name for name in ("norms.tex.j2", "macros.tex.j2")]
 RUN = {"entry": 0, "model": "tiny", "dataset": "facts", "method": "memit", "trial": 1}
 
 
@@ -250,7 +248,7 @@ ROWS = [
 
 
 def test_the_markdown_prints_what_was_measured_and_the_thresholds():
-    lines = norms_md(ROWS, ["A note."], {"facts": "Facts", "rome": "Rome"}).splitlines()
+    lines = printed("norms", ROWS, ["A note."], {"facts": "Facts", "rome": "Rome"}).md.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
     assert cells[2] == ["tiny, Facts", "MEMIT", "0", "", "1.000", "22.76", "1.000", "", "", ""]
     assert cells[3] == ["", "", "1", "11.25", "1.003", "22.76", "0.980", "65.5", "2.9", "settled"]
@@ -258,19 +256,19 @@ def test_the_markdown_prints_what_was_measured_and_the_thresholds():
     assert cells[6][1:] == ["", "2", "11.25", "", "", "", "65.5", "2.9", ""]
     told = " ".join(lines)
     assert all(words in told for words in ("growth above 1.5", "above 10 times", "above 10 % of ||h||"))
-    assert lines[-1] == "- A note." and EMPTY in norms_md([])
+    assert lines[-1] == "- A note." and NORMS.empty in printed("norms", []).md
 
 
 def test_the_csv_holds_the_rows_as_they_are():
-    lines = list(csv.DictReader(io.StringIO(norms_csv(ROWS))))
+    lines = list(csv.DictReader(io.StringIO(printed("norms", ROWS).csv)))
     assert list(lines[0]) == SCHEMAS["norm_summary"].names
     assert (lines[1]["growth"], lines[3]["condition"], lines[4]["growth"]) == ("1.0034", "inf", "")
 
 
 def test_the_tex_escapes_names_and_says_where_there_is_nothing():
-    tex = norms_tex(ROWS, TEMPLATES, ["50 %"], {"rome": "R_1 & co"})
+    tex = printed("norms", ROWS, ["50 %"], {"rome": "R_1 & co"}).tex
     assert r"R\_1 \& co" in tex and r"50 \%" in tex and tex.count(r"\addlinespace") == 1
-    assert EMPTY in norms_tex([], TEMPLATES)
+    assert NORMS.empty in printed("norms", []).tex
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from reedit.errors import InputError
-from reedit.report.latex.typeset import half_up, percent, perplexity
 from reedit.report.page.html import packed, render_page
 from reedit.report.tables.paper import FULL
+from reedit.report.words import half_up, percent, perplexity
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

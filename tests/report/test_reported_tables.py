@@ -4,16 +4,14 @@ import re
 import shutil
 
 import pytest
-from configurations import REPOSITORY
+from printed_tables import TEMPLATES, printed
 from reported_tables import LABELS, PERCENT, PLAIN, reported, runs, table_rows
 
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document
 from reedit.report.rows.lines import methods_of, never_stopped
 from reedit.report.tables.paper import TABLES
-from reedit.report.tables.paper_sheet import table_md, table_tex
 
-TEMPLATES = REPOSITORY / "reports" / "templates"
 NAMES = {label: name for name, label in LABELS.items()}
 MODELS = [label for name, label in LABELS.items() if name not in ("counterfact", "zsre")]
 HEADS = {
@@ -27,7 +25,7 @@ HEADS = {
 
 
 def tex_of(number, rows=None):
-    return table_tex(rows or table_rows(number), number, TEMPLATES / "macros.tex.j2", labels=LABELS)
+    return printed(f"table{number}", rows or table_rows(number), labels=LABELS).tex
 
 
 def columns_of(line):
@@ -44,7 +42,7 @@ def head_of(tex):
     text = tex.split(r"\toprule")[1].split(r"\midrule")[0]
     lines = [columns_of(line) for line in re.sub(r"\\cmidrule\S*", "", text).replace("\n", " ").split(r"\\")]
     lines = [line for line in lines if any(line)]
-    datasets = lines.pop(0) if "Model" not in lines[0] else [None] * len(lines[0])
+    datasets = lines.pop(0) if len(lines) == 3 else [None] * len(lines[0])
     dataset, columns = None, []
     for name, family, own in zip(datasets, *lines, strict=True):
         dataset = name or dataset
@@ -62,18 +60,18 @@ def cells_of(tex, dataset):
     for line in body.splitlines():
         if "&" not in line:
             continue
-        text = re.sub(r"\\cellcolor\{[^}]*\}|\\textbf\{([^}]*)\}|\$\^\\dagger\$", r"\1", line)
+        text = re.sub(r"\\cellcolor\{[^}]*\}|\\textbf\{([^}]*)\}|†", r"\1", line)
         name, own, *texts = columns_of(text.strip())
         model = name if name in MODELS else model
         algo = own or algo
         k = None
-        for (column, measure), printed in zip(columns[2:], texts, strict=True):
+        for (column, measure), cell in zip(columns[2:], texts, strict=True):
             if measure == "k":
-                k = printed
-            elif printed:
+                k = cell
+            elif cell:
                 key = (NAMES[model], NAMES.get(column, dataset), algo.replace(r"\_", "_").lower(), k, measure)
                 assert key not in found
-                found[key] = printed
+                found[key] = cell
     return found
 
 
@@ -81,7 +79,7 @@ def numbers_of(number, lines):
     """The same as the CSV has it: {key: number}."""
     shown = {}
     for line in lines:
-        for measure in TABLES[number].columns:
+        for measure in TABLES[number].measures:
             text = line[PERCENT.get(measure) or PLAIN[measure]]
             if text:
                 key = (line["model"], line["dataset"], line["algorithm"], line["k"], measure)
@@ -184,11 +182,11 @@ def test_green_and_red_are_where_the_criterion_is_met_and_the_model_has_collapse
 
 
 def test_the_markdown_marks_what_the_rules_keep():
-    table = table_md(table_rows("4"), "4", labels=LABELS)
+    table = printed("table4", table_rows("4"), labels=LABELS).md
     for rule in ("proposed", "monotonic", "small_change"):
         kept = [line for line in reported("4") if line["stop_rule"] == rule]
         assert len(re.findall(rf"{rule.replace('_', ' ')} \|", table)) == len(kept) > 0
-    assert len(re.findall(r"\d\* \|", table_md(table_rows("6"), "6"))) == 5
+    assert len(re.findall(r"\d\* \|", printed("table6", table_rows("6")).md)) == 5
 
 
 @pytest.mark.skipif(
@@ -203,8 +201,8 @@ def test_the_papers_tables_compile_within_the_margins(tmp_path, intervals):
         for row in rows:
             if row["measure"] in PERCENT and row["mean"] is not None:
                 row |= {"low": max(0, row["mean"] - 0.0312), "high": min(1, row["mean"] + 0.0298)}
-        tex = table_tex(rows, number, TEMPLATES / "macros.tex.j2", ["A note."], LABELS, intervals)
+        tex = printed(f"table{number}", rows, ["A note."], LABELS, intervals).tex
         paths.append(tmp_path / f"table{number}.tex")
         paths[-1].write_text(tex)
-    tex, files = document(TEMPLATES / "document.tex.j2", paths, [], "Reported", [])
+    tex, files = document(TEMPLATES, paths, [], "Reported", [])
     assert latex.compile_pdf(tex, tmp_path / "a.pdf", tmp_path / "tex.log", files) == []

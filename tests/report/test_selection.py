@@ -6,12 +6,12 @@ import io
 import matplotlib
 import numpy as np
 import pytest
-from made_generations import generated_runs
 from made_page import made_experiment
 from made_reported import NAMES, as_measured, reported_lines
-from made_runs import case_table, experiment, write_run
+from made_runs import case_table, experiment, generated_runs, write_run
 from matplotlib.figure import Figure
-from typesetting import TEMPLATES, needs_latex
+from printed_tables import TEMPLATES, printed
+from typesetting import needs_latex
 
 from reedit.edit.kept_weights import kept_iterations
 from reedit.errors import InputError
@@ -29,17 +29,19 @@ from reedit.report.rows.generation import generation_rows
 from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped, stopped
 from reedit.report.rows.norms import NormFiles, norm_summary_rows
 from reedit.report.rows.runs import Samples, table_rows
-from reedit.report.tables.blocks import RANGE
-from reedit.report.tables.comparison import comparison_md
-from reedit.report.tables.comparison_summary import summary_md
-from reedit.report.tables.differences import differences_md, differences_tex
-from reedit.report.tables.generation import generation_md
-from reedit.report.tables.norms import norms_md
-from reedit.report.tables.notes import PARTLY, unmet_note
+from reedit.report.tables.notes import PARTLY, RANGE, unmet_note
 from reedit.report.tables.paper import TABLES
-from reedit.report.tables.paper_sheet import table_csv, table_md, table_tex
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
+
+
+def table_tex(rows, number):
+    return printed(f"table{number}", rows).tex
+
+
+def table_md(rows, number):
+    return printed(f"table{number}", rows).md
+
 
 FIVE = [100.0, 50.0, 20.0, 5.0, 0.8]
 SEVEN = [100.0, 60.0, 30.0, 10.0, 4.0, 2.0, 0.5]
@@ -174,7 +176,7 @@ def test_where_trials_agree_there_is_no_word_of_a_range(tmp_path, courses):
     for number in ("1", "6", "4", "10"):
         rows = rows_of(number, runs, paths)
         assert all(row["k"] == row["k_min"] for row in rows)
-        assert NOTE not in table_md(rows, number) + table_tex(rows, number, TEMPLATES / "macros.tex.j2")
+        assert NOTE not in table_md(rows, number) + table_tex(rows, number)
 
 
 def test_a_k_that_a_trial_did_not_keep_is_empty(tmp_path):
@@ -193,10 +195,9 @@ def test_a_k_that_a_trial_did_not_keep_is_empty(tmp_path):
 def test_the_range_is_printed_and_the_csv_has_both_ends(two):
     runs, paths = two
     rows = rows_of("1", runs, paths)
-    assert "| 5-7 |" in table_md(rows, "1") and r"\cellcolor{green!15}5-7 &" in table_tex(
-        rows, "1", TEMPLATES / "macros.tex.j2"
-    )
-    chosen = list(csv.DictReader(io.StringIO(table_csv(rows))))[-1]
+    assert "| 5-7 |" in table_md(rows, "1")
+    assert r"\cellcolor{green!15}5-7 &" in table_tex(rows, "1")
+    chosen = list(csv.DictReader(io.StringIO(printed("table1", rows).csv)))[-1]
     assert (chosen["k"], chosen["k_min"], chosen["role"]) == ("7", "5", "selected")
 
 
@@ -206,7 +207,7 @@ def test_datasets_side_by_side_share_a_line_where_their_trials_stand_alike(tmp_p
     rows = rows_of("10", *experiment(tmp_path, methods, cases=2))
     printed = [line for line in table_md(rows, "10").splitlines() if "proposed" in line]
     assert [line.split("|")[3].strip() for line in printed] == ["5-7", "6-7"]
-    tex = table_tex(rows, "10", TEMPLATES / "macros.tex.j2")
+    tex = table_tex(rows, "10")
     found = [line for line in tex.splitlines() if "& 5-7 &" in line or "& 6-7 &" in line]
     assert len(found) == 2 and all(line.count("green!15") == 4 for line in found)
 
@@ -214,14 +215,14 @@ def test_datasets_side_by_side_share_a_line_where_their_trials_stand_alike(tmp_p
 @needs_latex
 def test_tables_with_a_range_make_a_pdf(two, cases, tmp_path):
     runs, paths = two
-    tables = {n: table_tex(rows_of(n, runs, paths), n, TEMPLATES / "macros.tex.j2") for n in ("1", "6", "10")}
+    tables = {n: table_tex(rows_of(n, runs, paths), n) for n in ("1", "6", "10")}
     differences = difference_rows(runs, cases, seed=0)
-    tables["d"] = differences_tex(differences, [TEMPLATES / "differences.tex.j2"])
+    tables["d"] = printed("differences", differences).tex
     found = []
     for name, tex in tables.items():
         found.append(tmp_path / f"table{name}.tex")
         found[-1].write_text(tex)
-    tex, files = document(TEMPLATES / "document.tex.j2", found, [], "t", [])
+    tex, files = document(TEMPLATES, found, [], "t", [])
     assert latex.compile_pdf(tex, tmp_path / "tables.pdf", tmp_path / "tex.log", files) == []
 
 
@@ -235,7 +236,7 @@ def test_differences_pair_each_trial_at_its_own_k(two, cases):
     frame = cases.to_pandas().set_index(["trial", "k"])["efficacy_accuracy"]
     own = [frame.loc[trial, k].mean() - frame.loc[trial, 1].mean() for trial, k in ((1, 5), (2, 7))]
     assert found["mean"] == pytest.approx(np.mean(own)) and found["pairs"] == 16
-    text = squeezed(differences_md(rows))
+    text = squeezed(printed("differences", rows).md)
     assert "MEMIT, iterated to k=5-7 against k=1" in text and text.count(NOTE) == 1
 
 
@@ -245,7 +246,7 @@ def test_generated_answers_are_those_of_each_trials_own_k(tmp_path):
     found = cell(rows, "efficacy_accuracy", role="selected")
     own = [row["efficacy_accuracy"] for row in runs if (row["trial"], row["k"]) in ((1, 5), (2, 7))]
     assert (found["k_min"], found["k"], found["mean"]) == (5, 7, pytest.approx(np.mean(own)))
-    assert "5-7" in generation_md(rows) and NOTE in generation_md(rows)
+    assert "5-7" in printed("generation", rows).md and NOTE in printed("generation", rows).md
 
 
 def test_norms_of_every_iteration_are_means_over_all_trials(two, tmp_path):
@@ -265,7 +266,7 @@ def test_norms_of_every_iteration_are_means_over_all_trials(two, tmp_path):
     assert [(row["k_min"], row["k"]) for row in rows][-2:] == [(5, 6), (5, 7)]
     assert [row["update_norm"] for row in rows[1:]] == [1, 2, 3, 4, 5, 5.5, 6]
     assert rows[-1]["growth"] == pytest.approx((1.5 + 1.7) / 2)
-    assert "| 5-7 |" in norms_md(rows) and NOTE in norms_md(rows)
+    assert "| 5-7 |" in printed("norms", rows).md and NOTE in printed("norms", rows).md
 
 
 def test_the_comparison_tells_the_range_beside_the_papers_k():
@@ -274,8 +275,8 @@ def test_the_comparison_tells_the_range_beside_the_papers_k():
     tables[1][0]["mean"] = 0.5
     rows = compare([line], tables, NAMES)
     assert {(row["run_k_min"], row["run_k"], row["note"]) for row in rows} == {(5, 7, "k = 5-7, reported 4")}
-    assert "| 5-7 |" in comparison_md(rows, 1) and NOTE in comparison_md(rows, 1)
-    assert "4 / 5-7" in summary_md(rows)
+    assert "| 5-7 |" in printed("comparison1", rows).md and NOTE in printed("comparison1", rows).md
+    assert "4 / 5-7" in printed("comparison", rows).md
 
 
 def test_the_page_names_the_range_and_each_trials_own_k(tmp_path):

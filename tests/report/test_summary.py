@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from configurations import REPOSITORY
 from made_runs import experiment, score, write_run
+from printed_tables import printed
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import case_means, harmonic, intervals, measure
@@ -13,7 +13,6 @@ from reedit.report.figures import courses as figures
 from reedit.report.rows.lines import methods_of, never_stopped
 from reedit.report.rows.runs import Samples, run_rows, table_rows
 from reedit.report.tables.paper import TABLES
-from reedit.report.tables.paper_sheet import table_md, table_tex
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES, SCHEMAS
 
@@ -392,9 +391,8 @@ def test_where_delta_p_was_not_measured_the_criterion_is_unknown_and_the_last_k_
     ]
     assert cell(rows, "delta_p", 4)["mean"] is None and cell(rows, "ppl_edited", 4)["mean"] is not None
     assert not never_stopped(methods_of(runs))
-    assert "†" not in table_md(rows, "1")
-    templates = [REPOSITORY / f"reports/templates/{name}.tex.j2" for name in ("table1", "macros")]
-    assert "dagger" not in table_tex(rows, "1", templates)
+    assert "†" not in printed("table1", rows).md
+    assert "†" not in printed("table1", rows).tex
     figures.perplexity(runs, tmp_path / "p.pdf", tmp_path / "p.png")
 
 

@@ -1,6 +1,6 @@
 """The typed view of the configuration: which runs it gives, and with which settings."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from fake_easyedit import write_checkout
 
 from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
+from reedit.evaluate.settings import ScoreSettings
 from reedit.jobs.params import plain
+from reedit.prepare.settings import SplitSettings
 from reedit.settings.experiment import Experiment
 from reedit.settings.reported import REPORTED_MODELS
 from reedit.storage.provenance import digest
@@ -77,7 +79,7 @@ def test_the_protocol_is_the_methods_then_the_entrys_then_the_general_one() -> N
     made = experiment(protocol="released", methods=methods, runs=[entry(methods=["memit", "na_memit"])])
     assert [run.protocol for run in made.runs.values()] == ["corrected", "released"]
     for run in made.runs.values():
-        assert made.edit_settings(run).protocol == made.score_settings(run)["protocol"] == run.protocol
+        assert made.edit_settings(run).protocol == made.score_settings(run).protocol == run.protocol
 
 
 def test_a_dataset_overrides_whether_only_eligible_cases_count() -> None:
@@ -247,10 +249,11 @@ def test_splits_of_other_protocols_or_assistants_are_others() -> None:
         "8x1-1random-aligned-released",
     ]
     settings = made.split_settings("small", "mine", "8x1-aligned-released")
-    assert settings == {
+    assert asdict(settings) == {
         "edits": 8, "trials": 1, "eligible": False, "assisting": [], "misaligned": "drop", "seed": 3,
         "protocols": ["released"],
     }  # fmt: skip
+    assert SplitSettings(**plain(settings)) == settings and "eligible" not in plain(settings)
 
 
 def test_how_a_dataset_is_read_does_not_depend_on_who_edits_it() -> None:
@@ -271,8 +274,8 @@ def test_neighbors_keep_the_files_order_only_where_every_method_takes_the_first(
 def test_every_method_of_an_entry_is_scored_on_the_same_neighbors() -> None:
     made = experiment(runs=[entry(methods=["memit", "na_memit"], eligible=True)])
     settings = [made.score_settings(run) for run in made.runs.values()]
-    assert settings[0]["assisting"] == settings[1]["assisting"] == [[1, "random"]]
-    assert settings[0] == settings[1]
+    assert settings[0].assisting == settings[1].assisting == [[1, "random"]]
+    assert settings[0] == settings[1] == ScoreSettings(**plain(settings[1]))
 
 
 def test_edit_settings_name_all_that_an_edit_depends_on() -> None:

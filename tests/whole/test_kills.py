@@ -25,7 +25,7 @@ STAGES = [  # what is killed in each, in the order of the DAG
     ("edit_facts",),  # OPTIMIZATION
     ("edit_facts",),  # and SPREAD
     ("score_edits", "check_collapse", "measure_norms"),
-    ("summarise_runs", "render_table", "draw_figure", "compile_pdf", "render_comparison", "summarise_cases"),
+    ("summarise_runs", "render_table", "draw_figure", "compile_pdf", "summarise_results"),
 ]
 MADE = [  # what each makes, in results/
     ("sources", "models", "facts"),

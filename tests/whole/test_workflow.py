@@ -46,11 +46,10 @@ PLAIN = [f"tiny/facts/{method}/trial1" for method in ("memit", "na_memit")]
 RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
 RUNS = {run: 3 for run in PLAIN} | {run: 1 for run in RELEASED}  # run -> K
 ITERATIONS = {run: [0, *range(1, last + 1)] for run, last in RUNS.items()}
-REPORT = {"summarise_runs": 1, "render_table": 10, "draw_figure": 7, "compile_pdf": 1, "all": 1}
-REPORT |= {"compare_reported": 1, "render_comparison": 1}  # the summary; no model of the paper's
-REPORT |= {"summarise_cases": 1, "summarise_differences": 1, "render_page": 1}
+# the paper's ten tables, differences, norms and the summary of the comparison; no model of the paper's runs
+REPORT = {"summarise_runs": 1, "render_table": 13, "draw_figure": 7, "compile_pdf": 1, "all": 1}
+REPORT |= {"summarise_results": 5, "render_page": 1}  # cases and an example, too
 BESIDE = ("compile_pdf", "render_page", "all")  # not asked for with the tables
-REPORT |= {"summarise_norms": 1, "render_summary": 2}  # of differences and of norms
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
 NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT), ("given", TEXT)])
@@ -395,7 +394,7 @@ def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
 
 def test_a_changed_label_renders_tables_and_figures_anew_and_nothing_else(finished):
     config = changed(finished.config, report={"labels": {"tiny": "Tiny (1M)"}, "intervals": True})
-    renders = {name: REPORT[name] for name in ("render_table", "render_summary", "draw_figure")}
+    renders = {name: REPORT[name] for name in ("render_table", "draw_figure")}
     assert finished.dry_run("tables", config=config).jobs == renders | {"tables": 1}
 
 
@@ -420,7 +419,7 @@ def test_what_stands_for_the_paper_is_compared_with_it_and_nothing_else_is_redon
     names = {"models__tiny__reported_as": "gpt2-xl", "datasets__facts__reported_as": "counterfact"}
     again.config = changed(again.config, **names, methods__memit_released__reported_as="memit")
     planned = finished.dry_run("tables", config=again.config).jobs
-    assert planned == {"compare_reported": 1, "render_comparison": 10, "tables": 1}
+    assert planned == {"summarise_results": 1, "render_table": 10, "tables": 1}
     outcome = again.run("tables")
     assert outcome.status == 0, outcome.output
     found = [row for row in rows(again.path("summary/comparison.parquet")) if row["measured"] is not None]
@@ -459,11 +458,11 @@ def test_norms_are_those_of_the_kept_weights(finished):
 @pytest.mark.long
 def test_what_models_say_by_themselves_comes_on_request_and_nothing_else_is_redone(finished, again):
     again.config = changed(again.config, report__generation=True)
-    made = {"generate_answers": 4, "summarise_generation": 1, "render_summary": 1}
+    made = {"generate_answers": 4, "summarise_results": 1, "render_table": 1}
     assert finished.dry_run("tables", config=again.config).jobs == made | {"tables": 1}
     outcome = again.run(*([] if HAS_ENGINE else ["tables"]))
     assert outcome.status == 0, outcome.output
-    del made["render_summary"]  # a copy is elsewhere, its templates by other paths: it renders all tables
+    del made["render_table"]  # a copy is elsewhere, its templates by other paths: it renders all tables
     assert {name: outcome.jobs[name] for name in made} == made and "score_edits" not in outcome.jobs
     for run in RUNS:
         scores, said = (rows(again.path(f"{name}/{run}.parquet")) for name in ("scores", "generations"))
@@ -505,7 +504,13 @@ def test_a_published_list_of_eligible_cases_is_put_beside_the_filter(finished, a
         datasets__published={"format": "counterfact", "source": "published"},
         report__eligible=[{"model": "tiny", "pool": "facts", "published": "published"}],
     )
-    planned = {"fetch_source": 1, "normalise_facts": 1, "compare_eligible": 1, "tables": 1}
+    planned = {
+        "fetch_source": 1,
+        "normalise_facts": 1,
+        "summarise_results": 1,
+        "render_table": 1,
+        "tables": 1,
+    }
     assert finished.dry_run("tables", config=config).jobs == planned
     outcome = again.run("tables", config=config)
     assert outcome.status == 0, outcome.output
@@ -969,9 +974,8 @@ def test_what_was_damaged_is_named_deleted_and_made_anew_by_a_plain_rerun(finish
     assert not any(again.path(place).exists() for place in damaged)
     outcome = again.run("measurements")
     assert outcome.status == 0, outcome.output
-    jobs = {"edit_facts": 1, "score_edits": 2, "check_collapse": 1, "measurements": 1, "compare_reported": 1}
-    jobs |= {"summarise_runs": 1, "summarise_cases": 1, "summarise_differences": 1}
-    jobs |= {"measure_norms": 1, "summarise_norms": 1}
+    jobs = {"edit_facts": 1, "score_edits": 2, "check_collapse": 1, "measurements": 1}
+    jobs |= {"summarise_runs": 1, "measure_norms": 1, "summarise_results": 5}
     assert outcome.jobs == jobs
     for run in RELEASED:
         assert again.contents(f"edits/{run}/weights") == finished.contents(f"edits/{run}/weights") != {}

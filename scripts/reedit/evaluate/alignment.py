@@ -5,7 +5,6 @@ so that hardly anything is impossible there.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,16 +13,17 @@ from reedit.errors import InputError
 from reedit.evaluate.scored_rows import scored_rows
 from reedit.prepare.facts import Fact
 from reedit.prepare.roles import assistants_of_any, evaluated_neighbors
+from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import Alignment, FilterRows, Misaligned
 
 PREFIXED = "Then. {}"  # stands for all prefix templates: after each one a prompt begins with a space
 
 
-def alignment(tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any]) -> Alignment:
-    """What make_split asks of its cases; `settings`: of Experiment.split_settings."""
+def alignment(tokenizer: PreTrainedTokenizerBase, settings: SplitSettings) -> Alignment:
+    """What make_split asks of its cases."""
 
     def check(facts: Sequence[Fact], filtered: Mapping[int, FilterRows]) -> list[Misaligned]:
-        asked = (settings["assisting"], settings["protocols"], settings["eligible"])
+        asked = (settings.assisting, settings.protocols, settings.eligible)
         return misaligned(tokenizer, facts, filtered, *asked)
 
     return check

@@ -18,70 +18,79 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 STREAMS = 3  # standard input, output and error travel with every request
 
 
 @contextmanager
-def warm(modules: Sequence[str], environment: dict[str, str] | None = None) -> Iterator[str]:
-    """A process that has imported `modules`, while the block lasts; yields what stands for Python.
+def warm(
+    modules: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    threads: int = 1,
+    errors: TextIO | None = None,
+) -> Iterator[str]:
+    """A process that imports `modules`, while the block lasts; yields at once what stands for Python.
 
-    The command is to be followed by a script and its arguments, in a shell. What still runs when the block is
-    left is ended. Raises RuntimeError where a module cannot be imported.
+    The command is to be followed by a script and its arguments, in a shell; a script waits until all is
+    imported. Where that fails, `errors` (by default the terminal) is told, and a script runs as by an
+    ordinary Python, which says itself what is missing. What still runs when the block is left is ended.
+    `threads`: that most scripts compute with (OMP_NUM_THREADS); one that is given another number sets it for
+    torch.
     """
-    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+    environment = {**(os.environ if environment is None else environment)}
+    environment |= {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
+    with (
+        tempfile.TemporaryDirectory(prefix="warm-") as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening,
+    ):
         address = Path(folder) / "socket"
+        listening.bind(str(address))
+        listening.listen(64)
         server = subprocess.Popen(
-            [sys.executable, "-m", "reedit.jobs.warm", str(address), *modules],
+            [sys.executable, "-m", "reedit.jobs.warm", str(listening.fileno()), *modules],
             stdin=subprocess.PIPE,  # closed with this process, however it ends
-            stdout=subprocess.PIPE,
+            stderr=errors,
+            pass_fds=[listening.fileno()],
             env=environment,
             start_new_session=True,
         )
+        listening.close()  # from now on the server's alone
+        client = Path(__file__).with_name("warm_client.py")
         try:
-            if server.stdout.readline() != b"warm\n":
-                raise RuntimeError(f"no process that has imported {', '.join(modules)}; see above")
-            client = [
-                sys.executable,
-                "-I",
-                "-S",
-                str(Path(__file__).with_name("warm_client.py")),
-                str(address),
-            ]
-            yield shlex.join(client)
+            yield shlex.join([sys.executable, "-I", "-S", str(client), str(address)])
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
             server.wait()
 
 
-def serve(address: str, modules: Sequence[str]) -> None:
-    """Import `modules`, then fork for every request on `address` until standard input is closed."""
+def serve(listening: socket.socket, modules: Sequence[str]) -> None:
+    """Import `modules`, then fork for every request on `listening` until standard input is closed."""
+    if os.fork() == 0:  # ends all of it with the process that has asked for it
+        listening.close()
+        os.read(0, 1)
+        os.killpg(0, signal.SIGTERM)
     for module in modules:
         importlib.import_module(module)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.bind(address)
-        listening.listen(64)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no trace
-        print("warm", flush=True)
-        if os.fork() == 0:  # ends all of it with the process that has asked for it
-            os.read(0, 1)
-            os.killpg(0, signal.SIGTERM)
-        while True:
-            connection, _ = listening.accept()
-            if os.fork() == 0:
-                listening.close()
-                _answer(connection)
-            connection.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no trace
+    while True:
+        connection, _ = listening.accept()
+        if os.fork() == 0:
+            listening.close()
+            _answer(connection)
+        connection.close()
 
 
 def _answer(connection: socket.socket) -> None:
     """Run what a connection asks for, in this process, and tell its exit status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     request, streams, _, _ = socket.recv_fds(connection, 1 << 22, STREAMS, socket.MSG_WAITALL)
+    if not request:  # whoever asked has ended already
+        os._exit(1)
     asked = json.loads(request)
     connection.sendall(f"{os.getpid()}\n".encode())
     for number, stream in enumerate(streams):
@@ -95,8 +104,11 @@ def _answer(connection: socket.socket) -> None:
 
 def _run(asked: dict) -> int:
     """The exit status of a script."""
+    threads = os.environ["OMP_NUM_THREADS"]
     os.environ.clear()
     os.environ.update(asked["environment"])
+    if "torch" in sys.modules and (wanted := os.environ.get("OMP_NUM_THREADS", threads)) != threads:
+        sys.modules["torch"].set_num_threads(int(wanted))  # the variable was read when it was imported
     os.chdir(asked["folder"])
     sys.argv = asked["arguments"]
     try:
@@ -116,4 +128,4 @@ def _run(asked: dict) -> int:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

@@ -2,40 +2,55 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS, Algorithm
 from reedit.storage.yaml_files import read_mapping
 
-NUMBER = (int, float)
 LARGEST = sys.float_info.max  # YAML's integers have no end
-# what the engine reads, and the type of each
-USED: Mapping[str, Any] = {
-    "layers": list,
-    "v_lr": NUMBER,
-    "v_num_grad_steps": int,
-    "clamp_norm_factor": NUMBER,
-    "v_weight_decay": NUMBER,
-    "kl_factor": NUMBER,
-    "mom2_update_weight": NUMBER,
-    "mom2_adjustment": bool,
-    "nll_loss_factor": NUMBER,
-    "step_length": NUMBER,  # ours, off unless given: not in EasyEdit's files
-    "emmet_lambda": NUMBER,
-    "update_norm_lambda": NUMBER,
-    "L2": NUMBER,
-    "nullspace_threshold": NUMBER,
-    "protect_own_keys": bool,  # ours: AlphaEdit in the iterative loop
-    "v_loss_layer": int,
-    "rewrite_module_tmp": str,
-    "rewrite_module_tmps": list,
+Positive = Annotated[float, "above 0"]
+NotNegative = Annotated[float, "of at least 0"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """What the engine reads of EasyEdit's keys; None where nothing is said of one that has no need to be."""
+
+    layers: list
+    v_lr: Positive
+    v_num_grad_steps: int
+    clamp_norm_factor: Positive
+    v_weight_decay: NotNegative
+    kl_factor: NotNegative
+    mom2_update_weight: Positive | None = None
+    mom2_adjustment: bool | None = None
+    nll_loss_factor: Positive | None = None
+    step_length: Positive | None = None  # ours, off unless given: not in EasyEdit's files
+    emmet_lambda: NotNegative | None = None
+    update_norm_lambda: NotNegative | None = None
+    L2: Positive | None = None
+    nullspace_threshold: Positive | None = None
+    protect_own_keys: bool | None = None  # ours: AlphaEdit in the iterative loop
+    v_loss_layer: int | None = None
+    rewrite_module_tmp: str | None = None
+    rewrite_module_tmps: list | None = None
+
+
+def as_mapping(hyperparameters: Hyperparameters) -> dict[str, Any]:
+    """What is said, by key."""
+    return {key: value for key, value in asdict(hyperparameters).items() if value is not None}
+
+
+# the type of each, whether or not it has to be said
+KINDS: Mapping[str, Any] = {
+    key: kind if kind in (list, int, Positive, NotNegative) else get_args(kind)[0]
+    for key, kind in get_type_hints(Hyperparameters, include_extras=True).items()
 }
-POSITIVE = ("v_lr", "clamp_norm_factor", "mom2_update_weight", "nll_loss_factor", "step_length")
-POSITIVE += ("L2", "nullspace_threshold")
-NOT_NEGATIVE = ("v_weight_decay", "kl_factor", "emmet_lambda", "update_norm_lambda")
+REQUIRED = tuple(key for key in KINDS if not hasattr(Hyperparameters, key))
 # what EasyEdit's files say besides and may say one way only: it is what the algorithms here do
 FIXED: Mapping[str, Any] = {"fact_token": "subject_last", "layer_selection": "all"}
 # what EasyEdit's files say besides; the model's layout, the corpus and the runs say it here
@@ -59,8 +74,7 @@ ACCEPTED = (
     "mom2_n_samples",
     "stats_dir",
 )
-KNOWN = (*USED, *FIXED, *ACCEPTED)
-REQUIRED = ("layers", "v_lr", "v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
+KNOWN = (*KINDS, *FIXED, *ACCEPTED)
 
 
 def read_hyperparameters(
@@ -68,7 +82,7 @@ def read_hyperparameters(
     algorithm: str,
     where: str,
     changes: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> Hyperparameters:
     """The checked hyperparameters that the engine reads.
 
     `value` is a mapping or the path of an EasyEdit YAML file; `changes` takes the place of some. Raises
@@ -78,24 +92,14 @@ def read_hyperparameters(
     if isinstance(value, Path):
         value, where = read_mapping(value, "hyperparameters"), str(value)
     value = {**value, **(changes or {})}
-    unknown = sorted(map(str, set(value) - set(KNOWN)))
-    if unknown:
+    if unknown := sorted(map(str, set(value) - set(KNOWN))):
         raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join(KNOWN)}")
-    required = (*REQUIRED, *ALGORITHMS[algorithm].requires)
-    missing = sorted(set(required) - set(value))
-    if missing:
+    if missing := sorted({*REQUIRED, *ALGORITHMS[algorithm].requires} - set(value)):
         raise InputError(f"{where}: lacks {missing}, required for {algorithm}")
-    used = {key: _number(value[key]) if USED[key] is NUMBER else value[key] for key in USED if key in value}
-    for key, found in used.items():
-        wrong_bool = isinstance(found, bool) and USED[key] is not bool
-        if wrong_bool or not isinstance(found, USED[key]):
-            raise InputError(f"{where}: {key}: found {found!r}, expected {_type_name(USED[key])}")
-    for key in (*POSITIVE, *NOT_NEGATIVE):
-        number = used.get(key, 1)
-        if not ((number > 0 or (number == 0 and key in NOT_NEGATIVE)) and number <= LARGEST):
-            expected = "above 0" if key in POSITIVE else "of at least 0"
-            raise InputError(f"{where}: {key}: found {number!r}, expected a finite number {expected}")
-    layers = used["layers"]
+    found = {
+        key: _checked(value[key], kind, f"{where}: {key}") for key, kind in KINDS.items() if key in value
+    }
+    layers = found["layers"]
     if not _ascending(layers):
         raise InputError(
             f"{where}: layers: found {layers!r}, expected a non-empty list of layer numbers,"
@@ -103,15 +107,15 @@ def read_hyperparameters(
         )
     if ALGORITHMS[algorithm].one_by_one and len(layers) > 1:
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
-    if used["v_num_grad_steps"] < 1:
-        raise InputError(f"{where}: v_num_grad_steps: found {used['v_num_grad_steps']}, expected at least 1")
+    if found["v_num_grad_steps"] < 1:
+        raise InputError(f"{where}: v_num_grad_steps: found {found['v_num_grad_steps']}, expected at least 1")
     for key, expected in FIXED.items():
         if value.get(key, expected) != expected:
             raise InputError(f"{where}: {key}: found {value[key]!r}, expected {expected}")
     made_for = str(value.get("alg_name", algorithm))
     if not f"{made_for.lower().replace('-', '_')}_".startswith(f"{algorithm}_"):  # MEMIT_RECURSIVE is MEMIT's
         raise InputError(f"{where}: alg_name: found {made_for!r}, expected {algorithm.upper()}")
-    return used
+    return Hyperparameters(**found)
 
 
 def reads_moments(algorithm: Algorithm, hyperparameters: Mapping[str, Any]) -> bool:
@@ -135,19 +139,30 @@ def check_for_model(hyperparameters: Mapping[str, Any], layers: int, rewrite_mod
             raise InputError(f"hyperparameters: {key}: found {found!r}, expected {value!r} for this model")
 
 
-def _ascending(layers: list[Any]) -> bool:
-    """Whether there are layer numbers, from 0 on and each above the one before."""
-    numbers = all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers)
-    return bool(layers) and numbers and layers[0] >= 0 and all(a < b for a, b in pairwise(layers))
+def _checked(value: Any, kind: Any, where: str) -> Any:
+    """A value of a kind; of a number that YAML takes for text, as 5e-1 in EasyEdit's files, that number."""
+    if kind not in (Positive, NotNegative):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            expected = {list: "a list", int: "a whole number", str: "text", bool: "true or false"}[kind]
+            raise InputError(f"{where}: found {value!r}, expected {expected}")
+        return value
+    number = _number(value)
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        raise InputError(f"{where}: found {value!r}, expected a number")
+    (bound,) = kind.__metadata__
+    if not (number > 0 or (number == 0 and kind is NotNegative)) or number > LARGEST:
+        raise InputError(f"{where}: found {number!r}, expected a finite number {bound}")
+    return number
 
 
 def _number(value: Any) -> Any:
-    """YAML reads 5e-1, as EasyEdit's files write it, as text."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
 
 
-def _type_name(kind: Any) -> str:
-    return {NUMBER: "a number", list: "a list", int: "an integer", str: "text"}.get(kind) or kind.__name__
+def _ascending(layers: list[Any]) -> bool:
+    """Whether there are layer numbers, from 0 on and each above the one before."""
+    numbers = all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers)
+    return bool(layers) and numbers and layers[0] >= 0 and all(a < b for a, b in pairwise(layers))

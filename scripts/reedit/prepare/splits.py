@@ -11,6 +11,7 @@ import numpy as np
 from reedit.errors import InputError
 from reedit.prepare.facts import Fact, by_file
 from reedit.prepare.roles import by_case, choose_assistants, is_eligible
+from reedit.prepare.settings import SplitSettings
 
 SHOWN = 3  # reasons in one line
 
@@ -33,22 +34,22 @@ def make_split(
     sizes: Sequence[int],
     filtered: FilterRows,
     misaligned: Alignment,
-    settings: Mapping[str, Any],
+    settings: SplitSettings,
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """Rows of the schema ``split``, and what was left out on the way to them, for their provenance.
 
     `sizes`: cases of each file of the dataset; `filtered`: rows of the neighbor filter, none where it did not
-    run; `misaligned`: which of some facts do not align (evaluate/alignment.py); `settings`: of
-    Experiment.split_settings. The second value has the numbers of cases: `cases` in all, `eligible` of them,
-    and with misaligned: drop `aligned` of those and `left_out`, the others with role and reason. Raises
-    InputError where too few are left, where sampled cases do not align, and where one lacks assistants.
+    run; `misaligned`: which of some facts do not align (evaluate/alignment.py). The second value has the
+    numbers of cases: `cases` in all, `eligible` of them, and with misaligned: drop `aligned` of those and
+    `left_out`, the others with role and reason. Raises InputError where too few are left, where sampled cases
+    do not align, and where one lacks assistants.
     """
     log, listed, cases = logging.getLogger("reedit"), by_file(facts, sizes), by_case(filtered)
-    assisting, counts = settings["assisting"], {"cases": len(facts)}
-    if settings["eligible"]:
+    assisting, counts = settings.assisting, {"cases": len(facts)}
+    if settings.eligible:
         facts = [fact for fact in facts if is_eligible(cases.get(fact.case_id, []), assisting)]
         counts["eligible"] = len(facts)
-    if settings["misaligned"] == "drop":
+    if settings.misaligned == "drop":
         found = misaligned(facts, cases)
         for one in found:
             log.info("left out (%s): %s", one.role, one.reason)
@@ -60,12 +61,12 @@ def make_split(
     log.info("candidates: %s", {name: count for name, count in counts.items() if name != "left_out"})
     candidates = {fact.case_id: fact for fact in facts}
     files = [[case_id for case_id in file if case_id in candidates] for file in listed]
-    rows = sample_split(files, settings["edits"], settings["trials"], settings["seed"])
+    rows = sample_split(files, settings.edits, settings.trials, settings.seed)
     sampled = [candidates[row["case_id"]] for row in rows]
     for fact in sampled:
         for count, choice in assisting:
             choose_assistants(fact.case_id, cases.get(fact.case_id, []), count, choice)
-    if settings["misaligned"] == "error":
+    if settings.misaligned == "error":
         refuse(misaligned(sampled, cases), len(sampled))
     return rows, counts
 

@@ -24,12 +24,13 @@ def trial_facts(
 
 
 def scored_neighbors(
-    facts: Sequence[Fact], filtered: Mapping[int, list[Mapping[str, Any]]], settings: Mapping[str, Any]
+    facts: Sequence[Fact],
+    filtered: Mapping[int, list[Mapping[str, Any]]],
+    eligible: bool,
+    assisting: Sequence[Sequence[Any]],
 ) -> dict[int, list[Neighbor]]:
-    """The neighbors that evaluate each case; `settings` as of Experiment.score_settings."""
+    """The neighbors that evaluate each case; `assisting`: [count, choice] of the entry's assisted methods."""
     return {
-        fact.case_id: evaluated_neighbors(
-            fact, filtered.get(fact.case_id, []), settings["eligible"], settings["assisting"]
-        )
+        fact.case_id: evaluated_neighbors(fact, filtered.get(fact.case_id, []), eligible, assisting)
         for fact in facts
     }

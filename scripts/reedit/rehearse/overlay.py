@@ -82,8 +82,8 @@ def _methods(experiment: Experiment) -> dict[str, Any]:
         if method.batch is not None:
             edits = _edits(run.entry.edits, experiment.config["rehearsal"])
             found["batch"] = min(method.batch, max(1, edits // BATCHES))
-        if method.engine != "reedit":
-            found["engine"] = {"path": str(experiment.files.found(method.checkout).resolve())}
+        if method.engine.name != "reedit":
+            found["engine"] = {"path": str(experiment.files.found(method.engine.path).resolve())}
     return methods
 
 

@@ -1,16 +1,19 @@
 """A rehearsal from its configuration files to its report."""
 
+import fcntl
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from reedit.errors import InputError
 from reedit.jobs.job import errors_since
 from reedit.rehearse.preparation import prepare_rehearsal
 from reedit.rehearse.report import Outcome, report_lines
-from reedit.rehearse.running import SNAKEMAKE, alone, failed_jobs, run_warm
 from reedit.settings.overlays import read_experiment
 from reedit.storage.files import write_text
+from reedit.watch.call import SNAKEMAKE, cores_of, run_watched
 
 FOLDER, RESULTS = Path("rehearsal"), Path("results")
 LOG, REPORT = FOLDER / "rehearsal.log", FOLDER / "report.md"
@@ -26,6 +29,21 @@ def rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
         return _rehearse(paths, house, cores)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold `folder` while the block lasts; InputError where another process holds it.
+
+    By a lock that the system takes back however this process ends: after a kill nothing has to be unlocked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another rehearsal is at work here; wait for it") from None
+        yield
+
+
 def _rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
     environment = {**os.environ, "PYTHONPATH": str(house / "scripts")}
     began, start = time.time(), time.monotonic()
@@ -37,16 +55,16 @@ def _rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
     arguments += ["--resources", f"gpu={os.cpu_count()}", "--rerun-incomplete", "--keep-going"]
     arguments += ["--scheduler", "greedy"]  # which job comes first matters little, and deciding it takes time
     arguments += ["--nolock"]  # after a kill Snakemake's own lock would stay
-    status = run_warm([*SNAKEMAKE, *arguments], LOG, environment)
+    course = run_watched("rehearse", [*SNAKEMAKE, *arguments], LOG, environment, cores_of(cores))
     logs = FOLDER / "results/logs"
     jobs = sum(log.stat().st_mtime >= began for log in logs.rglob("*.log"))
-    errors = errors_since(logs, began) or failed_jobs(LOG)
-    outcome = Outcome(status, jobs, time.monotonic() - start, errors)
+    errors = course.errors(errors_since(logs, began), LOG) if course.status else []
+    outcome = Outcome(course.status, jobs, time.monotonic() - start, errors)
     name = ", ".join(Path(path).stem for path in paths[1:]) or "the default experiment"
     lines = report_lines(real, rehearsed, FOLDER, RESULTS, outcome)
     text = "\n".join([f"# Rehearsal of {name}", "", *lines, ""])
     write_text(REPORT, text)
     print(f"\n{text}\nThis report: {REPORT}. All that the jobs said: {LOG}.")
-    if status == 0:
+    if course.status == 0:
         print(f"Its tables: {FOLDER}/reports/tables.pdf.")
-    return status
+    return course.status

@@ -1,55 +1,87 @@
-"""The words of the comparison in print: names, numbers and marks, the same on each of its pages."""
+"""Numbers and names as text, rounded half up: what tables, figures and the page print alike."""
 
 import math
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
 
-from reedit.report.latex.typeset import percent, perplexity
-from reedit.report.rows.comparison import Row
-from reedit.storage.schemas import MEASURES
-
-MARKS = {"agrees": "=", "within interval": "≈", "differs": "×", "slip": "†"}
-NAMES = {  # as the paper spells them
-    "gpt2-xl": "GPT-2 XL",
-    "gpt-j-6b": "GPT-J",
-    "llama-2-7b": "Llama-2",
-    "counterfact": "CounterFact",
-    "zsre": "ZsRE",
-    "unedited": "Unedited",
-}
-PERPLEXITIES = {
-    "me_ppl": "ME-PPL",
-    "ppl_target": "p optimized",
-    "ppl_edited": "p edited",
-    "delta_p": "abs Δp",
-    "delta_p2": "Δp2",
-}
-LEGEND = (
-    "= agrees: equal within the paper's rounding (shares: half a percentage point, since every trial was"
-    " rounded to whole percents; perplexities: half of the last printed digit), a score"
-    " within what that rounding of its three parts can make of it.",
-    "≈ within interval: the reported number lies in the measured 95 % bootstrap interval, of perplexities"
-    " within two spreads over the trials, either widened by that rounding.",
-    "× differs: neither; measured minus reported stands below, shares in percentage points.",
-    "† a known slip of the paper or of its transcription (resources/reported-slips.yaml), not matched.",
-)
+Labels = Mapping[str, str]  # a model, dataset or method -> the name that it is printed by
 
 
-def text_of(row: Row, column: str) -> str:
-    """A number of a row: shares in percent without its sign, perplexities as the paper prints them."""
-    value = row[column]
-    sign = "+" if column == "difference" and value > 0 else ""
-    if row["measure"] in MEASURES:
-        return sign + percent(value, sign="")
-    exponential = row["tolerance"] is not None and row["tolerance"] > 0.005  # so the paper prints this one
-    if exponential and math.isfinite(value):
-        return f"{sign}{value:.2E}"
-    return sign + perplexity(value).replace("inf", "∞")
+def half_up(value: float, decimals: int) -> str:
+    """A finite number rounded half up, from its shortest decimal form (0.285 counts as 0.285)."""
+    return str(_decimal(value).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))
 
 
-def name_of(name: str) -> str:
-    """A model, dataset or method as the paper spells it."""
-    return NAMES.get(name, name.upper())
+def percent(fraction: float | None, decimals: int = 2, sign: str = "%") -> str:
+    """A fraction in percent: 0.79 -> "79.00%"; empty for None."""
+    if fraction is None:
+        return ""
+    if not math.isfinite(fraction):
+        return "NaN"
+    return half_up(_decimal(fraction) * 100, decimals) + sign
 
 
-def measure_name(measure: str) -> str:
-    """A measure as the head of its column."""
-    return PERPLEXITIES.get(measure, measure.replace("_", " "))
+def share(fraction: float | None) -> str:
+    """A fraction in percent with one decimal and no sign: 0.79 -> "79.0"; empty for None."""
+    return percent(fraction, 1, sign="")
+
+
+def signed(difference: float) -> str:
+    """A difference of fractions in percentage points: "+12.5", "-1.2", "0.0"."""
+    text = share(difference)
+    if text.strip("-0.") == "":
+        return "0.0"
+    return text if text.startswith("-") else f"+{text}"
+
+
+def perplexity(value: float | None) -> str:
+    """Two decimals below a million, then the paper's 7.15E+06; "inf", "NaN"; empty for None."""
+    if value is None:
+        return ""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "inf"
+    plain = half_up(value, 2) if abs(value) < 1e7 else ""
+    if plain and abs(Decimal(plain)) < 10**6:
+        return plain
+    number = _decimal(value)
+    exponent = number.adjusted()
+    mantissa = half_up(number.scaleb(-exponent), 2)
+    if abs(Decimal(mantissa)) >= 10:  # 9.996 rounds to 10.00
+        exponent += 1
+        mantissa = half_up(number.scaleb(-exponent), 2)
+    return f"{mantissa}E{exponent:+03d}"
+
+
+def ratio(value: float | None) -> str:
+    """Three decimals, since weights grow little by little; as a perplexity from a hundred on."""
+    return half_up(value, 3) if value is not None and abs(value) < 100 else perplexity(value)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds: 4000 -> "1:06:40"."""
+    whole = int(half_up(seconds, 0))
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def k_text(k_min: int, k: int) -> str:
+    """The k of a line's trials: "7", or "5-7" where they stand at different ones."""
+    return str(k) if k_min == k else f"{k_min}-{k}"
+
+
+def name_of(name: str, labels: Labels) -> str:
+    """A model or dataset by its label, otherwise by its own name."""
+    return labels.get(name, name)
+
+
+def method_of(method: str, labels: Labels) -> str:
+    """A method by its label, otherwise NA_MEMIT for na_memit."""
+    return labels.get(method, method.upper())
+
+
+def plain(text: str) -> str:
+    """Without control characters (a terminal would obey them) and with single spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _decimal(value: float | Decimal) -> Decimal:
+    return value if isinstance(value, Decimal) else Decimal(repr(float(value)))

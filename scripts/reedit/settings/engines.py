@@ -10,17 +10,17 @@ from reedit.settings.source_files import SourceFiles
 
 def check_engine(method: Method, files: SourceFiles) -> None:
     """A checkout of EasyEdit has to be there before any job starts."""
-    if method.engine == "reedit":
+    if method.engine.name == "reedit":
         return
     where = f"config: methods.{method.name}"
     if method.assisting:
         raise InputError(f"{where}.neighbors: not with engine easyedit, which has no assisting neighbors")
-    check_checkout(files.found(method.checkout), method.algorithm, f"{where}.engine.path")
+    check_checkout(files.found(method.engine.path), method.algorithm, f"{where}.engine.path")
 
 
 def engine_of(method: Method, files: SourceFiles) -> dict[str, Any]:
     """Ours by its name alone, a checkout with its path and the commit it is at."""
-    if method.engine == "reedit":
+    if method.engine.name == "reedit":
         return {"name": "reedit"}
-    path = files.found(method.checkout)
-    return {"name": method.engine, "path": str(path), "commit": commit_of(path)}
+    path = files.found(method.engine.path)
+    return {"name": method.engine.name, "path": str(path), "commit": commit_of(path)}

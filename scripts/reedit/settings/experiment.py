@@ -6,7 +6,9 @@ from typing import Any
 
 from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
+from reedit.evaluate.settings import ScoreSettings
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.prepare.settings import SplitSettings
 from reedit.settings.engines import check_engine, engine_of
 from reedit.settings.needs import Needs
 from reedit.settings.reported import REPORTED_MODELS, reported_names
@@ -32,18 +34,18 @@ class Experiment(Needs):
 
     def processes(self, run: Run) -> int:
         """How many processes share a run's edit job; ROME's and a checkout's edits follow one another."""
-        shareable = not ALGORITHMS[run.method.algorithm].one_by_one and run.method.engine == "reedit"
+        shareable = not ALGORITHMS[run.method.algorithm].one_by_one and run.method.engine.name == "reedit"
         return self.asked.models[run.entry.model].processes if shareable else 1
 
     def facts_settings(self, dataset: str) -> dict[str, Any]:
         """How a dataset is read."""
         return {"dataset": dataset, "format": self.asked.datasets[dataset].format}
 
-    def split_settings(self, model: str, dataset: str, sample: str) -> dict[str, Any]:
+    def split_settings(self, model: str, dataset: str, sample: str) -> SplitSettings:
         """All that determines the named split beside its input files."""
         entry = self.split_entry(model, dataset, sample)
         names = ("edits", "trials", "eligible", "assisting", "misaligned", "protocols")
-        return {name: getattr(entry, name) for name in names} | {"seed": self.asked.seed}
+        return SplitSettings(**{name: getattr(entry, name) for name in names}, seed=self.asked.seed)
 
     def edit_settings(self, run: Run) -> EditSettings:
         """All that determines a run's edits beside its input files."""
@@ -68,16 +70,16 @@ class Experiment(Needs):
             trial=run.trial,
         )
 
-    def score_settings(self, run: Run) -> dict[str, Any]:
+    def score_settings(self, run: Run) -> ScoreSettings:
         """All that determines a run's scores beside its input files."""
-        return {
-            "protocol": run.protocol,
-            "eligible": run.entry.eligible,
-            "assisting": run.entry.assisting,
-            "layers": self.hyperparameters(run)["layers"],
-            "dtype": self.asked.models[run.entry.model].dtype,
-            "trial": run.trial,
-        }
+        return ScoreSettings(
+            protocol=run.protocol,
+            eligible=run.entry.eligible,
+            assisting=run.entry.assisting,
+            layers=self.hyperparameters(run)["layers"],
+            dtype=self.asked.models[run.entry.model].dtype,
+            trial=run.trial,
+        )
 
     def regularised(self, run: Run) -> str:
         """The path of the run whose updates this one regularises."""

@@ -13,23 +13,28 @@ OPTIONS = {"prune": "log_base", "rect": "keep"}  # of each regularisation
 PUBLISHED = ("rome", "memit", "pmet")  # algorithms that the engine easyedit runs
 
 
-@dataclass(frozen=True)
-class Method:
-    """A definition of `methods`: an algorithm, and how neighbors assist it."""
+@dataclass(frozen=True, kw_only=True)
+class Method(EditingMethod):
+    """A definition of `methods`; of one that regularises another's updates that one's, and how it does so."""
 
     name: str
-    algorithm: str
-    assisting: int  # neighbors in the loss, 0 for none
-    prefixed: bool
-    choice: str
-    protocol: str | None  # overrides the entry's
-    prefixes: bool  # has prefix templates of its own
-    engine: str  # reedit, ours, or easyedit, a checkout of the published one at `checkout`
-    checkout: str | None
-    batch: int | None  # cases edited together, one batch after another; None for all
-    spread_only: bool
     regularises: str | None = None  # the method whose updates this one makes gentler
     regularisation: Mapping[str, Any] | None = None  # how: its name and its options
+
+    @property
+    def assisting(self) -> int:
+        """Neighbors in the loss."""
+        return self.neighbors.count if self.neighbors else 0
+
+    @property
+    def prefixed(self) -> bool:
+        """Whether the first prefix stands before their prompts."""
+        return bool(self.neighbors and self.neighbors.prefixed)
+
+    @property
+    def choice(self) -> str:
+        """Which of them assist: random or first."""
+        return self.neighbors.choice if self.neighbors else "random"
 
     @property
     def edited_as(self) -> str:
@@ -125,20 +130,7 @@ def _method(config: Config, name: str) -> Method:
     """A definition of `methods`, of one that regularises with what it regularises."""
     definition = config.methods[name]
     if isinstance(definition, EditingMethod):
-        neighbors = definition.neighbors
-        return Method(
-            name=name,
-            algorithm=definition.algorithm,
-            assisting=neighbors.count if neighbors else 0,
-            prefixed=neighbors.prefixed if neighbors else False,
-            choice=neighbors.choice if neighbors else "random",
-            protocol=definition.protocol,
-            prefixes=definition.prefixes is not None,
-            engine=definition.engine.name,
-            checkout=definition.engine.path,
-            batch=definition.batch,
-            spread_only=definition.spread_only,
-        )
+        return Method(name=name, **vars(definition))
     base, how = definition.regularises, definition.options
     if not isinstance(config.methods.get(base), EditingMethod):
         raise InputError(
@@ -152,16 +144,16 @@ def _method(config: Config, name: str) -> Method:
 
 def _check_method(method: Method, entry: Entry) -> None:
     """Raise InputError for a method that this entry cannot have."""
-    where = f"config: methods.{method.name}"
+    where, engine = f"config: methods.{method.name}", method.engine.name
     if method.spread_only and len(ALGORITHMS[method.algorithm].stages((0, 1))) > 1:
         raise InputError(f"{where}: spread_only: not with {method.algorithm}, which has a target a layer")
     if method.spread_only and ALGORITHMS[method.algorithm].one_by_one:
         raise InputError(f"{where}: spread_only: not with {method.algorithm}, which edits one by one")
-    if method.engine != "reedit" and (method.batch or method.spread_only):
-        raise InputError(f"{where}: batch, spread_only: not with engine {method.engine}")
-    if method.engine != "reedit" and method.algorithm not in PUBLISHED:
+    if engine != "reedit" and (method.batch or method.spread_only):
+        raise InputError(f"{where}: batch, spread_only: not with engine {engine}")
+    if engine != "reedit" and method.algorithm not in PUBLISHED:
         raise InputError(
-            f"{where}.engine: {method.engine} is asked for {method.algorithm}, expected one of {PUBLISHED}"
+            f"{where}.engine: {engine} is asked for {method.algorithm}, expected one of {PUBLISHED}"
         )
     if method.regularises:
         if method.regularises not in [other.name for other in entry.methods]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError, nearest
-from reedit.methods.hyperparameters import read_hyperparameters
+from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.settings.configuration import check_configuration
 from reedit.settings.runs import Run, distinct_runs, entries_of
 from reedit.settings.source_files import SourceFiles
@@ -63,9 +63,8 @@ class Selection:
         where = f"config: hyperparameters.{algorithm}.{model}"
         if model not in known:
             raise InputError(f"{where}: missing, needed by runs[{run.entry.index}]{nearest(model, known)}")
-        value = known[model]
-        changes = self.asked.methods[run.method.edited_as].hyperparameters
+        value, changes = known[model], run.method.hyperparameters
         if changes:
             where += f" with methods.{run.method.edited_as}.hyperparameters"
         given = self.files.found(value) if isinstance(value, str) else value
-        return read_hyperparameters(given, algorithm, where, changes)
+        return as_mapping(read_hyperparameters(given, algorithm, where, changes))

@@ -338,4 +338,34 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("note", pa.string()),
         ]
     ),
+    # one row per model: cases that pass the neighbor filter run anew, and those of a published list
+    "eligible": pa.schema(
+        [
+            ("model", pa.string()),
+            ("cases", pa.int64()),  # of the pool that is filtered
+            ("eligible", pa.int64()),
+            ("published", pa.int64()),
+            ("both", pa.int64()),
+            ("only_anew", pa.int64()),
+            ("only_published", pa.int64()),  # in the pool
+            ("not_in_pool", pa.int64()),
+        ]
+    ),
+    # one row per run, task and metric: the edited model beside the unedited one
+    "downstream_summary": pa.schema(
+        [
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("method", pa.string()),
+            ("task", pa.string()),
+            ("metric", pa.string()),
+            ("trial", pa.int64()),
+            ("k", pa.int64()),
+            ("documents", pa.int64()),
+            ("unedited", pa.float64()),  # null where it was not asked
+            ("edited", pa.float64()),
+            ("difference", pa.float64()),
+            ("stderr", pa.float64()),  # of the edited model's
+        ]
+    ),
 }

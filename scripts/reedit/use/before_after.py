@@ -12,8 +12,7 @@ from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import bounded_exp, likelihoods
 from reedit.models.tokens import encode, joint_row
-from reedit.report.latex.typeset import perplexity
-from reedit.report.tables.render import plain
+from reedit.report.words import perplexity, plain
 
 TOKENS = 20  # of a continuation
 GAP = "  "  # between columns

@@ -62,7 +62,9 @@ SCHEMAS = {
     "summary/table*.parquet": "table",
     "summary/generation.parquet": "table",
     "summary/norms.parquet": "norm_summary",
+    "summary/downstream.parquet": "downstream_summary",
     **{f"summary/{name}.parquet": name for name in ("runs", "cases", "example", "differences", "comparison")},
+    "summary/eligible.parquet": "eligible",
 }
 # what one job makes as a whole, by how many parts of its path; elsewhere each file by itself
 PARTS = {"sources": 2, "models": 2, "moments": 3, "spectra": 3, "exports": 3, "edits": 5, "state": 5}

@@ -16,7 +16,7 @@ from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from reedit.report.tables.render import plain
+from reedit.report.words import Labels, method_of, name_of, plain
 from reedit.storage.files import atomic
 
 # a method has a color and a marker, so that it is found in grey as well
@@ -38,7 +38,6 @@ SETTINGS = {
 NOTHING = "This experiment has no edits to draw."
 COLUMNS = 3  # panels beside each other before a new row begins
 
-Labels = Mapping[str, str]
 Look = Mapping[str, Any]
 
 
@@ -85,12 +84,12 @@ def grid(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
 
 def panel_title(parts: Sequence[str], labels: Labels, between: str = " / ") -> str:
     """Model and dataset by the names that the tables give them."""
-    return between.join(printable(labels.get(part, part)) for part in parts)
+    return between.join(printable(name_of(part, labels)) for part in parts)
 
 
 def method_name(method: str, labels: Labels) -> str:
     """A method by its name in the tables."""
-    return printable(labels.get(method, method.upper()))
+    return printable(method_of(method, labels))
 
 
 def printable(text: str) -> str:

@@ -22,9 +22,9 @@ from reedit.report.figures.drawing import (
     save_sentence,
     style,
 )
-from reedit.report.latex.typeset import k_text
 from reedit.report.rows.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
 from reedit.report.rows.lines import Shown
+from reedit.report.words import k_text
 from reedit.storage.schemas import MEASURES
 
 AXES = ("generalization_accuracy", "specificity_accuracy")

@@ -7,11 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reedit.report.latex.typeset import render
+from reedit.report.latex.typeset import Templates, captions, render
 
 
 def document(
-    template: str | Path | Sequence[str | Path],
+    template: Templates,
     tables: Sequence[str | Path],
     figures: Sequence[str | Path],
     title: str,
@@ -28,6 +28,7 @@ def document(
     compared = {Path(path).stem: Markup(Path(path).read_text(encoding="utf-8")) for path in comparisons}
     made = [_table(Path(path)) for path in tables]
     files = {f"figure{number}.pdf": Path(path) for number, path in enumerate(figures, start=1)}
+    told = captions(template)["figures"]
     values = {
         "title": title,
         "provenance": list(provenance),
@@ -37,7 +38,9 @@ def document(
             for table in made
             if says_something(table["tex"])
         ],
-        "figures": [{"file": file, "name": path.stem} for file, path in files.items()],
+        "figures": [
+            {"file": file, "caption": told.get(path.stem, path.stem)} for file, path in files.items()
+        ],
     }
     return render(template, "document.tex.j2", values), files
 

@@ -1,4 +1,4 @@
-"""Numbers and names to text: explicit half-up rounding, TeX escaping, and templates that can skip neither.
+"""Text to TeX: escaping, and templates that cannot skip it.
 
 Every expression in a template passes through `finalize`, which escapes it and refuses what was not
 measured. What is TeX already says so by being Markup (a macro's result is).
@@ -7,7 +7,6 @@ measured. What is TeX already says so by being Markup (a macro's result is).
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from reedit.errors import InputError
+from reedit.storage.yaml_files import read_mapping
 
 SPECIALS = {
     "\\": r"\textbackslash{}",
@@ -48,12 +48,16 @@ SYMBOLS = {
     "≥": r"\geq",
     "≠": r"\neq",
     "≈": r"\approx",
+    "↑": r"\uparrow",
+    "↓": r"\downarrow",
 }
 # Latin letters and punctuation that T1 and utf8 know; the exceptions have no glyph there
 LATIN = {chr(code) for code in range(0xA1, 0x17F)} - set("\u00adĦħĸĿŀŉŦŧ")
 KNOWN = LATIN | set("–—‘’“”…•†‡→€ȘșȚț")
 LIGATURES = set("-,'")  # doubled, T1 would join them
 BREAKABLE = set("/_-.:=@")
+
+Templates = str | Path | Sequence[str | Path]  # template files; others beside them are found as well
 
 
 def escape(text: str, breaks: bool = False) -> Markup:
@@ -78,53 +82,27 @@ def escape(text: str, breaks: bool = False) -> Markup:
     return Markup("".join(pieces))
 
 
-def half_up(value: float, decimals: int) -> str:
-    """A finite number rounded half up, from its shortest decimal form (0.285 counts as 0.285)."""
-    return str(_decimal(value).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))
+def captions(templates: Templates) -> dict[str, dict[str, Markup]]:
+    """captions.yaml beside the templates: TeX of ours, by section and name."""
+    path = next(
+        (folder / "captions.yaml" for folder in map(Path, _folders(templates))), Path("captions.yaml")
+    )
+    found = read_mapping(path, "captions")
+    return {
+        section: {name: Markup(text.rstrip()) for name, text in texts.items()}
+        for section, texts in found.items()
+    }
 
 
-def percent(fraction: float | None, decimals: int = 2, sign: str = "%") -> str:
-    """A fraction in percent: 0.79 -> "79.00%"; empty for None."""
-    if fraction is None:
-        return ""
-    if not math.isfinite(fraction):
-        return "NaN"
-    return half_up(_decimal(fraction) * 100, decimals) + sign
-
-
-def perplexity(value: float | None) -> str:
-    """Two decimals below a million, then the paper's 7.15E+06; "inf", "NaN"; empty for None."""
-    if value is None:
-        return ""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "inf"
-    plain = half_up(value, 2) if abs(value) < 1e7 else ""
-    if plain and abs(Decimal(plain)) < 10**6:
-        return plain
-    number = _decimal(value)
-    exponent = number.adjusted()
-    mantissa = half_up(number.scaleb(-exponent), 2)
-    if abs(Decimal(mantissa)) >= 10:  # 9.996 rounds to 10.00
-        exponent += 1
-        mantissa = half_up(number.scaleb(-exponent), 2)
-    return f"{mantissa}E{exponent:+03d}"
-
-
-def k_text(k_min: int, k: int) -> str:
-    """The k of a line's trials: "7", or "5-7" where they stand at different ones."""
-    return str(k) if k_min == k else f"{k_min}-{k}"
-
-
-def render(templates: str | Path | Sequence[str | Path], name: str, values: Mapping[str, Any]) -> str:
+def render(templates: Templates, name: str, values: Mapping[str, Any]) -> str:
     """The template called `name`, which may import the others beside it, filled with `values`.
 
     Raises InputError, naming the template, for an undefined name, a cell that is None or not finite,
     and an error in the template itself.
     """
-    paths = [templates] if isinstance(templates, str | Path) else templates
-    folders = dict.fromkeys(str(Path(path).parent) for path in paths)
+    folders = _folders(templates)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(list(folders)),
+        loader=jinja2.FileSystemLoader(folders),
         block_start_string="((*",
         block_end_string="*))",
         variable_start_string="(((",
@@ -138,13 +116,18 @@ def render(templates: str | Path | Sequence[str | Path], name: str, values: Mapp
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["breakable"] = lambda text: escape(text, breaks=True)
+    environment.filters["breakable"] = lambda text: text if isinstance(text, Markup) else escape(text, True)
     try:
         return environment.get_template(name).render(values)
     except jinja2.TemplateNotFound as error:
         raise InputError(f"template {error.name}: not found in {', '.join(folders)}") from error
     except (jinja2.TemplateError, _UnmeasuredError) as error:
         raise InputError(f"template {name}: {error}") from error
+
+
+def _folders(templates: Templates) -> list[str]:
+    paths = [templates] if isinstance(templates, str | Path) else templates
+    return list(dict.fromkeys(str(Path(path).parent) for path in paths))
 
 
 class _UnmeasuredError(Exception):
@@ -158,10 +141,6 @@ def _finalize(_: jinja2.nodes.EvalContext, value: Any) -> Any:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         raise _UnmeasuredError(f"a cell is {value}; leave one blank by an empty string")
     return escape(str(value))
-
-
-def _decimal(value: float | Decimal) -> Decimal:
-    return value if isinstance(value, Decimal) else Decimal(repr(float(value)))
 
 
 def _escaped(character: str) -> str:

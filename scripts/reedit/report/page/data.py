@@ -20,13 +20,13 @@ from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS
 from reedit.prepare.facts import Fact, read_facts
 from reedit.prepare.zsre import NO_ANSWER
-from reedit.report.latex.typeset import k_text
 from reedit.report.rows.lines import Method, RunKey, Shown, at_every, methods_of, table_lines
 from reedit.report.rows.runs import collapsed
-from reedit.report.tables.blocks import BY_DEFINITION
+from reedit.report.rows.table_lines import BY_DEFINITION
 from reedit.report.tables.notes import provenance_notes
 from reedit.report.tables.paper import FULL
-from reedit.report.tables.paper_sheet import HEADS, LEGEND
+from reedit.report.tables.paper_sheet import HEADS, LEGEND, MET
+from reedit.report.words import Labels, k_text, method_of, name_of
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
@@ -34,10 +34,8 @@ CASE_MEASURES = [name for name in MEASURES if not name.startswith("score")]
 PERPLEXITIES = ("ppl_target", "ppl_edited")
 LIMIT = 4_000_000  # rows of all score files; beyond it a page would pass some 30 MB, and shows fewer k
 DIGITS = 2  # of a log probability
-MET = "* the criterion abs Δp <= 1 is met: the proposed rule stops here."
 
 Row = Mapping[str, Any]
-Labels = Mapping[str, str]
 Part = tuple[str, Any]  # a name, and values that JSON can hold
 
 
@@ -90,14 +88,14 @@ def _overview(
     for method in methods:
         blocks.setdefault((method.model, method.dataset), []).append(method)
     return {
-        "heads": HEADS,
-        "legend": LEGEND | {"selected": MET},
+        "heads": {name: head.text for name, head in HEADS.items()},
+        "legend": LEGEND | {"selected": f"{MET[:-1]}: the proposed rule stops here."},
         "thin": thin,
         "methods": [
             {
-                "model": {"name": method.model, "label": labels.get(method.model, method.model)},
-                "dataset": {"name": method.dataset, "label": labels.get(method.dataset, method.dataset)},
-                "method": {"name": method.method, "label": labels.get(method.method, method.method.upper())},
+                "model": {"name": method.model, "label": name_of(method.model, labels)},
+                "dataset": {"name": method.dataset, "label": name_of(method.dataset, labels)},
+                "method": {"name": method.method, "label": method_of(method.method, labels)},
                 "algorithm": method.algorithm,
                 "protocol": method.protocol,
                 "edits": method.edits,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reedit.report.rows.reported import IDENTITY, MEASURES, ReportedLine
-from reedit.report.tables.blocks import Line, blocks
+from reedit.report.rows.table_lines import Line, blocks
 from reedit.storage import schemas
 
 VERDICTS = ("agrees", "within interval", "differs", "slip", "not measured", "not reported")

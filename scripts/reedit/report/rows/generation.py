@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS, percentiles, resamples, weighted_means
 from reedit.report.rows.lines import RunKey, Shown, at_first_and_selected, methods_of, table_lines
 from reedit.report.rows.runs import Row, line_columns, mean, spread
 from reedit.storage import parquet
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORCED = ("accuracy", "exact_match")  # columns of "scores"
 GENERATED = ("exact", "contains")  # columns of "generations"
@@ -54,6 +56,8 @@ def case_means(files: AnswerFiles) -> dict[int, np.ndarray]:
     Where the scores ask a metric's prompts in another form (ZsRE's neighbors in the released protocol, token
     by token), whether the two disagree is not known, and NaN. Raises InputError where k or cases differ.
     """
+    import pandas as pd  # half a second, which what only asks for names need not wait
+
     scores = _numbered(files.scores, "scores", [*FORCED])
     generations = _numbered(files.generations, "generations", [*GENERATED])
     _check_alike(scores, generations, files)
@@ -68,14 +72,14 @@ def case_means(files: AnswerFiles) -> dict[int, np.ndarray]:
     return {int(k): found.to_numpy(dtype=float) for k, found in means.groupby(level="k")}
 
 
-def _numbered(path: Path | str, schema: str, kinds: list[str]) -> pd.DataFrame:
+def _numbered(path: Path | str, schema: str, kinds: list[str]) -> "pd.DataFrame":
     """The rows of a file with their place among a case's prompts of a metric."""
     frame = parquet.read_table(path, schema).to_pandas()[[*PROMPT[:3], "prompt", *kinds]]
     frame["position"] = frame.groupby(PROMPT[:3]).cumcount()
     return frame
 
 
-def _check_alike(scores: pd.DataFrame, generations: pd.DataFrame, files: AnswerFiles) -> None:
+def _check_alike(scores: "pd.DataFrame", generations: "pd.DataFrame", files: AnswerFiles) -> None:
     asked, answered = (set(zip(frame["k"], frame["case_id"], strict=True)) for frame in (scores, generations))
     if asked != answered:
         k, case = min(asked ^ answered)

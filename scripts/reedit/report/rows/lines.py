@@ -21,6 +21,11 @@ RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
 Ks = tuple[int, ...]  # the k of every trial of a method, in the order of Method.trials
 
 
+def key_of(run: Mapping[str, Any]) -> RunKey:
+    """The key of a run, or of a row of one."""
+    return run["model"], run["dataset"], run["method"], run["trial"]
+
+
 @dataclass(frozen=True)
 class Method:
     """The trials of one method, ascending: {trial: {k: row of "runs"}}, and what they have in common."""

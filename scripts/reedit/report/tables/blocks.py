@@ -1,87 +1,44 @@
-"""The printed lines of a table: their order and names, what is compared with what, what is bold."""
+"""How the lines of a table stand: what is compared, what is bold, which are abreast, how they are named."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, groupby, zip_longest
-from typing import Any
 
-from reedit.report.latex.typeset import half_up, k_text
+from reedit.report.rows.table_lines import SHARED, STATISTICS, Line, blocks
+from reedit.report.tables.sheet import Column, Row
+from reedit.report.words import Labels, half_up, method_of, name_of
 from reedit.storage.schemas import MEASURES
 
-STATISTICS = ("mean", "spread", "low", "high")
-RANGE = (  # said where a line has several k
-    "A range of k: each trial is a run of its own and stands where the rule stops it; at its last iteration"
-    " where the rule never does, or where the line is of an iteration that it did not reach."
-)
-BY_DEFINITION = ("specificity_accuracy", "score_accuracy")  # of the unedited model: no measurement
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: who, at which k (the largest and the smallest of its trials'), and the statistics
-    of each measure."""
-
-    row: int
-    model: str
-    dataset: str
-    format: str
-    method: str
-    algorithm: str
-    assisted: bool
-    prefixed: bool
-    protocol: str
-    k: int
-    k_min: int
-    role: str
-    collapsed: bool
-    edits: int
-    trials: int
-    values: dict[str, dict[str, float | None]]  # measure -> statistic -> value
-
-    @property
-    def block(self) -> tuple[str, str, int]:
-        """What the lines under one unedited model have in common."""
-        return self.model, self.dataset, self.edits
-
-    @property
-    def k_text(self) -> str:
-        """Its k in print."""
-        return k_text(self.k_min, self.k)
-
-    def get(self, measure: str, statistic: str = "mean") -> float | None:
-        """A statistic of a measure, None where it was not measured or is true by definition."""
-        if self.k == 0 and measure in BY_DEFINITION:
-            return None
-        return self.values.get(measure, {}).get(statistic)
-
-    def printed(self, measure: str, statistic: str = "mean") -> float | None:
-        """The same for the column of a measure: the unedited model, which was not edited, has under p edited
-        what the first iteration starts from, p(theta_1, h)."""
-        starts = self.k == 0 and measure == "ppl_edited"
-        return self.get("ppl_initial" if starts else measure, statistic)
-
-
-SHARED = tuple(field.name for field in fields(Line) if field.name not in ("row", "values"))
-Block = list[list[tuple[Line | None, ...]]]  # groups of printed lines, each with one Line a dataset
+Group = list[tuple[Line | None, ...]]  # printed lines that belong together, each with one Line a dataset
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Blocks that stand under one head; `datasets` has one unnamed where they are not side by side."""
+    """Blocks of groups under one head; `datasets` has one unnamed where they are not side by side."""
 
     datasets: tuple[str, ...]
-    blocks: list[Block]
+    blocks: list[list[Group]]
 
 
-def blocks(rows: Sequence[Mapping[str, Any]]) -> list[list[Line]]:
-    """The lines of a table from its rows (schema "table", one row per line and measure), block by block."""
-    lines = []
-    for number, group in groupby(rows, key=lambda row: row["row"]):
-        members = list(group)
-        values = {row["measure"]: {name: row[name] for name in STATISTICS} for row in members}
-        lines.append(Line(row=number, **{name: members[0][name] for name in SHARED}, values=values))
-    return [list(block) for _, block in groupby(lines, key=lambda line: line.block)]
+@dataclass(frozen=True)
+class Printed:
+    """What stands on one line: a part of the Model column, the method, and a Line for each dataset."""
+
+    name: str
+    algo: str
+    lines: tuple[Line | None, ...]
+
+    @property
+    def line(self) -> Line:
+        """The first one."""
+        return next(line for line in self.lines if line)
+
+
+LEADING = (
+    Column("Model", lambda printed: printed.name, align="l"),
+    Column("Algo", lambda printed: printed.algo, align="l"),
+)
 
 
 def families(block: Sequence[Line]) -> list[list[Line]]:
@@ -139,7 +96,7 @@ def side_by_side(table: Sequence[Sequence[Line]], aligned: bool) -> list[Panel]:
     panels = []
     for start in range(0, len(datasets), 2):
         pair = tuple(datasets[start : start + 2])
-        found: list[Block] = []
+        found: list[list[Group]] = []
         for model in dict.fromkeys(line.model for line in lines):
             members = [line for line in lines if line.model == model and line.dataset in pair]
             groups = [
@@ -187,16 +144,16 @@ def names(parts: Sequence[str], groups: Sequence[int], again: bool = False) -> l
     return column
 
 
-def name_parts(line: Line, labels: Mapping[str, str], edits: bool) -> list[str]:
+def name_parts(line: Line, labels: Labels, edits: bool) -> list[str]:
     """Model, dataset and, if asked for, "#edits"."""
-    parts = [labels.get(line.model, line.model), labels.get(line.dataset, line.dataset)]
+    parts = [name_of(line.model, labels), name_of(line.dataset, labels)]
     return [*parts, f"#{line.edits}"] if edits else parts
 
 
-def algo(line: Line, protocols: int, labels: Mapping[str, str]) -> str:
-    """NA_MEMIT for na_memit; the unedited model's protocol only where its block has several."""
+def algo(line: Line, protocols: int, labels: Labels) -> str:
+    """The method; the unedited model's protocol only where its block has several."""
     if line.role != "unedited":
-        return labels.get(line.method, line.method.upper())
+        return method_of(line.method, labels)
     return "Unedited" if protocols == 1 else f"Unedited ({line.protocol})"
 
 
@@ -205,17 +162,25 @@ def protocol_count(lines: Sequence[Line]) -> int:
     return len({line.protocol for line in lines})
 
 
-def present(table: Sequence[Sequence[Line]], columns: Sequence[str]) -> dict[str, bool | str]:
-    """What of a table with these columns needs explaining."""
-    lines = [line for block in table for line in block]
-    values = [line.printed(measure) or 0.0 for line in lines for measure in columns]
-    unedited = [line for line in lines if line.role == "unedited"]
-    return {
-        "selected": any(line.role == "selected" for line in lines),
-        "dagger": any(line.role == "last" for line in lines),
-        "range": RANGE * any(line.k_min < line.k for line in lines),
-        "collapsed": any(line.collapsed for line in lines),
-        "unedited": bool(unedited) and any(measure in BY_DEFINITION for measure in columns),
-        "start": "ppl_edited" in columns and any(line.printed("ppl_edited") is not None for line in unedited),
-        "infinite": not all(math.isfinite(value) for value in values),
+def raw_lines(
+    rows: Sequence[Row], labels: Labels, measures: Sequence[str] = tuple(MEASURES)
+) -> tuple[list[str], list[Row]]:
+    """Columns and lines of a .csv: the unrounded mean, spread and interval of each measure.
+
+    None where there is none, as for the unedited model's accuracy of specificity; `measures` have their
+    columns even where there is no row.
+    """
+    measures = list(dict.fromkeys([*measures, *(row["measure"] for row in rows)]))
+    columns = {
+        measure if statistic == "mean" else f"{measure}_{statistic}": (measure, statistic)
+        for measure in measures
+        for statistic in STATISTICS
     }
+    lines = [
+        {name: getattr(line, name) for name in SHARED}
+        | {"label": algo(line, protocol_count(block), labels)}
+        | {name: line.get(*column) for name, column in columns.items()}
+        for block in blocks(rows)
+        for line in block
+    ]
+    return [*SHARED, "label", *columns], lines

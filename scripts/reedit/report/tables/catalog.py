@@ -1,35 +1,51 @@
-"""The tables that stand beside the paper's: from which rows each is made, and how it is printed.
+"""Every table by its name in results/tables, in the document's order, and when an experiment has it.
 
-To add one, add an entry here, a rule that makes results/summary/{name}.parquet, and a template {name}.tex.j2.
+To add one, declare it in a file here and give it a row; docs/extend.md does so once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-from reedit.report.tables.differences import differences_csv, differences_md, differences_tex
-from reedit.report.tables.generation import generation_csv, generation_md, generation_tex
-from reedit.report.tables.norms import norms_csv, norms_md, norms_tex
+from reedit.report.tables.comparison import comparison_table
+from reedit.report.tables.comparison_summary import COMPARISON
+from reedit.report.tables.differences import DIFFERENCES
+from reedit.report.tables.downstream import DOWNSTREAM
+from reedit.report.tables.eligible import ELIGIBLE
+from reedit.report.tables.generation import GENERATION
+from reedit.report.tables.hardware import HARDWARE
+from reedit.report.tables.norms import NORMS
+from reedit.report.tables.paper import TABLES as PAPER
+from reedit.report.tables.sheet import Table
 
-Rows = Sequence[Mapping[str, Any]]
-Labels = Mapping[str, str]
-Notes = Sequence[str]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One table: the `schema` of its rows, and its text in three formats."""
-
-    schema: str
-    tex: Callable[[Rows, Sequence[str], Notes, Labels], str]
-    csv: Callable[[Rows, Labels], str]
-    md: Callable[[Rows, Notes, Labels], str]
+Wanted = Callable[[Any], bool]  # of an Experiment, whose code tables do not depend on
 
 
-SUMMARIES: Mapping[str, Summary] = {
-    "differences": Summary(
-        "differences", differences_tex, lambda rows, labels: differences_csv(rows), differences_md
-    ),
-    "generation": Summary("table", generation_tex, generation_csv, generation_md),
-    "norms": Summary("norm_summary", norms_tex, lambda rows, labels: norms_csv(rows), norms_md),
-}
+def always(_: Any) -> bool:
+    """Of a table that every experiment has."""
+    return True
+
+
+def option(name: str, default: bool) -> Wanted:
+    """Of a table that `report` in the configuration switches on or off."""
+    return lambda experiment: experiment.config.get("report", {}).get(name, default)
+
+
+CATALOG: tuple[tuple[Table, Wanted], ...] = (
+    (PAPER["1"], always),
+    (PAPER["2"], always),
+    (DIFFERENCES, always),
+    (GENERATION, option("generation", False)),
+    (NORMS, option("norms", True)),
+    (ELIGIBLE, lambda experiment: bool(experiment.compared_filters)),
+    (DOWNSTREAM, lambda experiment: "downstream" in experiment.config),
+    (PAPER["3"], always),
+    (PAPER["4"], always),
+    (HARDWARE, always),
+    *((PAPER[number], always) for number in ("6", "7", "8", "9", "10")),
+)
+# comparison sums up; comparison1 stands beside table1, where a model of the paper's runs
+COMPARISONS: tuple[tuple[Table, Wanted], ...] = (
+    (COMPARISON, always),
+    *((comparison_table(number), lambda experiment: experiment.runs_a_reported_model) for number in PAPER),
+)
+TABLES = {table.name: table for table, _ in (*CATALOG, *COMPARISONS)}

@@ -1,125 +1,200 @@
-"""The comparison in print: one table beside each of ours; .tex, .csv and .md.
+"""The comparison in print: one table beside each of ours.
 
 A printed line shows the paper's numbers, under them those of each run that stands for the line, marked by
 verdict, and where some of them differ, by how much.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from reedit.report.latex.typeset import k_text, render
+from markupsafe import Markup
+
 from reedit.report.rows.comparison import Row
 from reedit.report.rows.reported import IDENTITY, MEASURES
-from reedit.report.tables.blocks import RANGE
-from reedit.report.tables.render import aligned, bullets
-from reedit.report.words import LEGEND, MARKS, measure_name, name_of, text_of
-from reedit.storage.csv_text import csv_text
-from reedit.storage.schemas import SCHEMAS
+from reedit.report.tables.notes import RANGE
+from reedit.report.tables.sheet import Block, Cell, Column, Grid, K, Sheet, Style, Table, group, grouped
+from reedit.report.words import Labels, k_text, percent, perplexity
+from reedit.storage import schemas
 
+MARKS = {"agrees": "=", "within interval": "≈", "differs": "×", "slip": "†"}
+NAMES = {  # as the paper spells them
+    "gpt2-xl": "GPT-2 XL",
+    "gpt-j-6b": "GPT-J",
+    "llama-2-7b": "Llama-2",
+    "counterfact": "CounterFact",
+    "zsre": "ZsRE",
+    "unedited": "Unedited",
+}
+PERPLEXITIES = {
+    "me_ppl": Cell("ME-PPL"),
+    "ppl_target": Cell("p optimized", tex=Markup(r"$p(\theta_k,\bar{h})$")),
+    "ppl_edited": Cell("p edited", tex=Markup(r"$p(\theta_{k+1},\hat{h})$")),
+    "delta_p": Cell("abs Δp", tex=Markup(r"$|\Delta p_k|$")),
+    "delta_p2": Cell("Δp2", tex=Markup(r"$\Delta_{p2}$")),
+}
+LEGEND = (
+    "= agrees: equal within the paper's rounding (shares: half a percentage point, since every trial was"
+    " rounded to whole percents; perplexities: half of the last printed digit), a score"
+    " within what that rounding of its three parts can make of it.",
+    "≈ within interval: the reported number lies in the measured 95 % bootstrap interval, of perplexities"
+    " within two spreads over the trials, either widened by that rounding.",
+    "× differs: neither; measured minus reported stands below, shares in percentage points.",
+    "† a known slip of the paper or of its transcription (resources/reported-slips.yaml), not matched.",
+)
 CHOSEN = "Chosen iterations meet by what they were chosen for, not by k: each number stands beside its own k."
 
 
-def comparison_tex(rows: Sequence[Row], number: int, templates: Sequence[str | Path]) -> str:
-    """Table `number` beside the paper's as TeX for \\input; a comment alone where nothing is compared."""
-    measures, blocks = _printed(rows)
-    if not blocks:
-        return f"% Nothing in this experiment stands for a line of the paper's Table {number}.\n"
-    values = {
-        "number": number,
-        "measures": measures,
-        "blocks": blocks,
-        "notes": _notes(rows, number),
-    }
-    return render(templates, "comparison.tex.j2", values)
+class Source(NamedTuple):
+    """A printed line: the paper's numbers, a run's, or their differences, by measure."""
+
+    method: str  # said once above its sources
+    name: str
+    k: str
+    cells: Mapping[str, Cell]
 
 
-def comparison_md(rows: Sequence[Row], number: int) -> str:
-    """The same for the eye."""
-    measures, blocks = _printed(rows)
-    title = [f"Table {number}, reported and measured", ""]
-    if not blocks:
-        return "\n".join([*title, "Nothing in this experiment stands for a line of it in the paper.", ""])
-    grid = [["Algo", "Source", "k", *map(measure_name, measures)]]
-    for block in blocks:
-        grid.append([block["name"], *[""] * (len(measures) + 2)])
-        for line in block["lines"]:
-            for place, source in enumerate(line["sources"]):
-                cells = [f"{cell['text']} {cell['mark']}".strip() for cell in source["cells"]]
-                grid.append(["" if place else line["method"], source["name"], source["k"], *cells])
-    return "\n".join([*title, *aligned(grid), "", *bullets([*LEGEND, *_notes(rows, number)]), ""])
+class ComparisonTable(Table):
+    """One of the paper's tables beside ours; of the rows of all, those with its number."""
+
+    def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
+        rows = self._own(rows)
+        reported = {row["measure"] for row in rows if row["reported"] is not None}
+        measures = [measure for measure in MEASURES if measure in reported]
+        columns = [
+            Column("Algo", lambda source: source.method, align="l"),
+            Column("Source", lambda source: source.name, align="l"),
+            Column(K, lambda source: source.k),
+            *map(_column, measures),
+        ]
+        blocks = []
+        for block in grouped(rows, ["model", "dataset", "edits"]):
+            lines = [line for line in grouped(block, ["method", "role", "k"]) if _measured(line)]
+            if lines:
+                title = "{}, {}, {} edits".format(
+                    *map(named, _values(block[0], "model", "dataset")), block[0]["edits"]
+                )
+                blocks.append(Block([group(columns, _sources(line, measures)) for line in lines], title))
+        return [Grid(columns, blocks)] if blocks else []
+
+    def sheet(self, rows: Sequence[Row], style: Style) -> Sheet:
+        grids = self.grids(rows, style)
+        return Sheet(grids, self.legend(rows), ["verdicts"]) if grids else Sheet()
+
+    def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
+        grids = self.grids(rows, style)
+        return Sheet(grids, [*LEGEND, *self.legend(rows)]) if grids else Sheet()
+
+    def legend(self, rows: Sequence[Row]) -> list[str]:
+        return _notes(self._own(rows))
+
+    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
+        return []  # the table that it follows says so
+
+    def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
+        return schemas.SCHEMAS["comparison"].names, self._own(rows)
+
+    @property
+    def omitted(self) -> bool:
+        return True
+
+    def _own(self, rows: Sequence[Row]) -> list[Row]:
+        return [row for row in rows if f"comparison{row['table']}" == self.name]
 
 
-def comparison_csv(rows: Iterable[Row]) -> str:
-    """The rows as they are: unrounded fractions and perplexities, empty where there is no number."""
-    return csv_text(SCHEMAS["comparison"].names, rows)
+def comparison_table(number: str) -> ComparisonTable:
+    """The table beside one of the paper's."""
+    return ComparisonTable(
+        name=f"comparison{number}",
+        summary="comparison",
+        title=f"Table {number}, reported and measured",
+        schema="comparison",
+        empty="Nothing in this experiment stands for a line of it in the paper.",
+        size="small",
+    )
 
 
-def _printed(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]:
-    """The measures that are columns, and the blocks of lines of which something was measured."""
-    reported = [row for row in rows if row["reported"] is not None]
-    measures = [measure for measure in MEASURES if any(row["measure"] == measure for row in reported)]
-    blocks = []
-    for (model, dataset, edits), block in groupby(
-        rows, key=lambda row: (row["model"], row["dataset"], row["edits"])
-    ):
-        lines = []
-        for (method, _, k), members in groupby(block, key=lambda row: (row["method"], row["role"], row["k"])):
-            line = list(members)
-            if k is not None and any(row["measured"] is not None for row in line):
-                lines.append({"method": name_of(method), "sources": _sources(line, measures)})
-        if lines:
-            name = f"{name_of(model)}, {name_of(dataset)}, {edits} edits"
-            blocks.append({"name": name, "lines": lines})
-    return measures, blocks
+def text_of(row: Row, column: str) -> str:
+    """A number of a row: shares in percent without its sign, perplexities as the paper prints them."""
+    value = row[column]
+    sign = "+" if column == "difference" and value > 0 else ""
+    if row["measure"] in schemas.MEASURES:
+        return sign + percent(value, sign="")
+    exponential = row["tolerance"] is not None and row["tolerance"] > 0.005  # so the paper prints this one
+    if exponential and math.isfinite(value):
+        return f"{sign}{value:.2E}"
+    return sign + perplexity(value).replace("inf", "∞")
 
 
-def _sources(line: Sequence[Row], measures: Sequence[str]) -> list[dict[str, Any]]:
+def named(name: str) -> str:
+    """A model, dataset or method as the paper spells it."""
+    return NAMES.get(name, name.upper())
+
+
+def measure_cell(measure: str) -> Cell:
+    """A measure by its name, in TeX by its symbol."""
+    return PERPLEXITIES.get(measure, Cell(measure.replace("_", " ")))
+
+
+def _values(row: Row, *names: str) -> list[Any]:
+    return [row[name] for name in names]
+
+
+def _measured(line: Sequence[Row]) -> bool:
+    """Whether something was measured of a line that the paper has."""
+    return line[0]["k"] is not None and any(row["measured"] is not None for row in line)
+
+
+def _column(measure: str) -> Column:
+    """In TeX a share stands under its metric."""
+    metric, _, kind = measure.partition("_")
+    share = measure in schemas.MEASURES
+    head = Cell(measure_cell(measure).text, tex=kind) if share else measure_cell(measure)
+    over = (metric.capitalize(),) if share else ()
+    return Column(head, lambda source: source.cells.get(measure, Cell()), over=over, aside="0.9em")
+
+
+def _sources(line: Sequence[Row], measures: Sequence[str]) -> list[Source]:
     """A line's numbers: the paper's, then for each run its own and, where some differ, the differences."""
-    runs = [
-        {row["measure"]: row for row in members}
-        for _, members in groupby(line, key=lambda row: (row["run"], row["protocol"]))
-    ]
+    runs = [{row["measure"]: row for row in members} for members in grouped(line, ["run", "protocol"])]
     first = [next(iter(run.values())) for run in runs]
-    paper = [_cell(runs[0].get(measure), "reported") for measure in measures]
-    sources = [{"name": "paper", "k": str(first[0]["k"]), "cells": paper}]
     protocols = Counter(run["protocol"] for run in first)
+    found = [Source(named(first[0]["method"]), "paper", str(first[0]["k"]), _cells(runs[0], "reported"))]
     for run, one in zip(runs, first, strict=True):
         if one["run_k"] is None:
             continue
         name = one["protocol"] if protocols[one["protocol"]] == 1 else f"{one['protocol']} {one['run']}"
-        cells = [_cell(run.get(measure), "measured") for measure in measures]
-        sources.append({"name": name, "k": k_text(one["run_k_min"], one["run_k"]), "cells": cells})
+        found.append(Source("", name, k_text(one["run_k_min"], one["run_k"]), _cells(run, "measured")))
         if any(row["verdict"] == "differs" for row in run.values()):
-            gaps = [_cell(run.get(measure), "difference") for measure in measures]
-            sources.append({"name": "difference", "k": "", "cells": gaps})
-    return sources
+            found.append(Source("", "difference", "", _cells(run, "difference")))
+    return found
 
 
-def _cell(row: Row | None, column: str) -> dict[str, str]:
-    """One number as text; a measured one has a mark, a difference is told only of cells that differ."""
-    empty = {"text": "", "mark": "", "verdict": ""}
-    if row is None or row[column] is None or (column == "difference" and row["verdict"] != "differs"):
-        return empty
-    cell = empty | {"text": text_of(row, column)}
-    if column == "measured":
-        cell |= {"mark": MARKS.get(row["verdict"], ""), "verdict": row["verdict"]}
-    return cell
+def _cells(run: Mapping[str, Row], column: str) -> dict[str, Cell]:
+    """The numbers of a column; a measured one has a mark, a difference is told only of cells that differ."""
+    found = {}
+    for measure, row in run.items():
+        if row[column] is None or (column == "difference" and row["verdict"] != "differs"):
+            continue
+        judged = column == "measured"
+        mark = MARKS.get(row["verdict"], "") if judged else ""
+        color = row["verdict"] if judged and row["verdict"] in ("differs", "slip") else ""
+        found[measure] = Cell(text_of(row, column), aside=mark, color=color)
+    return found
 
 
-def _notes(rows: Sequence[Row], number: int) -> list[str]:
+def _notes(rows: Sequence[Row]) -> list[str]:
     """What a reader of one table's comparison has to know."""
-    notes = [CHOSEN] if number <= 4 else []
+    notes = [CHOSEN] if any(row["table"] <= 4 for row in rows) else []
     notes += [RANGE] * any(row["run_k"] is not None and row["run_k_min"] < row["run_k"] for row in rows)
-    reported = {tuple(row[name] for name in IDENTITY): False for row in rows if row["k"] is not None}
-    for row in rows:
-        if row["measured"] is not None and row["k"] is not None:
-            reported[tuple(row[name] for name in IDENTITY)] = True
-    left = sum(not measured for measured in reported.values())
+    lines: dict[tuple, bool] = {}  # the reported ones: whether each was measured
+    for row in (row for row in rows if row["k"] is not None):
+        line = tuple(_values(row, *IDENTITY))
+        lines[line] = lines.get(line, False) or row["measured"] is not None
+    left = sum(not measured for measured in lines.values())
     if left:
-        notes.append(f"{left} of {len(reported)} reported lines were not measured and are left out here.")
+        notes.append(f"{left} of {len(lines)} reported lines were not measured and are left out here.")
     edits = {(row["run_edits"], row["edits"]) for row in rows if row["run_edits"] and row["edits"]}
     other = sorted({mine for mine, theirs in edits if mine != theirs})
     if other:

@@ -2,75 +2,112 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-from reedit.report.latex.typeset import k_text, render
 from reedit.report.rows.comparison import VERDICTS, Row
 from reedit.report.rows.reported import IDENTITY
-from reedit.report.tables.comparison import comparison_csv
-from reedit.report.tables.render import aligned, bullets
-from reedit.report.words import LEGEND, measure_name, name_of, text_of
-from reedit.storage.schemas import MEASURES
+from reedit.report.tables.comparison import LEGEND, MARKS, measure_cell, named, text_of
+from reedit.report.tables.sheet import Block, Cell, Column, Grid, Sheet, Style, Table, group
+from reedit.report.words import Labels, k_text
+from reedit.storage.schemas import MEASURES, SCHEMAS
 
-NOTHING = (
-    "Nothing in this experiment stands for a model and dataset of the paper (reported_as in the"
-    " configuration says what does), so there is no comparison with its numbers."
-)
-HEAD = ["Table", "Model", "Dataset", "Algo", "Protocol", "k", "Measure"]
-HEAD += ["Reported", "Measured", "Low", "High", "Difference"]
 LONGEST = 18  # lines of each list of differing cells, so that both fit on a page
 
 
-def summary_tex(rows: Sequence[Row], templates: Sequence[str | Path]) -> str:
-    """The page that comes first: cells by table, protocol and verdict, what differs most, the slips met."""
-    shares, perplexities = _differing(rows)
-    values = {
-        "nothing": "" if rows else NOTHING,
-        "counts": _counts(rows),
-        "legend": LEGEND,
-        "head": HEAD,
-        "lists": _lists(shares, perplexities),
-        "slips": _slips(rows),
-    }
-    return render(templates, "comparison_summary.tex.j2", values)
+class ComparisonSummary(Table):
+    """Counts, two lists of what differs, and the slips, under one title."""
+
+    def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
+        shares, perplexities = _differing(rows)
+        grids = [_grid(COUNTED, _counts(rows), notes=LEGEND)]
+        for words, found in (
+            ("Shares that differ, percent: largest difference first", shares),
+            ("Perplexities that differ: largest ratio first", perplexities),
+        ):
+            more = len(found) - LONGEST
+            title = f"{words}; {more} more in results/tables/comparison.csv" if more > 0 else words
+            grids += [_grid(LISTED, found[:LONGEST], title)] if found else []
+        slips = _slips(rows)
+        return [*grids, _grid(SLIPS, slips, "Slips met")] if slips else grids
+
+    def sheet(self, rows: Sequence[Row], style: Style) -> Sheet:
+        return Sheet(self.grids(rows, style))
+
+    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
+        return []
+
+    def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
+        """Every cell that differs, largest first (shares, then perplexities), then the slips met."""
+        shares, perplexities = _differing(rows)
+        slips = [row for row in rows if row["verdict"] == "slip"]
+        return SCHEMAS["comparison"].names, [*shares, *perplexities, *slips]
 
 
-def summary_md(rows: Sequence[Row]) -> str:
-    """The same for the eye."""
-    if not rows:
-        return f"{NOTHING}\n"
-    text = ["Reported and measured: cells by verdict", ""]
-    counted = _counts(rows)
-    text += [*aligned([list(counted[0]), *(list(map(str, line.values())) for line in counted)]), ""]
-    text += [*bullets(LEGEND), ""]
-    for found in _lists(*_differing(rows)):
-        lines = [[*line["who"], measure_name(line["measure"]), *line["numbers"]] for line in found["lines"]]
-        text += [found["title"], "", *aligned([HEAD, *lines]), ""]
-    slips = [[slip["why"], slip["who"], slip["tables"], slip["cells"]] for slip in _slips(rows)]
-    if slips:
-        text += ["Slips met", "", *aligned([["Why", "Lines", "Tables", "Cells"], *slips]), ""]
-    return "\n".join(text)
+def _number(name: str) -> Callable[[Row], str]:
+    return lambda row: "" if row[name] is None else text_of(row, name)
 
 
-def summary_csv(rows: Sequence[Row]) -> str:
-    """Every cell that differs, largest first (shares, then perplexities), then the slips met."""
-    shares, perplexities = _differing(rows)
-    return comparison_csv([*shares, *perplexities, *(row for row in rows if row["verdict"] == "slip")])
+def _ks(row: Row) -> str:
+    """The paper's k and ours, where they are not the same."""
+    own, mine = str(row["k"]), k_text(row["run_k_min"], row["run_k"])
+    return own if own == mine else f"{own} / {mine}"
+
+
+COUNTED = (
+    Column("table", "table"),
+    Column("protocol", "protocol", align="l"),
+    Column("reported", "reported"),
+    Column("measured", "measured"),
+    *(Column(Cell(name, tex=f"{MARKS.get(name, '')} {name}".strip()), name) for name in VERDICTS),
+)
+LISTED = (
+    Column("Table", "table"),
+    Column("Model", lambda row: named(row["model"]), align="l"),
+    Column("Dataset", lambda row: named(row["dataset"]), align="l"),
+    Column("Algo", lambda row: named(row["method"]), align="l"),
+    Column("Protocol", "protocol", align="l"),
+    Column("k", _ks),
+    Column("Measure", lambda row: measure_cell(row["measure"])),
+    *(
+        Column(name.capitalize(), _number(name))
+        for name in ("reported", "measured", "low", "high", "difference")
+    ),
+)
+SLIPS = (
+    Column("Why", "why", align="125mm"),
+    Column("Lines", "lines", align="85mm"),
+    Column("Tables", "tables"),
+    Column("Cells", "cells"),
+)
+COMPARISON = ComparisonSummary(
+    name="comparison",
+    title="Reported and measured: cells by verdict",
+    schema="comparison",
+    empty="Nothing in this experiment stands for a model and dataset of the paper (reported_as in the"
+    " configuration says what does), so there is no comparison with its numbers.",
+)
+
+
+def _grid(columns: Sequence[Column], rows: Sequence[Row], title: str = "", notes: Sequence[str] = ()) -> Grid:
+    return Grid(columns, [Block([group(columns, rows)])], title=title, notes=notes)
 
 
 def _counts(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Cells by table and protocol; a cell counts once for every run that stands for it."""
+
+    def place(row: Row) -> tuple[int, str]:
+        return row["table"], row["protocol"] or "~"  # what did not run comes last
+
     result = []
-    groups = dict.fromkeys((row["table"], row["protocol"]) for row in rows)
-    for table, protocol in sorted(groups, key=lambda group: (group[0], group[1] or "~")):
-        members = [row for row in rows if (row["table"], row["protocol"]) == (table, protocol)]
+    for (table, protocol), found in groupby(sorted(rows, key=place), key=place):
+        members = list(found)
         reported = [row for row in members if row["reported"] is not None]
         verdicts = Counter(row["verdict"] for row in members)
         result.append(
-            {"table": table, "protocol": protocol or "not run", "reported": len(reported)}
-            | {"measured": sum(row["measured"] is not None for row in reported)}
+            {"table": table, "protocol": "not run" if protocol == "~" else protocol}
+            | {"reported": len(reported), "measured": sum(row["measured"] is not None for row in reported)}
             | {verdict: verdicts[verdict] for verdict in VERDICTS}
         )
     return result
@@ -96,36 +133,7 @@ def _times(row: Row) -> float:
     return abs(math.log(measured / reported))
 
 
-def _lists(shares: Sequence[Row], perplexities: Sequence[Row]) -> list[dict[str, Any]]:
-    """The first of both lists of differing cells, ready to print."""
-    result = []
-    titles = (
-        "Shares that differ, percent: largest difference first",
-        "Perplexities that differ: largest ratio first",
-    )
-    for title, found in zip(titles, (shares, perplexities), strict=True):
-        more = (
-            f"; {len(found) - LONGEST} more in results/tables/comparison.csv" if len(found) > LONGEST else ""
-        )
-        lines = [_listed(row) for row in found[:LONGEST]]
-        if lines:
-            result.append({"title": title + more, "lines": lines})
-    return result
-
-
-def _listed(row: Row) -> dict[str, Any]:
-    """A differing cell as text, in the order of HEAD; two k where they are not the same."""
-    own, mine = str(row["k"]), k_text(row["run_k_min"], row["run_k"])
-    k = own if own == mine else f"{own} / {mine}"
-    columns = ("reported", "measured", "low", "high", "difference")
-    return {
-        "who": [str(row["table"]), *(name_of(row[name]) for name in IDENTITY[1:4]), row["protocol"], k],
-        "measure": row["measure"],
-        "numbers": ["" if row[name] is None else text_of(row, name) for name in columns],
-    }
-
-
-def _slips(rows: Sequence[Row]) -> list[dict[str, str]]:
+def _slips(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The slips met, by reason: in which tables, how many cells, whose lines."""
     found: dict[str, list[Row]] = {}
     for row in rows:
@@ -134,14 +142,10 @@ def _slips(rows: Sequence[Row]) -> list[dict[str, str]]:
     result = []
     for why, members in found.items():
         cells = {(*(row[name] for name in IDENTITY), row["measure"]) for row in members}
+        lines = dict.fromkeys(f"{named(row['model'])} {named(row['method'])}" for row in members)
+        tables = sorted({row["table"] for row in members})
         result.append(
-            {
-                "tables": ", ".join(map(str, sorted({row["table"] for row in members}))),
-                "cells": str(len(cells)),
-                "who": ", ".join(
-                    dict.fromkeys(f"{name_of(row['model'])} {name_of(row['method'])}" for row in members)
-                ),
-                "why": why,
-            }
+            {"why": why, "lines": ", ".join(lines)}
+            | {"tables": ", ".join(map(str, tables)), "cells": len(cells)}
         )
     return result

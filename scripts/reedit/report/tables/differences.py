@@ -1,96 +1,76 @@
-"""Paired differences in print: .tex for the document, .csv with raw numbers, .md in plain sentences."""
+"""Paired differences in print: a table in the document, plain sentences in the terminal."""
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from reedit.evaluate.measures import KINDS, METRICS
-from reedit.report.latex.typeset import k_text, percent, render
-from reedit.report.tables.blocks import RANGE
-from reedit.report.tables.render import bullets, plain
-from reedit.storage.schemas import SCHEMAS
+from reedit.report.tables.notes import MARKS, choice_notes
+from reedit.report.tables.sheet import Block, Cell, Column, Grid, Row, Sheet, Style, Table, group, grouped
+from reedit.report.words import Labels, k_text, method_of, name_of, plain, signed
 
-TITLE = "What iterating and neighbors change: paired differences"
-EMPTY = (
-    "Nothing to compare: no method was iterated beyond its first edit, and none was assisted by neighbors."
+SIDES = ("", "reference_")
+
+
+class Compared(NamedTuple):
+    """A line of the table: one kind of all measures of a comparison."""
+
+    words: str
+    pairs: str
+    kind: str
+    rows: dict[str, Row]  # by measure
+
+
+class DifferencesTable(Table):
+    """Two lines a comparison in the document, and a sentence a measure in the terminal."""
+
+    def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
+        columns = [
+            Column("Compared", lambda line: line.words, align="l"),
+            Column("Pairs", lambda line: line.pairs),
+            Column("", lambda line: line.kind, align="l"),
+            *(Column(name.capitalize(), _difference(name), aside="7.2em") for name in (*METRICS, "score")),
+        ]
+        blocks = [
+            Block(
+                [group(columns, _lines(comparison, style.labels)) for comparison in grouped(block, ["row"])],
+                _block_title(block[0], style.labels),
+            )
+            for block in _blocks(rows)
+        ]
+        return [Grid(columns, blocks)]
+
+    def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
+        lines = []
+        for block in _blocks(rows):
+            lines += [f"{plain(_block_title(block[0], style.labels))}:", ""]
+            for comparison in grouped(block, ["row"]):
+                lines += [*(f"- {sentence(row, style.labels)}" for row in comparison), ""]
+        return Sheet(text=lines, notes=self.legend(rows))
+
+    def legend(self, rows: Sequence[Row]) -> list[str]:
+        return [*self.reading, *choice_notes(rows, SIDES)]
+
+
+DIFFERENCES = DifferencesTable(
+    name="differences",
+    title="What iterating and neighbors change: paired differences.",
+    schema="differences",
+    empty="Nothing to compare: no method was iterated beyond its first edit, and none was assisted by"
+    " neighbors.",
+    reading=(
+        "Differences in percentage points: mean over cases, then over trials; in brackets the 95 % interval"
+        " of a bootstrap that resamples pairs, the same case on both sides. Bold: the interval excludes zero.",
+    ),
 )
-READING = (
-    "Differences in percentage points: mean over cases, then over trials; in brackets the 95 % interval of a"
-    " bootstrap that resamples pairs, the same case on both sides. Bold: the interval excludes zero."
-)
-MARKS = {"last": "†", "unjudged": "‡"}
-LAST = {
-    "last": "† the criterion abs Δp <= 1 was not met: the last iteration.",
-    "unjudged": "‡ abs Δp was not measured: the last iteration.",
-}
-Row = Mapping[str, Any]
-Labels = Mapping[str, str]
 
 
-def differences_tex(
-    rows: Sequence[Row],
-    templates: str | Path | Sequence[str | Path],
-    notes: Sequence[str] = (),
-    labels: Labels | None = None,
-) -> str:
-    """The comparisons as TeX for \\input, two lines each (accuracy, success), block by block.
-
-    `templates` are the template files, among them differences.tex.j2; `labels` gives a model, dataset or
-    method another name.
-    """
-    labels = labels or {}
-    blocks = [
-        {
-            "title": _block_title(block[0][0], labels),
-            "comparisons": [
-                {
-                    "compared": _compared(comparison[0], labels),
-                    "pairs": comparison[0]["pairs"],
-                    "lines": [{"kind": kind, "cells": _cells(comparison, kind)} for kind in KINDS],
-                }
-                for comparison in block
-            ],
-        }
-        for block in _blocks(rows)
-    ]
-    values = {"title": TITLE, "blocks": blocks, "empty": EMPTY, "notes_below": [*_legend(rows), *notes]}
-    return render(templates, "differences.tex.j2", values)
-
-
-def differences_csv(rows: Sequence[Row]) -> str:
-    """The unrounded differences, as fractions, a line per comparison and measure."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    columns = SCHEMAS["differences"].names
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow(["" if row[name] is None else row[name] for name in columns])
-    return out.getvalue()
-
-
-def differences_md(rows: Sequence[Row], notes: Sequence[str] = (), labels: Labels | None = None) -> str:
-    """One sentence per comparison and measure, block by block."""
-    labels = labels or {}
-    if not rows:
-        return "\n".join([f"{TITLE}.", "", EMPTY, "", *bullets(notes), ""])
-    lines = [f"{TITLE}.", ""]
-    for block in _blocks(rows):
-        lines += [f"{plain(_block_title(block[0][0], labels))}:", ""]
-        for comparison in block:
-            lines += [f"- {sentence(row, labels)}" for row in comparison] + [""]
-    return "\n".join([*lines, *bullets([*_legend(rows), *notes]), ""])
-
-
-def sentence(row: Row, labels: Labels | None = None) -> str:
+def sentence(row: Row, labels: Labels) -> str:
     """ "MEMIT, iterated to k=4 against k=1: specificity accuracy -1.2 points [-2.0, -0.4]"; bold if sure."""
     measure = row["measure"].replace("_", " ")
     if row["mean"] is None:
-        return plain(f"{_compared(row, labels or {})}: {measure} not measured")
-    found = f"{measure} {signed(row['mean'])} points{_interval(row)}"
-    return f"{plain(_compared(row, labels or {}))}: {f'**{found}**' if excludes_zero(row) else found}"
+        return plain(f"{_compared(row, labels)}: {measure} not measured")
+    found = f"{measure} {signed(row['mean'])} points {_interval(row)}".strip()
+    return f"{plain(_compared(row, labels))}: {f'**{found}**' if excludes_zero(row) else found}"
 
 
 def excludes_zero(row: Row) -> bool:
@@ -98,58 +78,45 @@ def excludes_zero(row: Row) -> bool:
     return row["low"] is not None and (row["low"] > 0 or row["high"] < 0)
 
 
-def signed(difference: float) -> str:
-    """A difference of fractions in percentage points: "+12.5", "-1.2", "0.0"."""
-    text = percent(difference, 1, sign="")
-    if text.strip("-0.") == "":
-        return "0.0"
-    return text if text.startswith("-") else f"+{text}"
-
-
-def _blocks(rows: Sequence[Row]) -> Iterator[list[list[Row]]]:
-    """The rows of each comparison, in blocks of a (model, dataset, number of edits)."""
-    for _, block in groupby(rows, key=lambda row: (row["model"], row["dataset"], row["edits"])):
-        yield [list(comparison) for _, comparison in groupby(block, key=lambda row: row["row"])]
+def _blocks(rows: Sequence[Row]) -> list[list[Row]]:
+    return grouped(rows, ["model", "dataset", "edits"])
 
 
 def _block_title(row: Row, labels: Labels) -> str:
-    model, dataset = (labels.get(row[name], row[name]) for name in ("model", "dataset"))
-    return f"{model}, {dataset}, {row['edits']} edits"
+    return f"{name_of(row['model'], labels)}, {name_of(row['dataset'], labels)}, {row['edits']} edits"
 
 
 def _compared(row: Row, labels: Labels) -> str:
-    method, reference = (labels.get(row[name], row[name].upper()) for name in ("method", "reference"))
-    k, reference_k = _at(row, ""), _at(row, "reference_")
+    method, reference = (method_of(row[name], labels) for name in ("method", "reference"))
+    k, reference_k = (
+        f"k={k_text(row[side + 'k_min'], row[side + 'k'])}{MARKS.get(row[side + 'role'], '')}"
+        for side in SIDES
+    )
     if row["comparison"] == "iteration":
         return f"{method}, iterated to {k} against {reference_k}"
     return f"{method} at {k} against {reference} at {reference_k}"
 
 
-def _at(row: Row, side: str) -> str:
-    return f"k={k_text(row[side + 'k_min'], row[side + 'k'])}{MARKS.get(row[side + 'role'], '')}"
-
-
-def _cells(comparison: Sequence[Row], kind: str) -> list[dict[str, Any]]:
-    """The printed differences of one kind: the three metrics and their score."""
+def _lines(comparison: Sequence[Row], labels: Labels) -> list[Compared]:
+    """The lines of a comparison; the first says what is compared."""
     rows = {row["measure"]: row for row in comparison}
-    cells = []
-    for metric in (*METRICS, "score"):
-        row = rows[f"{metric}_{kind}"]
-        text = "" if row["mean"] is None else signed(row["mean"]).replace("-", "−")
-        interval = _interval(row).strip().replace("-", "−")
-        cells.append({"text": text, "interval": interval, "bold": excludes_zero(row)})
-    return cells
+    words = [_compared(comparison[0], labels), *[""] * (len(KINDS) - 1)]
+    pairs = [str(comparison[0]["pairs"]), *[""] * (len(KINDS) - 1)]
+    return [Compared(*said, rows) for said in zip(words, pairs, KINDS, strict=True)]
+
+
+def _difference(metric: str) -> Callable[[Compared], Cell]:
+    def cell(line: Compared) -> Cell:
+        row = line.rows[f"{metric}_{line.kind}"]
+        text = "" if row["mean"] is None else signed(row["mean"])
+        texts = (said.replace("-", "−") for said in (text, _interval(row)))
+        return Cell(next(texts), aside=next(texts), bold=excludes_zero(row))
+
+    return cell
 
 
 def _interval(row: Row) -> str:
-    """ " [-2.0, -0.4]", or an empty string."""
+    """ "[-2.0, -0.4]", or an empty string."""
     if row["low"] is None:
         return ""
-    return f" [{', '.join(signed(row[bound]).removeprefix('+') for bound in ('low', 'high'))}]"
-
-
-def _legend(rows: Sequence[Row]) -> list[str]:
-    roles = {row[name] for row in rows for name in ("role", "reference_role")}
-    ranges = any(row[f"{side}k_min"] < row[f"{side}k"] for row in rows for side in ("", "reference_"))
-    last = [words for role, words in LAST.items() if role in roles]
-    return [READING] * bool(rows) + last + [RANGE] * ranges
+    return f"[{', '.join(signed(row[bound]).removeprefix('+') for bound in ('low', 'high'))}]"

@@ -1,20 +1,26 @@
-"""Generation beside teacher forcing in print: .tex for the document, raw .csv, .md for the terminal."""
+"""Generation beside teacher forcing in print."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import chain, pairwise
 
 from reedit.evaluate.answers import NEW_TOKENS
 from reedit.evaluate.measures import METRICS
-from reedit.report.latex.typeset import percent, render
 from reedit.report.rows.generation import DISAGREEMENTS, GENERATED, MEASURES
-from reedit.report.tables import blocks as layout
-from reedit.report.tables.blocks import RANGE, Line, algo, name_parts, names
-from reedit.report.tables.paper_sheet import table_csv
-from reedit.report.tables.render import aligned, bullets
+from reedit.report.rows.table_lines import Line, blocks
+from reedit.report.tables.blocks import (
+    LEADING,
+    Printed,
+    algo,
+    families,
+    name_parts,
+    names,
+    protocol_count,
+    raw_lines,
+)
+from reedit.report.tables.notes import MARKS
+from reedit.report.tables.sheet import Block, Column, Grid, K, Row, Sheet, Style, Table, group
+from reedit.report.words import Labels, share
 
-TITLE = "What models say by themselves: greedy generation beside teacher forcing"
-EMPTY = "Nothing was generated: this experiment has edited nothing."
 HEADS = {  # kind -> what stands above it
     "accuracy": "Forced",
     "exact": "Exact",
@@ -22,95 +28,75 @@ HEADS = {  # kind -> what stands above it
     "exact_differs": "≠ exact",
     "contains_differs": "≠ cont.",
 }
-READING = [
-    "Percent, mean over a case's prompts, over cases, then over trials. Forced: accuracy under teacher"
-    " forcing, the share of the answer's tokens that are the argmax, each after those before it. Exact,"
-    f" contains: the model is given the prompt alone and says at most {NEW_TOKENS} tokens, each the most"
-    " likely one; the first words are the answer's, or its words stand anywhere.",
-    "≠: the share of prompts on which teacher forcing and generation disagree: every token of the"
-    " answer is the argmax, but the text is not exact (does not contain the answer), or the other way"
-    " round.",
-    "Specificity: teacher forcing asks for what the unedited model says, generation for the neighbor's"
-    " own object; where neighbors were not filtered (eligible), they disagree before any edit.",
-]
-LAST = {
-    "last": "† the criterion abs Δp <= 1 was not met: the last iteration.",
-    "unjudged": "‡ abs Δp was not measured: the last iteration.",
-}
-MARKS = {role: words[0] for role, words in LAST.items()}
-Row = Mapping[str, Any]
-Labels = Mapping[str, str]
+MARKED_K = Column(K, lambda printed: f"{printed.line.k_text}{MARKS.get(printed.line.role, '')}")
 
 
-def generation_tex(
-    rows: Sequence[Row],
-    templates: str | Path | Sequence[str | Path],
-    notes: Sequence[str] = (),
-    labels: Labels | None = None,
-) -> str:
-    """The table as TeX for \\input, a line a method and k, block by block.
+class GenerationTable(Table):
+    """A line a method and k; a column a metric and kind, in the terminal a column for several kinds."""
 
-    `rows` are of schema "table", with the measures of generation_summary; `templates` are the template
-    files, among them generation.tex.j2; `labels` gives a model, dataset or method another name.
-    """
-    blocks = [
-        [line[:3] + [cell for kinds in line[3:] for cell in kinds] for line in block]
-        for block in _printed(rows, labels or {})
-    ]
-    metrics = [metric.capitalize() for metric in METRICS]
-    values = {"title": TITLE, "metrics": metrics, "heads": list(HEADS.values()), "blocks": blocks}
-    values |= {"empty": EMPTY, "notes_below": [*_legend(rows), *notes]}
-    return render(templates, "generation.tex.j2", values)
-
-
-def generation_csv(rows: Sequence[Row], labels: Labels | None = None) -> str:
-    """The unrounded numbers as fractions, each with its spread and interval; exact_match as well."""
-    return table_csv(rows, labels, MEASURES)
-
-
-def generation_md(rows: Sequence[Row], notes: Sequence[str] = (), labels: Labels | None = None) -> str:
-    """The same lines as aligned Markdown: forced / exact / contains, then where they disagree."""
-    blocks = _printed(rows, labels or {})
-    if not blocks:
-        return "\n".join([f"{TITLE}.", "", EMPTY, "", *bullets(notes), ""])
-    metrics = [metric.capitalize() for metric in METRICS]
-    grid = [["Model", "Algo", "k", *metrics, *(f"≠ {metric}" for metric in METRICS)]]
-    for line in (line for block in blocks for line in block):
-        said = [_joined(kinds[: 1 + len(GENERATED)]) for kinds in line[3:]]
-        differs = [_joined(kinds[-len(DISAGREEMENTS) :]) for kinds in line[3:]]
-        grid.append([*line[:3], *said, *differs])
-    legend = ["Columns: forced / exact / contains; ≠ exact / ≠ contains.", *_legend(rows)]
-    legend.append("The .csv holds spreads over trials and 95 % bootstrap intervals over cases.")
-    return "\n".join([f"{TITLE}.", "", *aligned(grid), "", *bullets([*legend, *notes]), ""])
-
-
-def _printed(rows: Sequence[Row], labels: Labels) -> list[list[list[Any]]]:
-    """The lines of every block: model, algorithm, k, and for each metric the cells of HEADS."""
-    blocks = []
-    for block in layout.blocks(rows):
-        families = layout.families(block)
-        column = names(name_parts(block[0], labels, edits=True), [len(family) for family in families])
-        protocols, before, printed = layout.protocol_count(block), "", []
-        for name, line in zip(column, block, strict=True):
-            method = algo(line, protocols, labels)
-            cells = [[_cell(line, f"{metric}_{kind}") for kind in HEADS] for metric in METRICS]
-            printed.append(
-                [name, "" if method == before else method, f"{line.k_text}{MARKS.get(line.role, '')}", *cells]
+    def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
+        return [
+            _grid(
+                [*LEADING, MARKED_K, *(_column(metric, kind) for metric in METRICS for kind in HEADS)],
+                rows,
+                style,
             )
-            before = method
-        blocks.append(printed)
-    return blocks
+        ]
+
+    def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
+        said = [Column(metric.capitalize(), _joined(metric, ("accuracy", *GENERATED))) for metric in METRICS]
+        differs = [Column(f"≠ {metric}", _joined(metric, DISAGREEMENTS)) for metric in METRICS]
+        legend = ["Columns: forced / exact / contains; ≠ exact / ≠ contains.", *self.legend(rows)]
+        legend.append("The .csv holds spreads over trials and 95 % bootstrap intervals over cases.")
+        return Sheet([_grid([*LEADING, MARKED_K, *said, *differs], rows, style)], legend)
+
+    def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
+        return raw_lines(rows, labels, MEASURES)
 
 
-def _cell(line: Line, measure: str) -> str:
-    return percent(line.get(measure), 1, sign="")
+GENERATION = GenerationTable(
+    name="generation",
+    title="What models say by themselves: greedy generation beside teacher forcing.",
+    schema="table",
+    empty="Nothing was generated: this experiment has edited nothing.",
+    size="tight",
+    reading=(
+        "Percent, mean over a case's prompts, over cases, then over trials. Forced: accuracy under teacher"
+        " forcing, the share of the answer's tokens that are the argmax, each after those before it. Exact,"
+        f" contains: the model is given the prompt alone and says at most {NEW_TOKENS} tokens, each the most"
+        " likely one; the first words are the answer's, or its words stand anywhere.",
+        "≠: the share of prompts on which teacher forcing and generation disagree: every token of the"
+        " answer is the argmax, but the text is not exact (does not contain the answer), or the other way"
+        " round.",
+        "Specificity: teacher forcing asks for what the unedited model says, generation for the neighbor's"
+        " own object; where neighbors were not filtered (eligible), they disagree before any edit.",
+    ),
+)
 
 
-def _joined(cells: Sequence[str]) -> str:
-    return " / ".join(cell or "-" for cell in cells)
+def _grid(columns: Sequence[Column], rows: Sequence[Row], style: Style) -> Grid:
+    return Grid(columns, [Block([group(columns, _printed(block, style.labels))]) for block in blocks(rows)])
 
 
-def _legend(rows: Sequence[Row]) -> list[str]:
-    roles = {row["role"] for row in rows}
-    last = [words for role, words in LAST.items() if role in roles]
-    return READING * bool(rows) + last + [RANGE] * any(row["k_min"] < row["k"] for row in rows)
+def _printed(block: Sequence[Line], labels: Labels) -> list[Printed]:
+    """The lines of a block with their names, each method's said once."""
+    column = names(name_parts(block[0], labels, edits=True), [len(family) for family in families(block)])
+    algos = [algo(line, protocol_count(block), labels) for line in block]
+    return [
+        Printed(name, "" if method == before else method, (line,))
+        for name, (before, method), line in zip(column, pairwise(chain([""], algos)), block, strict=True)
+    ]
+
+
+def _column(metric: str, kind: str) -> Column:
+    return Column(HEADS[kind], _share_of(f"{metric}_{kind}"), over=(metric.capitalize(),))
+
+
+def _share_of(measure: str) -> Callable[[Printed], str]:
+    return lambda printed: share(printed.line.get(measure))
+
+
+def _joined(metric: str, kinds: Sequence[str]) -> Callable[[Printed], str]:
+    """Several kinds of a metric in one cell."""
+    cells = [_share_of(f"{metric}_{kind}") for kind in kinds]
+    return lambda printed: " / ".join(cell(printed) or "-" for cell in cells)

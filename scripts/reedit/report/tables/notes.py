@@ -1,8 +1,19 @@
-"""What produced a table, in sentences: from the provenance that its Parquet file carries."""
+"""The sentences below a table: what its marks mean, and what produced it, from its rows' provenance."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reedit.report.words import Labels, method_of, name_of
+
+RANGE = (  # said where a line has several k
+    "A range of k: each trial is a run of its own and stands where the rule stops it; at its last iteration"
+    " where the rule never does, or where the line is of an iteration that it did not reach."
+)
+LAST = {  # said where a line has this role
+    "last": "† the criterion abs Δp <= 1 was not met: the last iteration.",
+    "unjudged": "‡ abs Δp was not measured: the last iteration.",
+}
+MARKS = {role: words[0] for role, words in LAST.items()}
 PARTLY = "Meet the proposed rule in some of their trials alone"
 
 
@@ -48,12 +59,21 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return notes
 
 
+def choice_notes(rows: Sequence[Mapping[str, Any]], sides: Sequence[str] = ("",)) -> list[str]:
+    """What the marks and ranges at the k of rows mean, where they have any; `sides` begin their columns."""
+    roles = {row.get(f"{side}role") for row in rows for side in sides}
+    ranges = any(
+        row[f"{side}k_min"] < row[f"{side}k"] for row in rows for side in sides if f"{side}k_min" in row
+    )
+    return [words for role, words in LAST.items() if role in roles] + [RANGE] * ranges
+
+
 def unmet_note(
-    methods: Sequence[Sequence[str]], labels: Mapping[str, str], words: str = "Never meet the proposed rule"
+    methods: Sequence[Sequence[str]], labels: Labels, words: str = "Never meet the proposed rule"
 ) -> list[str]:
     """A note that names each (model, dataset, method) that is not shown for what `words` say, if any."""
     named = [
-        f"{labels.get(method, method.upper())} ({labels.get(model, model)}, {labels.get(dataset, dataset)})"
+        f"{method_of(method, labels)} ({name_of(model, labels)}, {name_of(dataset, labels)})"
         for model, dataset, method in methods
     ]
     return [f"{words}, and are not shown: {', '.join(named)}."] if named else []

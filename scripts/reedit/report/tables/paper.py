@@ -1,14 +1,12 @@
-"""The paper's tables: what each shows, of which methods, at which k. Rules, summary and rendering read this.
+"""The paper's tables: what each shows, of which methods, at which k. The workflow's rules, too, read this.
 
-To add a table, add an entry here and a template table{number}.tex.j2 with its caption.
+To add one, add it here, and to captions.yaml what stands above it in the document.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 from reedit.report.rows.lines import (
-    Method,
-    Shown,
     assisted,
     at_every,
     at_every_stop,
@@ -18,8 +16,8 @@ from reedit.report.rows.lines import (
     iterative,
     prefixed,
     stopped,
-    table_lines,
 )
+from reedit.report.tables.paper_sheet import STOPPED, PaperTable
 
 METRICS = ("efficacy", "generalization", "specificity", "score")
 ACCURACIES = tuple(f"{metric}_accuracy" for metric in METRICS)
@@ -29,124 +27,106 @@ FULL = (*BOTH, "me_ppl", "ppl_target", "ppl_edited", "delta_p")
 
 ITERATED = ("first", "selected", "last", "unjudged")
 SELECTED = ("selected", "last", "unjudged")
-STOPPED = ("proposed", "monotonic", "small_change")
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """One table: `methods` of the experiment, `at` which k of each, and the `columns` (measures) printed."""
-
-    title: str  # plain words, also read as reStructuredText by the report
-    missing: str  # said where the experiment has nothing to show
-    methods: Callable[[Sequence[Method]], list[Method]]
-    at: Callable[[Method], Mapping[int, str]]
-    columns: tuple[str, ...]
-    compared: tuple[str, ...]  # roles of the lines among which the higher value is bold
-    unedited: bool = True  # whether the unedited model heads each block
-    edits: bool = False  # whether their number stands with the model
-    side_by_side: bool = False  # datasets as groups of columns, lines in the colors of the stopping rules
-
-    @property
-    def every_k(self) -> bool:
-        """Whether it shows all iterations."""
-        return self.at in (at_every, at_every_stop)
-
-    def lines(self, methods: Sequence[Method]) -> list[Shown]:
-        """The lines it shows of an experiment's methods."""
-        return table_lines(self.methods(methods), self.at, self.unedited)
-
-
 NO_ITERATIVE = "This experiment has no iterative runs on datasets of {} format."
 NO_ASSISTED = "This experiment has no neighbor-assisted runs{}."
 NO_STOPPED = "This experiment has no iterative run that meets the proposed stopping rule."
 
-TABLES: Mapping[str, PaperTable] = {
-    "1": PaperTable(
+
+def _table(number: str, **declared: Any) -> PaperTable:
+    return PaperTable(name=f"table{number}", number=number, **declared)
+
+
+LISTED = (
+    _table(
+        "1",
         title="Iterative model editing: after the first iteration and where the criterion stops.",
-        missing=NO_ITERATIVE.format("CounterFact's"),
+        empty=NO_ITERATIVE.format("CounterFact's"),
         methods=lambda methods: iterative(methods, "counterfact"),
         at=at_first_and_selected,
-        columns=SHORT,
+        measures=SHORT,
         compared=ITERATED,
     ),
-    "2": PaperTable(
+    _table(
+        "2",
         title="Neighbor-assisted model editing: with and without neighbors, where the criterion stops.",
-        missing=NO_ASSISTED.format(""),
+        empty=NO_ASSISTED.format(""),
         methods=assisted,
         at=at_selected,
-        columns=SHORT,
+        measures=SHORT,
         compared=SELECTED,
         edits=True,
     ),
-    "3": PaperTable(
+    _table(
+        "3",
         title="Neighbors that assist without and with a prefix, where the criterion stops.",
-        missing=NO_ASSISTED.format(" with prefixed neighbors"),
+        empty=NO_ASSISTED.format(" with prefixed neighbors"),
         methods=prefixed,
         at=at_selected,
-        columns=ACCURACIES,
+        measures=ACCURACIES,
         compared=SELECTED,
         edits=True,
     ),
-    "4": PaperTable(
+    _table(
+        "4",
         title="Stopping rules: the iteration that each of three keeps.",
-        missing=NO_STOPPED,
+        empty=NO_STOPPED,
         methods=stopped,
         at=at_stops,
-        columns=("score_accuracy", "delta_p", "delta_p2"),
+        measures=("score_accuracy", "delta_p", "delta_p2"),
         compared=STOPPED,
         unedited=False,
         side_by_side=True,
     ),
-    "6": PaperTable(
+    _table(
+        "6",
         title="Iterative model editing: every iteration.",
-        missing=NO_ITERATIVE.format("CounterFact's"),
+        empty=NO_ITERATIVE.format("CounterFact's"),
         methods=lambda methods: iterative(methods, "counterfact"),
         at=at_every,
-        columns=FULL,
+        measures=FULL,
         compared=ITERATED,
     ),
-    "7": PaperTable(
+    _table(
+        "7",
         title="Iterative model editing on datasets of ZsRE's format: every iteration.",
-        missing=NO_ITERATIVE.format("ZsRE's"),
+        empty=NO_ITERATIVE.format("ZsRE's"),
         methods=lambda methods: iterative(methods, "zsre"),
         at=at_every,
-        columns=FULL,
+        measures=FULL,
         compared=ITERATED,
     ),
-    "8": PaperTable(
+    _table(
+        "8",
         title="Neighbor-assisted model editing: every iteration.",
-        missing=NO_ASSISTED.format(""),
+        empty=NO_ASSISTED.format(""),
         methods=assisted,
         at=at_every,
-        columns=FULL,
+        measures=FULL,
         compared=SELECTED,
         edits=True,
     ),
-    "9": PaperTable(
+    _table(
+        "9",
         title="Neighbors that assist without and with a prefix: every iteration.",
-        missing=NO_ASSISTED.format(" with prefixed neighbors"),
+        empty=NO_ASSISTED.format(" with prefixed neighbors"),
         methods=prefixed,
         at=at_every,
-        columns=FULL,
+        measures=FULL,
         compared=SELECTED,
         edits=True,
     ),
-    "10": PaperTable(
+    _table(
+        "10",
         title="Stopping rules: every iteration, those marked that one of three rules keeps.",
-        missing=NO_STOPPED,
+        empty=NO_STOPPED,
         methods=stopped,
         at=at_every_stop,
-        columns=("score_accuracy", "score_success", "delta_p", "delta_p2"),
+        measures=("score_accuracy", "score_success", "delta_p", "delta_p2"),
         compared=STOPPED,
         side_by_side=True,
     ),
-}
+)
 
-# Table 5 is about machines, not models: its rows and its layout are those of reedit.report.tables.hardware.
-HARDWARE, HARDWARE_TITLE = "5", "What the edits ran on, and what they took."
+TABLES: Mapping[str, PaperTable] = {table.number: table for table in LISTED}
+HARDWARE = "5"  # about machines, not models: reedit.report.tables.hardware
 NUMBERS = sorted([*TABLES, HARDWARE], key=int)
-
-
-def title(number: str) -> str:
-    """The title of a table by its number."""
-    return HARDWARE_TITLE if number == HARDWARE else TABLES[number].title

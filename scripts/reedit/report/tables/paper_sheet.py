@@ -1,285 +1,241 @@
-"""Measured tables from rows of schema "table": .tex in the paper's layout, .csv raw, .md for the terminal."""
+"""A table of measures in the paper's layout, and for the terminal with fewer and fuller columns."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from pathlib import Path
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
 
 from reedit.evaluate.measures import KINDS, METRICS
-from reedit.report.latex.typeset import percent, perplexity, render
+from reedit.methods.stopping import RULES
+from reedit.report.rows.lines import Ks, Method, Shown, at_every, at_every_stop, table_lines
+from reedit.report.rows.table_lines import BY_DEFINITION, Line, blocks
 from reedit.report.tables import blocks as layout
-from reedit.report.tables.blocks import RANGE, SHARED, STATISTICS, Line, Panel, algo, name_parts, names
-from reedit.report.tables.paper import STOPPED, TABLES, PaperTable
-from reedit.report.tables.render import aligned, bullets
+from reedit.report.tables.blocks import LEADING, Printed, algo, name_parts, names, protocol_count, raw_lines
+from reedit.report.tables.notes import LAST, MARKS, PARTLY, RANGE, provenance_notes, unmet_note
+from reedit.report.tables.sheet import PAGE, Block, Cell, Column, Grid, K, Row, Sheet, Style, Table, group
+from reedit.report.words import Labels, name_of, percent, perplexity, share
 from reedit.storage.schemas import MEASURES
 
-HEADS = {
-    "me_ppl": "ME-PPL",
-    "ppl_target": "p optimised",
-    "ppl_edited": "p edited",
-    "delta_p": "abs Δp",
-    "delta_p2": "abs Δp2",
+STOPPED = RULES[1:]
+HEADS = {  # of the measures that are no shares: as the terminal, and as the document prints them
+    "me_ppl": Cell("ME-PPL"),
+    "ppl_target": Cell("p optimised", tex=Markup(r"$p(\theta_k, \bar{h}_{t,k}^{l_c})$")),
+    "ppl_edited": Cell("p edited", tex=Markup(r"$p(\theta_{k+1}, \hat{h}_{t,k}^{l_c})$")),
+    "delta_p": Cell("abs Δp", tex=Markup(r"$|\Delta p_k|$ ($\downarrow$)")),
+    "delta_p2": Cell("abs Δp2", tex=Markup(r"$\Delta_{p2}$ ($\downarrow$)")),
 }
 LEGEND = {
     "unedited": "k = 0: accuracy of specificity is 100 by definition (unchanged from itself), left blank.",
     "start": "k = 0: p edited is the unedited model's perplexity of the new knowledge.",
-    "dagger": "† the criterion abs Δp <= 1 was not met: the last iteration.",
+    "dagger": LAST["last"],
     "range": RANGE,
     "infinite": "inf, NaN: beyond the range of floating point, the model has collapsed.",
 }
-PAGE = 30  # lines of a block that stay on one page in a table of selected k
-
-Row = Mapping[str, Any]
-Labels = Mapping[str, str]
+MET = "* the criterion abs Δp <= 1 is met."
+Bold = set[tuple[int, str]]  # (row, measure)
 
 
-def table_tex(
-    rows: Sequence[Row],
-    number: str,
-    templates: str | Path | Sequence[str | Path],
-    notes: Sequence[str] = (),
-    labels: Labels | None = None,
-    intervals: bool = False,
-) -> str:
-    """Table `number` as TeX for \\input (its first lines name the packages it needs).
+@dataclass(frozen=True, kw_only=True)
+class PaperTable(Table):
+    """One of the paper's: `methods` of the experiment, `at` which k of each, and the `measures` printed."""
 
-    `templates` are the template files, among them table{number}.tex.j2; `labels` gives a model, dataset or
-    method another name; `intervals` prints the 95 % intervals as well. A table without rows is a comment
-    that says so. Raises InputError for a template that asks for what was not measured.
-    """
-    table = TABLES[number]
-    found = layout.blocks(rows)
-    if not found:
-        return nothing(number, table.missing)
-    strong = {
-        cell
-        for block in found
-        for family in layout.families(block)
-        for cell in layout.bold(family, table.compared)
-    }
-    if table.side_by_side:
-        panels = layout.side_by_side(found, aligned=table.every_k)
-    else:
-        panels = layout.one_below_another(found, by_method=table.every_k)
-    printed = [_panel(panel, table, strong, labels or {}, intervals) for panel in panels]
-    given = {"panels": printed, "notes": list(notes), "intervals": intervals}
-    given |= layout.present(found, table.columns)
-    return render(templates, f"table{number}.tex.j2", {"given": given})
+    schema: str = "table"
+    size: str = "tight"
+    methods: Callable[[Sequence[Method]], list[Method]]
+    at: Callable[[Method], Mapping[Ks, str]]
+    measures: tuple[str, ...]
+    compared: tuple[str, ...]  # roles of the lines among which the higher value is bold
+    unedited: bool = True  # whether the unedited model heads each block
+    edits: bool = False  # whether their number stands with the model
+    side_by_side: bool = False  # datasets as groups of columns, lines in the colors of the stopping rules
 
+    @property
+    def every_k(self) -> bool:
+        """Whether it shows all iterations."""
+        return self.at in (at_every, at_every_stop)
 
-def nothing(number: str, missing: str) -> str:
-    """A table that the experiment has no runs for: a comment, so that a document with it does not change."""
-    return f"% Table {number}: {missing}\n"
+    @property
+    def own_k(self) -> bool:
+        """Whether each dataset has a column of its own for k."""
+        return self.side_by_side and not self.every_k
 
+    def lines(self, methods: Sequence[Method]) -> list[Shown]:
+        """The lines it shows of an experiment's methods."""
+        return table_lines(self.methods(methods), self.at, self.unedited)
 
-def table_csv(
-    rows: Sequence[Row], labels: Labels | None = None, measures: Sequence[str] = tuple(MEASURES)
-) -> str:
-    """The unrounded numbers: fractions and perplexities, each with its spread and interval.
+    def sheet(self, rows: Sequence[Row], style: Style) -> Sheet:
+        lines = [line for block in blocks(rows) for line in block]
+        explained = self._explained(lines)
+        legend = {
+            "rules": self.side_by_side,
+            "selected": not self.side_by_side and any(line.role == "selected" for line in lines),
+            "collapsed": not self.side_by_side and any(line.collapsed for line in lines),
+            **explained,
+            "range": False,  # said in the same words in the terminal
+            "intervals": style.intervals,
+        }
+        named = [name for name, wanted in legend.items() if wanted]
+        return Sheet(self.grids(rows, style), [RANGE] * explained["range"], named)
 
-    A cell is empty where there is no such number, as for the unedited model's accuracy of specificity;
-    `measures` have their columns even where there is no row.
-    """
-    measures = list(dict.fromkeys([*measures, *(row["measure"] for row in rows)]))
-    columns = [(measure, statistic) for measure in measures for statistic in STATISTICS]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    head = [measure if statistic == "mean" else f"{measure}_{statistic}" for measure, statistic in columns]
-    writer.writerow([*SHARED, "label", *head])
-    for block in layout.blocks(rows):
-        protocols = layout.protocol_count(block)
-        for line in block:
-            values = [line.get(*column) for column in columns]
-            numbers = ["" if value is None else repr(float(value)) for value in values]
-            label = algo(line, protocols, labels or {})
-            writer.writerow([*(getattr(line, name) for name in SHARED), label, *numbers])
-    return out.getvalue()
+    def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
+        found = blocks(rows)
+        strong = {
+            cell
+            for block in found
+            for family in layout.families(block)
+            for cell in layout.bold(family, self.compared)
+        }
+        if self.side_by_side:
+            panels = layout.side_by_side(found, aligned=self.every_k)
+        else:
+            panels = layout.one_below_another(found, by_method=self.every_k)
+        grids = []
+        for panel in panels:
+            columns = self._columns(panel.datasets, strong, style)
+            grids.append(Grid(columns, [self._block(block, columns, style.labels) for block in panel.blocks]))
+        return grids
 
+    def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
+        """One dataset below another, accuracy and success in one column, the score's interval beside it."""
+        columns = [*LEADING, Column("k", lambda printed: self._marked_k(printed.line))]
+        if self.side_by_side:
+            columns.append(Column("Stops", lambda printed: self._rule(printed.line)))
+        for metric in METRICS:
+            kinds = [kind for kind in KINDS if f"{metric}_{kind}" in self.measures]
+            columns += [Column(metric.capitalize(), _shares(metric, kinds))] if kinds else []
+        for name in self.measures:
+            if name.startswith("score"):
+                columns.append(Column(name.replace("_", " ").capitalize(), _with_interval(name)))
+        columns += [Column(HEADS[name].text, _perplexity(name)) for name in self.measures if name in HEADS]
+        printed, lines = [], []
+        for block in blocks(rows):
+            parts = names(name_parts(block[0], style.labels, self.edits), [len(block)])
+            algos = [algo(line, protocol_count(block), style.labels) for line in block]
+            printed += [Printed(*said, (line,)) for *said, line in zip(parts, algos, block, strict=True)]
+            lines += block
+        both = all(f"efficacy_{kind}" in self.measures for kind in KINDS)
+        legend = [
+            f"Percent, {'accuracy / success; ' * both}score: their harmonic mean"
+            " [95 % bootstrap interval over cases]."
+        ]
+        legend += [MET] * any(self._marked_k(line).endswith("*") for line in lines)
+        legend += [LEGEND[name] for name, wanted in self._explained(lines).items() if wanted]
+        return Sheet([Grid(columns, [Block([group(columns, printed)])])], legend)
 
-def table_md(
-    rows: Sequence[Row], number: str, notes: Sequence[str] = (), labels: Labels | None = None
-) -> str:
-    """The same lines for the eye: aligned Markdown, percent with one decimal, intervals for the score."""
-    table, labels = TABLES[number], labels or {}
-    title = [f"Table {number}: {table.title}", ""]
-    found = layout.blocks(rows)
-    if not found:
-        return "\n".join([*title, table.missing, "", *bullets(notes), ""])
-    kinds = {
-        metric: [kind for kind in KINDS if f"{metric}_{kind}" in table.columns]
-        for metric in (*METRICS, "score")
-    }
-    scores = [f"score_{kind}" for kind in kinds.pop("score")]
-    head = ["Model", "Algo", "k"] + ["Stops"] * table.side_by_side
-    head += [metric.capitalize() for metric in kinds if kinds[metric]]
-    head += [score.replace("_", " ").capitalize() for score in scores]
-    grid = [head + [HEADS[measure] for measure in table.columns if measure in HEADS]]
-    for block in found:
-        column = names(name_parts(block[0], labels, table.edits), [len(block)])
-        for line, name in zip(block, column, strict=True):
-            cells = [name, algo(line, layout.protocol_count(block), labels), _marked_k(line, table)]
-            if table.side_by_side:
-                cells.append(line.role.replace("_", " ") if line.role in table.compared else "")
-            for metric, printed in kinds.items():
-                if printed:
-                    cells.append(" / ".join(_percent(line, f"{metric}_{kind}") or "-" for kind in printed))
-            cells += [_with_interval(line, score) for score in scores]
-            cells += [perplexity(line.printed(measure)) for measure in table.columns if measure in HEADS]
-            grid.append(cells)
-    pairs = "accuracy / success; " if kinds["efficacy"] == list(KINDS) else ""
-    legend = [f"Percent, {pairs}score: their harmonic mean [95 % bootstrap interval over cases]."]
-    if any(text.endswith("*") for _, _, text, *_ in grid):
-        legend.append("* the criterion abs Δp <= 1 is met.")
-    present = layout.present(found, table.columns)
-    legend += [LEGEND[name] for name in LEGEND if present[name]]
-    return "\n".join([*title, *aligned(grid), "", *bullets([*legend, *notes]), ""])
+    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
+        left_out = unmet_note(made_by["unmet"], labels) + unmet_note(made_by["partly"], labels, PARTLY)
+        return left_out + provenance_notes(made_by["runs"])
 
+    def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
+        return raw_lines(rows, labels)
 
-def _panel(
-    panel: Panel, table: PaperTable, strong: set[tuple[int, str]], labels: Labels, intervals: bool
-) -> dict[str, Any]:
-    """The head and the printed lines of a panel, for the templates."""
-    printed = []
-    for block in panel.blocks:
-        lines = [line for group in block for row in group for line in row if line]
-        protocols = layout.protocol_count(lines)
-        parts = name_parts(lines[0], labels, table.edits)[: 1 if table.side_by_side else None]
-        column = iter(names(parts, [len(group) for group in block], again=table.every_k))
-        breaks = table.every_k or len(lines) > PAGE
+    def _explained(self, lines: Sequence[Line]) -> dict[str, bool]:
+        """What of the lines needs explaining: the names of LEGEND."""
+        values = [line.printed(measure) or 0.0 for line in lines for measure in self.measures]
+        unedited = [line for line in lines if line.role == "unedited"]
+        starts = [line.printed("ppl_edited") is not None for line in unedited]
+        return {
+            "unedited": bool(unedited) and any(measure in BY_DEFINITION for measure in self.measures),
+            "start": "ppl_edited" in self.measures and any(starts),
+            "dagger": any(line.role == "last" for line in lines),
+            "range": any(line.k_min < line.k for line in lines),
+            "infinite": not all(math.isfinite(value) for value in values),
+        }
+
+    def _columns(self, datasets: Sequence[str], strong: Bold, style: Style) -> list[Column]:
+        """Names and k, then the measures of each dataset, under its name where several stand side by side."""
+        columns = list(LEADING)
+        if not self.own_k:
+            columns.append(Column(K, lambda printed: self._k(printed.line)))
+        for place, dataset in enumerate(datasets):
+            over = (name_of(dataset, style.labels),) if dataset else ()
+            if self.own_k:
+                columns.append(Column(K, self._cell(place, self._k), over=(*over, "")))
+            for measure in self.measures:
+                say = partial(self._measured, measure=measure, strong=strong, intervals=style.intervals)
+                head = HEADS.get(measure, Cell(measure.partition("_")[2].capitalize()))
+                columns.append(Column(head, self._cell(place, say), over=(*over, _family(measure))))
+        return columns
+
+    @staticmethod
+    def _cell(place: int, say: Callable[[Line], Cell]) -> Callable[[Printed], Cell]:
+        """A cell of the dataset in a place, empty where that has no such line."""
+        return lambda printed: say(line) if (line := printed.lines[place]) else Cell()
+
+    def _block(self, block: Sequence[layout.Group], columns: Sequence[Column], labels: Labels) -> Block:
+        """A block's groups. A page may end below one, but not below the unedited model, which heads what
+        follows, nor in a table of chosen k within a block that fits on a page."""
+        lines = [line for members in block for row in members for line in row if line]
+        parts = name_parts(lines[0], labels, self.edits)[: 1 if self.side_by_side else None]
+        column = iter(names(parts, [len(members) for members in block], again=self.every_k))
+        breaks = self.every_k or len(lines) > PAGE
         groups = []
-        for number, group in enumerate(block, start=1):
-            algos = [algo(next(line for line in row if line), protocols, labels) for row in group]
-            printed_group = [
-                {
-                    "name": next(column),
-                    "algo": "" if name == before else name,  # named once
-                    "cells": _cells(row, table, strong, intervals),
-                    "ends": False,
-                }
-                for before, name, row in zip(["", *algos], algos, group, strict=False)
-            ]
-            # a page may end here, but not below the unedited model, which heads what follows
-            printed_group[-1]["ends"] = number == len(block) or (breaks and not _unedited(group[-1]))
-            groups.append(printed_group)
-        printed.append(groups)
-    return {"head": _head(panel, table, labels), "blocks": printed}
+        for members in block:
+            algos = [algo(next(filter(None, row)), protocol_count(lines), labels) for row in members]
+            said = ["" if name == before else name for before, name in pairwise(["", *algos])]  # once
+            printed = [Printed(next(column), *line) for line in zip(said, members, strict=True)]
+            last = members is block[-1] or (breaks and printed[-1].line.role != "unedited")
+            groups.append(group(columns, printed, stays=not last))
+        return Block(groups)
 
+    def _k(self, line: Line) -> Cell:
+        """A k that two datasets share has no color: their rules may stop at different ones."""
+        shared = self.side_by_side and not self.own_k
+        return Cell(
+            f"{line.k_text}{MARKS['last'] * (line.role == 'last')}", color="" if shared else self._color(line)
+        )
 
-def _unedited(row: Sequence[Line | None]) -> bool:
-    """Whether a printed line is an unedited model's."""
-    return all(line is None or line.role == "unedited" for line in row)
+    def _measured(self, line: Line, measure: str, strong: Bold, intervals: bool) -> Cell:
+        """A number as the paper prints it; the ME-PPL of a collapsed model warns whatever the line's role."""
+        value = line.printed(measure)
+        text = percent(value) if measure in MEASURES else perplexity(value).replace("inf", "∞")
+        color = "collapsed" if line.collapsed and measure == "me_ppl" else self._color(line)
+        below = _interval(line, measure) if intervals else ""
+        return Cell(text, bold=(line.row, measure) in strong, color=color, below=below)
 
+    def _color(self, line: Line) -> str:
+        """The stopping rule that keeps the line, or whether its model has collapsed."""
+        if line.role in ("selected", *STOPPED):
+            return line.role
+        return "collapsed" if line.collapsed and not self.side_by_side else ""
 
-def _own_k(table: PaperTable) -> bool:
-    """Whether each dataset has a column of its own for k."""
-    return table.side_by_side and not table.every_k
+    def _marked_k(self, line: Line) -> str:
+        """k, with a mark where the rule never stopped or, among all k, where it stops."""
+        if line.role == "last":
+            return f"{line.k_text}{MARKS['last']}"
+        return f"{line.k_text}*" if self.every_k and line.role == "selected" else line.k_text
 
-
-def _head(panel: Panel, table: PaperTable, labels: Labels) -> dict[str, Any]:
-    """Datasets and families of columns (an efficacy's accuracy and success), each with its place."""
-    own_k = _own_k(table)
-    end = 2 if own_k else 3  # Model, Algo and perhaps k come first
-    datasets: list[dict[str, Any]] = []
-    for dataset in panel.datasets:
-        first = end + 1
-        end += own_k
-        found = []
-        for family, members in groupby(table.columns, key=_family):
-            measures = list(members)
-            found.append(
-                {"name": family, "measures": measures, "first": end + 1, "last": end + len(measures)}
-            )
-            end += len(measures)
-        label = labels.get(dataset, dataset)
-        datasets.append({"label": label, "first": first, "last": end, "families": found})
-    return {"datasets": datasets, "own_k": own_k, "count": end}
+    def _rule(self, line: Line) -> str:
+        return line.role.replace("_", " ") if line.role in self.compared else ""
 
 
 def _family(measure: str) -> str:
-    """What a column stands under: its metric, perplexity, or its own name."""
+    """What a column stands under: its metric or perplexity; nothing above a difference of perplexities."""
     if measure in MEASURES:
-        return measure.partition("_")[0]
-    return measure if measure.startswith("delta") else "perplexity"
-
-
-def _cells(
-    row: Sequence[Line | None], table: PaperTable, strong: set[tuple[int, str]], intervals: bool
-) -> list[dict[str, Any]]:
-    """The cells of a printed line after its names: k and the measures of each dataset."""
-    if _own_k(table):
-        ks: list[list[dict[str, Any]]] = [[_k_cell(line, table)] for line in row]
-        shared = []
-    else:
-        ks = [[] for _ in row]
-        shared = [_k_cell(next(line for line in row if line), table)]
-    for own, line in zip(ks, row, strict=True):
-        shared += own + [_measured(line, measure, table, strong, intervals) for measure in table.columns]
-    return shared
-
-
-def _k_cell(line: Line | None, table: PaperTable) -> dict[str, Any]:
-    """A k that two datasets share has no color: their rules may stop at different ones."""
-    if line is None:
-        return _cell("")
-    shared = table.side_by_side and not _own_k(table)
-    return _cell(line.k_text, "" if shared else _color(line, table)) | {"dagger": line.role == "last"}
-
-
-def _measured(
-    line: Line | None, measure: str, table: PaperTable, strong: set[tuple[int, str]], intervals: bool
-) -> dict[str, Any]:
-    if line is None:
-        return _cell("")
-    warns = line.collapsed and measure == "me_ppl"  # told even where the criterion is met
-    cell = _cell(_text(line, measure), "collapsed" if warns else _color(line, table))
-    interval = _interval(line, measure) if intervals else ""
-    return cell | {"bold": (line.row, measure) in strong, "interval": interval}
-
-
-def _cell(text: str, color: str = "") -> dict[str, Any]:
-    return {"text": text, "color": color, "bold": False, "interval": "", "dagger": False}
-
-
-def _color(line: Line, table: PaperTable) -> str:
-    """The stopping rule that keeps the line, or whether its model has collapsed."""
-    if line.role in ("selected", *STOPPED):
-        return line.role
-    return "collapsed" if line.collapsed and not table.side_by_side else ""
-
-
-def _text(line: Line, measure: str) -> str:
-    """A number as the paper prints it; an empty string where there is no measurement."""
-    value = line.printed(measure)
-    if measure in MEASURES:
-        return percent(value)
-    return Markup(r"$\infty$") if perplexity(value) == "inf" else perplexity(value)
+        return f"{measure.partition('_')[0].capitalize()} (↑)"
+    return "" if measure.startswith("delta") else "Perplexity (↓)"
 
 
 def _interval(line: Line, measure: str) -> str:
     """ "[70.1, 86.2]", or an empty string."""
-    if measure in MEASURES:
-        low, high = (_percent(line, measure, bound) for bound in ("low", "high"))
-    else:
-        low, high = (perplexity(line.printed(measure, bound)) for bound in ("low", "high"))
+    text = share if measure in MEASURES else perplexity
+    low, high = (text(line.printed(measure, bound)) for bound in ("low", "high"))
     return f"[{low}, {high}]" if low and high else ""
 
 
-def _with_interval(line: Line, measure: str) -> str:
+def _shares(metric: str, kinds: Sequence[str]) -> Callable[[Printed], str]:
+    """Kinds of a metric in one cell."""
+    return lambda printed: " / ".join(share(printed.line.get(f"{metric}_{kind}")) or "-" for kind in kinds)
+
+
+def _with_interval(measure: str) -> Callable[[Printed], str]:
     """ "79.0 [70.1, 86.2]"."""
-    return " ".join(filter(None, [_percent(line, measure), _interval(line, measure)]))
+    return lambda printed: f"{share(printed.line.get(measure))} {_interval(printed.line, measure)}".strip()
 
 
-def _percent(line: Line, measure: str, statistic: str = "mean") -> str:
-    """Percent with one decimal and no sign."""
-    return percent(line.get(measure, statistic), 1, sign="")
-
-
-def _marked_k(line: Line, table: PaperTable) -> str:
-    """k, with a mark where the rule never stopped or, among all k, where it stops."""
-    if line.role == "last":
-        return f"{line.k_text}†"
-    return f"{line.k_text}*" if table.every_k and line.role == "selected" else line.k_text
+def _perplexity(measure: str) -> Callable[[Printed], str]:
+    return lambda printed: perplexity(printed.line.printed(measure))

@@ -1,0 +1,17 @@
+"""All that determines a run's scores beside its input files, as the rule hands it to the job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """Of score_edits and generate_answers. A new one has a default, so that finished jobs stay so."""
+
+    protocol: str
+    eligible: bool = False  # only cases that pass the neighbor filter
+    assisting: Sequence[Sequence[Any]] = field(default_factory=list)  # [count, choice] of each
+    layers: Sequence[int]
+    dtype: str
+    trial: int

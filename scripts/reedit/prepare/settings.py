@@ -1,0 +1,18 @@
+"""All that determines a split beside its input files, as the rule hands it to the job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSettings:
+    """The settings of sample_split. A new one has a default: finished jobs stay so (jobs/params.py)."""
+
+    edits: int | str  # of each trial, or all
+    trials: int = 1
+    eligible: bool = False  # only cases that pass the neighbor filter
+    assisting: Sequence[Sequence[Any]] = field(default_factory=list)  # [count, choice] of each
+    misaligned: str = "error"
+    protocols: Sequence[str]
+    seed: int

@@ -1,0 +1,118 @@
+"""The summaries of all runs that are one file each: from which files, and to which rows.
+
+Each takes the files and the settings of rule summarise_results, by their names there, and gives rows with
+their provenance: that of every run under "runs".
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from reedit.prepare.facts import read_facts
+from reedit.report.rows.cases import case_rows
+from reedit.report.rows.comparison import compare
+from reedit.report.rows.differences import difference_rows
+from reedit.report.rows.downstream import downstream_rows
+from reedit.report.rows.eligible import eligibility
+from reedit.report.rows.example import example_rows
+from reedit.report.rows.generation import AnswerFiles, generation_rows
+from reedit.report.rows.lines import key_of
+from reedit.report.rows.norms import NormFiles, norm_summary_rows
+from reedit.report.rows.reported import TABLES as REPORTED_TABLES
+from reedit.report.rows.reported import read_reported
+from reedit.storage import parquet
+from reedit.storage.schemas import SCHEMAS
+
+Made = tuple[pa.Table | list[dict[str, Any]], dict[str, Any]]  # rows, provenance
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What makes results/summary/{name}.parquet, and the schema of its rows."""
+
+    schema: str
+    make: Callable[[Any, Mapping[str, Any]], Made]
+
+    def write(self, files: Any, settings: Mapping[str, Any], path: Path | str) -> int:
+        """Write the file, and say how many rows it has."""
+        rows, made_by = self.make(files, settings)
+        write = parquet.write_table if isinstance(rows, pa.Table) else parquet.write
+        write(rows, path, self.schema, made_by)
+        return len(rows)
+
+
+def _cases(files: Any, settings: Mapping[str, Any]) -> Made:
+    tables = list(map(case_rows, settings["runs"], files.scores, files.targets))
+    cases = pa.concat_tables(tables) if tables else SCHEMAS["cases"].empty_table()
+    return cases, parquet.read_provenance(files.runs)
+
+
+def _example(files: Any, settings: Mapping[str, Any]) -> Made:
+    runs, cases = parquet.read(files.runs, "runs"), parquet.read_table(files.cases, "cases")
+    facts = dict(zip(settings["datasets"], files.facts, strict=True))
+    return example_rows(runs, cases, facts), parquet.read_provenance(files.runs)
+
+
+def _differences(files: Any, settings: Mapping[str, Any]) -> Made:
+    runs, cases = parquet.read(files.runs, "runs"), parquet.read_table(files.cases, "cases")
+    return difference_rows(runs, cases, settings["seed"]), parquet.read_provenance(files.cases)
+
+
+def _generation(files: Any, settings: Mapping[str, Any]) -> Made:
+    keys = map(key_of, settings["runs"])
+    answers = dict(zip(keys, map(AnswerFiles, files.scores, files.generations), strict=True))
+    rows = generation_rows(parquet.read(files.runs, "runs"), answers, settings["seed"])
+    return rows, parquet.read_provenance(files.runs)
+
+
+def _norms(files: Any, settings: Mapping[str, Any]) -> Made:
+    keys = map(key_of, settings["runs"])
+    of_runs = dict(zip(keys, map(NormFiles, files.norms, files.iterations, files.targets), strict=True))
+    return norm_summary_rows(parquet.read(files.runs, "runs"), of_runs), parquet.read_provenance(files.runs)
+
+
+def _comparison(files: Any, settings: Mapping[str, Any]) -> Made:
+    tables, made_by = {}, {}
+    for number, path in zip(REPORTED_TABLES, files.tables, strict=True):
+        tables[number] = parquet.read(path, "table")
+        made_by |= parquet.read_provenance(path)["runs"]
+    reported = read_reported(files.reported, files.slips)
+    return compare(reported, tables, settings["reported_as"]), {"runs": made_by}
+
+
+def _eligible(files: Any, settings: Mapping[str, Any]) -> Made:
+    given = zip(settings["eligible"], files.pool, files.filtered, files.published, strict=True)
+    rows = [
+        eligibility(
+            one["model"], read_facts(Path(pool)), parquet.read(kept, "neighbors"), read_facts(Path(listed))
+        )
+        for one, pool, kept, listed in given
+    ]
+    filters = {path: parquet.read_provenance(path) for path in files.filtered}
+    return rows, {"runs": filters}
+
+
+def _downstream(files: Any, settings: Mapping[str, Any]) -> Made:
+    made_by = {path: parquet.read_provenance(path) for path in [*files.edited, *files.unedited]}
+    models = dict.fromkeys(run["model"] for run in settings["runs"])
+    unedited = dict(zip(models, files.unedited, strict=True))
+    rows = []
+    for run, path in zip(settings["runs"], files.edited, strict=True):
+        before = parquet.read(unedited[run["model"]], "downstream")
+        rows += downstream_rows(run | {"k": made_by[path]["k"]}, parquet.read(path, "downstream"), before)
+    return rows, {"runs": made_by}
+
+
+SUMMARIES = {
+    "cases": Summary("cases", _cases),
+    "example": Summary("example", _example),
+    "differences": Summary("differences", _differences),
+    "generation": Summary("table", _generation),
+    "norms": Summary("norm_summary", _norms),
+    "comparison": Summary("comparison", _comparison),
+    "eligible": Summary("eligible", _eligible),
+    "downstream": Summary("downstream_summary", _downstream),
+}
