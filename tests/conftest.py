@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from no_skips import pytest_runtest_makereport  # noqa: F401 (a hook)
 from workflow import HAS_ENGINE, Experiment, copy_workflow, make_inputs, tiny_config
 
 from reedit.jobs.warm import warm
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.counterfact import load_counterfact
 from reedit.prepare.facts import Fact
-from reedit.rehearse.running import IMPORTED
 from reedit.statistics.moments import Reading, collect_moments
+from reedit.watch.call import IMPORTED
 
 # Whatever uses one of these fixtures is for one worker of pytest-xdist alone, since making it takes long: the
 # group by the first of them that applies.

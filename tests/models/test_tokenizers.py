@@ -15,7 +15,9 @@ from reedit.errors import InputError
 from reedit.models.tokenizers import difference, load_tokenizer
 
 REAL = REPOSITORY.parent / "shared" / "tokenizers"
-real = pytest.mark.skipif(not REAL.is_dir(), reason="the real vocabularies are not on this machine")
+real = pytest.mark.skipif(
+    not REAL.is_dir(), reason="the real vocabularies may not be committed: needs ../shared"
+)
 
 
 def saved(folder: Path, kind: str = "metaspace", named: str | None = "LlamaTokenizer", **settings) -> Path:

@@ -58,8 +58,9 @@ DIFFERENCES = DifferencesTable(
     empty="Nothing to compare: no method was iterated beyond its first edit, and none was assisted by"
     " neighbors.",
     reading=(
-        "Differences in percentage points: mean over cases, then over trials; in brackets the 95 % interval"
-        " of a bootstrap that resamples pairs, the same case on both sides. Bold: the interval excludes zero.",
+        "Differences in percentage points: mean over cases, then over trials; in brackets the 95 %"
+        " interval of a bootstrap that resamples pairs, the same case on both sides. Bold: the interval"
+        " excludes zero.",
     ),
 )
 
