@@ -178,9 +178,7 @@ def draws(facts: list[Fact], rows: list[dict], seed: int) -> bool:
 # -- the published lists and the real vocabularies ----------------------------------------------------------
 
 REAL = REPOSITORY.parent / "shared"
-real = pytest.mark.skipif(
-    not (REAL / "data").is_dir(), reason="the published data may not be committed: needs ../shared"
-)
+real = pytest.mark.skipif(not (REAL / "data").is_dir(), reason="needs ../shared, which may not be committed")
 # left out under corrected: cases, and assistants of the eligible list
 LEFT_OUT = {
     "gpt2-xl": {"counterfact-subset-1": 2, "counterfact-eligible-739": (1, 3), "zsre-subset-0": 4},
