@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from no_skips import pytest_runtest_makereport  # noqa: F401 (a hook)
 from workflow import HAS_ENGINE, Experiment, copy_workflow, make_inputs, tiny_config
 
 from reedit.jobs.warm import warm
@@ -29,6 +30,8 @@ GROUPS = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = next((GROUPS[name] for name in GROUPS if name in getattr(item, "fixturenames", ())), None)
+        if group == "workflow" and item.get_closest_marker("long"):
+            group = None  # so many that every worker has a `finished` of its own
         if group:
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)

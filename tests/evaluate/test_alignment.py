@@ -107,14 +107,14 @@ def test_what_is_found_is_what_an_edit_would_stop_at() -> None:
         assert stops == bool(found([fact]))
 
 
-SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])
-
-
 def split(
     facts: list[Fact], rows: list[dict[str, Any]], settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """A split of the cases of one file."""
     return make_split(facts, [len(facts)], rows, alignment(BYTES, settings), settings)
+
+
+SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])
 
 
 def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
@@ -178,7 +178,7 @@ def draws(facts: list[Fact], rows: list[dict], seed: int) -> bool:
 # -- the published lists and the real vocabularies ----------------------------------------------------------
 
 REAL = REPOSITORY.parent / "shared"
-real = pytest.mark.skipif(not (REAL / "data").is_dir(), reason="the published data is not on this machine")
+real = pytest.mark.skipif(not (REAL / "data").is_dir(), reason="needs ../shared, which may not be committed")
 # left out under corrected: cases, and assistants of the eligible list
 LEFT_OUT = {
     "gpt2-xl": {"counterfact-subset-1": 2, "counterfact-eligible-739": (1, 3), "zsre-subset-0": 4},

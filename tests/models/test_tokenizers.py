@@ -15,7 +15,7 @@ from reedit.errors import InputError
 from reedit.models.tokenizers import difference, load_tokenizer
 
 REAL = REPOSITORY.parent / "shared" / "tokenizers"
-real = pytest.mark.skipif(not REAL.is_dir(), reason="the real vocabularies are not on this machine")
+real = pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared, which may not be committed")
 
 
 def saved(folder: Path, kind: str = "metaspace", named: str | None = "LlamaTokenizer", **settings) -> Path:

@@ -22,7 +22,7 @@ from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case
 
 REAL = REPOSITORY.parent / "shared"
-real = pytest.mark.skipif(not (REAL / "data").is_dir(), reason="the published data is not on this machine")
+real = pytest.mark.skipif(not (REAL / "data").is_dir(), reason="needs ../shared, which may not be committed")
 TEMPLATES = ["Therefore, I am not a. {}", 'He said "1984!". {}']
 EDITED = {"counterfact-subset-1": 1000, "counterfact-eligible-739": 739, "zsre-subset-0": 1000}
 

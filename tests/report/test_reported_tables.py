@@ -1,11 +1,11 @@
 """The paper's own numbers through our tables: every one stands in its place, and nothing else does."""
 
 import re
-import shutil
 
 import pytest
 from printed_tables import TEMPLATES, printed
 from reported_tables import LABELS, PERCENT, PLAIN, reported, runs, table_rows
+from typesetting import needs_latex
 
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document
@@ -189,10 +189,7 @@ def test_the_markdown_marks_what_the_rules_keep():
     assert len(re.findall(r"\d\* \|", printed("table6", table_rows("6")).md)) == 5
 
 
-@pytest.mark.skipif(
-    not (shutil.which("latexmk") and shutil.which("pdflatex")) and not shutil.which("tectonic"),
-    reason="no LaTeX engine (latexmk with pdflatex, or tectonic) on this machine",
-)
+@needs_latex
 @pytest.mark.parametrize("intervals", [False, True])
 def test_the_papers_tables_compile_within_the_margins(tmp_path, intervals):
     paths = []

@@ -35,8 +35,12 @@ from workflow import (
     without,
 )
 
+from reedit.errors import InputError
 from reedit.jobs.code_digest import Code
 from reedit.report.tables.paper import NUMBERS
+from reedit.settings.experiment import Experiment as Settings
+from reedit.settings.overlays import overlaid
+from reedit.storage.yaml_files import read_mapping
 
 PLAIN = [f"tiny/facts/{method}/trial1" for method in ("memit", "na_memit")]
 RELEASED = [f"tiny/facts/memit_released/trial{trial}" for trial in (1, 2)]
@@ -725,8 +729,24 @@ AT_ONCE = {  # what is wrong, and what the one line must name
 }
 
 
+def asked(experiment: Experiment, config: dict) -> None:
+    """The first thing that the rules do with a configuration."""
+    Settings(overlaid(read_mapping(experiment.house / "config.yaml", "settings"), config), experiment.house)
+
+
 @pytest.mark.parametrize("wrong", AT_ONCE)
-def test_a_wrong_configuration_is_one_line_at_once(finished, wrong):
+def test_a_wrong_configuration_is_one_line(finished, monkeypatch, wrong):
+    monkeypatch.chdir(finished.folder)
+    asked(finished, finished.config)
+    spoil, expected = AT_ONCE[wrong]
+    with pytest.raises(InputError) as caught:
+        asked(finished, spoil(finished))
+    line = str(caught.value)
+    assert expected in line and "\n" not in line
+
+
+@pytest.mark.parametrize("wrong", ["misspelt key", "missing file"])
+def test_a_wrong_configuration_is_the_last_line_of_the_terminal_at_once(finished, wrong):
     spoil, expected = AT_ONCE[wrong]
     outcome = finished.dry_run(config=spoil(finished))
     assert outcome.status != 0
