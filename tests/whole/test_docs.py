@@ -31,15 +31,16 @@ WILDCARDS = {  # of the page's paths and the rules': a value of each, and what i
     "trial": ("1", r"\d+"),
     "evaluated": ("smollm2-135m/unedited", r".+"),
     "n": ("1", r"\d*"),
-    "summary": ("norms", r"differences|norms|generation"),
+    "summary": ("norms", r"\w+"),
+    "table": ("norms", r"differences|norms|generation"),
     "figure": ("scores", r"\w+"),
 }
 OTHERS = {"reports/report.zip"}  # made by `make`, not by a rule
-TOPS = "scripts|tests|docs|rules|benchmarks|experiments|resources|envs|profiles|workflow|config"
+TOPS = "scripts|tests|docs|rules|benchmarks|experiments|resources|envs|profiles|workflow|config|reports"
 ENDINGS = "py|md|smk|sh|ya?ml|json|csv|png|cff|toml"
 NAMED = re.compile(rf"(?<![\w./{{}}-])((?:[\w.-]+/)*[\w-][\w.-]*\.(?:{ENDINGS}))\b")
 THEIRS = re.compile(  # files of a user's own, of others' repositories, and those that runs make
-    r"experiments/(mine|NAME|counterfact-small)\.yaml|mine\.yaml|path/to/.*|my-.*|edited/.*|facts\.json|"
+    r"scripts/reedit/report/tables/costs\.py|experiments/(mine|NAME|counterfact-small)\.yaml|mine\.yaml|path/to/.*|my-.*|edited/.*|facts\.json|"
     r"(rehearsal|results)/.*|reports/gpu/.*|report\.(md|json)|config\.json|tokenizer(_config)?\.json|"
     r"revision\.json|.*gpt2-xl\.yaml|[\w-]+\.csv"
 )
