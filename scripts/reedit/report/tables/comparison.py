@@ -72,10 +72,9 @@ class ComparisonTable(Table):
         for block in grouped(rows, ["model", "dataset", "edits"]):
             lines = [line for line in grouped(block, ["method", "role", "k"]) if _measured(line)]
             if lines:
-                title = "{}, {}, {} edits".format(
-                    *map(named, _values(block[0], "model", "dataset")), block[0]["edits"]
-                )
-                blocks.append(Block([group(columns, _sources(line, measures)) for line in lines], title))
+                first = block[0]
+                title = f"{named(first['model'])}, {named(first['dataset'])}, {first['edits']} edits"
+                blocks.append(Block([group(columns, _sources(line)) for line in lines], title))
         return [Grid(columns, blocks)] if blocks else []
 
     def sheet(self, rows: Sequence[Row], style: Style) -> Sheet:
@@ -95,10 +94,6 @@ class ComparisonTable(Table):
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         return schemas.SCHEMAS["comparison"].names, self._own(rows)
 
-    @property
-    def omitted(self) -> bool:
-        return True
-
     def _own(self, rows: Sequence[Row]) -> list[Row]:
         return [row for row in rows if f"comparison{row['table']}" == self.name]
 
@@ -111,6 +106,7 @@ def comparison_table(number: str) -> ComparisonTable:
         title=f"Table {number}, reported and measured",
         schema="comparison",
         empty="Nothing in this experiment stands for a line of it in the paper.",
+        omitted=True,
         size="small",
     )
 
@@ -137,10 +133,6 @@ def measure_cell(measure: str) -> Cell:
     return PERPLEXITIES.get(measure, Cell(measure.replace("_", " ")))
 
 
-def _values(row: Row, *names: str) -> list[Any]:
-    return [row[name] for name in names]
-
-
 def _measured(line: Sequence[Row]) -> bool:
     """Whether something was measured of a line that the paper has."""
     return line[0]["k"] is not None and any(row["measured"] is not None for row in line)
@@ -155,7 +147,7 @@ def _column(measure: str) -> Column:
     return Column(head, lambda source: source.cells.get(measure, Cell()), over=over, aside="0.9em")
 
 
-def _sources(line: Sequence[Row], measures: Sequence[str]) -> list[Source]:
+def _sources(line: Sequence[Row]) -> list[Source]:
     """A line's numbers: the paper's, then for each run its own and, where some differ, the differences."""
     runs = [{row["measure"]: row for row in members} for members in grouped(line, ["run", "protocol"])]
     first = [next(iter(run.values())) for run in runs]
@@ -190,7 +182,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     notes += [RANGE] * any(row["run_k"] is not None and row["run_k_min"] < row["run_k"] for row in rows)
     lines: dict[tuple, bool] = {}  # the reported ones: whether each was measured
     for row in (row for row in rows if row["k"] is not None):
-        line = tuple(_values(row, *IDENTITY))
+        line = tuple(row[name] for name in IDENTITY)
         lines[line] = lines.get(line, False) or row["measured"] is not None
     left = sum(not measured for measured in lines.values())
     if left:

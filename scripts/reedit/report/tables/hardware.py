@@ -8,6 +8,7 @@ HARDWARE = Table(
     number="5",
     title="What the edits ran on, and what they took.",
     schema="hardware",
+    omitted=True,
     columns=(
         Column("Model", "model", align="l", once=("model",)),
         Column("Algo", "method", align="l", once=("model", "method")),

@@ -45,6 +45,7 @@ class PaperTable(Table):
 
     schema: str = "table"
     size: str = "tight"
+    omitted: bool = True
     methods: Callable[[Sequence[Method]], list[Method]]
     at: Callable[[Method], Mapping[Ks, str]]
     measures: tuple[str, ...]

@@ -56,7 +56,7 @@ def tex(
 ) -> str:
     """As TeX for \\input, whose first line names the packages that it needs.
 
-    A numbered table without rows is a comment that says so: a document with it does not change.
+    A table that is omitted without rows is a comment that says so: a document with it does not change.
     """
     if table.omitted and not sheet.grids:
         return f"% {table.headline.split(':')[0]}: {table.empty}\n"

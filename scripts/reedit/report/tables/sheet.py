@@ -125,8 +125,9 @@ class Table:
     title: str
     schema: str  # of its rows
     summary: str = ""  # results/summary/{summary}.parquet holds them; by default that of its own name
-    number: str = ""  # in the paper; without rows such a table is left out of the document
+    number: str = ""  # in the paper
     empty: str = "This experiment has edited nothing."
+    omitted: bool = False  # whether the document leaves it out where it has no rows
     columns: Sequence[Column] = ()
     block: tuple[str, ...] = ()  # entries that a block's rows have in common
     group: tuple[str, ...] = ()
@@ -143,11 +144,6 @@ class Table:
     def headline(self) -> str:
         """Its title, with its number where it has one."""
         return f"Table {self.number}: {self.title}" if self.number else self.title
-
-    @property
-    def omitted(self) -> bool:
-        """Whether a document leaves it out where it has no rows."""
-        return bool(self.number)
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
         """What the document shows of rows of `schema`, of which there is at least one."""
