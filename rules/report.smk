@@ -1,8 +1,7 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
 BESIDE = [TEMPLATES / "notes.tex.j2", TEMPLATES / "captions.yaml"]
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
-LABELS = config.get("report", {}).get("labels", {})
-INTERVALS = config.get("report", {}).get("intervals", False)
+LABELS, INTERVALS = experiment.asked.report.labels, experiment.asked.report.intervals
 RUNS = list(experiment.runs.values())
 IDENTITIES = [experiment.identity(run) for run in RUNS]
 MODELS = list(dict.fromkeys(run.entry.model for run in RUNS))

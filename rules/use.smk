@@ -1,5 +1,5 @@
 # What is made of an edited model, on request: a folder for transformers, and tasks of lm-evaluation-harness.
-DOWNSTREAM = config.get("downstream", {})
+DOWNSTREAM = experiment.asked.downstream
 TASKS = experiment.own_tasks
 
 
@@ -18,7 +18,7 @@ rule export_model:
         mem_mb=memory(),
         runtime=hours(1),
     params:
-        settings={"k": config.get("export", {}).get("k", "selected")},
+        settings={"k": experiment.asked.export.k},
         code=code("export_model"),
     script:
         "../scripts/export_model.py"
@@ -49,8 +49,8 @@ rule evaluate_downstream:
     params:
         settings=lambda wildcards: {
             "dtype": config["models"][Path(wildcards.evaluated).parts[0]]["dtype"],
-            "tasks": DOWNSTREAM.get("tasks", []),
-            "limit": DOWNSTREAM.get("limit"),
+            "tasks": DOWNSTREAM.tasks if DOWNSTREAM else [],
+            "limit": DOWNSTREAM.limit if DOWNSTREAM else None,
             "folder": str(TASKS) if TASKS else None,
             "seed": config["seed"],
         },

@@ -20,7 +20,7 @@ FIGURES: Mapping[str, Wanted] = {  # in the document's order
     "distribution": always,
     "scores": always,
     "tradeoff": always,
-    "norms": option("norms", True),
+    "norms": option("norms"),
     "retention": lambda experiment: bool(beside_sequential(experiment)),
 }
 

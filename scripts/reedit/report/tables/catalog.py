@@ -4,6 +4,7 @@ To add one, declare it in a file here and give it a row; docs/extend.md does so 
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from reedit.report.tables.comparison import comparison_table
@@ -25,19 +26,19 @@ def always(_: Any) -> bool:
     return True
 
 
-def option(name: str, default: bool) -> Wanted:
+def option(name: str) -> Wanted:
     """Of a table that `report` in the configuration switches on or off."""
-    return lambda experiment: experiment.config.get("report", {}).get(name, default)
+    return attrgetter(f"asked.report.{name}")
 
 
 CATALOG: tuple[tuple[Table, Wanted], ...] = (
     (PAPER["1"], always),
     (PAPER["2"], always),
     (DIFFERENCES, always),
-    (GENERATION, option("generation", False)),
-    (NORMS, option("norms", True)),
+    (GENERATION, option("generation")),
+    (NORMS, option("norms")),
     (ELIGIBLE, lambda experiment: bool(experiment.compared_filters)),
-    (DOWNSTREAM, lambda experiment: "downstream" in experiment.config),
+    (DOWNSTREAM, lambda experiment: experiment.asked.downstream is not None),
     (PAPER["3"], always),
     (PAPER["4"], always),
     (HARDWARE, always),
