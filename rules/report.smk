@@ -1,7 +1,8 @@
 TEMPLATES = Path(os.path.relpath(HOUSE / "reports/templates"))  # a moved checkout reruns nothing
 BESIDE = [TEMPLATES / "notes.tex.j2", TEMPLATES / "captions.yaml"]
 RESOURCES = Path(os.path.relpath(HOUSE / "resources"))
-LABELS, INTERVALS = experiment.asked.report.labels, experiment.asked.report.intervals
+REPORT = experiment.asked.report
+STYLE = {"labels": REPORT.labels, "intervals": REPORT.intervals}
 RUNS = list(experiment.runs.values())
 IDENTITIES = [experiment.identity(run) for run in RUNS]
 MODELS = list(dict.fromkeys(run.entry.model for run in RUNS))
@@ -122,11 +123,7 @@ rule render_table:
     conda:
         "../envs/report.yaml"
     params:
-        settings=lambda wildcards: {
-            "labels": LABELS,
-            "intervals": INTERVALS,
-            "title": catalog.TABLES[wildcards.table].title,
-        },
+        settings=lambda wildcards: STYLE | {"title": catalog.TABLES[wildcards.table].title},
         code=code("render_table"),
     script:
         "../scripts/render_table.py"
@@ -153,7 +150,7 @@ rule draw_figure:
     conda:
         "../envs/report.yaml"
     params:
-        settings={"labels": LABELS, "seed": config["seed"], "splits": SPLITS},
+        settings={"labels": STYLE["labels"], "seed": config["seed"], "splits": SPLITS},
         code=code("draw_figure"),
     script:
         "../scripts/draw_figure.py"
@@ -224,7 +221,7 @@ rule render_page:
         settings={
             "runs": IDENTITIES,
             "datasets": DATASETS,
-            "labels": LABELS,
+            "labels": STYLE["labels"],
             "title": "Edits, case by case",
         },
         code=code("render_page"),
