@@ -381,7 +381,7 @@ def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finis
         assert finished.dry_run("tables").jobs == {"check_collapse": 4, "tables": 1} | tables
     with edited(library / "evaluate/scoring.py", "success = new.mean_logp >", "success = new.mean_logp >="):
         assert finished.dry_run("tables").jobs == {"score_edits": 4, "tables": 1} | tables
-    with edited(library / "settings/configuration.py", "unknown key", "no such key"):
+    with edited(library / "settings/refusals.py", "missing, expected a value", "not there"):
         assert finished.dry_run("tables").nothing_to_do
 
 
