@@ -21,6 +21,8 @@ class Protocol:
     scaled_perplexity: bool = False  # PMET: of the NLL as the loss scales it
     looks_ahead: bool = False  # ROME: p(theta_{k+1}, h-hat) is of the next iteration's first passes
     loose_labels: bool = False  # scores: what follows as many tokens as the prompt has, against the dataset
+    behind_fails: bool = True  # an edit has failed where target_true leads; else where accuracy is 0
+    me_ppl: str = "ppl"  # the column of schema "collapse": of N - 1 tokens, with BOS; or as published
     left_padding: bool = False  # learned positions of the scores' rows count what fills them up on the left
     drops_zeros: bool = False  # the harmonic mean leaves zeros out
     whole_percent: bool = False  # specificity is rounded before the score
@@ -39,6 +41,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
             scaled_perplexity=True,
             looks_ahead=True,
             loose_labels=True,
+            behind_fails=False,
+            me_ppl="ppl_released",
             left_padding=True,
             drops_zeros=True,
             whole_percent=True,

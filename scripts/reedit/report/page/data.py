@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS
+from reedit.methods.protocols import PROTOCOLS
 from reedit.prepare.facts import Fact, read_facts
 from reedit.prepare.zsre import NO_ANSWER
 from reedit.report.rows.lines import Method, RunKey, Shown, at_every, methods_of, table_lines
@@ -249,7 +250,7 @@ def _wrong(tables: Sequence[pa.Table], protocol: str) -> list[list[int | None]]:
     for table in tables:
         broken = pc.and_(pc.equal(table["exact_match"], 0.0), pc.greater(before, 0.0))
         behind = pc.less(table["logp_new"], table["logp_true"])
-        failed = behind if protocol == "corrected" else pc.equal(table["accuracy"], 0.0)
+        failed = behind if PROTOCOLS[protocol].behind_fails else pc.equal(table["accuracy"], 0.0)
         chosen = pc.if_else(pc.equal(table["metric"], "specificity"), broken, failed)
         found.append(pc.cast(chosen, pa.int8()).to_pylist())
     return found

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import KINDS, METRICS, prompt_means
-from reedit.methods.protocols import protocol_of
+from reedit.methods.protocols import PROTOCOLS, protocol_of
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
@@ -67,7 +67,7 @@ def under_edits(means: pa.Table, protocol: str) -> pa.Table:
     """
     after_first = pc.and_(pc.equal(means["k"], 1), pc.equal(means["metric"], "efficacy"))
     first = means.filter(after_first)
-    if protocol == "corrected":
+    if PROTOCOLS[protocol].behind_fails:
         failed = pc.less(first["logp_new"], first["logp_true"])
     else:
         failed = pc.equal(first["accuracy"], 0.0)

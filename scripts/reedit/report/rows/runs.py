@@ -37,11 +37,10 @@ def run_rows(
     `identity` holds the columns of IDENTITY (further keys are ignored). Raises InputError for an unknown
     protocol, a run without the unedited model's scores, or an edited model without its iteration.
     """
-    protocol_of(protocol)  # refuses another one
+    column = protocol_of(protocol).me_ppl
     cases = case_means(scores_path)
     if 0 not in cases:
         raise InputError(f"{scores_path}: no rows for k = 0 (the unedited model)")
-    column = "ppl" if protocol == "corrected" else "ppl_released"
     texts: dict[int, list[float]] = {}
     for row in parquet.read(collapse_path, "collapse"):
         texts.setdefault(row["k"], []).append(row[column])
