@@ -4,7 +4,8 @@ Importing torch and transformers takes a Python six seconds, which hundreds of s
 scheduler that is given what `warm` yields, in place of its Python, sends each script to that process, which
 forks for it: the script runs with its own arguments, environment, working directory, standard streams and
 exit status. Nothing may be computed before a fork (a thread does not survive one), so the process imports and
-waits.
+waits. A scheduler that measures what it has started measures the client alone: of Snakemake's benchmark files
+the seconds hold, memory and processor time do not (a job's log says its peak memory).
 """
 
 import importlib
