@@ -34,7 +34,8 @@ setup:  ## make .venv with the pinned packages; find or install a LaTeX engine
 	@sh envs/latex.sh
 
 setup-slurm:  ## make .venv-slurm, the same with Snakemake's plugin for Slurm (docs/cluster.md)
-	@VENV=.venv-slurm EXTRAS=test,slurm $(SETUP)
+	@# a login node has no GPU, and the nodes of the jobs have: no CPU build by itself
+	@VENV=.venv-slurm EXTRAS=test,slurm $(patsubst TORCH_CPU_INDEX=%,TORCH_CPU_INDEX=,$(SETUP))
 	@VENV=.venv-slurm sh envs/latex.sh
 
 setup-downstream:  ## make .venv-downstream, the same with lm-evaluation-harness (docs/using.md)

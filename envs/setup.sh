@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv and installs the pinned packages into it; `make setup` calls it with PYTHON, TORCH_INDEX and
 # TORCH_CPU_INDEX set. torch comes from TORCH_INDEX; where that is empty, on Linux without an NVIDIA GPU from
-# TORCH_CPU_INDEX, if that answers; otherwise from where pip finds all else.
+# TORCH_CPU_INDEX, if one is named and answers; otherwise from where pip finds all else.
 # VENV and EXTRAS name another environment and what of pyproject.toml's extras goes into it (make setup-slurm).
 # Silent and quick where nothing has changed: .venv/.installed keeps the checksum of what it was made from.
 set -eu
@@ -63,7 +63,7 @@ install_torch() {
         pip_install torch $from_index "$TORCH_INDEX"
         return
     fi
-    if [ "$(uname)" = Linux ] && ! has_gpu; then
+    if [ "$(uname)" = Linux ] && [ -n "${TORCH_CPU_INDEX:-}" ] && ! has_gpu; then
         if answers "$TORCH_CPU_INDEX"; then
             say "installing torch $torch, the build for CPUs, from $TORCH_CPU_INDEX"
             # shellcheck disable=SC2086

@@ -99,3 +99,9 @@ def test_with_a_gpu_and_where_an_index_is_named_that_of_builds_for_cpus_is_not_a
         asked, said = torch_of(house, TORCH_CPU_INDEX=index)
         assert asked == [PLAIN] and said == ["setup: installing torch 9.1"]
         assert not site.asked
+
+
+def test_where_no_index_of_builds_for_cpus_is_named_pip_finds_torch(house: Path) -> None:
+    """As for jobs that run on other machines than the one that is set up."""
+    asked, said = torch_of(house, TORCH_CPU_INDEX="")
+    assert asked == [PLAIN] and said == ["setup: installing torch 9.1"]
