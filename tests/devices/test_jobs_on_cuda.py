@@ -80,7 +80,7 @@ def test_alphaedit_in_batches_killed_goes_on_with_the_keys_of_its_state(on_cuda:
     goal, state = f"results/{RUN}/iterations.parquet", on_cuda.path("state/tiny/facts/in_batches/trial1")
     killed = on_cuda.run_killed(lambda: (state / "k1").exists(), goal)
     assert killed.status == -9, killed.output
-    assert (state / "k1/carried.safetensors").exists() and not (state / "k3").exists()
+    assert (state / "k1/memory.safetensors").exists() and not (state / "k3").exists()
     shutil.rmtree(on_cuda.folder / ".snakemake/locks", ignore_errors=True)  # as --unlock does
     outcome = on_cuda.run(goal)
     assert outcome.status == 0, outcome.output

@@ -255,7 +255,8 @@ def _per_second(bench: Bench, work: float, tokens: int) -> float | None:
 
 def edit_memory(bench: Bench) -> float:
     """GB that `make plan` asks for, for an edit job of as many edits."""
-    return edit_cost(bench.shape, bench.settings, len(bench.templates), 0, len(bench.edits), 1, True).gpu
+    sizes = Sizes(len(bench.edits), len(bench.templates))
+    return edit_cost(bench.shape, Recipe(MEMIT, bench.settings), sizes).gpu
 
 
 def spread(bench: Bench) -> None:

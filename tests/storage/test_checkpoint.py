@@ -224,6 +224,7 @@ def test_the_filter_goes_on_with_the_neighbors_that_are_left(
 # a script of a rule as Snakemake runs it, whose passes take a while
 SCRIPT = """
 import json, runpy, sys, time
+from functools import partial
 from types import SimpleNamespace
 from transformers import LlamaModel
 
@@ -241,7 +242,7 @@ from reedit.storage import provenance
 if told["release"]:
     provenance.version = lambda name: told["release"]
 neighbors.PIECE = 5
-moments.collect_moments.__defaults__ = (90, 10, None)
+moments.Reading = partial(moments.Reading, budget=90, chunk=10)
 class Names(SimpleNamespace):
     items = lambda self: vars(self).items()
 parts = {name: Names(**part) if isinstance(part, dict) else part for name, part in told["snakemake"].items()}
