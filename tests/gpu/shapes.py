@@ -185,7 +185,7 @@ def optimization(bench: Bench) -> None:
     bench.measured("OPTIMIZATION: memory beside the model, by micro_batch.py", peak - before, "GB", counted)
     bench.measured("OPTIMIZATION: peak of memory, with batches as large", peak, "GB", edit_memory(bench))
     report.verdict("OPTIMIZATION: halvings in the sizes that free memory gave", len(halved), 0)
-    report.expect("OPTIMIZATION: targets finite", not bench.found.dropped)
+    report.expect("OPTIMIZATION: targets finite", not bench.found.unusable)
 
 
 def published(bench: Bench) -> None:
@@ -306,4 +306,4 @@ def pmet(bench: Bench, subject: Subject) -> None:
     found, seconds, _ = bench.timed(lambda: found_of(bench.model, some, Recipe(ALGORITHMS["pmet"], settings)))
     passes = sum(found.steps) + len(found.steps)
     bench.measured("OPTIMIZATION, PMET: an edit and pass", seconds / passes, "s")
-    bench.report.expect("OPTIMIZATION, PMET: targets finite", not found.dropped)
+    bench.report.expect("OPTIMIZATION, PMET: targets finite", not found.unusable)
