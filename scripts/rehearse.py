@@ -4,8 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from reedit.errors import InputError
-from reedit.jobs.job import unwritable
+from reedit.jobs.job import one_line
 from reedit.rehearse.rehearsal import rehearse
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -14,12 +13,7 @@ if __name__ == "__main__":
     logging.basicConfig(format="[rehearse] %(message)s")
     logging.getLogger("reedit").setLevel(logging.INFO)
     try:
-        sys.exit(rehearse(sys.argv[2:], HOUSE, sys.argv[1]))
-    except InputError as error:
-        sys.exit(str(error))
-    except OSError as error:
-        if (place := unwritable(error)) is None:
-            raise
-        sys.exit(place)
+        with one_line():
+            sys.exit(rehearse(sys.argv[2:], HOUSE, sys.argv[1]))
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")

@@ -3,8 +3,7 @@
 import signal
 import sys
 
-from reedit.errors import InputError
-from reedit.jobs.job import unwritable
+from reedit.jobs.job import one_line
 from reedit.watch.experiment import run_experiment
 
 if __name__ == "__main__":
@@ -12,13 +11,8 @@ if __name__ == "__main__":
     middle = given.index("--") if "--" in given else len(given)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        sys.exit(run_experiment(given[:middle], cores, given[middle + 1 :]))
-    except InputError as error:
-        sys.exit(str(error))
-    except OSError as error:
-        if (place := unwritable(error)) is None:
-            raise
-        sys.exit(place)
+        with one_line():
+            sys.exit(run_experiment(given[:middle], cores, given[middle + 1 :]))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -111,6 +111,19 @@ class _Discreet(logging.Formatter):
         return without_secrets(super().format(record))
 
 
+@contextmanager
+def one_line() -> Iterator[None]:
+    """End the process with one line and status 1 on a bad input or a full disk."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        if (place := unwritable(error)) is None:
+            raise
+        sys.exit(place)
+
+
 def unwritable(error: Exception) -> str | None:
     """One line for a disk that is full or may not be written to, None for any other error."""
     if isinstance(error, OSError) and error.errno in PLACE:
