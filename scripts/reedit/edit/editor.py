@@ -67,7 +67,7 @@ class Editor:
     def completed(self, iteration: Iteration, updates: Mapping[str, Tensor]) -> Iteration:
         """The iteration as the leading rank has it, which puts it into the journal."""
         iteration = self.workers.completed(iteration, updates, self.memory)
-        self.memory.ppl_now = [row["ppl_edited"] for row in iteration.targets]
+        self.memory.ppl_now = iteration.ppl_edited
         return iteration
 
     def resumed(self) -> "tuple[Editor, list[Iteration]]":
@@ -79,7 +79,8 @@ class Editor:
         logging.getLogger("reedit").info("resuming after iteration %d", len(done))
         updates = read_tensors(journal.weights(len(done)), str(self.model.device))
         self.model.import_updates(updates, self.recipe.layers)
-        return replace(self, memory=journal.memory(len(done))), done
+        memory = replace(journal.memory(len(done)), ppl_now=done[-1].ppl_edited)
+        return replace(self, memory=memory), done
 
 
 def nothing(model: LanguageModel, layers: list[int]) -> Update:

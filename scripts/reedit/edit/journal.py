@@ -30,6 +30,11 @@ class Iteration:
     row: dict[str, float | None]
     targets: list[dict[str, float | None]]
 
+    @property
+    def ppl_edited(self) -> list[float]:
+        """p(theta_{k+1}, h-hat) of each edit."""
+        return [row["ppl_edited"] for row in self.targets]
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -64,12 +69,9 @@ class Journal:
         return self.folder / f"k{k}" / "weights.safetensors"
 
     def memory(self, k: int) -> Memory:
-        """What iteration k left for the next one beside its weights; a new one for k = 0."""
+        """What iteration k left for the next one beside its weights and rows."""
         path = self.folder / f"k{k}" / "memory.safetensors"
-        memory = memory_of(read_tensors(path)) if path.exists() else Memory()
-        if k:
-            memory.ppl_now = [row["ppl_edited"] for row in self.load(k).targets]
-        return memory
+        return memory_of(read_tensors(path)) if path.exists() else Memory()
 
     def load(self, k: int) -> Iteration:
         """Iteration k as it was saved; InputError where its file has been damaged since."""
