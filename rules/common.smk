@@ -144,6 +144,12 @@ def dtype_of(wildcards):
     return config["models"][wildcards.model]["dtype"]
 
 
+def worded(wildcards):
+    """The params entry of a model's and a dataset's wording; none of the usual one."""
+    wording = experiment.wording(wildcards.model, wildcards.dataset)
+    return {"wording": wording} if wording else {}
+
+
 def run_files(template):
     """A file of every run, in the configuration's order."""
     return [template.format(run=path) for path in experiment.runs]

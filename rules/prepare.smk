@@ -57,6 +57,7 @@ rule filter_neighbors:
             "dtype": dtype_of(wildcards),
             "in_file_order": experiment.neighbors_in_file_order(wildcards.model, wildcards.dataset),
             "seed": config["seed"],
+            **worded(wildcards),
         },
         # the answers of an interrupted job, saved every so many seconds
         state=lambda wildcards, output: {"folder": state_of(output[0]), "every": 60},
@@ -137,6 +138,7 @@ rule trace_facts:
             **config["tracing"],
             "dtype": dtype_of(wildcards),
             "seed": config["seed"],
+            **worded(wildcards),
         },
         code=code("trace_facts"),
     script:

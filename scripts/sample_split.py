@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reedit.evaluate.alignment import alignment
 from reedit.jobs.job import job
 from reedit.models.tokenizers import load_tokenizer
+from reedit.models.tokens import Wording
 from reedit.prepare.facts import read_facts
 from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import make_split
@@ -22,7 +23,7 @@ with job(snakemake.log[0]):
         read_facts(Path(inputs.facts)),
         parquet.read_provenance(inputs.facts)["cases"],
         parquet.read(inputs.neighbors, "neighbors") if inputs.neighbors else [],
-        alignment(load_tokenizer(inputs.model), settings),
+        alignment(Wording.of(load_tokenizer(inputs.model), **settings.wording), settings),
         settings,
     )
     made_by = provenance(asdict(settings), snakemake.params.code, counts)

@@ -26,12 +26,12 @@ def written(folder: Path, value: Any) -> Path:
 
 
 def test_a_fact_needs_no_more_than_prompt_subject_and_target(tmp_path: Path) -> None:
-    assert read_simple_facts(written(tmp_path, [SHORT, LONG])) == [
+    assert list(read_simple_facts(written(tmp_path, [SHORT, LONG])).facts) == [
         Fact(0, "", "iPad", "{} is produced by", "Honda", NO_ANSWER, (), ()),
         Fact(
             *(1, "", "iPad", "{} is produced by", "Honda", "Apple"),
             ("The maker of the iPad is", "Who made it? It was"),
-            (Neighbor("MacBook", "MacBook comes from", "Apple"),),
+            (Neighbor.of("{} comes from", "MacBook", "Apple"),),
         ),
     ]
 
@@ -41,8 +41,14 @@ def test_a_fact_needs_no_more_than_prompt_subject_and_target(tmp_path: Path) -> 
     [
         ([SHORT | {"tagret_true": "Apple"}], "case 0: unknown key 'tagret_true' (did you mean target_true?)"),
         ([SHORT, {"prompt": "{} is"}], "case 1: lacks the field subject, expected str"),
-        ([SHORT | {"prompt": "It is by"}], "case 0: field prompt: found 'It is by', expected one {}"),
-        ([SHORT | {"prompt": "{} and {}"}], "case 0: field prompt: found '{} and {}', expected one {}"),
+        (
+            [SHORT | {"prompt": "It is by"}],
+            "case 0: field prompt: expected exactly one {} for the subject, found 'It is by'",
+        ),
+        (
+            [SHORT | {"prompt": "{} and {}"}],
+            "case 0: field prompt: expected exactly one {} for the subject, found '{} and {}'",
+        ),
         ([SHORT | {"target_new": " "}], "case 0: field target_new is empty"),
         ([SHORT | {"target_true": 3}], "case 0: field target_true: expected str, found int"),
         ([SHORT | {"paraphrases": "one"}], "case 0: field paraphrases: expected list, found str"),

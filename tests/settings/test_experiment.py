@@ -251,7 +251,7 @@ def test_splits_of_other_protocols_or_assistants_are_others() -> None:
     settings = made.split_settings("small", "mine", "8x1-aligned-released")
     assert asdict(settings) == {
         "edits": 8, "trials": 1, "eligible": False, "assisting": [], "misaligned": "drop", "seed": 3,
-        "protocols": ["released"],
+        "protocols": ["released"], "subject_end": None, "wording": {},
     }  # fmt: skip
     assert SplitSettings(**plain(settings)) == settings and "eligible" not in plain(settings)
 
@@ -307,7 +307,7 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
             "hyperparameters",
         ),
         *("iterations", "extend_to", "stop", "dtype", "keep_weights", "nonfinite", "batch", "spread_only"),
-        *("seed", "trial"),
+        *("seed", "trial", "subject_end", "wording"),
     }
     assert replace(settings, code="c0de").told == settings.told | {"code": "c0de"}
 

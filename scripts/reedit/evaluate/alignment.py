@@ -5,12 +5,12 @@ so that hardly anything is impossible there.
 """
 
 from collections.abc import Mapping, Sequence
-
-from transformers import PreTrainedTokenizerBase
+from dataclasses import dataclass
 
 from reedit.edit.edits import Rows
 from reedit.errors import InputError
 from reedit.evaluate.scored_rows import scored_rows
+from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.roles import assistants_of_any, evaluated_neighbors
 from reedit.prepare.settings import SplitSettings
@@ -19,64 +19,62 @@ from reedit.prepare.splits import Alignment, FilterRows, Misaligned
 PREFIXED = "Then. {}"  # stands for all prefix templates: after each one a prompt begins with a space
 
 
-def alignment(tokenizer: PreTrainedTokenizerBase, settings: SplitSettings) -> Alignment:
+@dataclass(frozen=True)
+class Asked:
+    """What the runs of an entry ask of their cases."""
+
+    protocols: Sequence[str]
+    assisting: Sequence[tuple[int, str]] = ()  # (count, choice) of each assisted method
+    eligible: bool = False
+    subject_end: str | None = None
+
+
+def alignment(wording: Wording, settings: SplitSettings) -> Alignment:
     """What make_split asks of its cases."""
+    asked = Asked(settings.protocols, settings.assisting, settings.eligible, settings.subject_end)
 
     def check(facts: Sequence[Fact], filtered: Mapping[int, FilterRows]) -> list[Misaligned]:
-        asked = (settings.assisting, settings.protocols, settings.eligible)
-        return misaligned(tokenizer, facts, filtered, *asked)
+        return misaligned(wording, facts, filtered, asked)
 
     return check
 
 
 def misaligned(
-    tokenizer: PreTrainedTokenizerBase,
-    facts: Sequence[Fact],
-    filtered: Mapping[int, FilterRows],
-    assisting: Sequence[tuple[int, str]],
-    protocols: Sequence[str],
-    eligible: bool,
+    wording: Wording, facts: Sequence[Fact], filtered: Mapping[int, FilterRows], asked: Asked
 ) -> list[Misaligned]:
     """The facts that do not align under one of the protocols, in order.
 
-    `filtered`: the neighbor filter's rows by case (roles.by_case), empty where it did not run; `assisting`,
-    `protocols` and `eligible`: as of an entry of `runs`. Each case is looked at bare and behind a prefix,
-    then the neighbors that assist it, likewise, then the rows that score it.
+    `filtered`: the neighbor filter's rows by case (roles.by_case), empty where it did not run. Each case is
+    looked at bare and behind a prefix, then the neighbors that assist it, likewise, then the rows that score
+    it.
     """
-    found = (_misaligned(tokenizer, fact, filtered, assisting, protocols, eligible) for fact in facts)
+    found = (_misaligned(wording, fact, filtered.get(fact.case_id, []), asked) for fact in facts)
     return [one for one in found if one]
 
 
-def _misaligned(
-    tokenizer: PreTrainedTokenizerBase,
-    fact: Fact,
-    filtered: Mapping[int, FilterRows],
-    assisting: Sequence[tuple[int, str]],
-    protocols: Sequence[str],
-    eligible: bool,
-) -> Misaligned | None:
-    rows = filtered.get(fact.case_id, [])
-    assistants = [fact.neighbors[i] for i in sorted(assistants_of_any(rows, assisting))]
-    evaluating = evaluated_neighbors(fact, rows, eligible, assisting)
+def _misaligned(wording: Wording, fact: Fact, rows: FilterRows, asked: Asked) -> Misaligned | None:
+    assistants = [fact.neighbors[i] for i in sorted(assistants_of_any(rows, asked.assisting))]
+    evaluating = evaluated_neighbors(fact, rows, asked.eligible, asked.assisting)
     role = "case"
     try:
-        for protocol in protocols:
+        for protocol in asked.protocols:
             for spaced in (True, False):  # whatever the algorithm
-                Rows(tokenizer, protocol, [PREFIXED], spaced).edit(fact)
+                Rows(wording, protocol, [PREFIXED], spaced, asked.subject_end).edit(fact)
         role = "assistant"
-        for protocol in protocols:
+        for protocol in asked.protocols:
+            rows_of = Rows(wording, protocol, [PREFIXED], subject_end=asked.subject_end)
             for prefixed in (True, False) if assistants else ():
-                Rows(tokenizer, protocol, [PREFIXED]).edit(fact, assistants, prefixed)
+                rows_of.edit(fact, assistants, prefixed)
         role = "evaluation"
-        for protocol in protocols:
-            scored_rows(tokenizer, fact, evaluating, protocol)
+        for protocol in asked.protocols:
+            scored_rows(wording, fact, evaluating, protocol)
     except InputError as error:
         return Misaligned(fact.case_id, role, str(error))
     return None
 
 
 def misaligned_assistants(
-    tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], protocols: Sequence[str]
+    wording: Wording, facts: Sequence[Fact], protocols: Sequence[str]
 ) -> list[Misaligned]:
     """Every neighbor of known subject that does not align in the loss, whoever of them comes to assist.
 
@@ -87,7 +85,7 @@ def misaligned_assistants(
         for neighbor in fact.neighbors:
             try:
                 for protocol in protocols if neighbor.subject is not None else ():
-                    rows = Rows(tokenizer, protocol, where=f"case {fact.case_id}")
+                    rows = Rows(wording, protocol, where=f"case {fact.case_id}")
                     for template in ("{}", PREFIXED):
                         rows.assisting(neighbor, template)
             except InputError as error:

@@ -39,13 +39,21 @@ class Experiment(Needs):
 
     def facts_settings(self, dataset: str) -> dict[str, Any]:
         """How a dataset is read."""
-        return {"dataset": dataset, "format": self.asked.datasets[dataset].format}
+        asked = self.asked.datasets[dataset]
+        dropped = {"malformed": asked.malformed} if asked.malformed != "error" else {}
+        return {"dataset": dataset, "format": asked.format, **dropped}
+
+    def wording(self, model: str, dataset: str) -> dict[str, Any]:
+        """How a dataset's texts are put to a model, as far as it is not the usual way (models/tokens.py)."""
+        separator, chat = self.asked.datasets[dataset].separator, self.asked.models[model].chat
+        return ({"separator": separator} if separator != " " else {}) | ({"chat": True} if chat else {})
 
     def split_settings(self, model: str, dataset: str, sample: str) -> SplitSettings:
         """All that determines the named split beside its input files."""
         entry = self.split_entry(model, dataset, sample)
-        names = ("edits", "trials", "eligible", "assisting", "misaligned", "protocols")
-        return SplitSettings(**{name: getattr(entry, name) for name in names}, seed=self.asked.seed)
+        names = ("edits", "trials", "eligible", "assisting", "misaligned", "protocols", "subject_end")
+        told = {name: getattr(entry, name) for name in names}
+        return SplitSettings(**told, wording=self.wording(model, dataset), seed=self.asked.seed)
 
     def edit_settings(self, run: Run) -> EditSettings:
         """All that determines a run's edits beside its input files."""
@@ -57,6 +65,8 @@ class Experiment(Needs):
             choice=run.method.choice,
             prefixed=run.method.prefixed,
             protocol=run.protocol,
+            subject_end=run.entry.subject_end,
+            wording=self.wording(run.entry.model, run.entry.dataset),
             hyperparameters=self.hyperparameters(run),
             iterations=run.entry.iterations,
             extend_to=run.entry.extend_to,
@@ -76,6 +86,7 @@ class Experiment(Needs):
             protocol=run.protocol,
             eligible=run.entry.eligible,
             assisting=run.entry.assisting,
+            wording=self.wording(run.entry.model, run.entry.dataset),
             layers=self.hyperparameters(run)["layers"],
             dtype=self.asked.models[run.entry.model].dtype,
             trial=run.trial,

@@ -82,6 +82,7 @@ class Entry(definitions.Entry):
         parts += ["eligible"] * self.eligible
         parts += [f"{count}{choice}" for count, choice in self.assisting]
         parts += ["aligned"] * (self.misaligned == "drop")
+        parts += [f"{self.subject_end}-end"] if self.subject_end else []
         parts += self.protocols if self.protocols != ["corrected"] else []
         return "-".join(parts)
 
@@ -118,6 +119,7 @@ def _entry(config: Config, index: int) -> Entry:
     run, dataset = config.runs[index], config.datasets[config.runs[index].dataset]
     said = {field.name: getattr(run, field.name) for field in fields(run)}
     said |= {name: said[name] or getattr(config, name) for name in ("protocol", "keep_weights", "nonfinite")}
+    said["subject_end"] = run.subject_end or config.subject_end
     said["eligible"] = run.eligible if dataset.eligible is None else dataset.eligible
     said["methods"] = tuple(_method(config, name) for name in run.methods)
     entry = Entry(index=index, **said)

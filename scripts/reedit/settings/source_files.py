@@ -76,8 +76,8 @@ class SourceFiles:
         sources = [self.config.sources[name] for name in self.of_dataset(dataset)]
         if any(source.kind != "file" for source in sources):
             return
-        form = self.config.datasets[dataset].format
+        asked = self.config.datasets[dataset]
         try:
-            load_dataset(form, [self.found(source.path) for source in sources])
+            load_dataset(asked.format, [self.found(source.path) for source in sources], asked.malformed)
         except InputError as error:
             raise InputError(f"config: datasets.{dataset}: {error}") from error

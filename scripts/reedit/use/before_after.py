@@ -11,7 +11,6 @@ from reedit.errors import InputError
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import bounded_exp, likelihoods
-from reedit.models.tokens import encode, joint_row
 from reedit.report.words import perplexity, plain
 
 TOKENS = 20  # of a continuation
@@ -50,14 +49,14 @@ def ask(model: LanguageModel, questions: Sequence[Question], tokens: int = TOKEN
     for a text that is longer than the model can read.
     """
     tokenizer = model.tokenizer
-    prompts = [encode(tokenizer, question.prompt) for question in questions]
+    prompts = [model.wording.encode(question.prompt) for question in questions]
     for question, prompt in zip(questions, prompts, strict=True):
         if not question.prompt.strip() or not prompt:
             raise InputError(f"prompt {question.prompt!r}: expected a text")
         if not all(target.strip() for target in question.targets):
             raise InputError(f"target {question.targets[-1]!r}: expected a text")
     rows = [
-        [joint_row(tokenizer, question.prompt, target, "target") for target in question.targets]
+        [model.wording.joint(question.prompt, target, "target") for target in question.targets]
         for question in questions
     ]
     continuations = generate(model, prompts, tokens)

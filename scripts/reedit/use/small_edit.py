@@ -46,7 +46,7 @@ def edit_model(request: Request, tokens: int) -> Edited:
     """
     if request.out.exists():
         raise InputError(f"{request.out}: is there already, expected the name of a new folder")
-    facts = read_simple_facts(request.facts)
+    facts = read_simple_facts(request.facts).facts
     request.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with (
         TemporaryDirectory(prefix=f".{request.out.name}.", dir=request.out.absolute().parent) as scratch,
@@ -170,7 +170,7 @@ def _configuration(overlays: Sequence[Path]) -> dict[str, Any]:
 def _questions(fact: Fact) -> list[Question]:
     """A fact's prompt and paraphrases with its targets, and its neighbors with their objects."""
     targets = (fact.target_new, *((fact.target_true,) if fact.target_true != NO_ANSWER else ()))
-    asked = [fact.prompt.replace("{}", fact.subject), *fact.paraphrases]
+    asked = [fact.text, *fact.paraphrases]
     return [
         *(Question(prompt, targets) for prompt in asked),
         *(Question(neighbor.prompt, (neighbor.object,)) for neighbor in fact.neighbors),

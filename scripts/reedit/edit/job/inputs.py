@@ -13,6 +13,7 @@ from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.hyperparameters import check_for_model
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.roles import choose_assistants
 from reedit.prepare.trials import trial_facts
@@ -26,6 +27,7 @@ Paths = Mapping[str, Path]
 def load_model(folder: Path, settings: EditSettings) -> LanguageModel:
     """The unedited model; InputError where the hyperparameters are of another one."""
     model = LanguageModel.load(folder, settings.dtype)
+    model.wording = Wording.of(model.tokenizer, **settings.wording)
     model.check_layers(settings.hyperparameters["layers"])
     check_for_model(settings.hyperparameters, len(model.layers), model.module_name("{}"))
     return model
@@ -47,7 +49,7 @@ def read_edits(
     """
     facts, rows = trial_facts(paths, settings.trial)
     spaced = ALGORITHMS[settings.algorithm].released_space(settings.repository)
-    made = Rows(model.tokenizer, settings.protocol, templates, spaced)
+    made = Rows(model.wording, settings.protocol, templates, spaced, settings.subject_end)
     edits = []
     for fact in facts:
         kept = rows.get(fact.case_id, [])
