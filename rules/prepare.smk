@@ -71,7 +71,7 @@ rule sample_split:
         facts="results/facts/{dataset}.parquet",
         neighbors=lambda wildcards: (
             "results/neighbors/{model}/{dataset}.parquet"
-            if experiment.split_entry(**wildcards).filtered
+            if experiment.split_entries(**wildcards)[0].filtered
             else []
         ),
         model="results/models/{model}",

@@ -11,7 +11,8 @@ from workflow import REPOSITORY
 
 from reedit.edit.edits import Rows
 from reedit.errors import InputError
-from reedit.evaluate.alignment import Asked, alignment, misaligned
+from reedit.evaluate.alignment import Asked, misaligned
+from reedit.evaluate.judge import CaseJudge
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
 from reedit.prepare.datasets import load_dataset
@@ -112,7 +113,7 @@ def split(
     facts: list[Fact], rows: list[dict[str, Any]], settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """A split of the cases of one file."""
-    return make_split(facts, [len(facts)], rows, alignment(Wording(BYTES), settings), settings)
+    return make_split(facts, [len(facts)], rows, CaseJudge(Wording(BYTES), settings), settings)
 
 
 SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])
@@ -131,7 +132,7 @@ def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCapt
 
 
 def test_where_no_case_aligns_the_line_says_so() -> None:
-    with pytest.raises(InputError, match=r"no case aligns, 1 are left out: case 2: a token crosses"):
+    with pytest.raises(InputError, match=r"no case can be edited, 1 are left out: case 2: a token crosses"):
         split([CROSSED], filtered([CROSSED]), SETTINGS)
 
 
@@ -143,16 +144,15 @@ def test_what_is_not_eligible_is_not_counted_as_misaligned() -> None:
     assert (counts["cases"], counts["eligible"], counts["aligned"]) == (4, 3, 2)
 
 
-def test_sampled_cases_that_do_not_align_are_refused_in_one_line() -> None:
+def test_sampled_cases_that_do_not_align_are_refused_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     many = [replace(CROSSED, case_id=i) for i in range(10, 16)]
-    with pytest.raises(InputError) as caught:
+    with caplog.at_level(logging.INFO, "reedit"), pytest.raises(InputError) as caught:
         split([*FACTS, *many], filtered([*FACTS, *many], 1), replace(SETTINGS, misaligned="error"))
     line = str(caught.value)
-    assert line.startswith(
-        "8 of 10 sampled cases do not align (misaligned: drop leaves such cases out before"
-    )
+    assert line.startswith("8 of 10 sampled cases cannot be edited (misaligned: drop leaves them out): ")
     assert "case 2: a token" in line and "case 3: a token" in line and "case 10: a token" in line
-    assert line.endswith("; and cases 11, 12, 13, 14, 15") and "\n" not in line
+    assert line.endswith("; and 5 more, each with a line above") and "\n" not in line
+    assert all(f"case {case_id}: a token crosses" in caplog.text for case_id in (2, *range(10, 16)))
     sampled = replace(SETTINGS, misaligned="error", edits=1, assisting=[])
     split([FIT, CROSSED], [], replace(sampled, seed=1))  # the other one is not sampled
     refuse([], 8)

@@ -114,12 +114,16 @@ class Wording:
             raise InputError(f"{where}: {target!r} has {len(labels)} tokens, more than the input {prompt!r}")
         return LabelledRow(tuple(ids), tuple(labels))
 
+    def up_to(self, prompt: str, end: int) -> list[int]:
+        """Token ids of a prompt's text up to character `end` by itself, with what stands before it."""
+        return self._ids(f"{self.before}{prompt[:end]}")
+
     def position(self, ids: Sequence[int], prompt: str, end: int, where: str) -> int:
         """Index in `ids` of the subject's last token, where the subject ends at character `end` of a prompt.
 
         Raises InputError if the text up to there is not tokenised as `ids` begins.
         """
-        head = self._ids(f"{self.before}{prompt[:end]}")
+        head = self.up_to(prompt, end)
         if not head or list(ids[: len(head)]) != head:
             raise InputError(
                 f"{where}: a token crosses the end of the subject in {prompt!r};"
@@ -133,7 +137,7 @@ class Wording:
         So the published code has it (get_words_idxs_in_templates: the length of prefix and subject, less
         one). Raises InputError if `ids` has no such position.
         """
-        position = len(self._ids(f"{self.before}{prompt[:end]}")) - 1
+        position = len(self.up_to(prompt, end)) - 1
         if not 0 <= position < len(ids):
             raise InputError(
                 f"{where}: {prompt[:end]!r} has {position + 1} tokens by itself, expected at least one and no"

@@ -251,6 +251,8 @@ def read_json_list(path: Path) -> list[Any]:
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # of too long a number it is a bare ValueError
+        if "Extra data: line 2" in str(error):
+            raise InputError(f"{path}: holds a JSON value a line, expected one JSON list") from error
         raise InputError(f"{path}: not JSON ({error})") from error
     if not isinstance(value, list):
         raise InputError(f"{path}: expected a JSON list, found {type(value).__name__}")

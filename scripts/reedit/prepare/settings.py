@@ -17,4 +17,7 @@ class SplitSettings:
     protocols: Sequence[str]
     subject_end: str | None = None  # as of edit/job/settings.py
     wording: Mapping[str, Any] = field(default_factory=dict)  # separator, chat: see models/tokens.py
+    distinct_keys: bool = False  # of cases that are edited together
+    one_by_one: bool = False  # whether a method edits so
+    first_token: str = "bare"  # or prefixed: a subject that is the first token of all
     seed: int

@@ -11,7 +11,7 @@ KEYS = ("prompt", "subject", "target_new", "target_true", "paraphrases", "neighb
 NEIGHBOR_KEYS = ("prompt", "subject", "object")
 
 
-def read_simple_facts(path: Path, malformed: str = "error") -> Dataset:
+def load_simple_facts(path: Path, malformed: str = "error") -> Dataset:
     """The facts of a JSON list of objects; a case_id is the position.
 
     Each has prompt (one {} for the subject), subject and target_new, and may have target_true, paraphrases

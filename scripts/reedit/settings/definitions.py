@@ -265,6 +265,7 @@ class Entry:
     keep_weights: Maybe[KeepWeights] = None
     nonfinite: Maybe[Nonfinite] = None
     misaligned: Wrong = "error"
+    first_token: Literal["bare", "prefixed"] = "bare"  # a subject that is the first token of all
     subject_end: Maybe[SubjectEnd] = None  # where a token crosses it; None: as the protocol has it
 
 

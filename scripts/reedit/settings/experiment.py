@@ -50,9 +50,11 @@ class Experiment(Needs):
 
     def split_settings(self, model: str, dataset: str, sample: str) -> SplitSettings:
         """All that determines the named split beside its input files."""
-        entry = self.split_entry(model, dataset, sample)
+        entry, *_ = entries = self.split_entries(model, dataset, sample)
         names = ("edits", "trials", "eligible", "assisting", "misaligned", "protocols", "subject_end")
-        told = {name: getattr(entry, name) for name in names}
+        told = {name: getattr(entry, name) for name in (*names, "first_token")}
+        told["distinct_keys"] = entry.some_method("distinct_keys")
+        told["one_by_one"] = any(other.some_method("one_by_one") for other in entries)
         return SplitSettings(**told, wording=self.wording(model, dataset), seed=self.asked.seed)
 
     def edit_settings(self, run: Run) -> EditSettings:

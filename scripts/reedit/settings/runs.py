@@ -75,6 +75,10 @@ class Entry(definitions.Entry):
         """Whether the entry needs the neighbor filter of Appendix B.2."""
         return self.eligible or bool(self.assisting)
 
+    def some_method(self, has: str) -> bool:
+        """Whether an algorithm of its methods has this field (methods/algorithms.py)."""
+        return any(getattr(ALGORITHMS[method.algorithm], has) for method in self.methods)
+
     @property
     def sample(self) -> str:
         """Name of the split: all that decides which cases it has and what is asked of their tokens."""
@@ -82,6 +86,8 @@ class Entry(definitions.Entry):
         parts += ["eligible"] * self.eligible
         parts += [f"{count}{choice}" for count, choice in self.assisting]
         parts += ["aligned"] * (self.misaligned == "drop")
+        parts += ["distinct"] * self.some_method("distinct_keys")
+        parts += ["prefixed"] * (self.first_token == "prefixed")
         parts += [f"{self.subject_end}-end"] if self.subject_end else []
         parts += self.protocols if self.protocols != ["corrected"] else []
         return "-".join(parts)

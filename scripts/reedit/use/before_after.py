@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from reedit.errors import InputError
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
-from reedit.models.likelihood import bounded_exp, likelihoods
+from reedit.models.likelihood import Likelihood, bounded_exp, likelihoods
+from reedit.models.tokens import LabelledRow
 from reedit.report.words import perplexity, plain
 
 TOKENS = 20  # of a continuation
@@ -32,6 +33,7 @@ class Likely:
 
     probability: float  # of all its tokens
     perplexity: float  # exp of their mean negative log-probability
+    said: bool  # whether each of its tokens is the most likely one
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,15 @@ def ask(model: LanguageModel, questions: Sequence[Question], tokens: int = TOKEN
     return [
         Answer(
             _text(tokenizer, prompt, continuation),
-            tuple(_likely(next(said).logp) for _ in targets),
+            tuple(_likely(next(said), row) for row in targets),
         )
         for prompt, continuation, targets in zip(prompts, continuations, rows, strict=True)
     ]
 
 
-def _likely(logp: Sequence[float]) -> Likely:
-    nll = -sum(logp) / len(logp)
-    return Likely(math.exp(sum(logp)), bounded_exp(nll))
+def _likely(found: Likelihood, row: LabelledRow) -> Likely:
+    probability = math.exp(sum(found.logp))
+    return Likely(probability, bounded_exp(-found.mean_logp), found.argmax == row.labels)
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], found: Sequence[int]) -> str:

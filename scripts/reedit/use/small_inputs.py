@@ -2,15 +2,21 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.evaluate.judge import CaseJudge, longest_text
 from reedit.models.language_model import LanguageModel
+from reedit.models.tokenizers import load_tokenizer
+from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact, is_unicode, read_json_list, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import read_prefixes, sample_prefixes
 from reedit.prepare.preparation import REVISION, model_revision
+from reedit.prepare.roles import by_case, choose_assistants
+from reedit.prepare.settings import SplitSettings
+from reedit.prepare.splits import FilterRows, make_split
 from reedit.settings.experiment import Experiment
 from reedit.settings.runs import Run
 from reedit.statistics.corpora import Documents
@@ -37,7 +43,28 @@ class Request:
     corpus: Path | None = None  # texts to collect them over
     max_tokens: int = 256  # of each text
     protocol: str | None = None
+    subject_end: str | None = None  # exact or published; None: as the protocol has it
+    first_token: str = "bare"  # or prefixed
+    separator: str = " "  # between prompt and target
+    chat: bool | None = None  # None: as the configuration says of the model
+    skip: bool = False  # leave out what cannot be edited
     dtype: str | None = None
+
+
+def check_facts(facts: Sequence[Fact], experiment: Experiment, run: Run, base: Path) -> list[Fact]:
+    """The facts that can be edited with a model, by its folder alone; see make_split for the others.
+
+    Who assists is not known before the model has been asked about the neighbors.
+    """
+    settings = replace(_split_settings(experiment, run), assisting=())
+    wording = Wording.of(load_tokenizer(base), **settings.wording)
+    rows, _ = make_split(facts, [len(facts)], [], CaseJudge(wording, settings, longest_text(base)), settings)
+    chosen = {row["case_id"] for row in rows}
+    return [fact for fact in facts if fact.case_id in chosen]
+
+
+def _split_settings(experiment: Experiment, run: Run) -> SplitSettings:
+    return experiment.split_settings(run.entry.model, run.entry.dataset, run.entry.sample)
 
 
 def make_inputs(
@@ -51,15 +78,20 @@ def make_inputs(
     """The files that an edit job reads beside the model, made by what the rules call."""
     paths = {table: results / f"{table}.parquet" for table in ("facts", "split", "prefixes")}
     write_facts(facts, paths["facts"], {})
-    split = [{"trial": 1, "position": i, "case_id": fact.case_id} for i, fact in enumerate(facts)]
-    parquet.write(split, paths["split"], "split", {})
-    templates = _templates(experiment, run, model)
-    parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})
+    rows = []
     if run.method.assisting:
         paths["neighbors"] = results / "neighbors.parquet"
         in_file_order = run.method.choice == "first"
         rows = filter_neighbors(model, facts, in_file_order, experiment.config["seed"])
         parquet.write(rows, paths["neighbors"], "neighbors", {})
+    settings = _split_settings(experiment, run)
+    judge = CaseJudge(model.wording, settings, model.model.config.max_position_embeddings)
+    if request.skip:
+        facts = _with_assistants(facts, rows, run)
+    split, counts = make_split(facts, [len(facts)], rows, judge, settings)
+    parquet.write(split, paths["split"], "split", counts)
+    templates = _templates(experiment, run, model)
+    parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})
     if experiment.needs_moments(run):
         layers = experiment.hyperparameters(run)["layers"]
         paths["moments"] = _moments(request, layers, model, results)
@@ -68,6 +100,21 @@ def make_inputs(
         paths["spectra"] = results / "spectra" / moments.name
         decompose_moments(moments, paths["spectra"], layers)
     return paths
+
+
+def _with_assistants(facts: Sequence[Fact], rows: FilterRows, run: Run) -> list[Fact]:
+    """The facts that have enough neighbors to assist them; a line for each other one."""
+    found, cases = [], by_case(rows)
+    for fact in facts:
+        try:
+            choose_assistants(
+                fact.case_id, cases.get(fact.case_id, []), run.method.assisting, run.method.choice
+            )
+        except InputError as error:
+            logging.getLogger("reedit").info("left out: %s", error)
+        else:
+            found.append(fact)
+    return found
 
 
 def _templates(experiment: Experiment, run: Run, model: LanguageModel) -> list[str]:
