@@ -81,6 +81,7 @@ rule sample_split:
         "results/logs/sample_split/{model}/{dataset}/{sample}.log",
     conda:
         "../envs/edit.yaml"
+    priority: 10  # what cannot be edited is told before what takes hours begins
     params:
         settings=lambda wildcards: plain(experiment.split_settings(**wildcards)),
         code=code("sample_split"),

@@ -70,7 +70,7 @@ def test_edits_of_one_subject_that_follow_one_another_are_named(caplog: pytest.L
 def test_a_subject_that_is_the_first_token_is_named_and_put_behind_a_prefix_on_request() -> None:
     facts = [KYOTO, replace(KYOTO, case_id=2, subject=FIRST, prompt="{} lies in")]
     (line,) = split(facts)[1]["warnings"]
-    assert line.startswith("cases 2: the subject is the first token of all")
+    assert line.startswith("case 2: the subject is the first token of all")
     assert split(facts, BOS)[1]["warnings"] == []  # every text begins with another token
     _, counts = split(facts, first_token="prefixed")
     assert counts["warnings"] == [] and counts["prefixed"] == [2]

@@ -48,13 +48,18 @@ def equal_keys(wording: Wording, facts: Sequence[Fact]) -> list[Unfit]:
     return found
 
 
+def named(cases: Sequence[int]) -> str:
+    """Some cases by their numbers."""
+    return f"case{'s' * (len(cases) > 1)} {', '.join(map(str, cases))}"
+
+
 def repeated_subjects(facts: Sequence[Fact]) -> list[str]:
     """A line for each subject that several facts have: edits that follow each other write over it."""
     groups: dict[str, list[int]] = {}
     for fact in facts:
         groups.setdefault(fact.subject, []).append(fact.case_id)
     return [
-        f"cases {', '.join(map(str, cases))}: all edit the subject {subject!r}, one after the other; what a"
+        f"{named(cases)}: all edit the subject {subject!r}, one after the other; what a"
         " later one writes may undo an earlier one"
         for subject, cases in groups.items()
         if len(cases) > 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reedit.evaluate.alignment import Asked, misaligned
-from reedit.evaluate.conflicts import contradictions, equal_keys, first_tokens, repeated_subjects
+from reedit.evaluate.conflicts import contradictions, equal_keys, first_tokens, named, repeated_subjects
 from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.settings import SplitSettings
@@ -42,7 +42,7 @@ class CaseJudge:
         lines = repeated_subjects(facts) if self.settings.one_by_one else []
         if (first := self.first_tokens(facts)) and self.settings.first_token == "bare":
             lines.append(
-                f"cases {', '.join(map(str, first))}: the subject is the first token of all, whose key other"
+                f"{named(first)}: the subject is the first token of all, whose key other"
                 " subjects share: an edit there changes what is said of them, too (first_token: prefixed puts"
                 " such cases behind a prefix)"
             )

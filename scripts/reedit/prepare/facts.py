@@ -218,9 +218,8 @@ def together(reasons: Sequence[str], what: str) -> str:
     """One line for many reasons, the first of them in full; a single one speaks for itself."""
     if len(reasons) == 1:
         return reasons[0]
-    log = logging.getLogger("reedit")
-    for reason in reasons:
-        log.info("%s", reason)
+    for reason in reasons if len(reasons) > SHOWN else ():
+        logging.getLogger("reedit").info("%s", reason)
     more = f"; and {len(reasons) - SHOWN} more, each with a line above" if len(reasons) > SHOWN else ""
     return f"{what}: {'; '.join(reasons[:SHOWN])}{more}"
 

@@ -56,15 +56,11 @@ def make_split(
         facts = [fact for fact in facts if is_eligible(cases.get(fact.case_id, []), assisting)]
         counts["eligible"] = len(facts)
     if settings.misaligned == "drop":
-        found = judge.unfit(facts, cases)
-        for one in found:
-            log.info("left out (%s): %s", one.role, one.reason)
-        left_out = {one.case_id for one in found}
-        facts = [fact for fact in facts if fact.case_id not in left_out]
+        facts, found = fitting(facts, cases, judge)
         counts |= {"aligned": len(facts), "left_out": [asdict(one) for one in found]}
-        if found and not facts:
-            raise InputError(f"no case can be edited, {len(found)} are left out: {found[0].reason}")
-    log.info("candidates: %s", {name: count for name, count in counts.items() if name != "left_out"})
+    numbers = {name: count for name, count in counts.items() if name != "left_out"}
+    if len(set(numbers.values())) > 1:
+        log.info("candidates: %s", numbers)
     candidates = {fact.case_id: fact for fact in facts}
     files = [[case_id for case_id in file if case_id in candidates] for file in listed]
     rows = sample_split(files, settings.edits, settings.trials, settings.seed)
@@ -85,8 +81,22 @@ def make_split(
     return rows, counts
 
 
+def fitting(
+    facts: Sequence[Fact], filtered: Mapping[int, FilterRows], judge: Judge
+) -> tuple[list[Fact], list[Unfit]]:
+    """The facts that can be edited, and the others, each with a line; InputError where none can be."""
+    found = judge.unfit(facts, filtered)
+    for one in found:
+        logging.getLogger("reedit").info("left out (%s): %s", one.role, one.reason)
+    left_out = {one.case_id for one in found}
+    fit = [fact for fact in facts if fact.case_id not in left_out]
+    if found and not fit:
+        raise InputError(f"no case can be edited, {len(found)} are left out: {found[0].reason}")
+    return fit, found
+
+
 def refuse(found: Sequence[Unfit], sampled: int) -> None:
-    """Raise InputError, of one line that names every case, if any of the sampled cases cannot be edited."""
+    """Raise InputError, of one line for all of them, if any of the sampled cases cannot be edited."""
     if not found:
         return
     what = f"{len(found)} of {sampled} sampled cases cannot be edited"

@@ -131,6 +131,11 @@ def _entry(config: Config, index: int) -> Entry:
     entry = Entry(index=index, **said)
     for method in entry.methods:
         _check_method(method, entry)
+        if method.engine.name != "reedit" and (config.models[run.model].chat or dataset.separator != " "):
+            raise InputError(
+                f"config: runs[{index}]: {method.name} edits by {method.engine.name}, which knows neither chat"
+                " templates nor separators; expected chat: false and a space"
+            )
     return entry
 
 

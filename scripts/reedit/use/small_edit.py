@@ -1,6 +1,5 @@
 """A few facts of a local model edited without Snakemake: what the rules do for a run, one after the other."""
 
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from reedit.edit.job.inputs import load_model
 from reedit.errors import InputError, nearest
 from reedit.fetch.sources import fetch
 from reedit.prepare.datasets import load_facts
-from reedit.prepare.facts import Fact
+from reedit.prepare.facts import Dataset, Fact
 from reedit.prepare.preparation import REVISION, model_revision, prepare_model, read_mark
 from reedit.prepare.trials import trial_facts
 from reedit.prepare.zsre import NO_ANSWER
@@ -49,18 +48,16 @@ def edit_model(request: Request, tokens: int) -> Edited:
     """
     if request.out.exists():
         raise InputError(f"{request.out}: is there already, expected the name of a new folder")
-    dataset = load_facts(request.facts, "drop" if request.skip else "error")
-    for reason in dataset.malformed:
-        logging.getLogger("reedit").info("left out: %s", reason)
+    dataset = load_facts(request.facts, "drop")  # what cannot be read is told with what cannot be edited
     request.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with (
         TemporaryDirectory(prefix=f".{request.out.name}.", dir=request.out.absolute().parent) as scratch,
         naming(request.out, Path(scratch)),
     ):
-        return _edit(request, dataset.facts, Path(scratch), tokens)
+        return _edit(request, dataset, Path(scratch), tokens)
 
 
-def _edit(request: Request, facts: Sequence[Fact], results: Path, tokens: int) -> Edited:
+def _edit(request: Request, dataset: Dataset, results: Path, tokens: int) -> Edited:
     """With `results` laid out as the workflow's own."""
     base = _prepared(request.model, results)
     name = _name(base)
@@ -72,7 +69,7 @@ def _edit(request: Request, facts: Sequence[Fact], results: Path, tokens: int) -
             f"{run.method.algorithm} needs second moments: expected --moments FOLDER,"
             f" as results/moments/{name}/CORPUS, or --corpus TEXTS to collect them over"
         )
-    facts = check_facts(facts, experiment, run, base)
+    facts = check_facts(dataset, experiment, run, base)
     model = load_model(base, settings)
     paths = {"model": base} | make_inputs(request, facts, experiment, run, model, results)
     facts, _ = trial_facts(paths, 1)

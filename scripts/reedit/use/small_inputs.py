@@ -10,13 +10,13 @@ from reedit.evaluate.judge import CaseJudge, longest_text
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
-from reedit.prepare.facts import Fact, is_unicode, read_json_list, write_facts
+from reedit.prepare.facts import Dataset, Fact, is_unicode, read_json_list, together, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import read_prefixes, sample_prefixes
 from reedit.prepare.preparation import REVISION, model_revision
 from reedit.prepare.roles import by_case, choose_assistants
 from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import FilterRows, make_split
+from reedit.prepare.splits import FilterRows, fitting, make_split
 from reedit.settings.experiment import Experiment
 from reedit.settings.runs import Run
 from reedit.statistics.corpora import Documents
@@ -51,16 +51,24 @@ class Request:
     dtype: str | None = None
 
 
-def check_facts(facts: Sequence[Fact], experiment: Experiment, run: Run, base: Path) -> list[Fact]:
-    """The facts that can be edited with a model, by its folder alone; see make_split for the others.
+def check_facts(dataset: Dataset, experiment: Experiment, run: Run, base: Path) -> Sequence[Fact]:
+    """The facts that can be edited with a model, by its folder alone, before its weights are read.
 
-    Who assists is not known before the model has been asked about the neighbors.
+    With misaligned: drop the others, and those that could not be read, are left out, else refused all at
+    once. Who assists is not known yet: the model has not been asked about the neighbors.
     """
+    facts, unread = dataset.facts, dataset.malformed
     settings = replace(_split_settings(experiment, run), assisting=())
     wording = Wording.of(load_tokenizer(base), **settings.wording)
-    rows, _ = make_split(facts, [len(facts)], [], CaseJudge(wording, settings, longest_text(base)), settings)
-    chosen = {row["case_id"] for row in rows}
-    return [fact for fact in facts if fact.case_id in chosen]
+    judge = CaseJudge(wording, settings, longest_text(base))
+    if settings.misaligned == "drop":
+        for reason in unread:
+            logging.getLogger("reedit").info("left out: %s", reason)
+        return fitting(facts, {}, judge)[0]
+    if reasons := [*unread, *(one.reason for one in judge.unfit(facts, {}))]:
+        what = f"{len(reasons)} of {len(facts) + len(unread)} facts cannot be edited (--skip leaves them out)"
+        raise InputError(together(reasons, what))
+    return facts
 
 
 def _split_settings(experiment: Experiment, run: Run) -> SplitSettings:

@@ -1,5 +1,6 @@
 """What the editing jobs of a run read: its settings as a recipe, its cases as edits, its second moments."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,6 +61,13 @@ def read_edits(
             model.check_length(weighted.row.ids)
         edits.append(edit)
     return facts, edits
+
+
+def left_out(paths: Paths) -> dict[str, int]:
+    """How many cases of the dataset were left out before sampling, by why; empty where none was."""
+    unread = parquet.read_provenance(paths["facts"]).get("malformed", [])
+    roles = [one["role"] for one in parquet.read_provenance(paths["split"]).get("left_out", [])]
+    return dict(Counter([*("not readable" for _ in unread), *roles]))
 
 
 def read_factors(
