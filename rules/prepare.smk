@@ -79,9 +79,9 @@ rule sample_split:
         "results/splits/{model}/{dataset}/{sample}.parquet",
     log:
         "results/logs/sample_split/{model}/{dataset}/{sample}.log",
+    priority: 10  # what cannot be edited is told before what takes hours begins
     conda:
         "../envs/edit.yaml"
-    priority: 10  # what cannot be edited is told before what takes hours begins
     params:
         settings=lambda wildcards: plain(experiment.split_settings(**wildcards)),
         code=code("sample_split"),

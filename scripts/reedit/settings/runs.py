@@ -133,8 +133,8 @@ def _entry(config: Config, index: int) -> Entry:
         _check_method(method, entry)
         if method.engine.name != "reedit" and (config.models[run.model].chat or dataset.separator != " "):
             raise InputError(
-                f"config: runs[{index}]: {method.name} edits by {method.engine.name}, which knows neither chat"
-                " templates nor separators; expected chat: false and a space"
+                f"config: runs[{index}]: {method.name} edits by {method.engine.name}, which knows neither"
+                " chat templates nor separators; expected chat: false and a space"
             )
     return entry
 
