@@ -52,7 +52,16 @@ REPORT |= {"summarise_results": 5, "render_page": 1}  # cases and an example, to
 BESIDE = ("compile_pdf", "render_page", "all")  # not asked for with the tables
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
-NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT), ("given", TEXT)])
+NEIGHBOR = pa.struct(
+    [
+        ("subject", TEXT),
+        ("prompt", TEXT),
+        ("object", TEXT),
+        ("given", TEXT),
+        ("start", pa.int64()),
+        ("given_start", pa.int64()),
+    ]
+)
 CONTRACT = {  # design, section 3
     "facts": dict(
         case_id=INT,
