@@ -127,7 +127,7 @@ def made_experiment(
                 "protocol": protocol,
                 "trial": trial,
             }
-            made.runs += run_rows(identity, *files[:3], protocol, cases)
+            made.runs += run_rows(identity, *files[:3], cases)
             made.cases.append(case_rows(identity, files[0], files[3]))
             made.scores[key] = files[0]
     return made

@@ -13,7 +13,7 @@ from reedit.evaluate.measures import intervals, measure
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.rows.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
-from reedit.report.rows.lines import Shown
+from reedit.report.rows.lines import Shown, each_once, methods_of
 from reedit.report.words import Labels, k_text
 from reedit.storage.schemas import MEASURES
 
@@ -29,7 +29,7 @@ def tradeoff(runs: Rows, cases: pa.Table, seed: int, labels: Labels) -> Figure:
     leads from a plain method to each of its assisted forms.
     """
     judged = judged_cases(cases)
-    pairs = assisted_pairs(runs, judged)
+    pairs = assisted_pairs(each_once(methods_of(runs)), judged)
     sides = {m.path: selected(m) for assisted, plain in pairs for m in (plain, assisted)}
     found = {path: _point(side, judged, seed) for path, side in sides.items()}
     points = {path: point for path, point in found.items() if point is not None}

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from reedit.methods.stopping import selected
 from reedit.report.rows.cases import case_frame
-from reedit.report.rows.lines import iterative, methods_of
+from reedit.report.rows.lines import each_once, iterative, methods_of
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
@@ -24,7 +24,7 @@ def example_rows(
     case: among the run's UnderEdit cases (among all, if it has none) the one whose |p(theta_2, h-hat) -
     p(theta_1, h-bar)| is the median, the smaller of two in the middle. `facts` has each dataset's file.
     """
-    edited = {m.path: m.iterations()[0] for m in iterative(methods_of(runs)) if m.edited}
+    edited = {m.path: m.iterations()[0] for m in each_once(iterative(methods_of(runs)))}
     known = {path: rows for path, rows in edited.items() if None not in (row["delta_p"] for row in rows)}
     if not known:
         return []
@@ -37,7 +37,9 @@ def example_rows(
     about = _fact(facts[path[1]], case)
     columns = [name for name in SCHEMAS["example"].names if name in frame.columns]
     course = frame.loc[frame["case_id"] == case, columns].sort_values("k")
-    return [about | _unmeasured_as_none(row) for row in course.to_dict("records")]
+    # a score of a k whose weights were not kept, which pandas has as NaN
+    scores = course["efficacy_accuracy"].astype(object).where(course["efficacy_accuracy"].notna(), None)
+    return [about | row for row in course.assign(efficacy_accuracy=scores).to_dict("records")]
 
 
 def _preference(iterations: Sequence[Mapping[str, Any]]) -> tuple[bool, bool]:
@@ -61,11 +63,3 @@ def _fact(path: Path | str, case: int) -> dict[str, str]:
     fact = next(fact for fact in facts.to_pylist() if fact["case_id"] == case)
     prompt = fact["prompt"].replace("{}", fact["subject"])
     return {"prompt": prompt, "target_new": fact["target_new"], "target_true": fact["target_true"]}
-
-
-def _unmeasured_as_none(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A score of a k whose weights were not kept; pandas says NaN there."""
-    return {
-        name: None if name in ("efficacy_accuracy", "under_edit") and pd.isna(value) else value
-        for name, value in row.items()
-    }

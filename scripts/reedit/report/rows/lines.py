@@ -7,14 +7,14 @@ whatever the others do: so its k may be another one than theirs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.stopping import met, selected
+from reedit.methods.stopping import RULES, met, selected
 
-STOPPING_RULES = ("proposed", "monotonic", "small_change")  # where two agree on a k, the first gives its name
+STOPPING_RULES = RULES[1:]  # where two agree on a k, the first gives its name
 GAPS = ("delta_p", "delta_p2")  # what the rules go by
 Row = Mapping[str, Any]
 RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
@@ -26,11 +26,22 @@ def key_of(run: Mapping[str, Any]) -> RunKey:
     return run["model"], run["dataset"], run["method"], run["trial"]
 
 
-@dataclass(frozen=True)
-class Method:
-    """The trials of one method, ascending: {trial: {k: row of "runs"}}, and what they have in common."""
+def run_path(key: RunKey) -> str:
+    """A run's path under results/: model/dataset/method/trial1."""
+    return "{}/{}/{}/trial{}".format(*key)
 
-    entry: int
+
+def file_of(key: RunKey, files: Mapping[RunKey, Any], what: str) -> Any:
+    """The file or files of a run; InputError where none `what` says is given."""
+    if key not in files:
+        raise InputError(f"{run_path(key)}: {what} given")
+    return files[key]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What the trials of a method, and the lines of tables that show it, have in common."""
+
     model: str
     dataset: str
     format: str
@@ -40,7 +51,6 @@ class Method:
     prefixed: bool
     protocol: str
     edits: int
-    trials: dict[int, dict[int, Row]]
 
     @property
     def path(self) -> tuple[str, str, str]:
@@ -51,6 +61,17 @@ class Method:
     def block(self) -> tuple[str, str, int]:
         """What may stand under one unedited model: the same number of edits of a dataset."""
         return self.model, self.dataset, self.edits
+
+
+COMMON = tuple(field.name for field in fields(Edited))
+
+
+@dataclass(frozen=True)
+class Method(Edited):
+    """The trials of one method, ascending: {trial: {k: row of "runs"}}."""
+
+    entry: int
+    trials: dict[int, dict[int, Row]]
 
     @property
     def edited(self) -> bool:
@@ -85,7 +106,7 @@ class Method:
         for trial, rows in self.trials.items():
             lacking = next((k for k in range(1, max(rows)) if k not in rows), None)
             if lacking:
-                raise InputError(f"{'/'.join(self.path)}/trial{trial}: lacks k = {lacking}")
+                raise InputError(f"{run_path((*self.path, trial))}: lacks k = {lacking}")
         return [[rows[k] for k in range(1, max(rows) + 1)] for rows in self.trials.values()]
 
     def met(self) -> list[bool]:
@@ -140,10 +161,37 @@ def methods_of(runs: Sequence[Row]) -> list[Method]:
     for row in runs:
         key = (row["entry"], row["model"], row["dataset"], row["method"])
         if key not in found:
-            shared = [name for name in Method.__dataclass_fields__ if name != "trials"]
-            found[key] = Method(**{name: row[name] for name in shared}, trials={})
+            found[key] = Method(**{name: row[name] for name in (*COMMON, "entry")}, trials={})
         found[key].trials.setdefault(row["trial"], {})[row["k"]] = row
     return [replace(method, trials=dict(sorted(method.trials.items()))) for method in found.values()]
+
+
+def each_once(methods: Sequence[Method]) -> list[Method]:
+    """The methods that edited something, one that stands in several entries once."""
+    return list({method.path: method for method in methods if method.edited}.values())
+
+
+def by_block(methods: Sequence[Method]) -> list[list[Method]]:
+    """The methods block by block."""
+    blocks: dict[tuple[str, str, int], list[Method]] = {}
+    for method in methods:
+        blocks.setdefault(method.block, []).append(method)
+    return list(blocks.values())
+
+
+def plain_form(method: Method, methods: Sequence[Method]) -> Method | None:
+    """Which of the plain methods with its algorithm and protocol an assisted one is compared with."""
+    alike = (method.block, method.algorithm, method.protocol)
+    rivals = [m for m in methods if not m.assisted and (m.block, m.algorithm, m.protocol) == alike]
+    # na_memit_large belongs to memit_large where there is a memit as well
+    return max(
+        rivals,
+        key=lambda other: (
+            len(other.method) * method.method.endswith(other.method),
+            other.entry == method.entry,
+        ),
+        default=None,
+    )
 
 
 def iterative(methods: Sequence[Method], format: str | None = None) -> list[Method]:
@@ -223,8 +271,7 @@ def table_lines(
     """
     methods = list({method.path: method for method in methods}.values())
     result: list[Shown] = []
-    for block in dict.fromkeys(method.block for method in methods):
-        members = [method for method in methods if method.block == block]
+    for members in by_block(methods):
         if unedited:
             result += [Shown(method, method.at(0), "unedited") for method in _unedited(members)]
         for method in members:
@@ -257,22 +304,12 @@ def _compared(shown: Sequence[Method], methods: Sequence[Method], prefixed: bool
 
 def _paired(methods: Sequence[Method]) -> list[Method]:
     """Each plain method followed by its assisted counterparts; those without one stay in their place."""
-    leader: dict[int, int] = {}  # position of an assisted method -> that of the one it is compared with
-    for position, method in enumerate(methods):
-        plain = [
-            other
-            for other, candidate in enumerate(methods)
-            if not candidate.assisted
-            and (candidate.block, candidate.algorithm, candidate.protocol)
-            == (method.block, method.algorithm, method.protocol)
-        ]
-        # na_memit_large belongs to memit_large where there is a memit as well
-        plain.sort(key=lambda p: len(methods[p].method) * method.method.endswith(methods[p].method))
-        leader[position] = plain[-1] if method.assisted and plain else position
-    order = sorted(
-        range(len(methods)), key=lambda p: (leader[p], methods[p].assisted, methods[p].prefixed, p)
-    )
-    return [methods[position] for position in order]
+
+    def place(method: Method) -> tuple[int, bool, bool]:
+        leader = plain_form(method, methods[::-1]) if method.assisted else None
+        return methods.index(leader or method), method.assisted, method.prefixed
+
+    return sorted(methods, key=place)
 
 
 def _unedited(members: Sequence[Method]) -> list[Method]:

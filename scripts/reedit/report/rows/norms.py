@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from reedit.errors import InputError
-from reedit.report.rows.lines import RunKey, methods_of
+from reedit.report.rows.lines import RunKey, each_once, file_of, methods_of
 from reedit.report.rows.runs import Row, mean
 from reedit.storage import parquet
 
@@ -20,6 +20,7 @@ CONDITION = 10.0  # times their condition number: likewise
 RESIDUAL = 0.1  # of ||h||: more that SPREAD leaves asks for more SPREAD
 BLOWING_UP, MORE_SPREAD, SETTLED = "blowing up", "more SPREAD", "settled"
 MEASURES = ("update_norm", "growth", "condition", "condition_growth", "residual_before", "residual_after")
+IDENTITY = ("model", "dataset", "method", "algorithm", "protocol", "edits")
 RESIDUALS = ("residual_before", "residual_after")
 Measured = dict[str, float | None]  # by the names of MEASURES
 
@@ -38,21 +39,17 @@ def norm_summary_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, 
     Raises InputError for a run whose files were not given or without the unedited model's norms.
     """
     result = []
-    for method in {m.path: m for m in methods_of(runs) if m.edited}.values():
+    for method in each_once(methods_of(runs)):
         keys = [(*method.path, trial) for trial in method.trials]
-        lacking = next((key for key in keys if key not in files), None)
-        if lacking:
-            raise InputError(f"{'/'.join(lacking[:3])}/trial{lacking[3]}: no norms were given")
-        courses = [run_course(files[key]) for key in keys]
+        courses = [run_course(file_of(key, files, "no norms were")) for key in keys]
         for k in range(method.last + 1):
             ks = method.at(k)
             here = [course[own] for course, own in zip(courses, ks, strict=True)]
             found = {name: mean(one[name] for one in here) for name in MEASURES}
             judged = (found[name] for name in ("growth", "condition_growth", "residual_after"))
             result.append(
-                {name: getattr(method, name) for name in ("model", "dataset", "method", "algorithm")}
-                | {"protocol": method.protocol, "edits": method.edits, "trials": len(courses)}
-                | {"k": k, "k_min": min(ks)}
+                {name: getattr(method, name) for name in IDENTITY}
+                | {"trials": len(courses), "k": k, "k_min": min(ks)}
                 | found
                 | {"reading": reading(*judged) if k > 0 else None}
             )
