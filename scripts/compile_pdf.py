@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from reedit.jobs.job import job
 from reedit.report.latex.compile import compile_pdf
 from reedit.report.latex.document import document
-from reedit.report.tables.face import REHEARSAL
+from reedit.report.tables.notes import REHEARSAL
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.report.tables.catalog import TABLES
-from reedit.report.tables.face import face
+from reedit.report.tables.notes import face
 from reedit.report.tables.render import texts
 from reedit.report.tables.sheet import Style
 from reedit.storage import parquet

@@ -60,18 +60,21 @@ def case_frame(cases: pa.Table) -> pd.DataFrame:
 
 
 def under_edits(means: pa.Table, protocol: str) -> pa.Table:
-    """case_id and under_edit: whether the first edit failed; no row for a case not scored after k = 1.
-
-    corrected: log p(target_new) < log p(target_true) (design, section 4; the paper's section 6.1). released:
-    accuracy of efficacy 0.
-    """
+    """case_id and under_edit: whether the first edit failed; no row for a case not scored after k = 1."""
     after_first = pc.and_(pc.equal(means["k"], 1), pc.equal(means["metric"], "efficacy"))
     first = means.filter(after_first)
+    return pa.table({"case_id": first["case_id"], "under_edit": failed(first, protocol)})
+
+
+def failed(scores: pa.Table, protocol: str) -> pa.ChunkedArray:
+    """Whether an edit failed, by each row of its scores.
+
+    corrected: log p(target_new) < log p(target_true) (design, section 4; the paper's section 6.1). released:
+    accuracy 0.
+    """
     if PROTOCOLS[protocol].behind_fails:
-        failed = pc.less(first["logp_new"], first["logp_true"])
-    else:
-        failed = pc.equal(first["accuracy"], 0.0)
-    return pa.table({"case_id": first["case_id"], "under_edit": failed})
+        return pc.less(scores["logp_new"], scores["logp_true"])
+    return pc.equal(scores["accuracy"], 0.0)
 
 
 def _joined(rows: pa.Table, part: pa.Table, keys: list[str]) -> pa.Table:

@@ -58,6 +58,11 @@ class Edited:
         return self.model, self.dataset, self.method
 
     @property
+    def place(self) -> tuple[str, str]:
+        """What may stand in one panel of a figure: the same model and dataset."""
+        return self.model, self.dataset
+
+    @property
     def block(self) -> tuple[str, str, int]:
         """What may stand under one unedited model: the same number of edits of a dataset."""
         return self.model, self.dataset, self.edits
@@ -171,12 +176,12 @@ def each_once(methods: Sequence[Method]) -> list[Method]:
     return list({method.path: method for method in methods if method.edited}.values())
 
 
-def by_block(methods: Sequence[Method]) -> list[list[Method]]:
-    """The methods block by block."""
-    blocks: dict[tuple[str, str, int], list[Method]] = {}
+def grouped(methods: Sequence[Method], by: str) -> dict[Any, list[Method]]:
+    """The methods with the same attribute `by` (place, block), in order of appearance."""
+    found: dict[Any, list[Method]] = {}
     for method in methods:
-        blocks.setdefault(method.block, []).append(method)
-    return list(blocks.values())
+        found.setdefault(getattr(method, by), []).append(method)
+    return found
 
 
 def plain_form(method: Method, methods: Sequence[Method]) -> Method | None:
@@ -271,7 +276,7 @@ def table_lines(
     """
     methods = list({method.path: method for method in methods}.values())
     result: list[Shown] = []
-    for members in by_block(methods):
+    for members in grouped(methods, "block").values():
         if unedited:
             result += [Shown(method, method.at(0), "unedited") for method in _unedited(members)]
         for method in members:

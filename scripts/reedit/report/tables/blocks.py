@@ -1,13 +1,13 @@
 """How the lines of a table stand: what is compared, what is bold, which are abreast, how they are named."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby, zip_longest
+from itertools import accumulate, groupby, pairwise, zip_longest
 
 from reedit.report.rows.table_lines import SHARED, STATISTICS, Line, blocks
 from reedit.report.tables.sheet import Column, Row
-from reedit.report.words import Labels, half_up, method_of, name_of
+from reedit.report.words import Labels, half_up, method_of, name_of, share
 from reedit.storage.schemas import MEASURES
 
 Group = list[tuple[Line | None, ...]]  # printed lines that belong together, each with one Line a dataset
@@ -158,6 +158,19 @@ def algos(lines: Sequence[Line], labels: Labels) -> dict[int, str]:
         else method_of(line.method, labels)
         for line in lines
     }
+
+
+def printed_lines(block: Sequence[Line], labels: Labels, edits: bool, once: bool = False) -> list[Printed]:
+    """The lines of a block one below another with their names; with `once` a method's is said once."""
+    column = names(name_parts(block[0], labels, edits), [len(block)])
+    methods = list(algos(block, labels).values())
+    said = ["" if once and name == before else name for before, name in pairwise(["", *methods])]
+    return [Printed(name, algo, (line,)) for name, algo, line in zip(column, said, block, strict=True)]
+
+
+def shares(metric: str, kinds: Sequence[str]) -> Callable[[Printed], str]:
+    """Kinds of a metric in one cell of a line."""
+    return lambda printed: " / ".join(share(printed.line.get(f"{metric}_{kind}")) or "-" for kind in kinds)
 
 
 def raw_lines(

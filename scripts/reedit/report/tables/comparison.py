@@ -7,13 +7,13 @@ verdict, and where some of them differ, by how much.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from reedit.report.rows.comparison import Row
 from reedit.report.rows.reported import IDENTITY, MEASURES
-from reedit.report.tables.notes import RANGE
+from reedit.report.tables.notes import RANGE, no_notes
 from reedit.report.tables.sheet import Block, Cell, Column, Grid, K, Sheet, Style, Table, group, grouped
 from reedit.report.words import Labels, k_text, percent, perplexity
 from reedit.storage import schemas
@@ -88,9 +88,6 @@ class ComparisonTable(Table):
     def legend(self, rows: Sequence[Row]) -> list[str]:
         return _notes(self._own(rows))
 
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        return []  # the table that it follows says so
-
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         return schemas.SCHEMAS["comparison"].names, self._own(rows)
 
@@ -107,6 +104,7 @@ def comparison_table(number: str) -> ComparisonTable:
         schema="comparison",
         empty="Nothing in this experiment stands for a line of it in the paper.",
         omitted=True,
+        produced_by=no_notes,  # the table that it follows says so
         size="small",
     )
 

@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
 from reedit.report.rows.comparison import VERDICTS, Row
 from reedit.report.rows.reported import IDENTITY
 from reedit.report.tables.comparison import LEGEND, MARKS, measure_cell, named, text_of
+from reedit.report.tables.notes import no_notes
 from reedit.report.tables.sheet import Block, Cell, Column, Grid, Sheet, Style, Table, group
 from reedit.report.words import Labels, k_text
 from reedit.storage.schemas import MEASURES, SCHEMAS
@@ -34,9 +35,6 @@ class ComparisonSummary(Table):
 
     def sheet(self, rows: Sequence[Row], style: Style) -> Sheet:
         return Sheet(self.grids(rows, style))
-
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        return []
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         """Every cell that differs, largest first (shares, then perplexities), then the slips met."""
@@ -85,6 +83,7 @@ COMPARISON = ComparisonSummary(
     name="comparison",
     title="Reported and measured: cells by verdict",
     schema="comparison",
+    produced_by=no_notes,
     empty="Nothing in this experiment stands for a model and dataset of the paper (reported_as in the"
     " configuration says what does), so there is no comparison with its numbers.",
 )

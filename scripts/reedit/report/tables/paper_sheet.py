@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 from markupsafe import Markup
 
@@ -14,8 +13,17 @@ from reedit.methods.stopping import RULES
 from reedit.report.rows.lines import Ks, Method, Shown, at_every, at_every_stop, table_lines
 from reedit.report.rows.table_lines import BY_DEFINITION, Line, blocks
 from reedit.report.tables import blocks as layout
-from reedit.report.tables.blocks import LEADING, Printed, algos, name_parts, names, raw_lines
-from reedit.report.tables.notes import LAST, MARKS, PARTLY, RANGE, provenance_notes, unmet_note
+from reedit.report.tables.blocks import (
+    LEADING,
+    Printed,
+    algos,
+    name_parts,
+    names,
+    printed_lines,
+    raw_lines,
+    shares,
+)
+from reedit.report.tables.notes import LAST, MARKS, RANGE, Produced, left_out_notes
 from reedit.report.tables.sheet import PAGE, Block, Cell, Column, Grid, K, Row, Sheet, Style, Table, group
 from reedit.report.words import Labels, name_of, percent, perplexity, share
 from reedit.storage.schemas import MEASURES
@@ -46,6 +54,7 @@ class PaperTable(Table):
     schema: str = "table"
     size: str = "tight"
     omitted: bool = True
+    produced_by: Produced = left_out_notes
     methods: Callable[[Sequence[Method]], list[Method]]
     at: Callable[[Method], Mapping[Ks, str]]
     measures: tuple[str, ...]
@@ -107,17 +116,14 @@ class PaperTable(Table):
             columns.append(Column("Stops", lambda printed: self._rule(printed.line)))
         for metric in METRICS:
             kinds = [kind for kind in KINDS if f"{metric}_{kind}" in self.measures]
-            columns += [Column(metric.capitalize(), _shares(metric, kinds))] if kinds else []
+            columns += [Column(metric.capitalize(), shares(metric, kinds))] if kinds else []
         for name in self.measures:
             if name.startswith("score"):
                 columns.append(Column(name.replace("_", " ").capitalize(), _with_interval(name)))
         columns += [Column(HEADS[name].text, _perplexity(name)) for name in self.measures if name in HEADS]
-        printed, lines = [], []
-        for block in blocks(rows):
-            parts = names(name_parts(block[0], style.labels, self.edits), [len(block)])
-            methods = algos(block, style.labels).values()
-            printed += [Printed(*said, (line,)) for *said, line in zip(parts, methods, block, strict=True)]
-            lines += block
+        found = blocks(rows)
+        lines = [line for block in found for line in block]
+        printed = [one for block in found for one in printed_lines(block, style.labels, self.edits)]
         both = all(f"efficacy_{kind}" in self.measures for kind in KINDS)
         legend = [
             f"Percent, {'accuracy / success; ' * both}score: their harmonic mean"
@@ -126,10 +132,6 @@ class PaperTable(Table):
         legend += [MET] * any(self._marked_k(line).endswith("*") for line in lines)
         legend += [LEGEND[name] for name, wanted in self._explained(lines).items() if wanted]
         return Sheet([Grid(columns, [Block([group(columns, printed)])])], legend)
-
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        left_out = unmet_note(made_by["unmet"], labels) + unmet_note(made_by["partly"], labels, PARTLY)
-        return left_out + provenance_notes(made_by["runs"])
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         return raw_lines(rows, labels)
@@ -227,11 +229,6 @@ def _interval(line: Line, measure: str) -> str:
     text = share if measure in MEASURES else perplexity
     low, high = (text(line.printed(measure, bound)) for bound in ("low", "high"))
     return f"[{low}, {high}]" if low and high else ""
-
-
-def _shares(metric: str, kinds: Sequence[str]) -> Callable[[Printed], str]:
-    """Kinds of a metric in one cell."""
-    return lambda printed: " / ".join(share(printed.line.get(f"{metric}_{kind}")) or "-" for kind in kinds)
 
 
 def _with_interval(measure: str) -> Callable[[Printed], str]:

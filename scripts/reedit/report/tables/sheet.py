@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reedit.report.tables.notes import choice_notes, provenance_notes
+from reedit.report.tables.notes import Produced, choice_notes, run_notes
 from reedit.report.words import Labels, method_of, name_of
 from reedit.storage.schemas import SCHEMAS
 
@@ -134,6 +134,7 @@ class Table:
     left: int = 2
     reading: Sequence[str] = ()  # how to read it
     size: str = "wide"  # of its print: wide, tight or small
+    produced_by: Produced = run_notes
 
     @property
     def made_of(self) -> str:
@@ -167,10 +168,6 @@ class Table:
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
         """All that the terminal shows, likewise."""
         return self.sheet(rows, style)
-
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        """Notes on what produced it, from the provenance of its rows."""
-        return provenance_notes(made_by["runs"])
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         """Columns and lines of its .csv, unrounded: by default the rows as they are."""
