@@ -13,6 +13,7 @@ from reedit.evaluate.measures import intervals, measure
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.rows.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.lines import Shown, each_once, methods_of
 from reedit.report.words import Labels, k_text
 from reedit.storage.schemas import MEASURES
@@ -35,27 +36,24 @@ def tradeoff(runs: Rows, cases: pa.Table, seed: int, labels: Labels) -> Figure:
     points = {path: point for path, point in found.items() if point is not None}
     if not points:
         return drawing.sentence(UNASSISTED)
-    blocks, names = (
-        drawing.distinct(path[:2] for path in points),
-        drawing.distinct(path[2] for path in points),
-    )
-    figure, axes = drawing.grid(len(blocks), (3.9, 3.4))
-    for panel, block in zip(axes, blocks, strict=True):
-        for path, (means, bounds) in points.items():
-            if path[:2] == block:
-                _cross(panel, means, bounds, drawing.look(names.index(path[2]), dashed=True))
-                words = f"k={k_text(sides[path].k_min, sides[path].k)}"
-                panel.annotate(words, means, (5, 5), textcoords="offset points", fontsize=7)
+    places = grouped(points, lambda path: path[:2])
+    looks = drawing.looks(drawing.distinct(path[2] for path in points), dashed=True)
+    figure, axes = drawing.grid([drawing.panel_title(place, labels) for place in places], (3.9, 3.4))
+    for panel, (place, paths) in zip(axes, places.items(), strict=True):
+        for path in paths:
+            means, bounds = points[path]
+            _cross(panel, means, bounds, looks[path[2]])
+            words = f"k={k_text(sides[path].k_min, sides[path].k)}"
+            panel.annotate(words, means, (5, 5), textcoords="offset points", fontsize=7)
         for assisted, plain in pairs:
-            if assisted.path[:2] == block and {assisted.path, plain.path} <= points.keys():
+            if assisted.place == place and {assisted.path, plain.path} <= points.keys():
                 _arrow(panel, points[plain.path][0], points[assisted.path][0])
-        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
         panel.set_xlabel("generalization accuracy")
         panel.set_ylabel("specificity accuracy")
         panel.xaxis.set_major_formatter(PercentFormatter(1.0))
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
         panel.margins(0.12)
-    drawing.legend(figure, drawing.method_entries(names, labels, dashed=True))
+    drawing.legend(figure, drawing.method_entries(looks, labels))
     return figure
 
 

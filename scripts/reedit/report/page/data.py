@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from reedit.evaluate.measures import METRICS
 from reedit.prepare.facts import Fact, read_facts
 from reedit.prepare.zsre import NO_ANSWER
 from reedit.report.rows.cases import failed
-from reedit.report.rows.lines import Method, RunKey, Shown, at_every, grouped, methods_of, table_lines
+from reedit.report.rows.groups import grouped
+from reedit.report.rows.lines import Method, RunKey, Shown, at_every, methods_of, table_lines
 from reedit.report.rows.runs import table_rows
 from reedit.report.rows.table_lines import blocks
 from reedit.report.tables.notes import provenance_notes
@@ -89,7 +91,8 @@ def parts(results: Results, labels: Labels, limit: int = LIMIT) -> Iterator[Part
             "thin": thin,
             "methods": [_method(method, names, labels) for method in methods],
             "blocks": [
-                _block(members, place, results.made_by) for members in grouped(methods, "place").values()
+                _block(members, place, results.made_by)
+                for members in grouped(methods, attrgetter("place")).values()
             ],
         },
     )

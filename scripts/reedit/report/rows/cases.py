@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from reedit.errors import InputError
 from reedit.evaluate.measures import KINDS, METRICS, prompt_means
 from reedit.methods.protocols import PROTOCOLS, protocol_of
+from reedit.report.rows.lines import Method
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
@@ -57,6 +58,18 @@ def case_frame(cases: pa.Table) -> pd.DataFrame:
         beyond = pc.if_else(pc.is_nan(column), float("inf"), column)
         cases = cases.set_column(cases.schema.get_field_index(name), name, beyond)
     return cases.to_pandas()
+
+
+def edits_of(frame: pd.DataFrame, method: Method) -> pd.DataFrame:
+    """The rows of one method, k from 1 on; a trial that has ended stands where it ended."""
+    own = (frame[["model", "dataset", "method"]] == method.path).all(axis=1)
+    edits = frame[own & (frame["k"] >= 1)]
+    later = [
+        edits[(edits["trial"] == trial) & (edits["k"] == end)].assign(k=k)
+        for trial, end in zip(method.trials, method.ends, strict=True)
+        for k in range(end + 1, method.last + 1)
+    ]
+    return pd.concat([edits, *later])
 
 
 def under_edits(means: pa.Table, protocol: str) -> pa.Table:

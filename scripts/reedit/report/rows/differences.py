@@ -6,13 +6,15 @@ its sides and says by itself whether there is one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from reedit.evaluate.measures import KINDS, METRICS, paired_intervals
-from reedit.report.rows.lines import Method, RunKey, Shown, each_once, grouped, methods_of, plain_form
+from reedit.report.rows.groups import grouped
+from reedit.report.rows.lines import Method, RunKey, Shown, each_once, methods_of, plain_form
 from reedit.report.rows.runs import known
 from reedit.storage.schemas import MEASURES
 
@@ -44,7 +46,7 @@ def difference_rows(runs: Sequence[Mapping[str, Any]], cases: pa.Table, seed: in
     judged = judged_cases(cases)
     result: list[Row] = []
     number = 0
-    for members in grouped(each_once(methods_of(runs)), "block").values():
+    for members in grouped(each_once(methods_of(runs)), attrgetter("block")).values():
         chosen = {method.path: selected(method) for method in members}
         pairs = [
             ("iteration", side, Shown(side.method, side.method.at(1), "first"))

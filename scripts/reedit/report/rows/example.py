@@ -30,9 +30,8 @@ def example_rows(
         return []
     path = min(known, key=lambda path: _preference(known[path]))
     frame = case_frame(cases)
-    for name, value in zip(("model", "dataset", "method"), path, strict=True):
-        frame = frame[frame[name] == value]
-    frame = frame[(frame["trial"] == known[path][0]["trial"]) & (frame["k"] >= 1)]
+    of_method = (frame[["model", "dataset", "method"]] == path).all(axis=1)
+    frame = frame[of_method & (frame["trial"] == known[path][0]["trial"]) & (frame["k"] >= 1)]
     case = _median_case(frame[frame["k"] == 1])
     about = _fact(facts[path[1]], case)
     columns = [name for name in SCHEMAS["example"].names if name in frame.columns]

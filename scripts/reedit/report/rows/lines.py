@@ -8,11 +8,13 @@ whatever the others do: so its k may be another one than theirs.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.stopping import RULES, met, selected
+from reedit.report.rows.groups import grouped
 
 STOPPING_RULES = RULES[1:]  # where two agree on a k, the first gives its name
 GAPS = ("delta_p", "delta_p2")  # what the rules go by
@@ -176,14 +178,6 @@ def each_once(methods: Sequence[Method]) -> list[Method]:
     return list({method.path: method for method in methods if method.edited}.values())
 
 
-def grouped(methods: Sequence[Method], by: str) -> dict[Any, list[Method]]:
-    """The methods with the same attribute `by` (place, block), in order of appearance."""
-    found: dict[Any, list[Method]] = {}
-    for method in methods:
-        found.setdefault(getattr(method, by), []).append(method)
-    return found
-
-
 def plain_form(method: Method, methods: Sequence[Method]) -> Method | None:
     """Which of the plain methods with its algorithm and protocol an assisted one is compared with."""
     alike = (method.block, method.algorithm, method.protocol)
@@ -276,7 +270,7 @@ def table_lines(
     """
     methods = list({method.path: method for method in methods}.values())
     result: list[Shown] = []
-    for members in grouped(methods, "block").values():
+    for members in grouped(methods, attrgetter("block")).values():
         if unedited:
             result += [Shown(method, method.at(0), "unedited") for method in _unedited(members)]
         for method in members:
