@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
 from reedit.evaluate.settings import ScoreSettings
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.prepare.settings import SplitSettings
+from reedit.settings.definitions import ReportedModel
 from reedit.settings.engines import check_engine, engine_of
 from reedit.settings.needs import Needs
-from reedit.settings.reported import REPORTED_MODELS, reported_names
 from reedit.settings.runs import Run
+
+REPORTED_MODELS = set(get_args(ReportedModel))
 
 
 class Experiment(Needs):
@@ -45,40 +47,28 @@ class Experiment(Needs):
         """All that determines the named split beside its input files."""
         entry = self.split_entry(model, dataset, sample)
         names = ("edits", "trials", "eligible", "assisting", "misaligned", "protocols")
-        return SplitSettings(**{name: getattr(entry, name) for name in names}, seed=self.asked.seed)
+        return SplitSettings(**_said(entry, *names), seed=self.asked.seed)
 
     def edit_settings(self, run: Run) -> EditSettings:
         """All that determines a run's edits beside its input files."""
         return EditSettings(
-            algorithm=run.method.algorithm,
+            **_said(run, "protocol", "trial"),
+            **_said(run.entry, "iterations", "extend_to", "stop", "keep_weights", "nonfinite"),
+            **_said(run.method, "algorithm", "assisting", "choice", "prefixed", "batch", "spread_only"),
             engine=engine_of(run.method, self.files),
             repository=self.repository(run.entry.model),
-            assisting=run.method.assisting,
-            choice=run.method.choice,
-            prefixed=run.method.prefixed,
-            protocol=run.protocol,
             hyperparameters=self.hyperparameters(run),
-            iterations=run.entry.iterations,
-            extend_to=run.entry.extend_to,
-            stop=run.entry.stop,
             dtype=self.asked.models[run.entry.model].dtype,
-            keep_weights=run.entry.keep_weights,
-            nonfinite=run.entry.nonfinite,
-            batch=run.method.batch,
-            spread_only=run.method.spread_only,
             seed=self.asked.seed,
-            trial=run.trial,
         )
 
     def score_settings(self, run: Run) -> ScoreSettings:
         """All that determines a run's scores beside its input files."""
         return ScoreSettings(
-            protocol=run.protocol,
-            eligible=run.entry.eligible,
-            assisting=run.entry.assisting,
+            **_said(run, "protocol", "trial"),
+            **_said(run.entry, "eligible", "assisting"),
             layers=self.hyperparameters(run)["layers"],
             dtype=self.asked.models[run.entry.model].dtype,
-            trial=run.trial,
         )
 
     def regularised(self, run: Run) -> str:
@@ -101,10 +91,24 @@ class Experiment(Needs):
         }
 
     def reported_as(self) -> dict[str, dict[str, str]]:
-        """The paper's name of each model, dataset and method that runs: `reported_as`, else its own."""
-        return reported_names(self.asked, self.entries)
+        """By section, the paper's name of each definition that runs: `reported_as`, else its own."""
+        used = {
+            "models": [entry.model for entry in self.entries],
+            "datasets": [entry.dataset for entry in self.entries],
+            "methods": [method.name for entry in self.entries for method in entry.methods],
+        }
+        return {
+            section: {name: getattr(defined[name], "reported_as", None) or name for name in names}
+            for section, names in used.items()
+            for defined in [getattr(self.asked, section)]
+        }
 
     @property
     def runs_a_reported_model(self) -> bool:
         """Whether a model that runs is one of the paper's, or stands for one."""
         return not REPORTED_MODELS.isdisjoint(self.reported_as()["models"].values())
+
+
+def _said(of: Any, *names: str) -> dict[str, Any]:
+    """What a run, its entry or its method says under these names."""
+    return {name: getattr(of, name) for name in names}

@@ -62,7 +62,7 @@ def case_frame(cases: pa.Table) -> pd.DataFrame:
 
 def edits_of(frame: pd.DataFrame, method: Method) -> pd.DataFrame:
     """The rows of one method, k from 1 on; a trial that has ended stands where it ended."""
-    own = (frame[["model", "dataset", "method"]] == method.path).all(axis=1)
+    own = (frame[["model", "dataset", "method"]] == list(method.path)).all(axis=1)
     edits = frame[own & (frame["k"] >= 1)]
     later = [
         edits[(edits["trial"] == trial) & (edits["k"] == end)].assign(k=k)

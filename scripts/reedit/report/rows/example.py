@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from reedit.methods.stopping import selected
 from reedit.report.rows.cases import case_frame
@@ -30,7 +31,7 @@ def example_rows(
         return []
     path = min(known, key=lambda path: _preference(known[path]))
     frame = case_frame(cases)
-    of_method = (frame[["model", "dataset", "method"]] == path).all(axis=1)
+    of_method = (frame[["model", "dataset", "method"]] == list(path)).all(axis=1)
     frame = frame[of_method & (frame["trial"] == known[path][0]["trial"]) & (frame["k"] >= 1)]
     case = _median_case(frame[frame["k"] == 1])
     about = _fact(facts[path[1]], case)
@@ -56,9 +57,6 @@ def _median_case(first: pd.DataFrame) -> int:
 
 
 def _fact(path: Path | str, case: int) -> dict[str, str]:
-    facts = parquet.read_table(path, "facts").select(
-        ["case_id", "subject", "prompt", "target_new", "target_true"]
-    )
-    fact = next(fact for fact in facts.to_pylist() if fact["case_id"] == case)
+    (fact,) = parquet.read_table(path, "facts").filter(pc.field("case_id") == case).to_pylist()
     prompt = fact["prompt"].replace("{}", fact["subject"])
     return {"prompt": prompt, "target_new": fact["target_new"], "target_true": fact["target_true"]}

@@ -191,23 +191,20 @@ def _selected(lines: Sequence[ReportedLine], entry: Any, where: str) -> list[tup
     if not isinstance(entry["why"], str) or not entry["why"]:
         raise InputError(f"{where}: why: found {entry['why']!r}, expected a sentence")
     asked = {key: value if isinstance(value, list) else [value] for key, value in entry.items()}
-    found = [
-        (place, measure)
+    cells = [
+        {name: getattr(line, name) for name in IDENTITY} | {"measures": measure, "place": place}
         for place, line in enumerate(lines)
-        if all(getattr(line, key) in asked[key] for key in IDENTITY)
         for measure in line.values
-        if measure in asked["measures"]
     ]
+    selects = (*IDENTITY, "measures")
+    found = [cell for cell in cells if all(cell[key] in asked[key] for key in selects)]
     if not found:
         raise InputError(f"{where}: selects no reported cell")
-    for key in IDENTITY:
-        missing = [value for value in asked[key] if value not in {getattr(lines[p], key) for p, _ in found}]
+    for key in selects:
+        missing = [value for value in asked[key] if value not in [cell[key] for cell in found]]
         if missing:
             raise InputError(f"{where}: {key}: no reported cell for {missing[0]!r}")
-    missing = [name for name in asked["measures"] if name not in {measure for _, measure in found}]
-    if missing:
-        raise InputError(f"{where}: measures: no reported cell for {missing[0]!r}")
-    return found
+    return [(cell["place"], cell["measures"]) for cell in found]
 
 
 def _exponent(value: float) -> int:
