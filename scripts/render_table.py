@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     inputs, settings = snakemake.input, snakemake.params.settings
-    table, style = TABLES[snakemake.wildcards.table], Style(settings["labels"], settings["intervals"])
+    table = TABLES[snakemake.wildcards.table]
     rows, made_by = parquet.read(inputs.rows, table.schema), parquet.read_provenance(inputs.rows)
-    notes, sentence = table.produced_by(made_by, style.labels), face(made_by["runs"].values())
-    for end, text in texts(table, rows, notes, inputs.template, style, sentence)._asdict().items():
+    style = Style(settings["labels"], settings["intervals"], face(made_by["runs"].values()))
+    notes = table.produced_by(made_by, style.labels)
+    for end, text in texts(table, rows, notes, inputs.template, style)._asdict().items():
         write_text(snakemake.output[end], text)

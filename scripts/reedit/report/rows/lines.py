@@ -7,8 +7,8 @@ whatever the others do: so its k may be another one than theirs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from operator import attrgetter
+from dataclasses import dataclass, fields
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from reedit.errors import InputError
@@ -164,13 +164,13 @@ class Shown:
 
 def methods_of(runs: Sequence[Row]) -> list[Method]:
     """The methods in order of appearance."""
-    found: dict[tuple, Method] = {}
-    for row in runs:
-        key = (row["entry"], row["model"], row["dataset"], row["method"])
-        if key not in found:
-            found[key] = Method(**{name: row[name] for name in (*COMMON, "entry")}, trials={})
-        found[key].trials.setdefault(row["trial"], {})[row["k"]] = row
-    return [replace(method, trials=dict(sorted(method.trials.items()))) for method in found.values()]
+    found = []
+    for rows in grouped(runs, itemgetter("entry", "model", "dataset", "method")).values():
+        common = {name: rows[0][name] for name in (*COMMON, "entry")}
+        trials = grouped(sorted(rows, key=itemgetter("trial")), itemgetter("trial"))
+        by_k = {trial: {row["k"]: row for row in own} for trial, own in trials.items()}
+        found.append(Method(**common, trials=by_k))
+    return found
 
 
 def each_once(methods: Sequence[Method]) -> list[Method]:
@@ -219,21 +219,24 @@ def prefixed(methods: Sequence[Method]) -> list[Method]:
     return _compared(methods, methods, prefixed=True)
 
 
+def stopped_in(methods: Sequence[Method], trials: Callable[[list[bool]], bool]) -> list[Method]:
+    """The iterative methods that edited something and meet the proposed rule in such trials."""
+    return [method for method in iterative(methods) if method.edited and trials(method.met())]
+
+
 def stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet the proposed rule in every trial."""
-    return [method for method in iterative(methods) if method.edited and all(method.met())]
+    return stopped_in(methods, all)
 
 
 def never_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet it in no trial, as far as is known."""
-    edited = [method for method in iterative(methods) if method.edited]
-    return [method for method in edited if not any(method.met()) and method.choice()[1] == "last"]
+    return [m for m in stopped_in(methods, lambda met: not any(met)) if m.choice()[1] == "last"]
 
 
 def partly_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet it in some trials alone."""
-    edited = [method for method in iterative(methods) if method.edited]
-    return [method for method in edited if any(method.met()) and not all(method.met())]
+    return stopped_in(methods, lambda met: any(met) and not all(met))
 
 
 def at_selected(method: Method) -> dict[Ks, str]:
@@ -316,10 +319,8 @@ def _unedited(members: Sequence[Method]) -> list[Method]:
 
     A method that edits one by one lends it last: its p(theta_1, h) is measured between edits.
     """
-    by_protocol: dict[str, Method] = {}
-    for method in sorted(
-        members, key=lambda method: ALGORITHMS[method.algorithm.partition("+")[0]].one_by_one
-    ):
-        by_protocol.setdefault(method.protocol, method)
-    order = list(dict.fromkeys(method.protocol for method in members))
-    return [by_protocol[protocol] for protocol in order]
+
+    def lent_last(method: Method) -> bool:
+        return ALGORITHMS[method.algorithm.partition("+")[0]].one_by_one
+
+    return [min(alike, key=lent_last) for alike in grouped(members, attrgetter("protocol")).values()]

@@ -7,6 +7,7 @@ row k of its iterations is the edit that produced theta_{k+1}, the model that ro
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from reedit.errors import InputError
 from reedit.evaluate.measures import case_means, intervals, measure
 from reedit.methods.protocols import protocol_of
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.lines import COMMON, Ks, Method, RunKey, Shown, file_of
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
@@ -42,9 +44,7 @@ def run_rows(
     cases = case_means(scores_path)
     if 0 not in cases:
         raise InputError(f"{scores_path}: no rows for k = 0 (the unedited model)")
-    texts: dict[int, list[float]] = {}
-    for row in parquet.read(collapse_path, "collapse"):
-        texts.setdefault(row["k"], []).append(row[column])
+    texts = grouped(parquet.read(collapse_path, "collapse"), itemgetter("k"))
     iterations = {row["k"]: row for row in parquet.read(iterations_path, "iterations")}
     result = []
     for k in sorted(cases.keys() | iterations.keys()):
@@ -56,7 +56,7 @@ def run_rows(
         perplexities = {name: iterations[k][name] if k > 0 else None for name in PERPLEXITIES}
         result.append(
             {name: identity[name] for name in IDENTITY}
-            | {"k": k, "edits": edits, "me_ppl": mean(texts.get(k, []))}
+            | {"k": k, "edits": edits, "me_ppl": mean(row[column] for row in texts.get(k, []))}
             | dict(zip(MEASURES, means, strict=True))
             | perplexities
         )

@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise, zip_longest
+from operator import attrgetter
 
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.table_lines import SHARED, STATISTICS, Line, blocks
 from reedit.report.tables.sheet import Column, Row
 from reedit.report.words import Labels, half_up, method_of, name_of, share
@@ -97,20 +99,16 @@ def side_by_side(table: Sequence[Sequence[Line]], aligned: bool) -> list[Panel]:
         found: list[list[Group]] = []
         for model in dict.fromkeys(line.model for line in lines):
             members = [line for line in lines if line.model == model and line.dataset in pair]
+            by_method = grouped(
+                sorted(members, key=lambda line: line.k > 0), attrgetter("method", "protocol")
+            ).values()
             groups = [
                 _abreast([[line for line in group if line.dataset == name] for name in pair], aligned)
-                for group in _by_method(members)
+                for group in by_method
             ]
             found += [groups] if groups else []
         panels.append(Panel(pair, found))
     return panels
-
-
-def _by_method(lines: Sequence[Line]) -> list[list[Line]]:
-    found: dict[tuple[str, str], list[Line]] = {}
-    for line in sorted(lines, key=lambda line: line.k > 0):
-        found.setdefault((line.method, line.protocol), []).append(line)
-    return list(found.values())
 
 
 def _abreast(columns: Sequence[Sequence[Line]], aligned: bool) -> list[tuple[Line | None, ...]]:

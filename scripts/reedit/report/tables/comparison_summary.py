@@ -3,10 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from reedit.report.rows.comparison import VERDICTS, Row
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.reported import IDENTITY
 from reedit.report.tables.comparison import LEGEND, MARKS, measure_cell, named, text_of
 from reedit.report.tables.notes import no_notes
@@ -100,8 +101,7 @@ def _counts(rows: Sequence[Row]) -> list[dict[str, Any]]:
         return row["table"], row["protocol"] or "~"  # what did not run comes last
 
     result = []
-    for (table, protocol), found in groupby(sorted(rows, key=place), key=place):
-        members = list(found)
+    for (table, protocol), members in grouped(sorted(rows, key=place), place).items():
         reported = [row for row in members if row["reported"] is not None]
         verdicts = Counter(row["verdict"] for row in members)
         result.append(
@@ -134,12 +134,9 @@ def _times(row: Row) -> float:
 
 def _slips(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The slips met, by reason: in which tables, how many cells, whose lines."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        if row["verdict"] == "slip":
-            found.setdefault(row["note"], []).append(row)
+    slips = [row for row in rows if row["verdict"] == "slip"]
     result = []
-    for why, members in found.items():
+    for why, members in grouped(slips, itemgetter("note")).items():
         cells = {(*(row[name] for name in IDENTITY), row["measure"]) for row in members}
         lines = dict.fromkeys(f"{named(row['model'])} {named(row['method'])}" for row in members)
         tables = sorted({row["table"] for row in members})

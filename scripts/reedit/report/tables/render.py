@@ -12,6 +12,7 @@ from reedit.storage.csv_text import csv_text
 
 WIDTH = 138  # columns of a terminal that notes stay within
 TEMPLATE = "table.tex.j2"
+PLAIN = Style()
 
 
 class Texts(NamedTuple):
@@ -27,15 +28,14 @@ def texts(
     rows: Sequence[Row],
     notes: Sequence[str],
     templates: Templates,
-    style: Style | None = None,
-    sentence: str = "",
+    style: Style = PLAIN,
 ) -> Texts:
     """A table from rows of its schema, with notes on what produced them.
 
-    `templates` are the template files, table.tex.j2 and captions.yaml among them. A `sentence` stands above
-    the table, in the .csv in a column. Raises InputError for a template that asks for what was not measured.
+    `templates` are the template files, table.tex.j2 and captions.yaml among them. Raises InputError for a
+    template that asks for what was not measured.
     """
-    style = style or Style()
+    sentence = style.sentence
     sheets = (table.sheet(rows, style), table.terminal(rows, style)) if rows else (Sheet(), Sheet())
     columns, lines = table.raw(rows, style.labels)
     if sentence:
@@ -90,12 +90,11 @@ def heads(columns: Sequence[Column]) -> list[list[dict[str, Any]]]:
             spans = [(first, end)] if names[-1] else [(one, one) for one in range(first, end + 1)]
             line += [{"cell": Cell(names[-1]), "first": a, "last": b, "room": ""} for a, b in spans]
         lines.append(line)
-    own = [column.head if isinstance(column.head, Cell) else Cell(column.head) for column in columns]
-    numbered = enumerate(zip(own, columns, strict=True), start=1)
-    return [
-        *lines,
-        [{"cell": cell, "first": n, "last": n, "room": column.aside} for n, (cell, column) in numbered],
+    own = [
+        {"cell": column.top, "first": number, "last": number, "room": column.aside}
+        for number, column in enumerate(columns, start=1)
     ]
+    return [*lines, own]
 
 
 def cells_of(grid: Grid) -> list[Cell]:
@@ -138,7 +137,7 @@ def bullets(notes: Sequence[str]) -> list[str]:
 
 def _terminal_grid(grid: Grid) -> list[list[str]]:
     """The texts of a grid, its heads first; a block's title is a line of its own."""
-    texts = [[column.head.text if isinstance(column.head, Cell) else column.head for column in grid.columns]]
+    texts = [[column.top.text for column in grid.columns]]
     for block in grid.blocks:
         texts += [[block.title, *[""] * (len(grid.columns) - 1)]] if block.title else []
         lines = [line for members in block.groups for line in members]

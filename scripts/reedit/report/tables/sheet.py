@@ -21,10 +21,11 @@ PAGE = 30  # lines of a group that stay on one page
 
 @dataclass(frozen=True)
 class Style:
-    """How an experiment wants its tables: by which names, and whether with intervals."""
+    """How an experiment wants its tables: by which names, whether with intervals, under what."""
 
     labels: Labels = field(default_factory=dict)
     intervals: bool = False
+    sentence: str = ""  # what stands above each, in the .csv in a column
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Column:
     align: str = "r"  # r, l, or a paragraph's width: 85mm
     once: tuple[str, ...] = ()  # blank while these entries are those of the line before
     aside: str = ""  # in TeX the room for what stands aside: 0.9em
+
+    @property
+    def top(self) -> Cell:
+        """Its head as a cell."""
+        return self.head if isinstance(self.head, Cell) else Cell(self.head)
 
     def of(self, row: Any, before: Any = None) -> Cell:
         """The cell of a row that stands under `before`."""
