@@ -33,12 +33,12 @@ def case_rows(identity: Mapping[str, Any], scores_path: Path | str, targets_path
     _check_cases(means, scores_path, targets, targets_path)
     rows = pa.concat_tables([means.select(KEYS), targets.select(KEYS)])
     rows = rows.group_by(KEYS, use_threads=False).aggregate([])
-    rows = _joined(rows, targets, KEYS)
+    rows = rows.join(targets, KEYS, use_threads=False)  # null where it has no such row
     for metric in METRICS:
         part = means.filter(pc.equal(means["metric"], metric)).select([*KEYS, *KINDS])
         part = part.rename_columns([*KEYS, *(f"{metric}_{kind}" for kind in KINDS)])
-        rows = _joined(rows, part, KEYS)
-    rows = _joined(rows, under_edits(means, protocol), ["case_id"])
+        rows = rows.join(part, KEYS, use_threads=False)
+    rows = rows.join(under_edits(means, protocol), "case_id", use_threads=False)
     rows = rows.sort_by([(key, "ascending") for key in KEYS])
     declared = SCHEMAS["cases"]
     for name in IDENTITY:
@@ -88,11 +88,6 @@ def failed(scores: pa.Table, protocol: str) -> pa.ChunkedArray:
     if PROTOCOLS[protocol].behind_fails:
         return pc.less(scores["logp_new"], scores["logp_true"])
     return pc.equal(scores["accuracy"], 0.0)
-
-
-def _joined(rows: pa.Table, part: pa.Table, keys: list[str]) -> pa.Table:
-    """`rows` with the columns of `part`, null where it has no such row."""
-    return rows.join(part, keys, join_type="left outer", use_threads=False)
 
 
 def _check_cases(

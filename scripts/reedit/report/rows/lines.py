@@ -209,14 +209,19 @@ def iterative(methods: Sequence[Method], format: str | None = None) -> list[Meth
     ]
 
 
-def assisted(methods: Sequence[Method]) -> list[Method]:
-    """Each method beside its assisted forms without a prefix, from the blocks that have one."""
-    return _compared([method for method in methods if not method.prefixed], methods, prefixed=False)
+def assisted(methods: Sequence[Method], prefixed: bool = False) -> list[Method]:
+    """Each plain method followed by its assisted forms without a prefix, from the blocks that have one; with
+    `prefixed` by those with and without one, from the blocks that have one with. Only of entries that assist;
+    methods without a counterpart stay in their place."""
+    mixed = _mixed(methods)
+    wanted = {m.block for m in methods if m.assisted and m.prefixed == prefixed}
+    shown = [m for m in methods if m.entry in mixed and m.block in wanted and (prefixed or not m.prefixed)]
 
+    def place(method: Method) -> tuple[int, bool, bool]:
+        leader = plain_form(method, shown[::-1]) if method.assisted else None
+        return shown.index(leader or method), method.assisted, method.prefixed
 
-def prefixed(methods: Sequence[Method]) -> list[Method]:
-    """Each method beside its assisted forms with and without a prefix, from the blocks that have one with."""
-    return _compared(methods, methods, prefixed=True)
+    return sorted(shown, key=place)
 
 
 def stopped_in(methods: Sequence[Method], trials: Callable[[list[bool]], bool]) -> list[Method]:
@@ -252,11 +257,6 @@ def at_first_and_selected(method: Method) -> dict[Ks, str]:
 def at_every(method: Method) -> dict[Ks, str]:
     """Every k, the first and the selected one marked."""
     return _ascending(_iterations(method) | at_first_and_selected(method))
-
-
-def at_stops(method: Method) -> dict[Ks, str]:
-    """The k at which a stopping rule stops."""
-    return method.stops()
 
 
 def at_every_stop(method: Method) -> dict[Ks, str]:
@@ -295,23 +295,6 @@ def _ascending(lines: Mapping[Ks, str]) -> dict[Ks, str]:
 def _mixed(methods: Sequence[Method]) -> set[int]:
     """The entries with an assisted method."""
     return {method.entry for method in methods if method.assisted}
-
-
-def _compared(shown: Sequence[Method], methods: Sequence[Method], prefixed: bool) -> list[Method]:
-    """Those of `shown` in entries and blocks with an assisted method that has a prefix, or has none."""
-    mixed = _mixed(methods)
-    wanted = {m.block for m in methods if m.assisted and m.prefixed == prefixed}
-    return _paired([method for method in shown if method.entry in mixed and method.block in wanted])
-
-
-def _paired(methods: Sequence[Method]) -> list[Method]:
-    """Each plain method followed by its assisted counterparts; those without one stay in their place."""
-
-    def place(method: Method) -> tuple[int, bool, bool]:
-        leader = plain_form(method, methods[::-1]) if method.assisted else None
-        return methods.index(leader or method), method.assisted, method.prefixed
-
-    return sorted(methods, key=place)
 
 
 def _unedited(members: Sequence[Method]) -> list[Method]:

@@ -7,7 +7,6 @@ verdict, and where some of them differ, by how much.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -46,15 +45,6 @@ LEGEND = (
 CHOSEN = "Chosen iterations meet by what they were chosen for, not by k: each number stands beside its own k."
 
 
-class Source(NamedTuple):
-    """A printed line: the paper's numbers, a run's, or their differences, by measure."""
-
-    method: str  # said once above its sources
-    name: str
-    k: str
-    cells: Mapping[str, Cell]
-
-
 class ComparisonTable(Table):
     """One of the paper's tables beside ours; of the rows of all, those with its number."""
 
@@ -63,9 +53,9 @@ class ComparisonTable(Table):
         reported = {row["measure"] for row in rows if row["reported"] is not None}
         measures = [measure for measure in MEASURES if measure in reported]
         columns = [
-            Column("Algo", lambda source: source.method, align="l"),
-            Column("Source", lambda source: source.name, align="l"),
-            Column(K, lambda source: source.k),
+            Column("Algo", "method", align="l"),
+            Column("Source", "source", align="l"),
+            Column(K, "k"),
             *map(_column, measures),
         ]
         blocks = []
@@ -142,28 +132,35 @@ def _column(measure: str) -> Column:
     share = measure in schemas.MEASURES
     head = Cell(measure_cell(measure).text, tex=kind) if share else measure_cell(measure)
     over = (metric.capitalize(),) if share else ()
-    return Column(head, lambda source: source.cells.get(measure, Cell()), over=over, aside="0.9em")
+    return Column(head, lambda line: line.get(measure), over=over, aside="0.9em")
 
 
-def _sources(line: Sequence[Row]) -> list[Source]:
-    """A line's numbers: the paper's, then for each run its own and, where some differ, the differences."""
+def _sources(line: Sequence[Row]) -> list[dict[str, Cell | str]]:
+    """A line's numbers: the paper's, then for each run its own and, where some differ, the differences.
+
+    The method is said once, above them.
+    """
     runs = [{row["measure"]: row for row in members} for members in grouped(line, ["run", "protocol"])]
     first = [next(iter(run.values())) for run in runs]
     protocols = Counter(run["protocol"] for run in first)
-    found = [Source(named(first[0]["method"]), "paper", str(first[0]["k"]), _cells(runs[0], "reported"))]
+    found = [_source("paper", str(first[0]["k"]), runs[0], "reported")]
+    found[0]["method"] = named(first[0]["method"])
     for run, one in zip(runs, first, strict=True):
         if one["run_k"] is None:
             continue
         name = one["protocol"] if protocols[one["protocol"]] == 1 else f"{one['protocol']} {one['run']}"
-        found.append(Source("", name, k_text(one["run_k_min"], one["run_k"]), _cells(run, "measured")))
+        found.append(_source(name, k_text(one["run_k_min"], one["run_k"]), run, "measured"))
         if any(row["verdict"] == "differs" for row in run.values()):
-            found.append(Source("", "difference", "", _cells(run, "difference")))
+            found.append(_source("difference", "", run, "difference"))
     return found
 
 
-def _cells(run: Mapping[str, Row], column: str) -> dict[str, Cell]:
-    """The numbers of a column; a measured one has a mark, a difference is told only of cells that differ."""
-    found = {}
+def _source(name: str, k: str, run: Mapping[str, Row], column: str) -> dict[str, Cell | str]:
+    """A printed line with the numbers of a column, by measure.
+
+    A measured one has a mark; a difference is told only of cells that differ.
+    """
+    found: dict[str, Cell | str] = {"method": "", "source": name, "k": k}
     for measure, row in run.items():
         if row[column] is None or (column == "difference" and row["verdict"] != "differs"):
             continue

@@ -27,14 +27,10 @@ def face(made_by: Iterable[Mapping[str, Any]]) -> str:
     return REHEARSAL if any(is_stand_in(one["model_revision"]) for one in made_by) else ""
 
 
-def run_notes(made_by: Mapping[str, Any], _: Labels) -> list[str]:
-    """What produced a table of runs."""
-    return provenance_notes(made_by["runs"])
-
-
-def left_out_notes(made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-    """The same after the methods that a table of stopping rules does not show."""
-    left_out = unmet_note(made_by["unmet"], labels) + unmet_note(made_by["partly"], labels, PARTLY)
+def run_notes(made_by: Mapping[str, Any], labels: Labels) -> list[str]:
+    """What produced a table of runs, after the methods that one of stopping rules does not show."""
+    unmet, partly = made_by.get("unmet", []), made_by.get("partly", [])
+    left_out = unmet_note(unmet, labels) + unmet_note(partly, labels, PARTLY)
     return left_out + provenance_notes(made_by["runs"])
 
 

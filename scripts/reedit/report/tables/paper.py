@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 from reedit.report.rows.lines import (
+    Method,
     assisted,
     at_every,
     at_every_stop,
     at_first_and_selected,
     at_selected,
-    at_stops,
     iterative,
-    prefixed,
     stopped,
 )
 from reedit.report.tables.paper_sheet import STOPPED, PaperTable
@@ -45,7 +44,7 @@ ASSISTED = {
     "edits": True,
 }
 PREFIXED = ASSISTED | {
-    "methods": prefixed,
+    "methods": partial(assisted, prefixed=True),
     "empty": "This experiment has no neighbor-assisted runs with prefixed neighbors.",
 }
 STOPPING = {
@@ -88,7 +87,7 @@ LISTED = (
         "4",
         STOPPING,
         "Stopping rules: the iteration that each of three keeps.",
-        at=at_stops,
+        at=Method.stops,
         measures=("score_accuracy", "delta_p", "delta_p2"),
         unedited=False,
     ),

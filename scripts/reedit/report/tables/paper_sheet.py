@@ -23,7 +23,7 @@ from reedit.report.tables.blocks import (
     raw_lines,
     shares,
 )
-from reedit.report.tables.notes import LAST, MARKS, RANGE, Produced, left_out_notes
+from reedit.report.tables.notes import LAST, MARKS, RANGE
 from reedit.report.tables.sheet import PAGE, Block, Cell, Column, Grid, K, Row, Sheet, Style, Table, group
 from reedit.report.words import Labels, name_of, percent, perplexity, share
 from reedit.storage.schemas import MEASURES
@@ -54,7 +54,6 @@ class PaperTable(Table):
     schema: str = "table"
     size: str = "tight"
     omitted: bool = True
-    produced_by: Produced = left_out_notes
     methods: Callable[[Sequence[Method]], list[Method]]
     at: Callable[[Method], Mapping[Ks, str]]
     measures: tuple[str, ...]
