@@ -79,15 +79,13 @@ class Experiment(Needs):
         """The columns of the summary that tell a run."""
         return {
             "entry": run.entry.index,
-            "model": run.entry.model,
-            "dataset": run.entry.dataset,
+            **_said(run.entry, "model", "dataset"),
             "format": self.asked.datasets[run.entry.dataset].format,
             "method": run.method.name,
             "algorithm": run.method.family,
             "assisted": run.method.assisting > 0,
             "prefixed": run.method.assisting > 0 and run.method.prefixed,
-            "protocol": run.protocol,
-            "trial": run.trial,
+            **_said(run, "protocol", "trial"),
         }
 
     def reported_as(self) -> dict[str, dict[str, str]]:

@@ -49,7 +49,7 @@ def perplexity(runs: Rows, labels: Labels) -> Figure:
 
     Where a value is not finite its place is marked at the panel's upper edge. Raises InputError without runs.
     """
-    places, looks = _places(runs), drawing.looks(drawing.distinct(row["method"] for row in runs))
+    places, looks = _places(runs), drawing.looks(row["method"] for row in runs)
     titles = [drawing.panel_title(place, labels) for place in places]
     figure, axes = drawing.grid(titles, (4.2, 2.9), "perplexity of the new knowledge")
     for panel, methods in zip(axes, places.values(), strict=True):
@@ -70,7 +70,7 @@ def scores(runs: Rows, labels: Labels) -> Figure:
     A band spans the trials. Raises InputError without runs.
     """
     places = _places(runs)
-    looks = drawing.looks(drawing.distinct(row["method"] for row in runs), dashed=True)
+    looks = drawing.looks((row["method"] for row in runs), dashed=True)
     titles = [drawing.panel_title(place, labels, between="\n") for place in places]
     figure, axes = drawing.matrix(titles, list(ACCURACIES.values()), (2.6, 2.5), UNEDITED, sharey=True)
     for panels, methods in zip(axes, places.values(), strict=True):
@@ -93,7 +93,7 @@ def norms(rows: Rows, labels: Labels) -> Figure:
     if not rows:
         return drawing.sentence(drawing.NOTHING)
     places = grouped(rows, itemgetter("model", "dataset"))
-    looks = drawing.looks(drawing.distinct(row["method"] for row in rows))
+    looks = drawing.looks(row["method"] for row in rows)
     titles = [drawing.panel_title(place, labels, between="\n") for place in places]
     figure, axes = drawing.matrix(titles, [words for words, _ in QUANTITIES.values()], (2.5, 2.0))
     for panels, members in zip(axes, places.values(), strict=True):

@@ -49,11 +49,6 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return matplotlib.rc_context(SETTINGS)(draw)
 
 
-def distinct(values: Iterable[Any]) -> list[Any]:
-    """Each value once, in order of appearance."""
-    return list(dict.fromkeys(values))
-
-
 def look(number: int, dashed: bool = False) -> dict[str, Any]:
     """The appearance of the method with this number, with a line style of its own if `dashed`.
 
@@ -69,9 +64,9 @@ def look(number: int, dashed: bool = False) -> dict[str, Any]:
     return found | ({"linestyle": STYLES[number % len(STYLES)]} if dashed else {})
 
 
-def looks(methods: Sequence[str], dashed: bool = False) -> dict[str, Look]:
-    """The appearance of each method by its name."""
-    return {name: look(number, dashed) for number, name in enumerate(methods)}
+def looks(methods: Iterable[str], dashed: bool = False) -> dict[str, Look]:
+    """The appearance of each method by its name, in order of appearance."""
+    return {name: look(number, dashed) for number, name in enumerate(dict.fromkeys(methods))}
 
 
 def columns_of(panels: int) -> tuple[int, float]:

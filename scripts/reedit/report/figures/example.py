@@ -98,12 +98,9 @@ def box_cox_axis(panel: Axes, top: float) -> None:
         if low <= tick and place <= 1.06 * high and far:
             ticks.append(float(tick))
     panel.yaxis.set_major_locator(FixedLocator(ticks))
-    panel.yaxis.set_major_formatter(FixedFormatter([_round_number(tick) for tick in ticks]))
+    texts = [f"{tick:g}" if tick < 1e4 else f"$10^{{{round(math.log10(tick))}}}$" for tick in ticks]
+    panel.yaxis.set_major_formatter(FixedFormatter(texts))
     panel.yaxis.set_minor_locator(NullLocator())
-
-
-def _round_number(tick: float) -> str:
-    return f"{tick:g}" if tick < 1e4 else f"$10^{{{round(math.log10(tick))}}}$"
 
 
 def _title(row: Row, labels: Labels) -> str:

@@ -28,8 +28,8 @@ def places(splits: Mapping[str, str]) -> Places:
     for run, path in splits.items():
         model, dataset, method, folder = run.split("/")
         trial = int(folder.removeprefix("trial"))
-        rows = [row for row in tables[path] if row["trial"] == trial]
-        found[model, dataset, method, trial] = {row["case_id"]: row["position"] for row in rows}
+        own = (row for row in tables[path] if row["trial"] == trial)
+        found[model, dataset, method, trial] = {row["case_id"]: row["position"] for row in own}
     return found
 
 
@@ -52,7 +52,7 @@ def retention(runs: Rows, cases: pa.Table, places: Places, labels: Labels) -> Fi
         return drawing.sentence(NOT_SEQUENTIAL)
     rows = cases.select(["model", "dataset", "method", "trial", "k", "case_id", *MEASURES]).to_pylist()
     panels = list(product(grouped(shown, lambda one: one[0].place).items(), MEASURES))
-    looks = drawing.looks(drawing.distinct(method.method for method, _ in shown), dashed=True)
+    looks = drawing.looks((method.method for method, _ in shown), dashed=True)
     titles = [drawing.panel_title(place, labels) for (place, _), _ in panels]
     figure, axes = drawing.grid(titles, (4.2, 3.0))
     for panel, ((_, members), measure) in zip(axes, panels, strict=True):

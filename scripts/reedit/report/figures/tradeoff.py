@@ -19,6 +19,7 @@ from reedit.report.words import Labels, k_text
 from reedit.storage.schemas import MEASURES
 
 AXES = ("generalization_accuracy", "specificity_accuracy")
+ARROW = {"arrowstyle": "->", "color": GREY, "linewidth": 0.9, "shrinkA": 6, "shrinkB": 6}
 UNASSISTED = "This experiment has no neighbor-assisted runs."
 
 
@@ -37,7 +38,7 @@ def tradeoff(runs: Rows, cases: pa.Table, seed: int, labels: Labels) -> Figure:
     if not points:
         return drawing.sentence(UNASSISTED)
     places = grouped(points, lambda path: path[:2])
-    looks = drawing.looks(drawing.distinct(path[2] for path in points), dashed=True)
+    looks = drawing.looks((path[2] for path in points), dashed=True)
     figure, axes = drawing.grid([drawing.panel_title(place, labels) for place in places], (3.9, 3.4))
     for panel, (place, paths) in zip(axes, places.items(), strict=True):
         for path in paths:
@@ -47,7 +48,7 @@ def tradeoff(runs: Rows, cases: pa.Table, seed: int, labels: Labels) -> Figure:
             panel.annotate(words, means, (5, 5), textcoords="offset points", fontsize=7)
         for assisted, plain in pairs:
             if assisted.place == place and {assisted.path, plain.path} <= points.keys():
-                _arrow(panel, points[plain.path][0], points[assisted.path][0])
+                panel.annotate("", points[assisted.path][0], points[plain.path][0], arrowprops=ARROW)
         panel.set_xlabel("generalization accuracy")
         panel.set_ylabel("specificity accuracy")
         panel.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -84,12 +85,3 @@ def _cross(
     )
     for bar in drawn.lines[2]:
         bar.set_linestyle(appearance["linestyle"])
-
-
-def _arrow(panel: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    panel.annotate(
-        "",
-        end,
-        start,
-        arrowprops={"arrowstyle": "->", "color": GREY, "linewidth": 0.9, "shrinkA": 6, "shrinkB": 6},
-    )

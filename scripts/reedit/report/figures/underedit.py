@@ -2,7 +2,6 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
 from operator import attrgetter
 
 import pandas as pd
@@ -32,7 +31,7 @@ def underedit(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
         return drawing.sentence(drawing.NOTHING)
     frame = case_frame(cases)
     places = grouped(methods, attrgetter("place"))
-    looks = drawing.looks(drawing.distinct(method.method for method in methods))
+    looks = drawing.looks(method.method for method in methods)
     columns, size = drawing.columns_of(2 * len(places))
     columns = min(columns, len(places))
     bands = math.ceil(len(places) / columns)
@@ -47,7 +46,9 @@ def underedit(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
             edits = edits_of(frame, method)
             _lines(accuracy, gap, edits, looks[method.method])
             counts.append(_under_edits(edits, drawing.method_name(method.method, labels)))
-        title = f"{drawing.panel_title(place, labels)}\n{_wrapped(counts, round(50 * size))}"
+        told = f"UnderEdit: {', '.join(counts)}"
+        lines = textwrap.wrap(told, round(50 * size), break_long_words=False, break_on_hyphens=False)
+        title = "\n".join([drawing.panel_title(place, labels), *lines])
         accuracy.set_title(title, parse_math=False, fontsize=9)
         drawing.shares(accuracy)
         gap.set_yscale("log")
@@ -92,8 +93,3 @@ def _under_edits(edits: pd.DataFrame, name: str) -> str:
     known = edits.loc[edits["k"] == 1, "under_edit"].dropna()
     share = f"{known.eq(True).sum()}/{len(known)}" if len(known) else "?"
     return f"{name} {share}".replace(" ", "\u00a0")
-
-
-def _wrapped(counts: Sequence[str], width: int) -> str:
-    text = f"UnderEdit: {', '.join(counts)}"
-    return "\n".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))

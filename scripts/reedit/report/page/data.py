@@ -62,7 +62,8 @@ def parts(results: Results, labels: Labels, limit: int = LIMIT) -> Iterator[Part
     InputError for scores of a case that its dataset lacks, or of other prompts at one k than at another.
     """
     methods = methods_of(results.runs)
-    known = {name: _by_case(path) for name, path in results.facts.items()}
+    facts = {name: read_facts(Path(path)) for name, path in results.facts.items()}
+    known = {name: {fact.case_id: fact for fact in own} for name, own in facts.items()}
     names: dict[RunKey, dict[str, str]] = {}
     seen: dict[str, str] = {}  # sample as JSON -> its name
     thin = sum(pq.read_metadata(path).num_rows for path in results.scores.values()) > limit
@@ -239,10 +240,6 @@ def _of_run(cases: pa.Table, key: RunKey) -> pa.Table:
     for name, value in zip(("model", "dataset", "method", "trial"), key, strict=True):
         cases = cases.filter(pc.field(name) == value)
     return cases
-
-
-def _by_case(path: Path | str) -> dict[int, Fact]:
-    return {fact.case_id: fact for fact in read_facts(Path(path))}
 
 
 def _rounded(column: pa.ChunkedArray) -> list[Any]:

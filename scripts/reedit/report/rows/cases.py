@@ -42,9 +42,7 @@ def case_rows(identity: Mapping[str, Any], scores_path: Path | str, targets_path
     rows = rows.sort_by([(key, "ascending") for key in KEYS])
     declared = SCHEMAS["cases"]
     for name in IDENTITY:
-        rows = rows.append_column(
-            name, pa.repeat(pa.scalar(identity[name], declared.field(name).type), len(rows))
-        )
+        rows = rows.append_column(name, pa.repeat(identity[name], len(rows)))
     return rows.select(declared.names).cast(declared)
 
 

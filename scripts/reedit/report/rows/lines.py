@@ -182,15 +182,12 @@ def plain_form(method: Method, methods: Sequence[Method]) -> Method | None:
     """Which of the plain methods with its algorithm and protocol an assisted one is compared with."""
     alike = (method.block, method.algorithm, method.protocol)
     rivals = [m for m in methods if not m.assisted and (m.block, m.algorithm, m.protocol) == alike]
-    # na_memit_large belongs to memit_large where there is a memit as well
-    return max(
-        rivals,
-        key=lambda other: (
-            len(other.method) * method.method.endswith(other.method),
-            other.entry == method.entry,
-        ),
-        default=None,
-    )
+
+    def nearness(other: Method) -> tuple[int, bool]:
+        # na_memit_large belongs to memit_large where there is a memit as well
+        return len(other.method) * method.method.endswith(other.method), other.entry == method.entry
+
+    return max(rivals, key=nearness, default=None)
 
 
 def iterative(methods: Sequence[Method], format: str | None = None) -> list[Method]:
@@ -224,24 +221,20 @@ def assisted(methods: Sequence[Method], prefixed: bool = False) -> list[Method]:
     return sorted(shown, key=place)
 
 
-def stopped_in(methods: Sequence[Method], trials: Callable[[list[bool]], bool]) -> list[Method]:
-    """The iterative methods that edited something and meet the proposed rule in such trials."""
-    return [method for method in iterative(methods) if method.edited and trials(method.met())]
-
-
 def stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet the proposed rule in every trial."""
-    return stopped_in(methods, all)
+    return [m for m in iterative(methods) if m.edited and all(m.met())]
 
 
 def never_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet it in no trial, as far as is known."""
-    return [m for m in stopped_in(methods, lambda met: not any(met)) if m.choice()[1] == "last"]
+    edited = [method for method in iterative(methods) if method.edited]
+    return [m for m in edited if not any(m.met()) and m.choice()[1] == "last"]
 
 
 def partly_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet it in some trials alone."""
-    return stopped_in(methods, lambda met: any(met) and not all(met))
+    return [m for m in iterative(methods) if m.edited and any(m.met()) and not all(m.met())]
 
 
 def at_selected(method: Method) -> dict[Ks, str]:

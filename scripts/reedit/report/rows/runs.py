@@ -105,14 +105,9 @@ def line_rows(
     """One line's rows of schema "table": the mean and spread of each measure of `values`, which holds that of
     every trial, and its interval where `bounds` has one."""
     method = line.method
-    common = {name: getattr(method, name) for name in COMMON} | {
-        "row": number,
-        "k": line.k,
-        "k_min": line.k_min,
-        "role": line.role,
-        "collapsed": collapsed(method, line.ks),
-        "trials": len(method.trials),
-    }
+    common: Row = {"row": number} | {name: getattr(method, name) for name in COMMON}
+    common |= {"k": line.k, "k_min": line.k_min, "role": line.role}
+    common |= {"collapsed": collapsed(method, line.ks), "trials": len(method.trials)}
     if line.k == 0:
         common |= {"method": "unedited", "algorithm": "unedited", "assisted": False, "prefixed": False}
     rows = []

@@ -115,15 +115,10 @@ def _abreast(columns: Sequence[Sequence[Line]], aligned: bool) -> list[tuple[Lin
     """The columns as rows, None where one has no line."""
     if not aligned:
         return list(zip_longest(*columns))
-    rows = []
-    for k in sorted({_place(line) for column in columns for line in column}):
-        rows += zip_longest(*([line for line in column if _place(line) == k] for column in columns))
-    return rows
-
-
-def _place(line: Line) -> tuple[int, int]:
-    """Where a k stands among others, as reedit.report.rows.lines orders them."""
-    return line.k, -line.k_min
+    # as reedit.report.rows.lines orders them
+    at = [grouped(column, lambda line: (line.k, -line.k_min)) for column in columns]
+    ks = sorted({k for column in at for k in column})
+    return [row for k in ks for row in zip_longest(*(column.get(k, []) for column in at))]
 
 
 def names(parts: Sequence[str], groups: Sequence[int], again: bool = False) -> list[str]:

@@ -7,12 +7,14 @@ verdict, and where some of them differ, by how much.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from markupsafe import Markup
 
 from reedit.report.rows.comparison import Row
+from reedit.report.rows.groups import grouped as groups
 from reedit.report.rows.reported import IDENTITY, MEASURES
-from reedit.report.tables.notes import RANGE, no_notes
+from reedit.report.tables.notes import RANGE, listed, no_notes
 from reedit.report.tables.sheet import Block, Cell, Column, Grid, K, Sheet, Style, Table, group, grouped
 from reedit.report.words import Labels, k_text, percent, perplexity
 from reedit.storage import schemas
@@ -76,7 +78,19 @@ class ComparisonTable(Table):
         return Sheet(grids, [*LEGEND, *self.legend(rows)]) if grids else Sheet()
 
     def legend(self, rows: Sequence[Row]) -> list[str]:
-        return _notes(self._own(rows))
+        """What a reader of one table's comparison has to know."""
+        rows = self._own(rows)
+        notes = [CHOSEN] if any(row["table"] <= 4 for row in rows) else []
+        notes += [RANGE] * any(row["run_k"] is not None and row["run_k_min"] < row["run_k"] for row in rows)
+        reported = groups((row for row in rows if row["k"] is not None), itemgetter(*IDENTITY)).values()
+        left = sum(all(row["measured"] is None for row in line) for line in reported)
+        if left:
+            notes.append(f"{left} of {len(reported)} reported lines were not measured and are left out here.")
+        edits = {(row["run_edits"], row["edits"]) for row in rows if row["run_edits"] and row["edits"]}
+        other = listed(sorted(mine for mine, theirs in edits if mine != theirs))
+        if other:
+            notes.append(f"Runs of {other} edits stand for the paper's number, named with each model.")
+        return notes
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         return schemas.SCHEMAS["comparison"].names, self._own(rows)
@@ -169,23 +183,3 @@ def _source(name: str, k: str, run: Mapping[str, Row], column: str) -> dict[str,
         color = row["verdict"] if judged and row["verdict"] in ("differs", "slip") else ""
         found[measure] = Cell(text_of(row, column), aside=mark, color=color)
     return found
-
-
-def _notes(rows: Sequence[Row]) -> list[str]:
-    """What a reader of one table's comparison has to know."""
-    notes = [CHOSEN] if any(row["table"] <= 4 for row in rows) else []
-    notes += [RANGE] * any(row["run_k"] is not None and row["run_k_min"] < row["run_k"] for row in rows)
-    lines: dict[tuple, bool] = {}  # the reported ones: whether each was measured
-    for row in (row for row in rows if row["k"] is not None):
-        line = tuple(row[name] for name in IDENTITY)
-        lines[line] = lines.get(line, False) or row["measured"] is not None
-    left = sum(not measured for measured in lines.values())
-    if left:
-        notes.append(f"{left} of {len(lines)} reported lines were not measured and are left out here.")
-    edits = {(row["run_edits"], row["edits"]) for row in rows if row["run_edits"] and row["edits"]}
-    other = sorted({mine for mine, theirs in edits if mine != theirs})
-    if other:
-        notes.append(
-            f"Runs of {', '.join(map(str, other))} edits stand for the paper's number, named with each model."
-        )
-    return notes

@@ -77,7 +77,9 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
             told = ", ".join(f"{count} at k={k}" for k, count in counts.items())
             notes.append(f"Left out of {path}, their numbers not finite: {told} of {p['edits']} cases.")
     code = listed(p["hyperparameters_hash"] for p in runs.values())
-    notes.append(f"Hyperparameters: {code} (hash); {_packages(next(iter(runs.values())))}.")
+    first = next(iter(runs.values()))
+    packages = [f"{name} {v}" for name, v in first["packages"].items() if name in ("torch", "transformers")]
+    notes.append(f"Hyperparameters: {code} (hash); {', '.join([*packages, first['device']])}.")
     return notes
 
 
@@ -120,9 +122,3 @@ def _short(revision: str) -> str:
     """A revision that can be told apart in print: its kind and 12 digits."""
     kind, _, digits = revision.rpartition(":")
     return f"{kind}:{digits[:12]}" if kind else digits[:12]
-
-
-def _packages(made_by: Mapping[str, Any]) -> str:
-    packages = made_by["packages"]
-    shown = [f"{name} {packages[name]}" for name in ("torch", "transformers") if name in packages]
-    return ", ".join([*shown, made_by["device"]])

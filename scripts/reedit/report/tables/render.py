@@ -62,12 +62,12 @@ def tex(
         return f"% {table.headline.split(':')[0]}: {table.empty}\n"
     words = captions(templates)
     grids = [{"grid": grid, "heads": heads(grid.columns)} for grid in sheet.grids]
-    cells = (cell for grid in sheet.grids for cell in cells_of(grid))
+    lines = (line for grid in sheet.grids for block in grid.blocks for line in block.lines)
     values = {
         "table": table,
         "caption": words["tables"].get(table.name, table.title),
         "grids": grids,
-        "intervals": any(cell.below for cell in cells),
+        "intervals": any(cell.below for line in lines for cell in line.cells),
         "legend": [words["legend"][name] for name in sheet.legend],
         "below": [*sheet.notes, *notes],
         "sentence": sentence,
@@ -95,11 +95,6 @@ def heads(columns: Sequence[Column]) -> list[list[dict[str, Any]]]:
         for number, column in enumerate(columns, start=1)
     ]
     return [*lines, own]
-
-
-def cells_of(grid: Grid) -> list[Cell]:
-    """All cells of a grid."""
-    return [cell for block in grid.blocks for lines in block.groups for line in lines for cell in line.cells]
 
 
 def markdown(table: Table, sheet: Sheet, notes: Sequence[str]) -> str:
@@ -140,6 +135,5 @@ def _terminal_grid(grid: Grid) -> list[list[str]]:
     texts = [[column.top.text for column in grid.columns]]
     for block in grid.blocks:
         texts += [[block.title, *[""] * (len(grid.columns) - 1)]] if block.title else []
-        lines = [line for members in block.groups for line in members]
-        texts += [[f"{cell.text} {cell.aside}".strip() for cell in line.cells] for line in lines]
+        texts += [[f"{cell.text} {cell.aside}".strip() for cell in line.cells] for line in block.lines]
     return texts

@@ -82,6 +82,11 @@ class Block:
     groups: list[list[Line]]
     title: str = ""
 
+    @property
+    def lines(self) -> list[Line]:
+        """All of them."""
+        return [line for members in self.groups for line in members]
+
 
 @dataclass(frozen=True)
 class Grid:
