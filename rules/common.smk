@@ -13,7 +13,7 @@ HOUSE = Path(workflow.current_basedir).parent  # this checkout, also where it is
 sys.path.insert(0, str(HOUSE / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
 
-from reedit.report.contents import beside_sequential, comparisons_of, figures_of, tables_of
+from reedit.report.contents import beside_sequential, contents
 from reedit.report.tables import catalog, paper
 from reedit.jobs.code_digest import Code
 from reedit.errors import InputError, nearest

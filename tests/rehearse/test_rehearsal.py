@@ -21,7 +21,7 @@ from reedit.errors import InputError
 from reedit.rehearse.origins import texts_of_model
 from reedit.rehearse.overlay import CORPUS, rehearsal_overlay
 from reedit.rehearse.rehearsal import alone
-from reedit.report.tables.face import REHEARSAL
+from reedit.report.tables.notes import REHEARSAL
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid
 

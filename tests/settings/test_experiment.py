@@ -14,8 +14,7 @@ from reedit.errors import InputError
 from reedit.evaluate.settings import ScoreSettings
 from reedit.jobs.params import plain
 from reedit.prepare.settings import SplitSettings
-from reedit.settings.experiment import Experiment
-from reedit.settings.reported import REPORTED_MODELS
+from reedit.settings.experiment import REPORTED_MODELS, Experiment
 from reedit.storage.provenance import digest
 
 

@@ -587,7 +587,9 @@ def test_the_default_experiment_is_planned_as_it_should_be(house, tmp_path):
 def test_odd_facts_and_an_instruct_model_go_through_every_rule(again, inputs, tmp_path):
     """A model that is edited through its template, and cases that cannot be read or edited, left out."""
     shutil.copytree(inputs / "model", tmp_path / "instruct")
-    (tmp_path / "instruct/chat_template.jinja").write_text("On stage. {{ messages[0]['content'] }}{{ '\\n' }}")
+    (tmp_path / "instruct/chat_template.jinja").write_text(
+        "On stage. {{ messages[0]['content'] }}{{ '\\n' }}"
+    )
     cases = json.loads((inputs / "facts.json").read_text())[:8]
     del cases[0]["paraphrase_prompts"]
     rewrite = cases[2]["requested_rewrite"]
