@@ -73,7 +73,7 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
             " criterion is met is unknown, and the last iteration is shown (docs/easyedit.md)."
         )
     for dataset, counts in _distinct(
-        (path.split("/")[1], told(p.get("left_out"))) for path, p in runs.items()
+        (path.split("/")[1], _left_out(p.get("left_out"))) for path, p in runs.items()
     ):
         notes += [f"Left out of {dataset} before sampling: {counts}."] if counts else []
     for path, p in runs.items():
@@ -87,7 +87,7 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return notes
 
 
-def told(counts: Mapping[str, int] | None) -> str:
+def _left_out(counts: Mapping[str, int] | None) -> str:
     """Cases that were left out, by why (edit/job/inputs.left_out); nothing where none was."""
     return ", ".join(f"{count} {why}" for why, count in (counts or {}).items())
 
