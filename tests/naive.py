@@ -36,6 +36,11 @@ NAMES = {
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
+    "phi3": LLAMA,
+    "smollm3": LLAMA,
+    "qwen3_5_text": LLAMA,
+    "olmo2": LLAMA._replace(norm="post_feedforward_layernorm"),
+    "gemma2": LLAMA._replace(norm="post_feedforward_layernorm"),
     "gemma3_text": LLAMA._replace(norm="post_feedforward_layernorm"),
     "gpt2": Names("transformer.h", "attn", "mlp.c_proj"),
     "gptj": Names("transformer.h", "attn", "mlp.fc_out"),
@@ -103,7 +108,8 @@ def module_of(network: nn.Module, layer: int, part: str) -> nn.Module:
     block = network.get_submodule(names.blocks)[layer]
     if part == "block":
         return block
-    parts = {"attention": names.attention, "mlp": names.norm or names.edited, "edited": names.edited}
+    attention = "linear_attn" if hasattr(block, "linear_attn") else names.attention  # Qwen 3.5
+    parts = {"attention": attention, "mlp": names.norm or names.edited, "edited": names.edited}
     return block.get_submodule(parts[part])
 
 
@@ -308,7 +314,9 @@ def before_norm(network: nn.Module, layer: int, key: Tensor, change: Tensor) -> 
     """What the edited module has to say more, [d], for `change` [d] to be added to the residual stream."""
     if not NAMES[network.config.model_type].norm:
         return change
-    value, gain = module_of(network, layer, "edited")(key), 1 + module_of(network, layer, "mlp").weight
+    value, gain = module_of(network, layer, "edited")(key), module_of(network, layer, "mlp").weight
+    if network.config.model_type.startswith("gemma"):  # its norms say by how much more than one
+        gain = 1 + gain
     floor = 0.1 * gain.abs().median()
     rms = (value @ value / len(value)) ** 0.5
     wanted = torch.stack([rms * c * g / (g * g + floor * floor) for c, g in zip(change, gain, strict=True)])

@@ -96,15 +96,14 @@ def test_small_updates_survive_in_a_model_of_half_precision() -> None:
     assert torch.equal(stored, model.weight(2).bfloat16())
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("layer", [0, 3, LAYERS - 2])
-def test_the_tail_of_the_model_finishes_what_its_head_began(architecture: str, layer: int) -> None:
+@pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
+@pytest.mark.parametrize("layer", [0, 3, LAYERS - 2, LAYERS - 1])
+def test_the_upper_part_of_a_model_finishes_what_the_lower_began(architecture: str, layer: int) -> None:
     model = tiny_model(architecture)
     with captured({}, {"hidden": model.layers[layer]}) as seen:
         whole = model.backbone(input_ids=IDS, use_cache=False)[0]
-    positions = torch.arange(IDS.shape[1])[None]
-    tail = model.tail(layer)(inputs_embeds=seen["hidden"], position_ids=positions, use_cache=False)[0]
-    assert torch.allclose(tail, whole, rtol=1e-10, atol=1e-10)
+    upper = model.upper(layer)(seen["hidden"], use_cache=False)
+    assert torch.allclose(upper, whole, rtol=1e-10, atol=1e-10)
     assert torch.equal(model.backbone(input_ids=IDS, use_cache=False)[0], whole), "the model itself is whole"
     assert len(model.layers) == LAYERS
 

@@ -99,9 +99,7 @@ class Walk:
 
     def _run(self, held: _Held) -> None:
         """A forward pass on from the layer that the rows are held before; hooks read and end it."""
-        self.model.tail(self.layer - 1)(
-            inputs_embeds=held.entering, attention_mask=held.mask, use_cache=False
-        )
+        self.model.upper(self.layer - 1)(held.entering, attention_mask=held.mask, use_cache=False)
 
 
 def states_at_subject(

@@ -18,6 +18,7 @@ class Layout:
     mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
     positions: str | None = None  # of the backbone: learned position embeddings added to the input
     mlp_norm: str | None = None  # of a layer: between that map and the residual stream (post_norm.py)
+    recurrent: str | None = None  # of a layer without attention: what stands in its place (linear attention)
 
     def module_name(self, layer: int | str) -> str:
         """The edited module of a layer, by its name in the model; "{}" for that of any layer."""
@@ -25,12 +26,18 @@ class Layout:
 
 
 LLAMA = Layout("model", "layers", "self_attn", "mlp.down_proj")
+NORMED = replace(LLAMA, mlp_norm="post_feedforward_layernorm")
 LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     "llama": LLAMA,
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
-    "gemma3_text": replace(LLAMA, mlp_norm="post_feedforward_layernorm"),
+    "phi3": LLAMA,
+    "smollm3": LLAMA,
+    "qwen3_5_text": replace(LLAMA, recurrent="linear_attn"),
+    "olmo2": NORMED,
+    "gemma2": NORMED,
+    "gemma3_text": NORMED,
     "gpt2": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
     "gptj": Layout("transformer", "h", "attn", "mlp.fc_out"),
     "gpt_neox": Layout("gpt_neox", "layers", "attention", "mlp.dense_4h_to_h"),
