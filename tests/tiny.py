@@ -229,7 +229,7 @@ def tiny_config(architecture: str, keys: int) -> PretrainedConfig:
                 },
             )
         case "olmo2":  # norms after attention and MLP alone, and of queries and keys
-            return Olmo2Config(**llama | untied)
+            return Olmo2Config(**llama | untied, rms_norm_eps=1e-6)
         case "phi3":  # queries, keys and values by one map; three quarters of each head are rotated
             rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75}
             return Phi3Config(**llama | untied, sliding_window=WINDOW, rope_parameters=rope)

@@ -121,7 +121,7 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
 
 def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Bucket:
     device = model.device
-    ids, attention_mask = padded([row.row.ids for row in rows], 0, device)
+    ids, _ = padded([row.row.ids for row in rows], 0, device)
     start = torch.tensor([row.start for row in rows], device=device)  # [r]
     subject = torch.tensor([row.row.position for row in rows], device=device)  # t, [r]
     block = model.layers[layer]
@@ -129,7 +129,7 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
         captured({"entering": block}, {"attention": model.attention(layer), "hidden": block}) as seen,
         stopped_after(block),
     ):
-        model.backbone(input_ids=ids, attention_mask=attention_mask, use_cache=False)
+        model.backbone(input_ids=ids, use_cache=False)
     hidden = seen["hidden"]
     frozen = int(start.max())  # p: positions before the first, of the row where they are most
     before = torch.arange(frozen, device=device) < start[:, None]  # [r, p]
@@ -140,6 +140,9 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
     where = (start[:, None] + steps).clamp(max=length - 1)  # [r, s]
     read = torch.cat([torch.arange(frozen, device=device).expand(len(rows), -1), where], 1)  # [r, p + s]
     hold = torch.cat([before, ~beyond], 1)  # what is at a position once, and a row's own
+    itself = (
+        torch.arange(frozen + size, device=device) == frozen + steps[:, None]
+    )  # lest there is nothing seen
     sees = {i: visible for i, visible in model.visible(length).items() if i > layer}
     kinds = {visible: kind for kind, visible in enumerate(dict.fromkeys(sees.values()))}
     lines = torch.arange(len(rows), device=device)
@@ -161,7 +164,7 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
         attention=seen["attention"][lines, subject],
         positions=where,
         masks=tuple(
-            added((visible[where[:, :, None], read[:, None]] & hold[:, None])[:, None], hidden.dtype)
+            added((visible[where[:, :, None], read[:, None]] & hold[:, None] | itself)[:, None], hidden.dtype)
             for visible in kinds
         ),
         mask_of={i: kinds[visible] for i, visible in sees.items()},
