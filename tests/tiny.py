@@ -1,13 +1,15 @@
 """Tiny models, tokenizers and facts, made in the test: small enough for seconds, real in every part."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     Gemma2Config,
     Gemma3TextConfig,
@@ -47,6 +49,36 @@ ALL_ARCHITECTURES = (
     "smollm3",
     "qwen3_5_text",
 )
+# one row of LAYOUTS each, and what sets them apart from Llama in the tiny size; fewer tests hold these
+FURTHER_ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
+    "gemma": {},
+    "olmo": {"clip_qkv": 4.0},
+    "olmo3": {},
+    "gpt_bigcode": {"multi_query": True},
+    "phi": {"tie_word_embeddings": False},
+    "starcoder2": {},
+    "granite": {
+        "logits_scaling": 4.0,
+        "embedding_multiplier": 3.0,
+        "residual_multiplier": 0.5,
+        "attention_multiplier": 0.2,
+    },
+    "glm4": {"tie_word_embeddings": False},
+    "exaone4": {},
+    "ministral": {},
+    "ministral3": {},
+    "cohere": {"logit_scale": 0.5, "use_qk_norm": True},
+    "cohere2": {"logit_scale": 0.5},
+    "stablelm": {"use_parallel_residual": True, "qk_layernorm": True},
+    "glm": {},
+    "helium": {},
+    "arcee": {},
+    "apertus": {},
+    "ernie4_5": {},
+    "hunyuan_v1_dense": {},
+    "nemotron": {},
+    "seed_oss": {},
+}
 WINDOW = 8  # positions that a sliding window shows: fewer than the texts have
 NORMED = ("gemma3_text", "gemma2", "olmo2", "qwen3_5_text")  # whose norms' weights are drawn too
 LLAMAS = ("llama", "llama_untied", "mistral")  # architectures whose repositories name the tokenizer of Llama
@@ -254,7 +286,11 @@ def tiny_config(architecture: str, keys: int) -> PretrainedConfig:
         case "gpt_neox":  # as Pythia; half of each head is rotated
             rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
             return GPTNeoXConfig(**neox | untied, use_parallel_residual=True, rope_parameters=rope)
-    raise ValueError(architecture)
+    values = llama | gpt | {"head_dim": 8, "sliding_window": WINDOW} | FURTHER_ARCHITECTURES[architecture]
+    known = AutoConfig.for_model(architecture)
+    return AutoConfig.for_model(
+        architecture, **{name: value for name, value in values.items() if hasattr(known, name)}
+    )
 
 
 def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -> PreTrainedModel:
@@ -265,7 +301,7 @@ def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -
         # zero or one by default: a forgotten one would not show
         if name.endswith("bias"):
             nn.init.normal_(parameter, std=0.2)
-        elif architecture in NORMED and "norm" in name:
+        elif architecture in (*NORMED, *FURTHER_ARCHITECTURES) and "norm" in name:
             parameter.data += 0.2 * torch.randn_like(parameter)
     return network
 

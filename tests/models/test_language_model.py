@@ -8,18 +8,21 @@ import torch
 from tiny import (
     ALL_ARCHITECTURES,
     ARCHITECTURES,
+    FURTHER_ARCHITECTURES,
     LAYERS,
     WIDTH,
+    WINDOW,
     save_tiny_model,
+    tiny_config,
     tiny_model,
     tiny_network,
     tiny_tokenizer,
 )
-from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel, captured, stopped_after
-from reedit.models.layouts import LAYOUTS
+from reedit.models.layouts import LAYOUTS, Layout
 
 IDS = torch.tensor([[5, 40, 80, 7, 99, 12]])
 
@@ -192,30 +195,81 @@ def test_logits_are_those_of_the_models_own_pass(architecture: str, dtype: torch
         assert found.abs().max() <= 5 < 2 * model.head(final).abs().max()
 
 
-SCALED = {
-    "cohere": (CohereConfig, {"logit_scale": 0.0625}),
-    "granite": (GraniteConfig, {"logits_scaling": 8.0}),
+EVERY = (*ALL_ARCHITECTURES, *FURTHER_ARCHITECTURES)
+
+
+def test_every_layout_has_a_tiny_model() -> None:
+    assert {name.removesuffix("_untied") for name in EVERY} == LAYOUTS.keys()
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_every_architecture_passes_the_door(architecture: str) -> None:
+    """Scaled and capped logits, multipliers and parts of a pass are the model's own."""
+    model = tiny_model(architecture, dtype=torch.float32)
+    model.check_forward("m")
+    final, own = model.backbone(input_ids=IDS)[0], model.model(IDS).logits
+    assert torch.equal(model.logits(final), own)
+
+
+OTHERWISE = {  # architectures that no row of LAYOUTS is enough for, with one that nearly is
+    "hyperclovax": ({"residual_multiplier": 0.5}, LAYOUTS["llama"], "what its MLP says"),
+    "gpt_neo": (
+        {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 3},
+        Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
+        "by their keys and values alone",
+    ),
+    "opt": (
+        {"ffn_dim": 64, "word_embed_proj_dim": 16},
+        Layout("model.decoder", "layers", "self_attn", "fc2"),
+        "",
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", SCALED)
-@pytest.mark.parametrize("scaled", [True, False])
-def test_an_architecture_that_scales_its_logits_otherwise_is_refused(
-    kind: str, scaled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", OTHERWISE)
+def test_what_no_row_of_layouts_can_say_is_refused_in_one_line(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(LAYOUTS, kind, LAYOUTS["llama"])
-    made, scale = SCALED[kind]
-    scale = scale if scaled else dict.fromkeys(scale, 1.0)
+    own, layout, told = OTHERWISE[kind]
+    monkeypatch.setitem(LAYOUTS, kind, layout)
     sizes = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    config: PretrainedConfig = made(**sizes, num_attention_heads=4, num_key_value_heads=4, **scale)
+    config = AutoConfig.for_model(kind, **sizes, num_attention_heads=4, initializer_range=0.2, **own)
+    torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    if not scaled:
-        assert LanguageModel.load(tmp_path, device="cpu").layout is LAYOUTS["llama"]
-        return
-    with pytest.raises(InputError, match=f": a {kind} model with logits scaled in a way") as caught:
+    with pytest.raises(InputError, match=f": a {kind} model that .*{told}: no way to edit") as caught:
         LanguageModel.load(tmp_path, device="cpu")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", ["mistral", "phi3", "gemma2", "gemma3_text", "qwen2", "cohere2"])
+def test_what_positions_see_is_what_the_models_own_pass_says(architecture: str) -> None:
+    """A window of eight shows the position itself and seven before it."""
+    model = tiny_model(architecture)
+    at = torch.arange(20)
+    behind = at[:, None] - at
+    full, window = behind >= 0, (behind >= 0) & (behind < WINDOW)
+    types = getattr(model.model.config, "layer_types", None) or ["sliding_attention"] * LAYERS
+    for length in (20, 11):  # the shorter from what is known of the longer
+        for layer, found in model.visible(length).items():
+            seen = window if types[layer] == "sliding_attention" else full
+            assert torch.equal(found, seen[:length, :length])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("qwen2", {"use_sliding_window": False, "sliding_window": WINDOW}),
+        ("llama", {"sliding_window": WINDOW}),
+    ],
+    ids=["switched off", "not of this architecture"],
+)
+def test_a_window_that_a_model_does_not_use_hides_nothing(architecture: str, settings: dict) -> None:
+    config = tiny_config(architecture, 64).to_dict()
+    config = AutoConfig.for_model(**{k: v for k, v in config.items() if k != "layer_types"} | settings)
+    network = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    visible = LanguageModel(network, tiny_tokenizer()).visible(20)
+    assert all(seen.tril().equal(torch.ones(20, 20, dtype=torch.bool).tril()) for seen in visible.values())
 
 
 @pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])

@@ -90,7 +90,10 @@ class Walk:
             with captured(inputs, outputs) as seen, stopped_after(end):
                 self._run(held)
             lines = torch.arange(len(held.rows), device=held.last.device)
-            return held.rows, {name: wide(seen[name][lines, held.last]) for name in names}
+            found = {name: wide(seen[name][lines, held.last]) for name in names}
+            if "mlp" in found:
+                found["mlp"] *= model.mlp_scale
+            return held.rows, found
 
         found = list(halving(self.held, look, _Held.halves))
         back = torch.tensor([row for rows, _ in found for row in rows]).argsort()

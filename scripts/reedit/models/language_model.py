@@ -137,8 +137,14 @@ class LanguageModel:
         return self.layers[layer].get_submodule(norm) if norm else None
 
     def mlp(self, layer: int) -> nn.Module:
-        """The module whose output is what a layer's MLP adds to the residual stream."""
+        """The module whose output, `mlp_scale` times, is what a layer's MLP adds to the residual stream."""
         return self.mlp_norm(layer) or self.mlp_output(layer)
+
+    @property
+    def mlp_scale(self) -> float:
+        """What the output of `mlp` is multiplied by on its way into the residual stream."""
+        name = self.layout.mlp_scale
+        return getattr(self.model.config, name) if name else 1.0
 
     def attention(self, layer: int) -> nn.Module:
         """The attention module of a layer, or what stands in its place."""
@@ -147,6 +153,10 @@ class LanguageModel:
     def keeps_keys(self, layer: int) -> bool:
         """Whether a layer reads earlier positions by their keys and values alone, as attention does."""
         return hasattr(self.layers[layer], self.layout.attention)
+
+    def can_cut(self, layer: int) -> bool:
+        """Whether keys and values are all that the layers after `layer` need of earlier positions."""
+        return all(self.keeps_keys(after) for after in range(layer + 1, len(self.layers)))
 
     def _attention_name(self, layer: int) -> str:
         return self.layout.attention if self.keeps_keys(layer) else str(self.layout.recurrent)
@@ -202,20 +212,26 @@ class LanguageModel:
             entering, attention, hidden = (seen[f"{x} {layer}"] for x in ("entering", "attention", "hidden"))
             again = self.after_attention(layer, entering, attention)
             yield "does not add to the residual stream what its attention says", again, hidden
-            with self.mlp(layer).register_forward_hook(lambda _, args, out, more=hidden: out + more):
+            more = hidden / self.mlp_scale
+            with self.mlp(layer).register_forward_hook(lambda _, args, out, more=more: out + more):
                 doubled = self.after_attention(layer, entering, attention)
             yield "does not add to the residual stream what its MLP says", doubled, 2 * hidden
-        # then all above the first layer, where it can be cut into kept positions and new ones
-        cut = 6 if all(self.keeps_keys(i) for i in range(1, len(self.layers))) else 0
-        hidden, visible = seen["hidden 0"], self.visible(10)
-        told = "does not read earlier positions by their keys and values alone"
+        # then all above the first layer at new positions, behind kept ones of which some are another row's
+        hidden, (kept, cut) = seen["hidden 0"], (8, 5) if self.can_cut(0) else (0, 0)
+        before, new = torch.arange(kept, device=self.device), torch.arange(cut, 10, device=self.device)
+        read, own = torch.cat([before, new]), torch.cat([before < cut, new >= cut])
         final = self.upper(0)(
             hidden[:, cut:],
-            {i: added(visible[i][None, None, cut:], hidden.dtype) for i in visible if i},
-            position_ids=torch.arange(cut, 10, device=self.device)[None],
-            past_key_values=self.frozen(0, hidden[:, :cut]),
+            {
+                i: added((visible[new][:, read] & own)[None, None], hidden.dtype)
+                for i, visible in self.visible(10).items()
+                if i > 0
+            },
+            position_ids=new[None],
+            past_key_values=self.frozen(0, hidden[:, :kept]),
             use_cache=False,
         )
+        told = "does not read earlier positions by their keys and values alone"
         yield told, final, seen["final"][:, cut:]
 
     def check_length(self, ids: Sequence[int], shift: int = 0) -> None:

@@ -18,6 +18,7 @@ class Layout:
     mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
     positions: str | None = None  # of the backbone: learned position embeddings added to the input
     mlp_norm: str | None = None  # of a layer: between that map and the residual stream (post_norm.py)
+    mlp_scale: str | None = None  # of the configuration: the part of the MLP's output that the stream gets
     recurrent: str | None = None  # of a layer without attention: what stands in its place (linear attention)
 
     def module_name(self, layer: int | str) -> str:
@@ -32,15 +33,26 @@ LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
+    "qwen3_5_text": replace(LLAMA, recurrent="linear_attn"),
     "phi3": LLAMA,
     "smollm3": LLAMA,
-    "qwen3_5_text": replace(LLAMA, recurrent="linear_attn"),
-    "olmo2": NORMED,
+    "gemma": LLAMA,
     "gemma2": NORMED,
     "gemma3_text": NORMED,
+    "olmo": LLAMA,
+    "olmo2": NORMED,
+    "olmo3": NORMED,
     "gpt2": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
     "gptj": Layout("transformer", "h", "attn", "mlp.fc_out"),
     "gpt_neox": Layout("gpt_neox", "layers", "attention", "mlp.dense_4h_to_h"),
+    "gpt_bigcode": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
+    "phi": replace(LLAMA, mlp_output="mlp.fc2"),
+    "starcoder2": replace(LLAMA, mlp_output="mlp.c_proj"),
+    "granite": replace(LLAMA, mlp_scale="residual_multiplier"),
+    "glm4": replace(LLAMA, mlp_norm="post_mlp_layernorm"),
+    "exaone4": NORMED,
+    **dict.fromkeys(("ministral", "ministral3", "cohere", "cohere2", "stablelm", "glm", "helium"), LLAMA),
+    **dict.fromkeys(("arcee", "apertus", "ernie4_5", "hunyuan_v1_dense", "nemotron", "seed_oss"), LLAMA),
 }
 
 

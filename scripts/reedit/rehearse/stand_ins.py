@@ -30,6 +30,10 @@ NARROW = {
     "n_head": 4,
     "head_dim": 8,
     "rotary_dim": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
     "query_pre_attn_scalar": 8,
 }
 DEEP = ("num_hidden_layers", "n_layer")

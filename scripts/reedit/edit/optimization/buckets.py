@@ -104,7 +104,7 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
 
     `layer` is l_c; `budget`: positions of one bucket.
     """
-    cut = all(model.keeps_keys(i) for i in range(layer + 1, len(model.layers)))
+    cut = model.can_cut(layer)
 
     def start(row: LabelledRow) -> int:
         return min(row.position, row.predicted_from) if cut else 0
