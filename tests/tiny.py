@@ -53,7 +53,7 @@ ALL_ARCHITECTURES = (
 FURTHER_ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
     "gemma": {},
     "olmo": {"clip_qkv": 4.0},
-    "olmo3": {},
+    "olmo3": {"rms_norm_eps": 1e-6},
     "gpt_bigcode": {"multi_query": True},
     "phi": {"tie_word_embeddings": False},
     "starcoder2": {},
@@ -64,7 +64,7 @@ FURTHER_ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
         "attention_multiplier": 0.2,
     },
     "glm4": {"tie_word_embeddings": False},
-    "exaone4": {},
+    "exaone4": {"rms_norm_eps": 1e-6},
     "ministral": {},
     "ministral3": {},
     "cohere": {"logit_scale": 0.5, "use_qk_norm": True},
