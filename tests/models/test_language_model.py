@@ -18,11 +18,11 @@ from tiny import (
     tiny_network,
     tiny_tokenizer,
 )
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, Qwen3_5Config
 
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel, captured, stopped_after
-from reedit.models.layouts import LAYOUTS, Layout
+from reedit.models.layouts import LAYOUTS, Layout, layout_of
 
 IDS = torch.tensor([[5, 40, 80, 7, 99, 12]])
 
@@ -199,7 +199,21 @@ EVERY = (*ALL_ARCHITECTURES, *FURTHER_ARCHITECTURES)
 
 
 def test_every_layout_has_a_tiny_model() -> None:
-    assert {name.removesuffix("_untied") for name in EVERY} == LAYOUTS.keys()
+    assert {name.removesuffix("_untied") for name in EVERY} == LAYOUTS.keys() - {"qwen3_5"}
+
+
+def test_of_a_model_that_also_sees_the_text_part_is_loaded(tmp_path: Path) -> None:
+    """Qwen 3.5, which comes with the tower for images alone."""
+    eyes = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 4, "out_hidden_size": 32}
+    text = tiny_config("qwen3_5_text", 64).to_dict() | {"tie_word_embeddings": False}
+    config = Qwen3_5Config(text_config=text, vision_config=eyes | {"patch_size": 4})
+    network = AutoModelForImageTextToText.from_config(config).eval()
+    network.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    model = LanguageModel.load(tmp_path, device="cpu")
+    assert model.layout is layout_of(tmp_path) is LAYOUTS["qwen3_5_text"]
+    with torch.no_grad():
+        assert torch.allclose(model.model(IDS).logits, network(input_ids=IDS).logits, atol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", EVERY)

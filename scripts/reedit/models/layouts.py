@@ -28,12 +28,14 @@ class Layout:
 
 LLAMA = Layout("model", "layers", "self_attn", "mlp.down_proj")
 NORMED = replace(LLAMA, mlp_norm="post_feedforward_layernorm")
+DELTA = replace(LLAMA, recurrent="linear_attn")
 LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     "llama": LLAMA,
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
-    "qwen3_5_text": replace(LLAMA, recurrent="linear_attn"),
+    "qwen3_5_text": DELTA,
+    "qwen3_5": DELTA,  # with its eyes, which are not loaded
     "phi3": LLAMA,
     "smollm3": LLAMA,
     "gemma": LLAMA,

@@ -72,7 +72,7 @@ def _texts(tokenizer: Path) -> list[Path]:
 def _config_of(tokenizer: Path, shape: Mapping[str, Any]) -> PretrainedConfig:
     """What the model is, before it is made narrow."""
     if (tokenizer / CONFIG).is_file():
-        return checked_config(tokenizer)
+        return checked_config(tokenizer).get_text_config()
     if "architecture" not in shape:
         raise InputError(
             f"{tokenizer}: no {CONFIG}, expected one that tells the architecture,"
