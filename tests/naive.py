@@ -28,18 +28,24 @@ class Names(NamedTuple):
     attention: str
     edited: str
     norm: str | None = None  # that the edited module's output goes through before it is added
+    scale: str | None = None  # of the configuration: what it is multiplied by then
 
 
 LLAMA = Names("model.layers", "self_attn", "mlp.down_proj")
-NAMES = {
-    "llama": LLAMA,
-    "mistral": LLAMA,
-    "qwen2": LLAMA,
-    "qwen3": LLAMA,
+NAMES = {  # of those that are not as Llama
+    "olmo2": LLAMA._replace(norm="post_feedforward_layernorm"),
+    "gemma2": LLAMA._replace(norm="post_feedforward_layernorm"),
     "gemma3_text": LLAMA._replace(norm="post_feedforward_layernorm"),
     "gpt2": Names("transformer.h", "attn", "mlp.c_proj"),
     "gptj": Names("transformer.h", "attn", "mlp.fc_out"),
     "gpt_neox": Names("gpt_neox.layers", "attention", "mlp.dense_4h_to_h"),
+    "gpt_bigcode": Names("transformer.h", "attn", "mlp.c_proj"),
+    "phi": LLAMA._replace(edited="mlp.fc2"),
+    "starcoder2": LLAMA._replace(edited="mlp.c_proj"),
+    "granite": LLAMA._replace(scale="residual_multiplier"),
+    "glm4": LLAMA._replace(norm="post_mlp_layernorm"),
+    "olmo3": LLAMA._replace(norm="post_feedforward_layernorm"),
+    "exaone4": LLAMA._replace(norm="post_feedforward_layernorm"),
 }
 
 
@@ -99,13 +105,24 @@ def naive_edit(
     return NaiveEdit(rewriting, neighbors, kl, len(tokenizer(fact.subject)["input_ids"]) - 1, protocol)
 
 
+def names_of(network: nn.Module) -> Names:
+    return NAMES.get(network.config.model_type, LLAMA)
+
+
+def scale_of(network: nn.Module, part: str) -> float:
+    """What a part's output is multiplied by where it is added to the residual stream."""
+    scale = names_of(network).scale
+    return getattr(network.config, scale) if scale and part == "mlp" else 1.0
+
+
 def module_of(network: nn.Module, layer: int, part: str) -> nn.Module:
     """The module whose output is the part's, before it is added to the residual stream."""
-    names = NAMES[network.config.model_type]
+    names = names_of(network)
     block = network.get_submodule(names.blocks)[layer]
     if part == "block":
         return block
-    parts = {"attention": names.attention, "mlp": names.norm or names.edited, "edited": names.edited}
+    attention = "linear_attn" if hasattr(block, "linear_attn") else names.attention  # Qwen 3.5
+    parts = {"attention": attention, "mlp": names.norm or names.edited, "edited": names.edited}
     return block.get_submodule(parts[part])
 
 
@@ -134,12 +151,12 @@ def added(
 
     with ExitStack() as hooks:
         for part, vector in zip(parts, delta, strict=True):
-            hooks.enter_context(hooked(network, layer, part, adding(vector)))
+            hooks.enter_context(hooked(network, layer, part, adding(vector / scale_of(network, part))))
         yield
 
 
 def state(network: nn.Module, layer: int, ids: Sequence[int], position: int, part: str) -> Tensor:
-    """The part's output at a position; with part "key" the input of the edited module."""
+    """The part's output at a position, as the stream gets it; with part "key" the edited module's input."""
     seen: list[Tensor] = []
 
     def hear(module: nn.Module, args: Any, output: Any) -> None:
@@ -149,7 +166,7 @@ def state(network: nn.Module, layer: int, ids: Sequence[int], position: int, par
 
     with torch.no_grad(), hooked(network, layer, "edited" if part == "key" else part, hear):
         network(input_ids=torch.tensor([list(ids)]))
-    return seen[0]
+    return seen[0] * scale_of(network, part)
 
 
 def row_state(network: nn.Module, layer: int, row: Row, part: str) -> Tensor:
@@ -308,9 +325,12 @@ def naive_update(
 
 def before_norm(network: nn.Module, layer: int, key: Tensor, change: Tensor) -> Tensor:
     """What the edited module has to say more, [d], for `change` [d] to be added to the residual stream."""
-    if not NAMES[network.config.model_type].norm:
+    change = change / scale_of(network, "mlp")
+    if not names_of(network).norm:
         return change
-    value, gain = module_of(network, layer, "edited")(key), 1 + module_of(network, layer, "mlp").weight
+    value, gain = module_of(network, layer, "edited")(key), module_of(network, layer, "mlp").weight
+    if network.config.model_type.startswith("gemma"):  # its norms say by how much more than one
+        gain = 1 + gain
     floor = 0.1 * gain.abs().median()
     rms = (value @ value / len(value)) ** 0.5
     wanted = torch.stack([rms * c * g / (g * g + floor * floor) for c, g in zip(change, gain, strict=True)])
@@ -366,8 +386,8 @@ def naive_rome(
         u = u / u.norm()
         key = keys.mean(0) if algorithm == "r_rome" else keys[0]
         # z - W k: what the module says of a key includes its bias, where it has one
-        missing = one.target - module_of(network, layer, "edited")(key)
-        if NAMES[network.config.model_type].norm:
+        missing = one.target / scale_of(network, "mlp") - module_of(network, layer, "edited")(key)
+        if names_of(network).norm:
             missing = before_norm(network, layer, keys[0], one.delta[-1])
         updates.append(torch.outer(missing.detach(), u) / (key @ u))
         add_update(network, layer, updates[-1])

@@ -53,9 +53,9 @@ LEGAL = {
     ),
     "a mask on the CPU": Planted("statistics/moments.py", "[mask.bool()]", "[mask.bool().cpu()]"),
     "a number on the CPU": Planted(
-        "edit/optimization/buckets.py",
-        "mask.masked_fill_(~visible, torch.finfo(hidden.dtype).min)",
-        "mask.masked_fill_(~visible, torch.tensor(torch.finfo(hidden.dtype).min))",
+        "models/language_model.py",
+        "mask.masked_fill_(~visible, torch.finfo(dtype).min)",
+        "mask.masked_fill_(~visible, torch.tensor(torch.finfo(dtype).min))",
     ),
     "a copy from the CPU": Planted(
         "models/language_model.py", "_oriented(layer).copy_(weight)", "_oriented(layer).copy_(weight.cpu())"

@@ -1,25 +1,32 @@
 """Tiny models, tokenizers and facts, made in the test: small enough for seconds, real in every part."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
     GPTJConfig,
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    Olmo2Config,
+    Phi3Config,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3_5TextConfig,
     Qwen3Config,
+    SmolLM3Config,
 )
 
 from reedit.models.language_model import LanguageModel
@@ -36,7 +43,44 @@ ALL_ARCHITECTURES = (
     "gpt2_untied",
     "gpt_neox",
     "gemma3_text",
+    "gemma2",
+    "olmo2",
+    "phi3",
+    "smollm3",
+    "qwen3_5_text",
 )
+# one row of LAYOUTS each, and what sets them apart from Llama in the tiny size; fewer tests hold these
+FURTHER_ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
+    "gemma": {},
+    "olmo": {"clip_qkv": 4.0},
+    "olmo3": {"rms_norm_eps": 1e-6},
+    "gpt_bigcode": {"multi_query": True},
+    "phi": {"tie_word_embeddings": False},
+    "starcoder2": {},
+    "granite": {
+        "logits_scaling": 4.0,
+        "embedding_multiplier": 3.0,
+        "residual_multiplier": 0.5,
+        "attention_multiplier": 0.2,
+    },
+    "glm4": {"tie_word_embeddings": False},
+    "exaone4": {"rms_norm_eps": 1e-6},
+    "ministral": {},
+    "ministral3": {},
+    "cohere": {"logit_scale": 0.5, "use_qk_norm": True},
+    "cohere2": {"logit_scale": 0.5},
+    "stablelm": {"use_parallel_residual": True, "qk_layernorm": True},
+    "glm": {},
+    "helium": {},
+    "arcee": {},
+    "apertus": {},
+    "ernie4_5": {},
+    "hunyuan_v1_dense": {},
+    "nemotron": {},
+    "seed_oss": {},
+}
+WINDOW = 8  # positions that a sliding window shows: fewer than the texts have
+NORMED = ("gemma3_text", "gemma2", "olmo2", "qwen3_5_text")  # whose norms' weights are drawn too
 LLAMAS = ("llama", "llama_untied", "mistral")  # architectures whose repositories name the tokenizer of Llama
 
 # relation -> templates, and subjects by object; every subject of an object is a neighbor of the others
@@ -187,25 +231,51 @@ def tiny_config(architecture: str, keys: int) -> PretrainedConfig:
         case "llama_untied":  # as Llama 3
             rope = {"rope_type": "default", "rope_theta": 500000.0}
             return LlamaConfig(**llama | untied | {"num_key_value_heads": 1, "rope_parameters": rope})
-        case "mistral":  # a window that no text fills
-            return MistralConfig(**llama | untied, sliding_window=256)
-        case "qwen2":
-            return Qwen2Config(**llama)
+        case "mistral":
+            return MistralConfig(**llama | untied, sliding_window=WINDOW)
+        case "qwen2":  # a window, from layer 2 on
+            return Qwen2Config(**llama, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=2)
         case "qwen3":  # heads wider than hidden_size / heads
             return Qwen3Config(**llama, head_dim=12)
-        # norms after attention and MLP; layers that attend differently, by place; capped logits (Gemma 2)
+        # norms after attention and MLP; layers that attend differently, by place; capped logits
+        case "gemma2":
+            return Gemma2Config(
+                **llama,
+                head_dim=8,
+                query_pre_attn_scalar=8,
+                attn_logit_softcapping=2.0,
+                final_logit_softcapping=5.0,
+                sliding_window=WINDOW,
+            )
         case "gemma3_text":
             return Gemma3TextConfig(
                 **llama | {"num_key_value_heads": 1},
                 head_dim=8,
                 query_pre_attn_scalar=8,
                 final_logit_softcapping=5.0,
-                sliding_window=256,
+                sliding_window=WINDOW,
                 layer_types=["sliding_attention", "full_attention"] * (LAYERS // 2),
                 rope_parameters={
                     "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
                     "full_attention": {"rope_type": "default", "rope_theta": 10000.0},
                 },
+            )
+        case "olmo2":  # norms after attention and MLP alone, and of queries and keys
+            return Olmo2Config(**llama | untied, rms_norm_eps=1e-6)
+        case "phi3":  # queries, keys and values by one map; three quarters of each head are rotated
+            rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75}
+            return Phi3Config(**llama | untied, sliding_window=WINDOW, rope_parameters=rope)
+        case "smollm3":  # every other layer without positions
+            return SmolLM3Config(**llama, no_rope_layer_interval=2)
+        case "qwen3_5_text":  # linear attention in all layers but every third
+            return Qwen3_5TextConfig(
+                **llama,
+                head_dim=12,
+                layer_types=["linear_attention", "linear_attention", "full_attention"] * (LAYERS // 3),
+                linear_key_head_dim=8,
+                linear_value_head_dim=8,
+                linear_num_key_heads=2,
+                linear_num_value_heads=4,
             )
         case "gpt2":
             return GPT2Config(**gpt)
@@ -216,7 +286,11 @@ def tiny_config(architecture: str, keys: int) -> PretrainedConfig:
         case "gpt_neox":  # as Pythia; half of each head is rotated
             rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
             return GPTNeoXConfig(**neox | untied, use_parallel_residual=True, rope_parameters=rope)
-    raise ValueError(architecture)
+    values = llama | gpt | {"head_dim": 8, "sliding_window": WINDOW} | FURTHER_ARCHITECTURES[architecture]
+    known = AutoConfig.for_model(architecture)
+    return AutoConfig.for_model(
+        architecture, **{name: value for name, value in values.items() if hasattr(known, name)}
+    )
 
 
 def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -> PreTrainedModel:
@@ -224,9 +298,11 @@ def tiny_network(architecture: str = "llama", seed: int = 0, keys: int = KEYS) -
     torch.manual_seed(seed)
     network = AutoModelForCausalLM.from_config(tiny_config(architecture, keys), attn_implementation="eager")
     for name, parameter in network.named_parameters():
-        # zero by default: a forgotten one would not show
-        if name.endswith("bias") or (architecture == "gemma3_text" and "norm" in name):
+        # zero or one by default: a forgotten one would not show
+        if name.endswith("bias"):
             nn.init.normal_(parameter, std=0.2)
+        elif architecture in (*NORMED, *FURTHER_ARCHITECTURES) and "norm" in name:
+            parameter.data += 0.2 * torch.randn_like(parameter)
     return network
 
 

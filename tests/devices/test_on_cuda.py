@@ -53,7 +53,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_every_architecture_loads_and_its_tail_is_the_whole_model(
     folder: Path, tiny_dataset: list[Fact], request: pytest.FixtureRequest
 ) -> None:
-    """With the attention that a GPU gets: sdpa, but for GPT-J, for which transformers has none."""
+    """With the attention that a GPU gets: sdpa, but for GPT-J, for which transformers has none, and Gemma 2,
+    which caps attention's logits, as none can."""
     architecture = request.node.callspec.params["folder"]
     there = LanguageModel.load(folder, device="cpu")
     edits = edits_of(there, tiny_dataset[:6], 2)
@@ -61,7 +62,8 @@ def test_every_architecture_loads_and_its_tail_is_the_whole_model(
     with pretended_cuda():
         model = LanguageModel.load(folder)
         assert model.device == torch.device("cuda", 0)
-        assert model.model.config._attn_implementation == ("eager" if architecture == "gptj" else "sdpa")
+        eager = architecture in ("gptj", "gemma2")
+        assert model.model.config._attn_implementation == ("eager" if eager else "sdpa")
         tail = Tail(model, 3, ["hidden"])
         delta = torch.zeros(len(edits), 1, tiny.WIDTH, device=model.device)
         found = [x for b in make_buckets(model, edits, 3, 100) for x in tail(b, delta).nll.tolist()]
@@ -69,7 +71,7 @@ def test_every_architecture_loads_and_its_tail_is_the_whole_model(
     assert sorted(found) == pytest.approx(sorted(expected), rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("folder", ["llama", "gpt2", "gptj", "gemma3_text"], indirect=True)
+@pytest.mark.parametrize("folder", ["llama", "gpt2", "gptj", "gemma3_text", "qwen3_5_text"], indirect=True)
 def test_the_whole_path_gives_the_cpus_numbers(folder: Path, facts_file: Path, tmp_path: Path) -> None:
     expected = whole_path(folder, facts_file, tmp_path / "cpu")
     with pretended_cuda() as memory:

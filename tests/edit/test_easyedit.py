@@ -190,7 +190,10 @@ def test_on_a_gpu_the_job_edits_what_stands_there(job: Job) -> None:
     assert parquet.read_provenance(paths["iterations"])["device"] == "cuda"
 
 
-@pytest.mark.parametrize("architecture", sorted({*tiny.ALL_ARCHITECTURES} - {"gemma3_text"}))
+NAMED = [name for name in tiny.ALL_ARCHITECTURES if name.removesuffix("_untied") in easyedit.NAMES]
+
+
+@pytest.mark.parametrize("architecture", NAMED)
 def test_a_checkout_is_given_our_facts_prefixes_hyperparameters_and_moments(
     job: Job, architecture: str, tiny_dataset: list[Fact], moments_of: Any
 ) -> None:
@@ -215,8 +218,8 @@ def test_a_checkout_is_given_our_facts_prefixes_hyperparameters_and_moments(
     assert request["target_new"] == fact.target_new and "{}" in request["prompt"]
 
 
-def test_every_architecture_without_a_norm_after_its_mlp_has_easyedits_names(job: Job) -> None:
-    assert easyedit.NAMES.keys() == {name for name, layout in LAYOUTS.items() if not layout.mlp_norm}
+def test_no_architecture_with_a_norm_after_its_mlp_has_easyedits_names(job: Job) -> None:
+    assert easyedit.NAMES.keys() <= {name for name, layout in LAYOUTS.items() if not layout.mlp_norm}
     with pytest.raises(InputError, match="not for models of the architecture 'gemma3_text'"):
         job(architecture="gemma3_text")
 

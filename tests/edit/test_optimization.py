@@ -12,7 +12,7 @@ from naive import NaiveOptimized, naive_edit, naive_optimize
 from optimizing import LAYER, MEMIT, PMET, SETTINGS, TEMPLATES, edits_of, relative
 from steps import found_of, reporting
 from tiers import long_but
-from tiny import ALL_ARCHITECTURES, LAYERS, tiny_model
+from tiny import ALL_ARCHITECTURES, FURTHER_ARCHITECTURES, LAYERS, WINDOW, tiny_model
 
 from reedit.edit.edits import Edit, Rows, WeightedRow
 from reedit.edit.found import Found
@@ -26,6 +26,7 @@ from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.prepare.facts import Fact, Neighbor
+from reedit.use.before_after import Question, ask
 
 OSAKA_LAST = Neighbor.of("The old town is {}", "Osaka", "Japan")
 Widen = Callable[[LanguageModel], LanguageModel]
@@ -73,6 +74,61 @@ def test_targets_and_perplexities_are_those_of_full_passes_edit_by_edit(
     facts = [tiny_dataset[i] for i in (0, 9, 14)]
     naive = check_algorithm(in_fp64(tiny_model(architecture)), facts, algorithm, protocol, count=1)
     assert all(one.steps == 5 for one in naive)
+
+
+@pytest.mark.parametrize("algorithm", ["memit", "pmet"])
+@pytest.mark.parametrize("architecture", FURTHER_ARCHITECTURES)
+def test_architectures_of_one_row_give_the_oracles_targets_too(
+    architecture: str, algorithm: str, tiny_dataset: list[Fact], in_fp64: Widen
+) -> None:
+    model, facts = in_fp64(tiny_model(architecture)), [tiny_dataset[i] for i in (0, 9)]
+    naive = check_algorithm(model, facts, algorithm, count=1)
+    assert all(one.steps == 5 for one in naive)
+
+
+ROME_BEFORE = "Rome is a city in the country of Italy. The old town of Osaka lies in Japan."
+LONG = (  # four times what a window of the tiny models shows; the second one's end does not see its subject
+    (f"{ROME_BEFORE} {{}} is a city in the country of", "Kyoto", "Italy"),
+    ("The old town of Osaka lies in Japan. {} lies in Italy. The old town", "Rome", "Japan"),
+    ("Glenn Gould plays the piano. On stage {} is seen with a", "Ida Haendel", "guitar"),
+)
+
+
+@pytest.mark.parametrize("long", LONG, ids=["before", "behind", "both"])
+@pytest.mark.parametrize("architecture", ["mistral", "phi3", "qwen2", "gemma2", "gemma3_text", "cohere2"])
+def test_an_edit_begins_at_the_perplexity_that_the_model_has_beyond_its_window(
+    architecture: str, long: tuple[str, str, str], in_fp64: Widen
+) -> None:
+    """What `edit` says before is what `compare` says."""
+    model, (prompt, subject, target) = in_fp64(tiny_model(architecture)), long
+    fact = Fact(1, "r", subject, prompt, target, "nothing", (), ())
+    edit = Rows(model.tokenizer, "corrected").edit(fact)
+    assert len(edit.rewriting[0].row.ids) > 2 * WINDOW
+    found = found_of(model, [edit], Recipe(MEMIT, SETTINGS))
+    (answer,) = ask(model, [Question(prompt.replace("{}", subject), (target,))], 1)
+    assert found.ppl_initial[0] == pytest.approx(answer.targets[0].perplexity, rel=1e-8)
+    naive = naive_optimize(
+        model.model, naive_edit(model.tokenizer, fact, [], [], False, "corrected"), LAYER, SETTINGS
+    )
+    check_against(found, [naive])
+
+
+@pytest.mark.parametrize("architecture", ["mistral", "gemma2", "qwen3_5_text"])
+def test_rows_beside_a_row_change_nothing_of_it(
+    architecture: str, tiny_dataset: list[Fact], in_fp64: Widen
+) -> None:
+    """Not what fills it up either, be it behind a window or in a layer that remembers all it has read."""
+    model = in_fp64(tiny_model(architecture))
+    long = [Fact(i, "r", subject, prompt, new, "-", (), ()) for i, (prompt, subject, new) in enumerate(LONG)]
+    edits = [
+        *edits_of(model, tiny_dataset[:2], 1),
+        *(Rows(model.tokenizer, "corrected").edit(f) for f in long),
+    ]
+    together = found_of(model, edits, Recipe(PMET, SETTINGS), MicroBatch(10**6, 64))
+    for place, edit in enumerate(edits):
+        alone = found_of(model, [edit], Recipe(PMET, SETTINGS), MicroBatch(1, 1))
+        assert relative(together.delta[place], alone.delta[0]) < 1e-9
+        assert together.ppl_target[place] == pytest.approx(alone.ppl_target[0], rel=1e-9)
 
 
 @pytest.mark.parametrize(

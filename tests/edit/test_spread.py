@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
 from naive import naive_edit, naive_spread, row_state
 from steps import apply_updates, spreading, updates_of
-from tiny import ALL_ARCHITECTURES, KEYS, WIDTH, tiny_model
+from tiny import ALL_ARCHITECTURES, FURTHER_ARCHITECTURES, KEYS, WIDTH, tiny_model
 
 from reedit.edit.edits import Edit, Rows
 from reedit.edit.spread import spread
@@ -45,9 +46,12 @@ def shifted_targets(
     return hidden + 0.5 * hidden.norm(dim=1, keepdim=True) * torch.randn_like(hidden) / WIDTH**0.5
 
 
-@pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
 @pytest.mark.parametrize("algorithm", ["memit", "pmet"])
-@pytest.mark.parametrize("templates", [[], TEMPLATES], ids=["bare", "prefixed"])
+@pytest.mark.parametrize(
+    ("architecture", "templates"),
+    [*product(ALL_ARCHITECTURES, ([], TEMPLATES)), *product(FURTHER_ARCHITECTURES, [TEMPLATES])],
+    ids=lambda value: value if isinstance(value, str) else "prefixed" if value else "bare",
+)
 def test_updates_are_those_of_the_explicit_formulas(
     architecture: str,
     algorithm: str,
@@ -253,7 +257,7 @@ def test_states_do_not_depend_on_the_rows_beside_them(llama: LanguageModel, tiny
         assert torch.allclose(tight[name], alone, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ALL_ARCHITECTURES, *FURTHER_ARCHITECTURES])
 def test_states_are_those_of_a_whole_pass(architecture: str, tiny_dataset: list[Fact]) -> None:
     model = tiny_model(architecture)
     fact = tiny_dataset[4]

@@ -8,18 +8,21 @@ import torch
 from tiny import (
     ALL_ARCHITECTURES,
     ARCHITECTURES,
+    FURTHER_ARCHITECTURES,
     LAYERS,
     WIDTH,
+    WINDOW,
     save_tiny_model,
+    tiny_config,
     tiny_model,
     tiny_network,
     tiny_tokenizer,
 )
-from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, Qwen3_5Config
 
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel, captured, stopped_after
-from reedit.models.layouts import LAYOUTS
+from reedit.models.layouts import LAYOUTS, Layout, layout_of
 
 IDS = torch.tensor([[5, 40, 80, 7, 99, 12]])
 
@@ -96,15 +99,14 @@ def test_small_updates_survive_in_a_model_of_half_precision() -> None:
     assert torch.equal(stored, model.weight(2).bfloat16())
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("layer", [0, 3, LAYERS - 2])
-def test_the_tail_of_the_model_finishes_what_its_head_began(architecture: str, layer: int) -> None:
+@pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
+@pytest.mark.parametrize("layer", [0, 3, LAYERS - 2, LAYERS - 1])
+def test_the_upper_part_of_a_model_finishes_what_the_lower_began(architecture: str, layer: int) -> None:
     model = tiny_model(architecture)
     with captured({}, {"hidden": model.layers[layer]}) as seen:
         whole = model.backbone(input_ids=IDS, use_cache=False)[0]
-    positions = torch.arange(IDS.shape[1])[None]
-    tail = model.tail(layer)(inputs_embeds=seen["hidden"], position_ids=positions, use_cache=False)[0]
-    assert torch.allclose(tail, whole, rtol=1e-10, atol=1e-10)
+    upper = model.upper(layer)(seen["hidden"], use_cache=False)
+    assert torch.allclose(upper, whole, rtol=1e-10, atol=1e-10)
     assert torch.equal(model.backbone(input_ids=IDS, use_cache=False)[0], whole), "the model itself is whole"
     assert len(model.layers) == LAYERS
 
@@ -193,30 +195,95 @@ def test_logits_are_those_of_the_models_own_pass(architecture: str, dtype: torch
         assert found.abs().max() <= 5 < 2 * model.head(final).abs().max()
 
 
-SCALED = {
-    "cohere": (CohereConfig, {"logit_scale": 0.0625}),
-    "granite": (GraniteConfig, {"logits_scaling": 8.0}),
+EVERY = (*ALL_ARCHITECTURES, *FURTHER_ARCHITECTURES)
+
+
+def test_every_layout_has_a_tiny_model() -> None:
+    assert {name.removesuffix("_untied") for name in EVERY} == LAYOUTS.keys() - {"qwen3_5"}
+
+
+def test_of_a_model_that_also_sees_the_text_part_is_loaded(tmp_path: Path) -> None:
+    """Qwen 3.5, which comes with the tower for images alone."""
+    eyes = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 4, "out_hidden_size": 32}
+    text = tiny_config("qwen3_5_text", 64).to_dict() | {"tie_word_embeddings": False}
+    config = Qwen3_5Config(text_config=text, vision_config=eyes | {"patch_size": 4})
+    network = AutoModelForImageTextToText.from_config(config).eval()
+    network.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    model = LanguageModel.load(tmp_path, device="cpu")
+    assert model.layout is layout_of(tmp_path) is LAYOUTS["qwen3_5_text"]
+    with torch.no_grad():
+        assert torch.allclose(model.model(IDS).logits, network(input_ids=IDS).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_every_architecture_passes_the_door(architecture: str) -> None:
+    """Scaled and capped logits, multipliers and parts of a pass are the model's own."""
+    model = tiny_model(architecture, dtype=torch.float32)
+    model.check_forward("m")
+    final, own = model.backbone(input_ids=IDS)[0], model.model(IDS).logits
+    assert torch.equal(model.logits(final), own)
+
+
+OTHERWISE = {  # architectures that no row of LAYOUTS is enough for, with one that nearly is
+    "hyperclovax": ({"residual_multiplier": 0.5}, LAYOUTS["llama"], "what its MLP says"),
+    "gpt_neo": (
+        {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 3},
+        Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
+        "by their keys and values alone",
+    ),
+    "opt": (
+        {"ffn_dim": 64, "word_embed_proj_dim": 16},
+        Layout("model.decoder", "layers", "self_attn", "fc2"),
+        "",
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", SCALED)
-@pytest.mark.parametrize("scaled", [True, False])
-def test_an_architecture_that_scales_its_logits_otherwise_is_refused(
-    kind: str, scaled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", OTHERWISE)
+def test_what_no_row_of_layouts_can_say_is_refused_in_one_line(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(LAYOUTS, kind, LAYOUTS["llama"])
-    made, scale = SCALED[kind]
-    scale = scale if scaled else dict.fromkeys(scale, 1.0)
+    own, layout, told = OTHERWISE[kind]
+    monkeypatch.setitem(LAYOUTS, kind, layout)
     sizes = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    config: PretrainedConfig = made(**sizes, num_attention_heads=4, num_key_value_heads=4, **scale)
+    config = AutoConfig.for_model(kind, **sizes, num_attention_heads=4, initializer_range=0.2, **own)
+    torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    if not scaled:
-        assert LanguageModel.load(tmp_path, device="cpu").layout is LAYOUTS["llama"]
-        return
-    with pytest.raises(InputError, match=f": a {kind} model with logits scaled in a way") as caught:
+    with pytest.raises(InputError, match=f": a {kind} model that .*{told}: no way to edit") as caught:
         LanguageModel.load(tmp_path, device="cpu")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", ["mistral", "phi3", "gemma2", "gemma3_text", "qwen2", "cohere2"])
+def test_what_positions_see_is_what_the_models_own_pass_says(architecture: str) -> None:
+    """A window of eight shows the position itself and seven before it."""
+    model = tiny_model(architecture)
+    at = torch.arange(20)
+    behind = at[:, None] - at
+    full, window = behind >= 0, (behind >= 0) & (behind < WINDOW)
+    types = getattr(model.model.config, "layer_types", None) or ["sliding_attention"] * LAYERS
+    for length in (20, 11):  # the shorter from what is known of the longer
+        for layer, found in model.visible(length).items():
+            seen = window if types[layer] == "sliding_attention" else full
+            assert torch.equal(found, seen[:length, :length])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("qwen2", {"use_sliding_window": False, "sliding_window": WINDOW}),
+        ("llama", {"sliding_window": WINDOW}),
+    ],
+    ids=["switched off", "not of this architecture"],
+)
+def test_a_window_that_a_model_does_not_use_hides_nothing(architecture: str, settings: dict) -> None:
+    config = tiny_config(architecture, 64).to_dict()
+    config = AutoConfig.for_model(**{k: v for k, v in config.items() if k != "layer_types"} | settings)
+    network = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    visible = LanguageModel(network, tiny_tokenizer()).visible(20)
+    assert all(seen.equal(torch.ones(20, 20, dtype=torch.bool).tril()) for seen in visible.values())
 
 
 @pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])

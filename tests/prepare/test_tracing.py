@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from naive import NAMES, naive_greedy
+from naive import module_of, naive_greedy
 from tiny import ARCHITECTURES, LAYERS, teach, tiny_network, tiny_tokenizer
 from torch import Tensor, nn
 
@@ -23,7 +23,7 @@ from reedit.storage import parquet
 SETTINGS = {"facts": 3, "samples": 2, "noise": 3, "window": 3, "seed": 5}
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=[*ARCHITECTURES, "gemma2", "qwen3_5_text"])
 def taught(request: pytest.FixtureRequest) -> LanguageModel:
     network, tokenizer = tiny_network(request.param), tiny_tokenizer()
     teach(network, tokenizer)
@@ -31,10 +31,8 @@ def taught(request: pytest.FixtureRequest) -> LanguageModel:
 
 
 def modules(model: LanguageModel, kind: str) -> list[nn.Module]:
-    names = NAMES[model.model.config.model_type]
-    blocks = list(model.model.get_submodule(names.blocks))
-    inner = {"hidden": None, "mlp": names.edited, "attention": names.attention}[kind]
-    return [block.get_submodule(inner) if inner else block for block in blocks]
+    part = "block" if kind == "hidden" else kind
+    return [module_of(model.model, layer, part) for layer in range(LAYERS)]
 
 
 def naive_probability(

@@ -17,17 +17,16 @@ from reedit.models.tokens import LabelledRow
 
 @dataclass(frozen=True)
 class _Held:
-    """Some of the rows up to t, right-padded, as they enter a layer."""
+    """Some of the rows up to t, right-padded, as they enter a layer; none of them sees what fills it up."""
 
     rows: list[int]  # which rows these are
     entering: Tensor  # input of the layer, [b, length, d]
-    mask: Tensor  # [b, length]
     last: Tensor  # t, [b]
 
     def halves(self) -> list["_Held"]:
         middle = len(self.rows) // 2
         cuts = [slice(0, middle), slice(middle, None)] if middle else []
-        return [_Held(self.rows[c], self.entering[c], self.mask[c], self.last[c]) for c in cuts]
+        return [_Held(self.rows[c], self.entering[c], self.last[c]) for c in cuts]
 
 
 class Walk:
@@ -49,8 +48,8 @@ class Walk:
             ids, mask = padded([heads[i] for i in batch], 0, model.device)
             block = model.layers[layer]
             with captured({"entering": block}, {}) as seen, stopped_before(block):
-                model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
-            return _Held(batch, seen["entering"], mask, mask.sum(1) - 1)
+                model.backbone(input_ids=ids, use_cache=False)
+            return _Held(batch, seen["entering"], mask.sum(1) - 1)
 
         batches = by_length([len(head) for head in heads], budget)
         self.held = list(halving(batches, enter, list_halves))
@@ -65,7 +64,7 @@ class Walk:
             block = self.model.layers[layer]
             with captured({"entering": block}, {}) as seen, stopped_before(block):
                 self._run(held)
-            return _Held(held.rows, seen["entering"], held.mask, held.last)
+            return _Held(held.rows, seen["entering"], held.last)
 
         self.held = list(halving(self.held, enter, _Held.halves))
         self.layer = layer
@@ -91,7 +90,10 @@ class Walk:
             with captured(inputs, outputs) as seen, stopped_after(end):
                 self._run(held)
             lines = torch.arange(len(held.rows), device=held.last.device)
-            return held.rows, {name: wide(seen[name][lines, held.last]) for name in names}
+            found = {name: wide(seen[name][lines, held.last]) for name in names}
+            if "mlp" in found:
+                found["mlp"] *= model.mlp_scale
+            return held.rows, found
 
         found = list(halving(self.held, look, _Held.halves))
         back = torch.tensor([row for rows, _ in found for row in rows]).argsort()
@@ -99,9 +101,7 @@ class Walk:
 
     def _run(self, held: _Held) -> None:
         """A forward pass on from the layer that the rows are held before; hooks read and end it."""
-        self.model.tail(self.layer - 1)(
-            inputs_embeds=held.entering, attention_mask=held.mask, use_cache=False
-        )
+        self.model.upper(self.layer - 1)(held.entering, use_cache=False)
 
 
 def states_at_subject(

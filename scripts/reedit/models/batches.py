@@ -78,7 +78,11 @@ def list_halves(batch: list[Piece]) -> list[list[Piece]]:
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Right-padded token ids [rows, length] and their attention mask [rows, length]."""
+    """Right-padded token ids [rows, length], and which of them are a row's own, [rows, length].
+
+    A causal model need not be told: no position sees what fills its row up. Told, it would have nothing to
+    see where a window lies in what fills up, which is not a number in some precisions.
+    """
     length = max(len(row) for row in rows)
     ids = torch.tensor([list(row) + [pad] * (length - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=device)

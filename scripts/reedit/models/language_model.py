@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from torch.utils.hooks import RemovableHandle
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    DynamicCache,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
@@ -24,6 +27,7 @@ from reedit.jobs.device import job_device
 from reedit.models.layouts import layout_of_kind
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
+from reedit.models.upper import FrozenCache, Upper, told_masks
 
 
 def wide(tensor: Tensor) -> Tensor:
@@ -31,22 +35,15 @@ def wide(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-class _NoPositions(nn.Module):
-    """Stands for position embeddings that the hidden states already contain."""
-
-    def forward(self, position_ids: Tensor) -> Tensor:
-        return torch.zeros((), device=position_ids.device)
-
-
 class _Given(nn.Module):
-    """Stands for an attention module whose output is known."""
+    """Stands for a module whose output is known."""
 
-    def __init__(self, output: Tensor) -> None:
+    def __init__(self, output: object) -> None:
         super().__init__()
         self.output = output
 
-    def forward(self, *args: object, **kwargs: object) -> tuple[Tensor, None]:
-        return self.output, None  # no attention weights
+    def forward(self, *args: object, **kwargs: object) -> object:
+        return self.output
 
 
 class LanguageModel:
@@ -63,6 +60,7 @@ class LanguageModel:
         self.wording = Wording(tokenizer)  # a job that asks otherwise puts its own here
         self._unedited: dict[int, Tensor] = {}  # layer -> W of theta_1, fp32
         self._edited: dict[int, Tensor] = {}  # layer -> W of the weights as they are now, fp32
+        self._visible: dict[int, Tensor] = {}  # of the longest text yet; see `visible`
 
     @classmethod
     def load(cls, folder: Path | str, dtype: str = "float32", device: str | None = None) -> "LanguageModel":
@@ -79,7 +77,8 @@ class LanguageModel:
         try:
             tokenizer = load_tokenizer(folder)
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            # off the CPU sdpa where the architecture has it; never what a file asks for, as flash attention
+            # off the CPU sdpa where the architecture has it, which those that cap attention's logits have
+            # not; never what a file asks for, as flash attention
             config._attn_implementation = "eager" if device == "cpu" else None
             model, loading = AutoModelForCausalLM.from_pretrained(
                 folder,
@@ -120,12 +119,15 @@ class LanguageModel:
     def logits(self, final: Tensor) -> Tensor:
         """What the model says where its final hidden states are `final` [..., d]: [..., vocabulary].
 
-        As its own forward pass has them, in its own precision, then fp32 at least; `check_forward` holds
-        them to that.
+        By its own forward pass, scaled and capped as that has it, in its own precision, then fp32 at least.
         """
-        logits = self.head(final)
-        cap = getattr(self.model.config, "final_logit_softcapping", None)  # of Gemma
-        return wide(logits if cap is None else cap * (logits / cap).tanh())
+        rows = final.reshape(1, -1, final.shape[-1])
+        above = copy.copy(self.model)
+        above._modules = above._modules | {
+            self.layout.backbone: _Given(BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=rows))
+        }
+        logits = above(inputs_embeds=rows, use_cache=False).logits
+        return wide(logits).reshape(*final.shape[:-1], logits.shape[-1])
 
     def mlp_output(self, layer: int) -> nn.Module:
         """The edited module of a layer; its input is the key, its output the value."""
@@ -137,12 +139,29 @@ class LanguageModel:
         return self.layers[layer].get_submodule(norm) if norm else None
 
     def mlp(self, layer: int) -> nn.Module:
-        """The module whose output is what a layer's MLP adds to the residual stream."""
+        """The module whose output, `mlp_scale` times, is what a layer's MLP adds to the residual stream."""
         return self.mlp_norm(layer) or self.mlp_output(layer)
 
+    @property
+    def mlp_scale(self) -> float:
+        """What the output of `mlp` is multiplied by on its way into the residual stream."""
+        name = self.layout.mlp_scale
+        return getattr(self.model.config, name) if name else 1.0
+
     def attention(self, layer: int) -> nn.Module:
-        """The attention module of a layer."""
-        return self.layers[layer].get_submodule(self.layout.attention)
+        """The attention module of a layer, or what stands in its place."""
+        return self.layers[layer].get_submodule(self._attention_name(layer))
+
+    def keeps_keys(self, layer: int) -> bool:
+        """Whether a layer reads earlier positions by their keys and values alone, as attention does."""
+        return hasattr(self.layers[layer], self.layout.attention)
+
+    def can_cut(self, layer: int) -> bool:
+        """Whether keys and values are all that the layers after `layer` need of earlier positions."""
+        return all(self.keeps_keys(after) for after in range(layer + 1, len(self.layers)))
+
+    def _attention_name(self, layer: int) -> str:
+        return self.layout.attention if self.keeps_keys(layer) else str(self.layout.recurrent)
 
     def module_name(self, layer: int | str) -> str:
         """The edited module's own name in the model; "{}" for that of any layer."""
@@ -165,23 +184,57 @@ class LanguageModel:
     def check_forward(self, name: str) -> None:
         """Raise InputError, about the model `name`, for one that is not what is assumed of it here.
 
-        Passes get additive masks over a cache of their own (edit/optimization/buckets.py), which neither
-        flash nor flex attention reads; and `logits` are the model's own: where an architecture scales or
-        bends them in a way not known here, a pass over a few tokens tells, whatever its configuration calls
-        it.
+        Additive masks (edit/optimization/buckets.py) are read neither by flash nor by flex attention. A pass
+        over a few tokens tells the rest, whatever the configuration calls it: `logits`, `after_attention` and
+        `upper` are the model's own pass in pieces, and what an MLP says is added to the residual stream as it
+        is.
         """
         attention = self.model.config._attn_implementation
         if attention not in ("eager", "sdpa"):
             raise InputError(f"{name}: attention by {attention!r}, expected eager or sdpa")
-        ids = torch.arange(min(4, self.model.config.vocab_size), device=self.device)[None]
-        with captured({}, {"final": self.backbone}) as seen:
-            own = wide(self.model(input_ids=ids, use_cache=False).logits)
-        slack = 4 * torch.finfo(self.model.dtype).eps * float(own.abs().nan_to_num(0.0).max())
-        if not torch.allclose(self.logits(seen["final"]), own, rtol=0.0, atol=slack, equal_nan=True):
-            raise InputError(
-                f"{name}: a {self.model.config.model_type} model with logits scaled in a way not known here:"
-                " they are not those of its output layer"
-            )
+        kind = self.model.config.model_type
+        try:
+            other = next((told for told, *pair in self._in_pieces() if not _alike(*pair)), None)
+        except ValueError as error:
+            other = f"hides positions from its layers by {error}"
+        if other:
+            raise InputError(f"{name}: a {kind} model that {other}: no way to edit it is known here")
+
+    def _in_pieces(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """What to say where a piece of a pass, which comes second, is not what it should be."""
+        ids = torch.arange(10, device=self.device)[None] % self.model.config.vocab_size
+        ends = sorted({0, len(self.layers) - 1})
+        inputs = {f"entering {i}": self.layers[i] for i in ends}
+        outputs = {f"attention {i}": self.attention(i) for i in ends}
+        outputs |= {f"hidden {i}": self.layers[i] for i in ends} | {"final": self.backbone}
+        with captured(inputs, outputs) as seen:
+            own = self.model(input_ids=ids, use_cache=False).logits
+        yield "scales its logits in a way not known", self.logits(seen["final"]), wide(own)
+        for layer in ends:
+            entering, attention, hidden = (seen[f"{x} {layer}"] for x in ("entering", "attention", "hidden"))
+            again = self.after_attention(layer, entering, attention)
+            yield "does not add to the residual stream what its attention says", again, hidden
+            more = hidden / self.mlp_scale
+            with self.mlp(layer).register_forward_hook(lambda _, args, out, more=more: out + more):
+                doubled = self.after_attention(layer, entering, attention)
+            yield "does not add to the residual stream what its MLP says", doubled, 2 * hidden
+        # then all above the first layer at new positions, behind kept ones of which some are another row's
+        hidden, (kept, cut) = seen["hidden 0"], (8, 5) if self.can_cut(0) else (0, 0)
+        before, new = torch.arange(kept, device=self.device), torch.arange(cut, 10, device=self.device)
+        read, own = torch.cat([before, new]), torch.cat([before < cut, new >= cut])
+        final = self.upper(0)(
+            hidden[:, cut:],
+            {
+                i: added((visible[new][:, read] & own)[None, None], hidden.dtype)
+                for i, visible in self.visible(10).items()
+                if i > 0
+            },
+            position_ids=new[None],
+            past_key_values=self.frozen(0, hidden[:, :kept]),
+            use_cache=False,
+        )
+        told = "does not read earlier positions by their keys and values alone"
+        yield told, final, seen["final"][:, cut:]
 
     def check_length(self, ids: Sequence[int], shift: int = 0) -> None:
         """Raise InputError for a text of more tokens, from position `shift` on, than the model takes."""
@@ -256,23 +309,63 @@ class LanguageModel:
     def after_attention(self, layer: int, entering: Tensor, attention: Tensor) -> Tensor:
         """The output of a layer from its input and a given output of its attention, each [.., .., d]."""
         block = copy.copy(self.layers[layer])
-        block._modules = block._modules | {self.layout.attention: _Given(attention)}
-        output = block(entering)
+        # attention proper also says its weights
+        given = _Given((attention, None) if self.keeps_keys(layer) else attention)
+        block._modules = block._modules | {self._attention_name(layer): given}
+        output = block(entering, position_embeddings=None)
         return output[0] if isinstance(output, tuple) else output
 
-    def tail(self, after: int) -> nn.Module:
-        """The backbone from the input of layer `after + 1` on, sharing all weights.
+    def upper(self, after: int) -> Upper:
+        """The backbone from the input of layer `after + 1` on, sharing all weights; see Upper.
 
-        Called with ``inputs_embeds`` = the output of layer `after`, for -1 what enters the first layer.
+        Called with the output of layer `after`, for -1 with what enters the first layer.
         """
-        tail = copy.copy(self.backbone)
-        tail._modules = self.backbone._modules | {self.layout.layers: self.layers[after + 1 :]}
-        if getattr(tail.config, "layer_types", None):  # they say by place how a layer attends
-            tail.config = copy.copy(tail.config)
-            tail.config.layer_types = tail.config.layer_types[after + 1 :]
-        if self.layout.positions:
-            tail._modules[self.layout.positions] = _NoPositions()
-        return tail
+        return Upper(self.backbone, self.layout.layers, after + 1)
+
+    def visible(self, length: int) -> dict[int, Tensor]:
+        """Layer by layer which position of a text sees which, bool [length, length], as the model has it.
+
+        Windows and whatever else hides positions included. Layers that see alike share a tensor; those
+        that do not read earlier positions by their keys are left out.
+        """
+        known = next(iter(self._visible.values()), torch.empty(0))
+        if len(known) < length:
+            ids = torch.zeros(1, length, dtype=torch.long, device=self.device)
+            layers = {i: layer for i, layer in enumerate(self.layers) if self.keeps_keys(i)}
+            run = partial(self.backbone, input_ids=ids, use_cache=False)
+            self._visible = told_masks(run, layers, length)
+        cropped = {seen: seen[:length, :length] for seen in self._visible.values()}
+        return {layer: cropped[seen] for layer, seen in self._visible.items()}
+
+    @torch.no_grad()
+    def frozen(self, layer: int, hidden: Tensor) -> FrozenCache | None:
+        """Keys and values of the layers after `layer`, whose output at the first p positions is `hidden`.
+
+        [r, p, d]. A row's own positions are its first ones, which see nothing of what fills it up: no mask is
+        needed. None where there is nothing to keep.
+        """
+        after = range(layer + 1, len(self.layers))
+        if not hidden.shape[1] or not after:
+            return None
+        cache = DynamicCache()
+        with stopped_after(self.layers[-1]):
+            self.upper(layer)(hidden, past_key_values=cache, use_cache=True)
+        return FrozenCache(
+            {i: cache.layers[i].keys for i in after}, {i: cache.layers[i].values for i in after}
+        )
+
+
+def added(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What hides positions where it is added to attention's logits, of the same shape."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, torch.finfo(dtype).min)
+
+
+def _alike(found: Tensor, expected: Tensor) -> bool:
+    """Whether both are the same but for rounding; numbers that are not finite tell nothing."""
+    slack = 0.1 if torch.finfo(expected.dtype).bits == 16 else 0.01
+    distance, size = wide(found - expected).norm(), wide(expected).norm()
+    return not (distance > slack * size)
 
 
 class _StopForward(Exception):

@@ -18,6 +18,8 @@ class Layout:
     mlp_output: str  # of a layer: the linear map whose weight is edited (the paper's W^l)
     positions: str | None = None  # of the backbone: learned position embeddings added to the input
     mlp_norm: str | None = None  # of a layer: between that map and the residual stream (post_norm.py)
+    mlp_scale: str | None = None  # of the configuration: the part of the MLP's output that the stream gets
+    recurrent: str | None = None  # of a layer without attention: what stands in its place (linear attention)
 
     def module_name(self, layer: int | str) -> str:
         """The edited module of a layer, by its name in the model; "{}" for that of any layer."""
@@ -25,15 +27,34 @@ class Layout:
 
 
 LLAMA = Layout("model", "layers", "self_attn", "mlp.down_proj")
+NORMED = replace(LLAMA, mlp_norm="post_feedforward_layernorm")
+DELTA = replace(LLAMA, recurrent="linear_attn")
 LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     "llama": LLAMA,
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
-    "gemma3_text": replace(LLAMA, mlp_norm="post_feedforward_layernorm"),
+    "qwen3_5_text": DELTA,
+    "qwen3_5": DELTA,  # with its eyes, which are not loaded
+    "phi3": LLAMA,
+    "smollm3": LLAMA,
+    "gemma": LLAMA,
+    "gemma2": NORMED,
+    "gemma3_text": NORMED,
+    "olmo": LLAMA,
+    "olmo2": NORMED,
+    "olmo3": NORMED,
     "gpt2": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
     "gptj": Layout("transformer", "h", "attn", "mlp.fc_out"),
     "gpt_neox": Layout("gpt_neox", "layers", "attention", "mlp.dense_4h_to_h"),
+    "gpt_bigcode": Layout("transformer", "h", "attn", "mlp.c_proj", positions="wpe"),
+    "phi": replace(LLAMA, mlp_output="mlp.fc2"),
+    "starcoder2": replace(LLAMA, mlp_output="mlp.c_proj"),
+    "granite": replace(LLAMA, mlp_scale="residual_multiplier"),
+    "glm4": replace(LLAMA, mlp_norm="post_mlp_layernorm"),
+    "exaone4": NORMED,
+    **dict.fromkeys(("ministral", "ministral3", "cohere", "cohere2", "stablelm", "glm", "helium"), LLAMA),
+    **dict.fromkeys(("arcee", "apertus", "ernie4_5", "hunyuan_v1_dense", "nemotron", "seed_oss"), LLAMA),
 }
 
 

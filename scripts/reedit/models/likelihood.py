@@ -71,7 +71,7 @@ def likelihoods(
         ids, mask = padded([inputs[index][1:] for index in batch], 0, model.device)
         shifts = [inputs[index][0] for index in batch]
         hidden = model.backbone(  # [b, length, d]
-            input_ids=ids, attention_mask=mask, position_ids=_positions(shifts, mask), use_cache=False
+            input_ids=ids, position_ids=_positions(shifts, mask), use_cache=False
         )[0]
         places, labels, owners = [], [], []
         for line, index in enumerate(batch):

@@ -30,6 +30,10 @@ NARROW = {
     "n_head": 4,
     "head_dim": 8,
     "rotary_dim": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
     "query_pre_attn_scalar": 8,
 }
 DEEP = ("num_hidden_layers", "n_layer")
@@ -68,7 +72,7 @@ def _texts(tokenizer: Path) -> list[Path]:
 def _config_of(tokenizer: Path, shape: Mapping[str, Any]) -> PretrainedConfig:
     """What the model is, before it is made narrow."""
     if (tokenizer / CONFIG).is_file():
-        return checked_config(tokenizer)
+        return checked_config(tokenizer).get_text_config()
     if "architecture" not in shape:
         raise InputError(
             f"{tokenizer}: no {CONFIG}, expected one that tells the architecture,"

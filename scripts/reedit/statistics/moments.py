@@ -138,7 +138,7 @@ def key_batches(
     def keys_of(batch: list[list[int]]) -> dict[int, Tensor]:
         ids, mask = padded(batch, 0, model.device)
         with captured(modules, {}) as seen, stopped_before(modules[str(max(layers))]):
-            model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+            model.backbone(input_ids=ids, use_cache=False)
         return {layer: wide(seen.pop(str(layer))[mask.bool()]) for layer in layers}
 
     stream, read, skip = iter(texts), start.documents, start.batches

@@ -4,47 +4,21 @@ Nothing before t depends on delta, nor does any layer up to l_c (of l_c itself, 
 is redone where delta enters there). So all that is run once, the keys and values of the positions before t
 are kept for the layers after l_c, and a pass of OPTIMIZATION processes the positions from t on, in those
 layers only: the same numbers for a fraction of the work (design, section 8). A row of which a label is
-predicted before t, as `released` may have it, is processed from there on.
+predicted before t, as `released` may have it, is processed from there on; and whole, with nothing kept,
+where a layer after l_c has more to remember than keys and values (linear attention).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from reedit.edit.edits import Edit
 from reedit.models.batches import by_length, halving, list_halves, padded
-from reedit.models.language_model import LanguageModel, captured, stopped_after, wide
+from reedit.models.language_model import LanguageModel, added, captured, stopped_after, wide
 from reedit.models.tokens import LabelledRow
-
-
-class FrozenCache:
-    """Keys and values of earlier positions that every pass reads and none writes.
-
-    Takes the place of transformers' cache in the attention modules: `update` returns what is kept
-    followed by what is new, and stores nothing.
-    """
-
-    def __init__(self, keys: dict[int, Tensor], values: dict[int, Tensor]) -> None:
-        self.keys = keys  # layer -> [rows, heads, positions, head size]
-        self.values = values
-
-    def update(self, key: Tensor, value: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        if layer_idx not in self.keys:  # nothing stands before t
-            return key, value
-        return torch.cat([self.keys[layer_idx], key], 2), torch.cat([self.values[layer_idx], value], 2)
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return next((key.shape[2] for key in self.keys.values()), 0)
-
-    def select(self, rows: Tensor | slice) -> "FrozenCache":
-        return FrozenCache(
-            {layer: key[rows] for layer, key in self.keys.items()},
-            {layer: value[rows] for layer, value in self.values.items()},
-        )
+from reedit.models.upper import FrozenCache
 
 
 @dataclass(frozen=True)
@@ -57,8 +31,9 @@ class Bucket:
     entering: Tensor  # input of layer l_c at t, [r, d]
     attention: Tensor  # output of its attention at t, [r, d]
     positions: Tensor  # [r, s]
-    mask: Tensor  # additive attention mask over frozen and new positions, [r, 1, s, p + s]
-    cache: FrozenCache
+    masks: tuple[Tensor, ...]  # additive, over frozen and new positions, [r, 1, s, p + s] each
+    mask_of: Mapping[int, int]  # which of them a layer after l_c is given
+    cache: FrozenCache | None  # none where nothing stands before
     label_row: Tensor  # [n], n labels in all
     label_at: Tensor  # index of the predicting position among the s, [n]
     label: Tensor  # token, [n]
@@ -102,8 +77,8 @@ class Bucket:
             entering=self.entering[rows],
             attention=self.attention[rows],
             positions=self.positions[rows],
-            mask=self.mask[rows],
-            cache=self.cache.select(rows),
+            masks=tuple(mask[rows] for mask in self.masks),
+            cache=self.cache and self.cache.select(rows),
             label_row=places(self.label_row[labels]),
             label_at=self.label_at[labels],
             label=self.label[labels],
@@ -120,11 +95,7 @@ class _Row:
     row: LabelledRow
     loss_weight: float
     perplexity_weight: float
-
-    @property
-    def start(self) -> int:
-        """The first position that a pass processes."""
-        return min(self.row.position, self.row.predicted_from)
+    start: int  # the first position that a pass processes
 
 
 @torch.no_grad()
@@ -133,10 +104,15 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
 
     `layer` is l_c; `budget`: positions of one bucket.
     """
+    cut = model.can_cut(layer)
+
+    def start(row: LabelledRow) -> int:
+        return min(row.position, row.predicted_from) if cut else 0
+
     rows = []
     for index, edit in enumerate(edits):
-        rows += [_Row(index, w.row, w.loss_weight, w.perplexity_weight) for w in edit.labelled]
-        rows.append(_Row(index, edit.kl, 0.0, 0.0))
+        rows += [_Row(index, w.row, w.loss_weight, w.perplexity_weight, start(w.row)) for w in edit.labelled]
+        rows.append(_Row(index, edit.kl, 0.0, 0.0, start(edit.kl)))
     lengths = [len(row.row.ids) - row.start for row in rows]
     batches = by_length(lengths, budget)
     make = halving(batches, lambda batch: _make_bucket(model, [rows[i] for i in batch], layer), list_halves)
@@ -145,7 +121,7 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
 
 def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Bucket:
     device = model.device
-    ids, attention_mask = padded([row.row.ids for row in rows], 0, device)
+    ids, _ = padded([row.row.ids for row in rows], 0, device)
     start = torch.tensor([row.start for row in rows], device=device)  # [r]
     subject = torch.tensor([row.row.position for row in rows], device=device)  # t, [r]
     block = model.layers[layer]
@@ -153,19 +129,22 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
         captured({"entering": block}, {"attention": model.attention(layer), "hidden": block}) as seen,
         stopped_after(block),
     ):
-        model.backbone(input_ids=ids, attention_mask=attention_mask, use_cache=False)
+        model.backbone(input_ids=ids, use_cache=False)
     hidden = seen["hidden"]
     frozen = int(start.max())  # p: positions before the first, of the row where they are most
     before = torch.arange(frozen, device=device) < start[:, None]  # [r, p]
     size = max(len(row.row.ids) - row.start for row in rows)  # s
     steps = torch.arange(size, device=device)
-    where = (start[:, None] + steps).clamp(max=ids.shape[1] - 1)  # [r, s]
-    causal = steps[None, :] <= steps[:, None]  # [s, s]
-    visible = torch.cat(
-        [before[:, None, :].expand(-1, size, -1), causal[None].expand(len(rows), -1, -1)], dim=2
-    )
-    mask = torch.zeros(visible.shape, dtype=hidden.dtype, device=device)
-    mask.masked_fill_(~visible, torch.finfo(hidden.dtype).min)
+    length = ids.shape[1]
+    beyond = start[:, None] + steps >= length  # of all rows; they stay at the last position, [r, s]
+    where = (start[:, None] + steps).clamp(max=length - 1)  # [r, s]
+    read = torch.cat([torch.arange(frozen, device=device).expand(len(rows), -1), where], 1)  # [r, p + s]
+    hold = torch.cat([before, ~beyond], 1)  # what is at a position once, and a row's own
+    itself = (
+        torch.arange(frozen + size, device=device) == frozen + steps[:, None]
+    )  # lest there is nothing seen
+    sees = {i: visible for i, visible in model.visible(length).items() if i > layer}
+    kinds = {visible: kind for kind, visible in enumerate(dict.fromkeys(sees.values()))}
     lines = torch.arange(len(rows), device=device)
     labels = [
         (line, row.row.predicted_from + j - row.start, label)
@@ -183,9 +162,13 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
         subject=subject - start,
         entering=seen["entering"][lines, subject],
         attention=seen["attention"][lines, subject],
-        positions=start[:, None] + steps,
-        mask=mask[:, None],
-        cache=_frozen_cache(model, layer, hidden[:, :frozen]),
+        positions=where,
+        masks=tuple(
+            added((visible[where[:, :, None], read[:, None]] & hold[:, None] | itself)[:, None], hidden.dtype)
+            for visible in kinds
+        ),
+        mask_of={i: kinds[visible] for i, visible in sees.items()},
+        cache=model.frozen(layer, hidden[:, :frozen]),
         label_row=label_row,
         label_at=label_at,
         label=label,
@@ -195,20 +178,6 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
             [line for line, row in enumerate(rows) if not row.row.labels], dtype=torch.long, device=device
         ),
     )
-
-
-def _frozen_cache(model: LanguageModel, layer: int, hidden: Tensor) -> FrozenCache:
-    """Keys and values of the layers after `layer`, whose output at the first p positions is `hidden`.
-
-    A row's own positions are its first ones, which see nothing of what fills it up: no mask is needed.
-    """
-    after = range(layer + 1, len(model.layers))
-    if not hidden.shape[1] or not after:
-        return FrozenCache({}, {})
-    cache = DynamicCache()
-    with stopped_after(model.layers[-1]):
-        model.tail(layer)(inputs_embeds=hidden, past_key_values=cache, use_cache=True)
-    return FrozenCache({i: cache.layers[i].keys for i in after}, {i: cache.layers[i].values for i in after})
 
 
 @dataclass(frozen=True)
@@ -226,18 +195,18 @@ class Tail:
     def __init__(self, model: LanguageModel, layer: int, vectors: Sequence[str]) -> None:
         """`layer` is l_c; `vectors` names what each delta of an edit is added to (see algorithms.py)."""
         self.model, self.layer, self.vectors = model, layer, vectors
-        self.after = model.tail(layer)
+        self.after = model.upper(layer)
 
     def __call__(self, bucket: Bucket, delta: Tensor) -> Said:
         """A pass with delta [m, vectors, d] at t of every row of its edit."""
         subjects = torch.arange(len(bucket.edit), device=bucket.edit.device), bucket.subject
         final = self.after(
-            inputs_embeds=bucket.hidden.index_put(subjects, self._at_subject(bucket, delta, subjects)),
-            attention_mask=bucket.mask,
+            bucket.hidden.index_put(subjects, self._at_subject(bucket, delta, subjects)),
+            {layer: bucket.masks[kind] for layer, kind in bucket.mask_of.items()},
             position_ids=bucket.positions,
             past_key_values=bucket.cache,
             use_cache=False,
-        )[0]  # [r, s, d]
+        )  # [r, s, d]
         logits = self.model.logits(final[bucket.label_row, bucket.label_at])  # [n, vocabulary]
         nll = torch.nn.functional.cross_entropy(logits, bucket.label, reduction="none")
         scores = logits.detach()

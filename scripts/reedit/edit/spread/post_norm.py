@@ -1,7 +1,8 @@
-"""What an MLP's output map has to say where a norm stands between it and the residual stream.
+"""What an MLP's output map has to say where a norm or a factor stands between it and the residual stream.
 
-Gemma 2 and 3 and OLMo 2 add norm(W k) to the stream, other architectures W k itself. Targets and residuals
-are those of the stream in all of them; SPREAD and ROME write W: a residual is taken back through the norm.
+Gemma 2 and 3, OLMo 2 and 3 and some more add norm(W k) to the stream, Granite a part of W k, others W k
+itself. Targets and residuals are those of the stream in all of them; SPREAD and ROME write W: a residual is
+taken back through what stands between.
 """
 
 import torch
@@ -20,6 +21,7 @@ def before_norm(model: LanguageModel, layer: int, keys: Tensor, change: Tensor) 
     missing then is in the next layer's residual, and in the next iteration's.
     """
     norm = model.mlp_norm(layer)
+    change = change if model.mlp_scale == 1 else change / model.mlp_scale
     if norm is None:
         return change
     value = (model.mlp_output(layer)(keys.to(model.model.dtype))).to(change)  # v = W k, [m, d]
