@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,10 @@ HOUSE = Path(workflow.current_basedir).parent  # this checkout, also where it is
 # this checkout's library, whichever one the environment was made for; jobs inherit it
 sys.path.insert(0, str(HOUSE / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
+
+# Snakemake puts the path of its Python into its jobs' shell commands as it is; not where `make` has put a command there
+if os.path.isfile(sys.executable):
+    sys.executable = shlex.quote(sys.executable)
 
 from reedit.report.contents import beside_sequential, comparisons_of, figures_of, tables_of
 from reedit.report.tables import catalog, paper
