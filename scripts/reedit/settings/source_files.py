@@ -21,7 +21,11 @@ class SourceFiles:
         self.house = house
 
     def found(self, path: str) -> Path:
-        """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
+        """A path of the configuration as it stands, or in the workflow's folder where it is only there.
+
+        A ~ in front is the user's home, as in a shell.
+        """
+        path = os.path.expanduser(path)
         own = self.house / path
         return own if os.path.exists(own) and not os.path.exists(path) else Path(path)
 
