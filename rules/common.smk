@@ -39,6 +39,8 @@ START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
 config = overlaid(read_mapping(HOUSE / "config.yaml", "settings"), config)
 
 try:
+    for overlay in workflow.overwrite_configfiles:
+        read_mapping(Path(overlay), "settings")  # Snakemake says nothing where a key stands twice
     experiment = Experiment(config, HOUSE)
 except InputError as error:
     sys.exit(str(error))  # that one line; a WorkflowError would add where in this file it was raised

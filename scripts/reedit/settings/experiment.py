@@ -11,6 +11,7 @@ from reedit.methods.algorithms import ALGORITHMS
 from reedit.prepare.settings import SplitSettings
 from reedit.settings.engines import check_engine, engine_of
 from reedit.settings.needs import Needs
+from reedit.settings.possible import check_possible
 from reedit.settings.reported import REPORTED_MODELS, reported_names
 from reedit.settings.runs import Run
 
@@ -22,7 +23,7 @@ class Experiment(Needs):
         super().__init__(config, house)
         for run in self.runs.values():
             check_engine(run.method, self.files)
-        self.files.check(self.used_sources, self.datasets)
+        check_possible(self, self.files.check(self.used_sources, self.datasets))
         if self.own_tasks and not self.own_tasks.is_dir():
             raise InputError(f"config: downstream.folder: no such folder: {self.own_tasks}")
 
