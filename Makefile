@@ -14,8 +14,9 @@ CORES ?= all
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
-IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
-LIBRARY := $(IN_VENV) PYTHONPATH="$(CURDIR)/scripts"
+HERE := '$(subst ','\'',$(CURDIR))'
+IN_VENV := PATH=$(HERE)/.venv/bin:"$$PATH"
+LIBRARY := $(IN_VENV) PYTHONPATH=$(HERE)/scripts
 EXPERIMENT_FILE := $(EXPERIMENT:%=experiments/%.yaml)
 SETUP := PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' TORCH_CPU_INDEX='$(TORCH_CPU_INDEX)' sh envs/setup.sh
 SNAKEMAKE := $(IN_VENV) snakemake $(if $(EXPERIMENT),--configfile $(EXPERIMENT_FILE)) --cores $(CORES)

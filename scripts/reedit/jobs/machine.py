@@ -32,7 +32,7 @@ def provide_home(environment: MutableMapping[str, str]) -> None:
     """
     listed = _listed()
     home = Path(environment.get("HOME") or (listed.pw_dir if listed else "/nonexistent"))
-    if not home.is_dir():
+    if not os.path.isdir(home):  # of os.path: a folder that may not be looked into is no error there
         home = _spare()
         environment["HOME"] = str(home)
     for name, place in PLACES.items():
@@ -52,8 +52,8 @@ def _listed() -> pwd.struct_passwd | None:
 
 def _writable(path: Path) -> bool:
     """Whether a folder may be written to, or made."""
-    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.exists(folder))
+    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
 def _spare() -> Path:
