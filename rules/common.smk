@@ -48,7 +48,11 @@ except InputError as error:
 
 # On one machine jobs with a model run one at a time, whatever else --resources says: one of a profile would be lost by it.
 # On a cluster, where --jobs is the limit, many do.
-if workflow.is_main_process and workflow.resource_settings.nodes is None and "gpu" not in workflow.global_resources:
+if (
+    workflow.is_main_process
+    and workflow.resource_settings.nodes is None
+    and "gpu" not in workflow.global_resources
+):
     workflow.register_resource("gpu", 1)
 
 

@@ -25,7 +25,7 @@ class _Distinct(yaml.SafeLoader):
 def read_mapping(path: Path, what: str) -> dict[Any, Any]:
     """The mapping of a YAML file of `what` (a plural); InputError where it is absent or holds none."""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _Distinct)
+        value = _Distinct(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file of {what}") from error
     except OSError as error:
