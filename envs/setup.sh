@@ -78,6 +78,9 @@ install_torch() {
     pip_install torch $quiet "torch==$torch"
 }
 
+case $(pwd -P) in
+    *[:{}]*) fail "$(pwd -P): the path of this checkout has a colon or braces, which PATH or Snakemake cannot have" ;;
+esac
 if [ "$(cat "$installed" 2>/dev/null)" = "$wanted" ] && venv_runs; then
     exit 0
 fi

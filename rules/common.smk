@@ -38,6 +38,11 @@ START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
 # Snakemake gives a module its `config:` alone; that is an overlay of config.yaml like any other
 config = overlaid(read_mapping(HOUSE / "config.yaml", "settings"), config)
 
+if {"{", "}"} & set(str(HOUSE)):
+    sys.exit(
+        f"{HOUSE}: the path of this checkout has braces, which Snakemake takes for wildcards; expected none"
+    )
+
 try:
     for overlay in workflow.overwrite_configfiles:
         read_mapping(Path(overlay), "settings")  # Snakemake says nothing where a key stands twice

@@ -90,6 +90,13 @@ def test_a_checkout_and_its_python_may_lie_at_any_path(tmp_path: Path, inputs: P
     facts(house, house, own_python(house), inputs)
 
 
+def test_a_path_that_snakemake_cannot_have_is_one_line(tmp_path: Path) -> None:
+    house = copy_workflow(tmp_path / "a {b}")
+    done = run([sys.executable, "-m", "snakemake", "--cores", "1"], house, PYTHONSAFEPATH="1")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.rstrip().endswith("has braces, which Snakemake takes for wildcards; expected none")
+
+
 def test_a_user_unknown_to_the_machine_whose_home_may_not_be_written_to(
     tmp_path: Path, house: Path, inputs: Path, nobody: list[str]
 ) -> None:
