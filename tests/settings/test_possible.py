@@ -114,12 +114,6 @@ def test_what_a_model_does_not_have_or_take(
     assert str(caught.value) == f"config: {line}"
 
 
-def test_the_shape_says_the_depth_of_a_model_that_is_not_here() -> None:
-    shape = {"parameters": 1e6, "layers": 5, "width": 8, "keys": 32, "vocabulary": 100}
-    with pytest.raises(InputError, match=r"layers: found 5, the model has layers 0 to 4$"):
-        Experiment(changed(configuration(), models__small__shape=shape), Path())
-
-
 def test_a_path_may_begin_with_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "facts.json").write_text(json.dumps(tiny_facts()[:12]))

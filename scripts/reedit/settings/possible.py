@@ -12,7 +12,7 @@ from reedit.prepare.facts import Dataset, Fact
 from reedit.prepare.roles import is_eligible
 from reedit.settings.definitions import LocalSource, Texts
 from reedit.settings.needs import Needs
-from reedit.settings.runs import Entry
+from reedit.settings.runs import Entry, Run
 
 # in a config.json, by the names that architectures have for it
 LAYERS = ("num_hidden_layers", "n_layer")
@@ -75,17 +75,12 @@ class _Sizes:
 
 
 def _sizes(asked: Needs, model: str) -> _Sizes:
-    definition = asked.asked.models[model]
-    source, shape = asked.asked.sources[definition.source], definition.shape
-    told: dict[str, Any] = {}
-    if isinstance(source, LocalSource) and source.kind == "folder":
-        told = _json_object(asked, source.path)
-    told = told | (told.get("text_config") if isinstance(told.get("text_config"), dict) else {})
-    return _Sizes(
-        _number(told, LAYERS) or (shape.layers if shape else None),
-        _number(told, POSITIONS),
-        told.get("model_type"),
-    )
+    source = asked.asked.sources[asked.asked.models[model].source]
+    here = isinstance(source, LocalSource) and source.kind == "folder"
+    told = _json_object(asked, source.path) if here else {}
+    inner = told.get("text_config")
+    told = told | (inner if isinstance(inner, dict) else {})
+    return _Sizes(_number(told, LAYERS), _number(told, POSITIONS), told.get("model_type"))
 
 
 def _json_object(asked: Needs, folder: str) -> dict[str, Any]:
@@ -104,6 +99,12 @@ def _number(told: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 def _check_model(asked: Needs, model: str) -> None:
     sizes = _sizes(asked, model)
     runs = [run for run in asked.runs.values() if run.entry.model == model]
+    _check_layers(asked, model, runs, sizes)
+    if sizes.positions:
+        _check_lengths(asked, model, runs, sizes.positions)
+
+
+def _check_layers(asked: Needs, model: str, runs: list[Run], sizes: _Sizes) -> None:
     for run in runs:
         hyperparameters = asked.hyperparameters(run)
         where = f"config: hyperparameters.{run.method.algorithm}.{model}"
@@ -114,16 +115,17 @@ def _check_model(asked: Needs, model: str) -> None:
                 check_for_model(hyperparameters, sizes.layers, LAYOUTS[sizes.kind].module_name("{}"))
             except InputError as error:
                 raise InputError(f"{where}: {str(error).removeprefix('hyperparameters: ')}") from error
-    if not sizes.positions:
-        return
-    takes = f"expected at most the {sizes.positions} that {model} takes"
+
+
+def _check_lengths(asked: Needs, model: str, runs: list[Run], positions: int) -> None:
+    takes = f"expected at most the {positions} that {model} takes"
     for owner in dict.fromkeys(run.prefixes for run in runs):
         tokens = asked.prefixes(owner).get("tokens", 0)
-        if (longest := max(tokens) if isinstance(tokens, list) else tokens) > sizes.positions:
+        if (longest := max(tokens) if isinstance(tokens, list) else tokens) > positions:
             section = "models" if owner == model else "methods"
             name = owner.partition("/")[2] or model
             raise InputError(f"config: {section}.{name}.prefixes.tokens: found {longest}, {takes}")
     for corpus in dict.fromkeys(run.entry.corpus for run in runs if asked.needs_moments(run)):
         texts = asked.asked.corpora[corpus]
-        if isinstance(texts, Texts) and texts.max_tokens > sizes.positions:
+        if isinstance(texts, Texts) and texts.max_tokens > positions:
             raise InputError(f"config: corpora.{corpus}.max_tokens: found {texts.max_tokens}, {takes}")
