@@ -19,7 +19,7 @@ os.environ.update(PYTHONSAFEPATH="1")
 if os.path.isfile(sys.executable):
     sys.executable = shlex.quote(sys.executable)
 
-from reedit.report.contents import beside_sequential, comparisons_of, figures_of, tables_of
+from reedit.report.contents import beside_sequential, contents
 from reedit.report.tables import catalog, paper
 from reedit.jobs.code_digest import Code
 from reedit.errors import InputError, nearest
@@ -168,6 +168,12 @@ def regularised(name):
 
 def dtype_of(wildcards):
     return config["models"][wildcards.model]["dtype"]
+
+
+def worded(wildcards):
+    """The params entry of a model's and a dataset's wording; none of the usual one."""
+    wording = experiment.wording(wildcards.model, wildcards.dataset)
+    return {"wording": wording} if wording else {}
 
 
 def run_files(template):

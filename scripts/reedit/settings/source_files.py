@@ -81,8 +81,10 @@ class SourceFiles:
         sources = [self.config.sources[name] for name in self.of_dataset(dataset)]
         if any(source.kind != "file" for source in sources):
             return None
-        form = self.config.datasets[dataset].format
+        asked = self.config.datasets[dataset]
         try:
-            return load_dataset(form, [self.found(source.path) for source in sources])
+            return load_dataset(
+                asked.format, [self.found(source.path) for source in sources], asked.malformed
+            )
         except InputError as error:
             raise InputError(f"config: datasets.{dataset}: {error}") from error
