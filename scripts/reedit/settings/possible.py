@@ -53,9 +53,7 @@ def _check_cases(entry: Entry, dataset: Dataset) -> None:
 
 def _may_serve(fact: Fact, entry: Entry) -> bool:
     """Whether a case could be edited if its neighbors all passed the filter."""
-    known = [
-        any(neighbor.subject_under(protocol) for protocol in entry.protocols) for neighbor in fact.neighbors
-    ]
+    known = [bool(neighbor.subject or neighbor.given) for neighbor in fact.neighbors]
     if not entry.eligible:
         return sum(known) >= max([0, *(count for count, _ in entry.assisting)])
     rows = [
