@@ -1,15 +1,20 @@
 """python -m reedit: compare two models on prompts, and edit a few facts of a model, without the workflow."""
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # the working directory, where a random.py would stand for the library
+
 import argparse
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.jobs.job import unwritable
+from reedit.jobs.job import exit_on_signals, unwritable
+from reedit.jobs.machine import suit_machine
 from reedit.settings.dtypes import DTYPES
 
 COMPARE = """\
@@ -61,9 +66,11 @@ def _compare_command(commands: "argparse._SubParsersAction") -> argparse.Argumen
     )
     compare.add_argument("before", metavar="BEFORE", help="a model")
     compare.add_argument("after", metavar="AFTER", help="another")
-    compare.add_argument("--prompt", action="append", metavar="TEXT", help="may be given several times")
     compare.add_argument(
-        "--target", metavar="TEXT", help="tell its probability and perplexity after each prompt"
+        "--prompt", action="append", type=_text, metavar="TEXT", help="may be given several times"
+    )
+    compare.add_argument(
+        "--target", type=_text, metavar="TEXT", help="tell its probability and perplexity after each prompt"
     )
     compare.add_argument("--dtype", choices=DTYPES, help="of both models' numbers (default: AFTER's own)")
     compare.set_defaults(run=run_compare)
@@ -137,6 +144,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _text(text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):  # bytes that Python could not read
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected text in {sys.getfilesystemencoding()}")
+    return text
+
+
 def run_compare(args: argparse.Namespace) -> int:
     from reedit.models.tokens import Wording
     from reedit.prepare.facts import tidy, tidy_prompt
@@ -168,7 +181,12 @@ def run_compare(args: argparse.Namespace) -> int:
 def _typed() -> Iterator[list[str]]:
     """The lines of standard input, one by one, asked for where a person types them."""
     if not sys.stdin.isatty():
-        yield from ([line.strip()] for line in sys.stdin if line.strip())
+        try:
+            yield from ([line.strip()] for line in sys.stdin if line.strip())
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"standard input: not {error.encoding}; PYTHONIOENCODING says what it is"
+            ) from error
         return
     print("A prompt a line; Ctrl-D ends.", file=sys.stderr)
     while True:
@@ -218,6 +236,7 @@ def _width() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status; what is wrong with the input, or the disk, is one line."""
+    suit_machine()
     args = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("reedit").setLevel(logging.INFO)  # progress
@@ -239,4 +258,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    exit_on_signals()
     sys.exit(main())

@@ -822,6 +822,14 @@ BEFORE_ANY_JOB = {
         lambda e, _: changed(e.config, **{"sources__tiny-facts__sha256": "0" * 64}),
         "json: sha256 is",
     ),
+    "layer that the model lacks": (
+        lambda e, _: changed(e.config, hyperparameters__memit__tiny__layers=[1, 2, 9]),
+        "hyperparameters.memit.tiny: layers: found 9, the model has layers 0 to 5",
+    ),
+    "fewer cases than the splits need": (
+        lambda e, _: in_run(e, trials=5),
+        "runs[1]: 5 x 3 edits of facts, which has 12 cases",
+    ),
 }
 
 
@@ -839,17 +847,9 @@ def test_a_bad_local_file_is_one_line_before_any_job(finished, again, tmp_path, 
 
 
 IN_A_JOB = {
-    "layer that the model lacks": (
-        lambda e, _: changed(e.config, hyperparameters__memit__tiny__layers=[1, 2, 9]),
-        "hyperparameters: layers: 9: the model has layers 0 to 5",
-    ),
     "no network": (
         lambda e, _: changed(e.config, corpora__lines__source="wikipedia-sample"),
         "source wikipedia-sample: pip could not fetch gensim==4.4.0",
-    ),
-    "fewer cases than the splits need": (
-        lambda e, _: in_run(e, trials=5),
-        "12 cases to sample from, expected at least 15",
     ),
     "no eligible case": (
         lambda e, f: spoiled(

@@ -12,6 +12,7 @@ from reedit.prepare.settings import SplitSettings
 from reedit.settings.definitions import ReportedModel
 from reedit.settings.engines import check_engine, engine_of
 from reedit.settings.needs import Needs
+from reedit.settings.possible import check_possible
 from reedit.settings.runs import Run
 
 REPORTED_MODELS = set(get_args(ReportedModel))
@@ -24,7 +25,7 @@ class Experiment(Needs):
         super().__init__(config, house)
         for run in self.runs.values():
             check_engine(run.method, self.files)
-        self.files.check(self.used_sources, self.datasets)
+        check_possible(self, self.files.check(self.used_sources, self.datasets))
         if self.own_tasks and not self.own_tasks.is_dir():
             raise InputError(f"config: downstream.folder: no such folder: {self.own_tasks}")
 
