@@ -10,7 +10,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact, is_unicode, read_json_list, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import read_prefixes, sample_prefixes
-from reedit.prepare.preparation import REVISION, model_revision
+from reedit.prepare.preparation import own_mark
 from reedit.settings.experiment import Experiment
 from reedit.settings.runs import Run
 from reedit.statistics.corpora import Documents
@@ -84,7 +84,7 @@ def _templates(experiment: Experiment, run: Run, model: LanguageModel) -> list[s
 def _moments(request: Request, layers: list[int], model: LanguageModel, results: Path) -> Path:
     """The folder of second moments of `layers`: the one that was named, or one made from a corpus."""
     if request.moments:
-        revision = model_revision(request.model) if (request.model / REVISION).exists() else None
+        revision = (own_mark(request.model) or {}).get("revision")
         for layer in layers:
             path = request.moments / f"{layer}.safetensors"
             if not path.is_file():
