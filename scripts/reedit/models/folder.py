@@ -14,15 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import transformers
 from safetensors import safe_open
-from transformers import AutoConfig, PretrainedConfig
 
 from reedit.errors import InputError
 from reedit.models.layouts import LAYOUTS, layout_of_kind
 from reedit.models.tokenizers import added_at_start, read_tokenizer
 from reedit.storage.files import visible_files
+
+if TYPE_CHECKING:  # it would import torch, which make plan does without
+    from transformers import PretrainedConfig
 
 CONFIG = "config.json"
 WHOLE = "model.safetensors"
@@ -147,10 +150,17 @@ def weights_in(folder: Path) -> Weights:
     return Weights(tuple(chosen.values()), tuple(sorted(beside)))
 
 
-def checked_config(folder: Path) -> PretrainedConfig:
+def checked_config(folder: Path) -> "PretrainedConfig":
     """What the config.json of a folder says; InputError where it does not load without code of its own."""
     with refused(f"{folder}: not a model that loads"):
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def window_of(config: "PretrainedConfig") -> int | None:
+    """How many tokens the layers that do not see all of a text attend to; None where every layer sees it."""
+    window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
+    sliding = "sliding_attention" in kinds if kinds else getattr(config, "use_sliding_window", True)
+    return window if window and sliding else None
 
 
 @contextmanager
@@ -234,10 +244,10 @@ class _Settings:
             return False
 
     @cached_property
-    def config(self) -> PretrainedConfig | None:
+    def config(self) -> "PretrainedConfig | None":
         """None for what cannot be edited, whatever else is right in the folder."""
         try:
-            return checked_config(self.folder) if self.written.get("model_type") in LAYOUTS else None
+            return checked_config(self.folder) if str(self.written.get("model_type")) in LAYOUTS else None
         except InputError:
             return None
 
@@ -272,10 +282,9 @@ class _Settings:
             yield Point("architecture", told, noted=True)
 
     def judge_attention(self) -> Iterator[Point]:
-        config = self.config
-        window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None) or ()
-        sliding = sum(kind == "sliding_attention" for kind in kinds)
-        if window and getattr(config, "use_sliding_window", True) and (sliding or not kinds):
+        config, kinds = self.config, getattr(self.config, "layer_types", None) or ()
+        if window := window_of(config):
+            sliding = sum(kind == "sliding_attention" for kind in kinds)
             where = f"{sliding} of {len(kinds)} layers attend" if kinds else "every layer attends"
             yield Point("attention", f"{where} to the last {window} tokens alone (a sliding window)")
         for name, of in (("attn_logit_softcapping", "attention"), ("final_logit_softcapping", "the output")):
@@ -314,7 +323,7 @@ def _judge_weights(folder: Path, settings: _Settings) -> Iterator[Point]:
 
 
 def _check_tensors(
-    folder: Path, found: Mapping[str, tuple[str, list[int]]], config: PretrainedConfig
+    folder: Path, found: Mapping[str, tuple[str, list[int]]], config: "PretrainedConfig"
 ) -> None:
     """Raise InputError where edited weights are missing or no floats, or rows of embeddings are."""
     layout = layout_of_kind(config.model_type)

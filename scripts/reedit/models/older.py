@@ -12,7 +12,7 @@ from typing import Any
 from reedit.storage.files import write_text
 
 Settings = dict[str, Any]
-# What tokenizer.json says and no more, in 4.x and in 5.x. Other classes rebuild parts of it, each release its own.
+# What tokenizer.json says and no more, in 4.x and in 5.x; other classes rebuild parts of it.
 TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 FULL, SLIDING = "full_attention", "sliding_attention"
 

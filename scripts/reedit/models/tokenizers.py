@@ -100,9 +100,9 @@ def _leave_out(tokenizer: PreTrainedTokenizerBase, folder: Path | str) -> list[s
     special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     if others := sorted(beyond.keys() - special, key=beyond.__getitem__):
         raise InputError(
-            f"{folder}: the tokenizer has tokens up to {max(beyond.values())}, the model {rows} embeddings, none"
-            f" for {len(others)} tokens as {others[0]!r}; expected the tokenizer that the model was trained with,"
-            " or embeddings for all (resize_token_embeddings)"
+            f"{folder}: the tokenizer has tokens up to {max(beyond.values())}, the model {rows} embeddings,"
+            f" none for {len(others)} tokens as {others[0]!r}; expected the tokenizer that the model was"
+            " trained with, or embeddings for all (resize_token_embeddings)"
         )
     if beyond:
         state = json.loads(tokenizer.backend_tokenizer.to_str())

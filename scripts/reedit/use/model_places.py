@@ -66,6 +66,6 @@ def _stored_dtype(folder: Path) -> str:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         found = config.get("dtype") or config.get("torch_dtype")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder / CONFIG}: not a model's configuration ({error})") from error
     return found if found in ("bfloat16", "float16") else "float32"

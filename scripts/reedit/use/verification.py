@@ -89,7 +89,7 @@ class Fault:
 
     @property
     def link(self) -> Path | None:
-        """The output itself, or what in it the file lies in or is, where that is a link: whose it is, who knows."""
+        """Where the output, or something in it down to the file, is a link: jobs make none."""
         within = [self.path, *self.path.parents]
         return next((p for p in within if p.is_relative_to(self.output) and p.is_symlink()), None)
 
