@@ -1,7 +1,9 @@
 """`python -m reedit check`, and that no command has more to say of a bad folder than one line."""
 
+import ast
 import json
 import os
+import re
 import runpy
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ import yaml
 from configurations import configuration
 from hostile_models import CONFIG, HOSTILE, set_json
 from job_logs import own_handlers
+from made_models import RUN, make_run
 from models.test_folder import as_in_the_hub
 from naive import naive_edit as oracle_edit
 from naive import naive_optimize, naive_spread
@@ -26,6 +29,7 @@ from reedit.edit.found import Found
 from reedit.models.language_model import LanguageModel
 from reedit.use import check
 from reedit.use.naive_edit import naive_edit
+from reedit.use.run_folder import RunFolder
 
 FACT = {"prompt": "{} plays the", "subject": "Glenn Gould", "target_new": "violin"}
 ROME = {"layers": [2], "v_lr": 0.5, "v_num_grad_steps": 2, "clamp_norm_factor": 4}
@@ -284,3 +288,41 @@ def test_a_file_that_holds_no_facts_is_one_line(
     assert main(["check", "mine", "--facts", "facts.json"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: facts.json")
+
+
+# -- runs and folders that were moved -----------------------------------------------------------------------
+
+
+def test_a_run_is_found_through_links_and_with_its_results_moved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "results")
+    (tmp_path / "latest").symlink_to(os.path.relpath(run, tmp_path))
+    shutil.move(tmp_path / "results", tmp_path / "disk")
+    (tmp_path / "results").symlink_to("disk")
+    asked = ["--prompt", "Kyoto", "--tokens", "1"]
+    for place in (
+        "latest",
+        "latest@3",
+        "results/edits/tiny/facts/memit/trial1/",
+        "disk/edits/../edits/" + RUN,
+    ):
+        assert main(["compare", "results/models/tiny/", place, *asked]) == 0
+    assert RunFolder(tmp_path / "latest").description(1)["method"] == "memit"
+    shutil.move(tmp_path / "disk" / "edits" / RUN, tmp_path / "alone")
+    capsys.readouterr()
+    assert main(["compare", "results/models/tiny", "alone", *asked]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: alone: ") and "is not there, expected the model that was edited" in line
+
+
+def test_messages_about_what_a_user_may_have_made_do_not_say_delete() -> None:
+    """What jobs keep of themselves, and what `make verify` says of results/, is not the user's."""
+    own = {"edit/journal.py", "use/verification.py", "report/page/data.py", "report/rows/generation.py"}
+    found = set()
+    for path in sorted((REPOSITORY / "scripts/reedit").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise) and re.search(r"\b(delete|remove)\b", ast.unparse(node)):
+                found.add(path.relative_to(REPOSITORY / "scripts/reedit").as_posix())
+    assert found <= own

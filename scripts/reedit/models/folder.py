@@ -46,6 +46,7 @@ TEXTS = (
 TEXTS += ("special_tokens_map.json", "vocab.json", "merges.txt")
 FLOATS = ("F64", "F32", "F16", "BF16")  # how safetensors calls the number formats that can be edited
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight")
+DEEP, DEEPEST = ("num_hidden_layers", "n_layer"), 10_000
 CODE_ASKED = "not a model that loads (it asks for code of its own to be run)"
 
 
@@ -152,6 +153,12 @@ def weights_in(folder: Path) -> Weights:
 
 def checked_config(folder: Path) -> "PretrainedConfig":
     """What the config.json of a folder says; InputError where it does not load without code of its own."""
+    written = _json(folder / CONFIG)
+    for name in DEEP:
+        if (
+            isinstance(written.get(name), int) and written[name] > DEEPEST
+        ):  # lists as long would be made of it
+            raise InputError(f"{folder}: {CONFIG}: {name} is {written[name]}, expected at most {DEEPEST}")
     with refused(f"{folder}: not a model that loads"):
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
@@ -328,7 +335,8 @@ def _check_tensors(
     """Raise InputError where edited weights are missing or no floats, or rows of embeddings are."""
     layout = layout_of_kind(config.model_type)
     names = [f"{layout.layers}.{i}.{layout.mlp_output}.weight" for i in range(config.num_hidden_layers)]
-    edited = {name: next((key for key in found if key.endswith(name)), None) for name in names}
+    ends = {key[key.find(f"{layout.layers}.") :]: key for key in found}
+    edited = {name: ends.get(name) for name in names}
     if missing := [name for name, key in edited.items() if key is None]:
         raise InputError(
             f"{folder}: {len(missing)} of {len(names)} layers lack the weight that is edited: {missing[0]}"
@@ -336,6 +344,13 @@ def _check_tensors(
     if odd := [key for key in edited.values() if found[key][0] not in FLOATS]:
         is_in = f"{odd[0]} is in {found[odd[0]][0]}"
         raise InputError(f"{folder}: quantised weights: {is_in}, expected float32, float16 or bfloat16")
+    wide = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None)
+    expected = sorted([config.hidden_size, wide or 4 * config.hidden_size])
+    if odd := [key for key in edited.values() if sorted(found[key][1]) != expected]:
+        shape = found[odd[0]][1]
+        raise InputError(
+            f"{folder}: {odd[0]} is of shape {shape}, but {CONFIG} has {expected[0]} and {expected[1]}"
+        )
     rows = next((shape[0] for key, (_, shape) in found.items() if key.endswith(EMBEDDINGS)), None)
     if rows not in (None, config.vocab_size):
         raise InputError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from reedit.errors import InputError
 from reedit.models.folder import INDEX, check_folder, refused, weights_in
@@ -57,6 +58,7 @@ def _is_text(file: Path) -> bool:
 def _dequantise(gguf: Path, folder: Path) -> None:
     """Save a GGUF file's weights as fp32 safetensors, with its tokenizer."""
     parent, name = gguf.parent, gguf.name
+    transformers_logging.disable_progress_bar()  # the job's own log says what is going on
     with refused(f"{gguf}: not a model that reads"):
         model = AutoModelForCausalLM.from_pretrained(
             parent, gguf_file=name, dtype=torch.float32, trust_remote_code=False

@@ -37,7 +37,7 @@ SENTENCES = (  # before the prompt, and what second moments are taken over
     "In 1984 the company sold more than 12,000 machines, most of them abroad.",
     "Nobody knew why the bridge had been closed, or when it would be opened again.",
 )
-PASSES = 6  # enough to leave the first steps, where every coordinate moves alike
+PASSES = 4  # enough to leave the first steps, where every coordinate moves alike
 LONGEST_WINDOW = 1024  # tokens; a passage that fills a longer one would take minutes
 AGREED = 0.01  # relative: single precision makes some 1e-4 of it, another way of attention tenths
 
