@@ -178,6 +178,17 @@ def hub_cache(folder: Path) -> None:
         path.rename(inside / path.name)
 
 
+def as_in_the_hub(folder: Path, cache: Path) -> Path:
+    """The same model as a snapshot in the hub's cache: links to blobs by their checksums."""
+    snapshot = cache / "models--some--tiny/snapshots/0123abcd"
+    snapshot.mkdir(parents=True)
+    (cache / "models--some--tiny/blobs").mkdir()
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(cache / f"models--some--tiny/blobs/{number:040x}")
+        (snapshot / path.name).symlink_to(f"../../blobs/{number:040x}")
+    return snapshot
+
+
 def quantised(**settings: Any) -> Spoil:
     return config(quantization_config=settings)
 

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile_models import CONFIG, HOSTILE, LFS, WEIGHTS, set_json, set_tensors, set_tokenizer, shard
+from hostile_models import (
+    CONFIG,
+    HOSTILE,
+    LFS,
+    WEIGHTS,
+    as_in_the_hub,
+    set_json,
+    set_tensors,
+    set_tokenizer,
+    shard,
+)
 from safetensors.torch import load_file, save_file
 from tiny import ALL_ARCHITECTURES, save_tiny_model
 from tokenizers import processors
@@ -158,17 +168,6 @@ def test_a_normalizer_that_puts_no_space_in_front_is_that_of_the_file(tmp_path: 
 
 
 # -- links --------------------------------------------------------------------------------------------------
-
-
-def as_in_the_hub(folder: Path, cache: Path) -> Path:
-    """The same model as a snapshot in the hub's cache: links to blobs by their checksums."""
-    snapshot = cache / "models--some--tiny/snapshots/0123abcd"
-    snapshot.mkdir(parents=True)
-    (cache / "models--some--tiny/blobs").mkdir()
-    for number, path in enumerate(sorted(folder.iterdir())):
-        path.rename(cache / f"models--some--tiny/blobs/{number:040x}")
-        (snapshot / path.name).symlink_to(f"../../blobs/{number:040x}")
-    return snapshot
 
 
 def test_links_are_followed_wherever_they_lead(folder: Path, tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from configurations import configuration
-from hostile_models import CONFIG, HOSTILE, set_json
+from hostile_models import CONFIG, HOSTILE, as_in_the_hub, set_json
 from job_logs import own_handlers
 from made_models import RUN, make_run
-from models.test_folder import as_in_the_hub
 from naive import naive_edit as oracle_edit
 from naive import naive_optimize, naive_spread
 from tiny import ALL_ARCHITECTURES, save_tiny_model, tiny_facts, tiny_model
