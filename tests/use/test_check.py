@@ -14,12 +14,13 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from configurations import configuration
-from hostile_models import CONFIG, HOSTILE, as_in_the_hub, set_json
+from hostile_models import CONFIG, HOSTILE, KEY, as_in_the_hub, config, set_json, set_tensors
 from job_logs import own_handlers
 from made_models import RUN, make_run
 from naive import naive_edit as oracle_edit
 from naive import naive_optimize, naive_spread
-from tiny import ALL_ARCHITECTURES, save_tiny_model, tiny_facts, tiny_model
+from tiny import ALL_ARCHITECTURES, save_tiny_model, tiny_config, tiny_facts, tiny_model
+from transformers import AutoModelForCausalLM
 from workflow import REPOSITORY
 
 from reedit.__main__ import main
@@ -116,14 +117,14 @@ def test_what_is_no_folder_is_one_line_of_every_command(
 
 def plan(model: Path) -> str | None:
     """What `make plan` ends with for an experiment of a model in a folder."""
-    config = configuration()
-    config["sources"]["weights"] = {"kind": "folder", "path": str(model)}
+    experiment = configuration()
+    experiment["sources"]["weights"] = {"kind": "folder", "path": str(model)}
     shape = {"parameters": 10**6, "layers": 6, "width": 32, "keys": 64, "vocabulary": 320}
-    for each in config["models"].values():
+    for each in experiment["models"].values():
         each["shape"] = shape
-    for each in config["datasets"].values():
+    for each in experiment["datasets"].values():
         each["cases"] = 1000
-    Path("experiment.yaml").write_text(yaml.safe_dump(config))
+    Path("experiment.yaml").write_text(yaml.safe_dump(experiment))
     script = REPOSITORY / "scripts/plan_experiment.py"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("sys.argv", [str(script), "experiment.yaml"])
@@ -194,6 +195,41 @@ def test_an_edit_by_the_engine_agrees_with_the_naive_one(
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("architecture: ")
     assert "edit:         MEMIT at layers 2 and 3, the middle of 6" in told[-1] and "agrees" in told[-1]
+
+
+@pytest.mark.parametrize(("layers", "edited"), [(1, None), (2, "layer 0"), (3, "layers 0 and 1")])
+def test_a_model_of_few_layers_is_edited_below_its_last(
+    layers: int, edited: str | None, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is written at the subject in the last layer is read by none."""
+    changed = tiny_config("llama", 64)
+    changed.num_hidden_layers = layers
+    AutoModelForCausalLM.from_config(changed).save_pretrained(place / "mine")
+    assert main(["check", "mine"]) == (edited is None)
+    told = capsys.readouterr()
+    if edited:
+        assert f"MEMIT at {edited}, the middle of {layers}" in told.out
+    else:
+        assert "error: mine: the edit of a small fact failed: a model of one layer" in told.err
+
+
+NAN = float("nan")
+UNABLE = {  # what no file's header tells
+    "no numbers": (lambda folder: set_tensors(folder, lambda t: t.update({KEY: t[KEY] * NAN})), "not finite"),
+    "zeros": (lambda folder: set_tensors(folder, lambda t: [w.zero_() for w in t.values()]), "not finite"),
+    "short texts": (config(max_position_embeddings=16), "the model takes at most 16"),
+}
+
+
+@pytest.mark.parametrize("kind", UNABLE)
+def test_a_model_that_loads_and_cannot_be_edited_is_one_reason(
+    kind: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil, expected = UNABLE[kind]
+    spoil(place / "mine")
+    assert main(["check", "mine"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: mine: the edit of a small fact failed: ") and expected in line
 
 
 def test_an_engine_that_differs_is_a_reason(

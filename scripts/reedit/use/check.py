@@ -70,7 +70,10 @@ def check(folder: Path, facts: Path | None, tell: Callable[[str], None]) -> list
             tell(f"{point.about + ':':14}{point.told}")
         _check_room(place)
         model = LanguageModel.load(place, "float32")
-    tried = try_edit(model)
+    try:
+        tried = try_edit(model)
+    except InputError as error:
+        return [f"{folder}: the edit of a small fact failed: {error}"]
     tell(f"{'edit:':14}{_in_words(tried, len(model.layers))}")
     if not tried.agrees:
         off = f"{tried.target:.2g} of the target and {tried.update:.2g} of the update differ"
@@ -107,8 +110,11 @@ def _check_room(folder: Path) -> None:
 
 def try_edit(model: LanguageModel, fact: Fact = FACT) -> Tried:
     """Edit a fact by the naive way and by the engine at two layers in the middle; the model stays as is."""
-    middle = len(model.layers) // 2
-    layers = list(range(max(middle - 1, 0), max(middle, 1) + (middle > 0)))
+    count = len(model.layers)
+    last = min(count // 2, count - 2)
+    if last < 0:
+        raise InputError("a model of one layer: none above it reads what an edit writes at the subject")
+    layers = list(range(max(last - 1, 0), last + 1))
     hyperparameters = {
         "layers": layers,
         "v_lr": 0.5,
@@ -119,6 +125,8 @@ def try_edit(model: LanguageModel, fact: Fact = FACT) -> Tried:
         "mom2_update_weight": 10,
     }
     edit = Rows(model.tokenizer, "corrected", _templates(model)).edit(fact)
+    for one in edit.rewriting:
+        model.check_length(one.row.ids)
     moments = {layer: _moment(model, layer) for layer in layers}
     naive = naive_edit(model, edit, hyperparameters, moments)
     recipe = Recipe(ALGORITHMS["memit"], hyperparameters)
@@ -171,10 +179,10 @@ def _difference(found: Tensor, expected: Tensor) -> float:
 
 
 def _in_words(tried: Tried, layers: int) -> str:
-    places = " and ".join(map(str, tried.layers))
+    places = f"layer{'s' * (len(tried.layers) > 1)} {' and '.join(map(str, tried.layers))}"
     verdict = "agrees with" if tried.agrees else "DIFFERS from"
     return (
-        f"MEMIT at layers {places}, the middle of {layers}, on rows of up to {tried.longest} tokens {verdict}"
+        f"MEMIT at {places}, the middle of {layers}, on rows of up to {tried.longest} tokens {verdict}"
         f" the naive way: target to {tried.target:.1g}, update to {tried.update:.1g}; perplexity of"
         f" {FACT.target_new!r} {tried.ppl[0]:.4g} before, {tried.ppl[1]:.4g} after"
     )
