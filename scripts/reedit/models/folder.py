@@ -154,11 +154,11 @@ def weights_in(folder: Path) -> Weights:
 def checked_config(folder: Path) -> "PretrainedConfig":
     """What the config.json of a folder says; InputError where it does not load without code of its own."""
     written = _json(folder / CONFIG)
-    for name in DEEP:
-        if (
-            isinstance(written.get(name), int) and written[name] > DEEPEST
-        ):  # lists as long would be made of it
-            raise InputError(f"{folder}: {CONFIG}: {name} is {written[name]}, expected at most {DEEPEST}")
+    for part in (written, written.get("text_config")):
+        for name in DEEP if isinstance(part, dict) else ():
+            depth = part.get(name)
+            if isinstance(depth, int) and depth > DEEPEST:  # lists as long would be made of it
+                raise InputError(f"{folder}: {CONFIG}: {name} is {depth}, expected at most {DEEPEST}")
     with refused(f"{folder}: not a model that loads"):
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
@@ -254,7 +254,8 @@ class _Settings:
     def config(self) -> "PretrainedConfig | None":
         """None for what cannot be edited, whatever else is right in the folder."""
         try:
-            return checked_config(self.folder) if str(self.written.get("model_type")) in LAYOUTS else None
+            known = str(self.written.get("model_type")) in LAYOUTS
+            return checked_config(self.folder).get_text_config() if known else None
         except InputError:
             return None
 
@@ -278,7 +279,7 @@ class _Settings:
             layout_of_kind(kind)
         if quantised := written.get("quantization_config") or written.get("compression_config"):
             raise InputError(f"{folder}: {_quantised(quantised)}")
-        config = checked_config(folder)
+        config = checked_config(folder).get_text_config()
         layers = config.num_hidden_layers
         place = layout_of_kind(kind).mlp_output
         yield Point(
@@ -318,7 +319,7 @@ def _judge_weights(folder: Path, settings: _Settings) -> Iterator[Point]:
         if missing := sorted(set(listed) - set(found)):
             raise InputError(f"{folder}: {INDEX}: {len(missing)} tensors are in no file: {missing[0]}")
     config = settings.config
-    if config is not None and "quantization_config" not in settings.written:
+    if config is not None and not settings.written.get("quantization_config"):
         _check_tensors(folder, found, config)
     formats = sorted({kind for kind, shape in found.values() if len(shape) > 1})
     size = sum(file.stat().st_size for file in weights.files) / 1e9
@@ -335,8 +336,8 @@ def _check_tensors(
     """Raise InputError where edited weights are missing or no floats, or rows of embeddings are."""
     layout = layout_of_kind(config.model_type)
     names = [f"{layout.layers}.{i}.{layout.mlp_output}.weight" for i in range(config.num_hidden_layers)]
-    ends = {key[key.find(f"{layout.layers}.") :]: key for key in found}
-    edited = {name: ends.get(name) for name in names}
+    ends = [(f".{key}", key) for key in found if key.endswith(f"{layout.mlp_output}.weight")]
+    edited = {name: next((key for end, key in ends if end.endswith(f".{name}")), None) for name in names}
     if missing := [name for name, key in edited.items() if key is None]:
         raise InputError(
             f"{folder}: {len(missing)} of {len(names)} layers lack the weight that is edited: {missing[0]}"

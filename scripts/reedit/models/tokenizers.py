@@ -93,7 +93,8 @@ def _added(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 
 def _leave_out(tokenizer: PreTrainedTokenizerBase, folder: Path | str) -> list[str]:
     """Make special tokens from the config.json's vocab_size on none, and name them."""
-    rows = _read(Path(folder) / "config.json").get("vocab_size")
+    settings = _read(Path(folder) / "config.json")
+    rows = (settings if "vocab_size" in settings else settings.get("text_config") or {}).get("vocab_size")
     if not isinstance(rows, int):  # a tokenizer by itself, or a damaged file that is told of elsewhere
         return []
     beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
