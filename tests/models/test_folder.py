@@ -20,7 +20,7 @@ from hostile_models import (
     shard,
 )
 from safetensors.torch import load_file, save_file
-from tiny import ALL_ARCHITECTURES, save_tiny_model
+from tiny import ALL_ARCHITECTURES, save_tiny_model, tiny_config
 from tokenizers import processors
 
 from reedit.errors import InputError
@@ -71,8 +71,12 @@ def test_every_architecture_passes(architecture: str, tmp_path: Path) -> None:
     said = told(tmp_path / "m")
     assert "6 layers of width 32" in said and "320 tokens for 320 embeddings, adds nothing to a text" in said
     assert "has no chat template" in said
-    assert ("a sliding window" in said) == (architecture in ("mistral", "gemma3_text"))
-    assert ("the output are capped softly at 5.0" in said) == (architecture == "gemma3_text")
+    config = tiny_config(architecture, 64).get_text_config()
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"]
+    window = getattr(config, "sliding_window", None) if "sliding_attention" in kinds else None
+    assert (f"the last {window} tokens alone (a sliding window)" in said) == (window is not None)
+    cap = getattr(config, "final_logit_softcapping", None)
+    assert (f"the output are capped softly at {cap}" in said) == (cap is not None)
 
 
 def test_windows_numbers_templates_and_what_begins_a_text_are_told(folder: Path) -> None:

@@ -93,7 +93,7 @@ def test_what_is_said_for_older_releases_changes_nothing_here(architecture: str,
     state_for_older(tmp_path)
     after = AutoConfig.from_pretrained(tmp_path).to_dict()
     assert {name: after[name] for name in before} == before
-    assert after.keys() - before.keys() <= {"sliding_window_pattern"}
+    assert after.keys() - before.keys() <= {"sliding_window_pattern", "partial_rotary_factor"}
     assert load_tokenizer(tmp_path)(" Kyoto <s>") == ids
     written = (tmp_path / CONFIG).read_bytes()
     state_for_older(tmp_path)
