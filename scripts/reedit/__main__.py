@@ -1,4 +1,4 @@
-"""python -m reedit: compare two models on prompts, and edit a few facts of a model, without the workflow."""
+"""python -m reedit: check a model, edit a few facts of it, compare two on prompts, without the workflow."""
 
 import sys
 
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m reedit", description="Edits of a language model, without the workflow."
     )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
+    _check_command(commands)
     for command in (_compare_command(commands), _edit_command(commands)):
         command.add_argument(
             "--tokens", type=_count, default=20, metavar="N", help="of a continuation (default: 20)"
@@ -55,6 +56,20 @@ def parser() -> argparse.ArgumentParser:
             "--chat", action="store_true", default=None, help="through the model's chat template"
         )
     return top
+
+
+def _check_command(commands: "argparse._SubParsersAction") -> None:
+    check = commands.add_parser(
+        "check",
+        help="whether a model can be edited, and facts with it",
+        description="Whether MODEL can be edited: what its folder says, then one edit of a small fact by the"
+        " naive way and by the engine, which have to agree. The exit status is 0 where it can.",
+    )
+    check.add_argument("model", metavar="MODEL", type=_path, help="a folder that transformers loads")
+    check.add_argument(
+        "--facts", type=_path, metavar="FILE", help="tell which of these facts can be edited with it"
+    )
+    check.set_defaults(run=run_check)
 
 
 def _compare_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentParser:
@@ -84,9 +99,9 @@ def _edit_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentPa
         description=f"Edit a few facts of a model, and write the edited one as a folder.\n\n{EDIT}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    edit.add_argument("model", metavar="MODEL", type=Path, help="a folder that transformers loads")
-    edit.add_argument("facts", metavar="FACTS", type=Path, help="a JSON file")
-    edit.add_argument("out", metavar="OUT", type=Path, help="the folder to be made")
+    edit.add_argument("model", metavar="MODEL", type=_path, help="a folder that transformers loads")
+    edit.add_argument("facts", metavar="FACTS", type=_path, help="a JSON file")
+    edit.add_argument("out", metavar="OUT", type=_path, help="the folder to be made")
     edit.add_argument(
         "--algorithm",
         default="memit",
@@ -96,17 +111,17 @@ def _edit_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentPa
     edit.add_argument("--iterations", type=_count, default=5, metavar="N", help="at most (default: 5)")
     edit.add_argument(
         "--hyperparameters",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="YAML with EasyEdit's keys (default: config.yaml's, by the folder's name)",
     )
     moments = edit.add_mutually_exclusive_group()
     moments.add_argument(
-        "--moments", type=Path, metavar="FOLDER", help="second moments, results/moments/MODEL/CORPUS"
+        "--moments", type=_path, metavar="FOLDER", help="second moments, results/moments/MODEL/CORPUS"
     )
     moments.add_argument(
         "--corpus",
-        type=Path,
+        type=_path,
         metavar="TEXTS",
         help="collect them over a JSON list of texts, or one text a line",
     )
@@ -132,10 +147,18 @@ def _edit_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentPa
         "--dtype", choices=DTYPES, help="of the model's numbers (default: config.yaml's, or float32)"
     )
     edit.add_argument(
-        "--config", type=Path, action="append", default=[], metavar="FILE", help="an overlay of config.yaml"
+        "--config", type=_path, action="append", default=[], metavar="FILE", help="an overlay of config.yaml"
     )
     edit.set_defaults(run=run_edit)
     return edit
+
+
+def _path(text: str) -> Path:
+    """A path, whose ~ a shell may have left to us."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # of a user who has no folder
+        return Path(text)
 
 
 def _count(text: str) -> int:
@@ -148,6 +171,15 @@ def _text(text: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in text):  # bytes that Python could not read
         raise argparse.ArgumentTypeError(f"found {text!r}, expected text in {sys.getfilesystemencoding()}")
     return text
+
+
+def run_check(args: argparse.Namespace) -> int:
+    from reedit.use.check import check
+
+    reasons = check(args.model, args.facts, lambda line: print(line, flush=True))
+    for reason in reasons:
+        print(f"error: {reason}", file=sys.stderr)
+    return int(bool(reasons))
 
 
 def run_compare(args: argparse.Namespace) -> int:

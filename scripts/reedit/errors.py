@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST = 1200  # characters of a message
+MENDED = "; if a job of the workflow made it, `make verify` says how it is made anew"
 
 
 class InputError(Exception):

@@ -102,7 +102,7 @@ def test_an_edit_begins_at_the_perplexity_that_the_model_has_beyond_its_window(
     """What `edit` says before is what `compare` says."""
     model, (prompt, subject, target) = in_fp64(tiny_model(architecture)), long
     fact = Fact(1, "r", subject, prompt, target, "nothing", (), ())
-    edit = Rows(model.tokenizer, "corrected").edit(fact)
+    edit = Rows(model.wording, "corrected").edit(fact)
     assert len(edit.rewriting[0].row.ids) > 2 * WINDOW
     found = found_of(model, [edit], Recipe(MEMIT, SETTINGS))
     (answer,) = ask(model, [Question(prompt.replace("{}", subject), (target,))], 1)
@@ -122,7 +122,7 @@ def test_rows_beside_a_row_change_nothing_of_it(
     long = [Fact(i, "r", subject, prompt, new, "-", (), ()) for i, (prompt, subject, new) in enumerate(LONG)]
     edits = [
         *edits_of(model, tiny_dataset[:2], 1),
-        *(Rows(model.tokenizer, "corrected").edit(f) for f in long),
+        *(Rows(model.wording, "corrected").edit(f) for f in long),
     ]
     together = found_of(model, edits, Recipe(PMET, SETTINGS), MicroBatch(10**6, 64))
     for place, edit in enumerate(edits):

@@ -120,13 +120,13 @@ def test_an_iteration_that_does_not_fit_leaves_those_before(
     assert Journal(tmp_path / "state", "1").completed() == 1
 
 
-def test_a_damaged_state_says_what_to_delete(tmp_path: Path) -> None:
+def test_a_damaged_state_says_what_repairs_it(tmp_path: Path) -> None:
     state = Journal(tmp_path / "state", "1")
     state.complete(1, Iteration({"k": 1}, []), {"w": torch.ones(2)}, Memory())
     assert read_tensors(state.weights(1))["w"].tolist() == [1, 1]
     state.weights(1).write_bytes(state.weights(1).read_bytes()[:-1])
     with pytest.raises(
-        InputError, match=r"k1/weights\.safetensors: not readable as safetensors \(.+\); delete"
+        InputError, match=r"k1/weights\.safetensors: not readable as safetensors \(.+\); if a job of the"
     ):
         read_tensors(state.weights(1))
     (tmp_path / "state/k1/iteration.json").write_text('{"row":')

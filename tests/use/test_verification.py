@@ -266,6 +266,36 @@ def test_files_that_a_source_shares_with_the_users_own_are_told(results: Path, t
     assert f"(shares its files with {tmp_path}/mine: bring that back first)" in str(fault)
 
 
+def test_links_are_read_through_and_left_as_they_are(results: Path, tmp_path: Path) -> None:
+    """Models, moments or all of them on another disk; a folder that the user put there himself."""
+    for name in ("models", "models/small", "moments", "sources/facts/facts.json"):
+        (results / name).rename(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere").rename(tmp_path / f"kept-{name.replace('/', '-')}")
+        (results / name).symlink_to(tmp_path / f"kept-{name.replace('/', '-')}")
+    (results / "tables/again").symlink_to("..")  # a circle
+    lines, verification = verified(results)
+    assert lines == [] and verification.strays == []
+    weights = results / "models/small/model.safetensors"
+    cut(weights)
+    (fault,) = verification_of(results).faults()
+    assert "not readable as safetensors" in str(fault) and "delete" not in str(fault)
+    assert f"{results}/models/small is a link to " in str(fault)
+    assert remove([fault], []) == [] and weights.exists()
+
+
+def test_a_link_to_nothing_is_a_fault(results: Path) -> None:
+    place = results / "models/small/model.safetensors"
+    place.unlink()
+    place.symlink_to("../gone")
+    (results / "tables/table1.md").unlink()
+    (results / "tables/table1.md").symlink_to("gone")
+    lines, _ = verified(results)
+    assert f"models/small/model.safetensors: leads to nothing; {place} is a link to ../gone".replace(
+        f"{results}/", ""
+    ) in "\n".join(lines)
+    assert any(line.startswith("tables/table1.md: leads to nothing") for line in lines)
+
+
 def test_what_interrupted_jobs_left_is_named_and_deleted_with_what_is_bad(results: Path) -> None:
     left = [".mine.parquet.77.tmp", "models/.small.ab_12cd9", f"state/{RUN}/k2.partial"]
     (results / left[0]).touch()

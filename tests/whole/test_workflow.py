@@ -1069,7 +1069,7 @@ def test_a_damaged_table_is_one_line_in_a_rerun_without_verification(again, plac
     assert outcome.status != 0 and "Traceback" not in outcome.output
     (line,) = outcome.errors
     assert line.startswith(f"results/{place}: not readable as Parquet") and line.endswith(
-        "delete it and rerun"
+        "`make verify` says how it is made anew"
     )
 
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import (
@@ -88,8 +87,11 @@ class LanguageModel:
                 use_safetensors=True,
                 trust_remote_code=False,
             )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise InputError(f"{folder}: not a model that loads: {str(error).splitlines()[0]}") from error
+        except InputError:
+            raise
+        except Exception as error:  # whatever the libraries raise on hostile or damaged files
+            told = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise InputError(f"{folder}: not a model that loads: {told}") from error
         if loading["missing_keys"] or loading["mismatched_keys"]:  # would be filled with random numbers
             missing = sorted(map(str, [*loading["missing_keys"], *loading["mismatched_keys"]]))
             raise InputError(

@@ -31,12 +31,30 @@ TELLING = (
 
 
 def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a prepared model folder.
+    """The tokenizer of a model's folder; see `read_tokenizer`."""
+    return read_tokenizer(folder)[0]
+
+
+def read_tokenizer(folder: Path | str) -> tuple[PreTrainedTokenizerBase, list[str]]:
+    """The tokenizer of a model's folder, and its special tokens that the model has no embedding for.
 
     tokenizer.json decides about tokens; the other files of the folder add the names of special tokens, the
     longest text and the chat template. Of a vocab.json and merges.txt it is what transformers makes of them.
-    Raises InputError where it does not load, asks for code of its own, or differs from the file once loaded.
+    Special tokens without an embedding are none here (Gemma 3 has one, for pictures): a text that holds their
+    name is read as any other. Raises InputError where the tokenizer does not load, asks for code of its own,
+    differs from the file once loaded, ends every text, or gives other tokens without an embedding.
     """
+    tokenizer = _load(folder)
+    if ended := _added(tokenizer)[1]:
+        raise InputError(
+            f"{folder}: the tokenizer ends every text with {tokenizer.decode(ended)!r}, so that nothing goes"
+            f" on after a prompt; expected a post-processor in its {FILE} that adds nothing at the end"
+        )
+    return tokenizer, _leave_out(tokenizer, folder)
+
+
+def _load(folder: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer as its file has it."""
     file = Path(folder) / FILE
     try:
         if not file.is_file():  # of vocab.json and merges.txt
@@ -54,6 +72,44 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
     if found := difference(tokenizer, reference):
         raise InputError(f"{folder}: the tokenizer that loads is not that of its {FILE}: {found}")
     return tokenizer
+
+
+def added_at_start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The special tokens that a tokenizer begins every text with."""
+    return _added(tokenizer)[0]
+
+
+def _added(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """What a tokenizer puts before and behind the tokens of a text; of one that it knows."""
+    for text in TELLING:
+        whole, bare = (_said(tokenizer.encode, text, special) for special in (True, False))
+        if not bare or isinstance(bare, str) or isinstance(whole, str):
+            continue
+        for start in range(len(whole) - len(bare) + 1):
+            if whole[start : start + len(bare)] == bare:
+                return whole[:start], whole[start + len(bare) :]
+    return [], []
+
+
+def _leave_out(tokenizer: PreTrainedTokenizerBase, folder: Path | str) -> list[str]:
+    """Make special tokens from the config.json's vocab_size on none, and name them."""
+    settings = _read(Path(folder) / "config.json")
+    rows = (settings if "vocab_size" in settings else settings.get("text_config") or {}).get("vocab_size")
+    if not isinstance(rows, int):  # a tokenizer by itself, or a damaged file that is told of elsewhere
+        return []
+    beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    if others := sorted(beyond.keys() - special, key=beyond.__getitem__):
+        raise InputError(
+            f"{folder}: the tokenizer has tokens up to {max(beyond.values())}, the model {rows} embeddings,"
+            f" none for {len(others)} tokens as {others[0]!r}; expected the tokenizer that the model was"
+            " trained with, or embeddings for all (resize_token_embeddings)"
+        )
+    if beyond:
+        state = json.loads(tokenizer.backend_tokenizer.to_str())
+        state["added_tokens"] = [token for token in state["added_tokens"] if token["id"] < rows]
+        tokenizer._tokenizer = Tokenizer.from_str(json.dumps(state))
+    return sorted(beyond)
 
 
 def difference(tokenizer: PreTrainedTokenizerFast, reference: Tokenizer) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.fetch.sources import fetch
+from reedit.models.folder import weights_in
 from reedit.prepare.preparation import prepare_model, read_mark
 from reedit.settings.experiment import Experiment
 from reedit.storage.files import file_sha256
@@ -62,10 +63,9 @@ def _fetched(name: str, source: Mapping[str, Any], folder: Path) -> Path:
 
 
 def _texts_of_gguf(place: Path, prepared: Path, source: Mapping[str, Any]) -> Path:
-    """`place`, or where it has a GGUF file what that says, in `prepared`."""
-    quantised = sorted(place.glob("*.gguf"))
-    if not quantised:
+    """`place`, or where its model is a GGUF file what that says, in `prepared`."""
+    if not any(place.glob("*.gguf")) or (gguf := weights_in(place).gguf) is None:
         return place
-    if _mark(prepared).get("revision") != f"sha256:{file_sha256(quantised[0])}":
+    if _mark(prepared).get("revision") != f"sha256:{file_sha256(gguf)}":
         prepare_model(place, prepared, source)
     return prepared

@@ -15,9 +15,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from reedit.errors import InputError
+from reedit.models.folder import INDEX, checked_config
 from reedit.models.layouts import layout_of_kind
 from reedit.models.tokenizers import load_tokenizer
-from reedit.prepare.preparation import INDEX, REVISION, STAND_IN, TEXT, checked_config
+from reedit.prepare.preparation import REVISION, STAND_IN, TEXT
 from reedit.storage.files import file_sha256, visible_files, whole_folder
 
 # what makes a model wide, by the names that the architectures have for it; heads of 8, as many as 4

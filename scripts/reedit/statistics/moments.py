@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reedit.errors import InputError
+from reedit.errors import MENDED, InputError
 from reedit.jobs.progress import progress
 from reedit.models.batches import by_length, halving, list_halves, padded
 from reedit.models.language_model import LanguageModel, captured, stopped_before, wide
@@ -172,7 +172,7 @@ def read_moment(path: Path) -> tuple[Tensor, dict[str, str]]:
     """One layer's moment, fp32 [key, key], and its metadata, which has the count of tokens; both checked."""
     tensors, metadata = read_tensors(path), metadata_of(path)
     if "moment" not in tensors:
-        raise InputError(f"{path}: holds {sorted(tensors)}, expected moment; delete its folder and rerun")
+        raise InputError(f"{path}: holds {sorted(tensors)}, expected moment{MENDED}")
     moment = tensors["moment"]
     if moment.dtype != torch.float32 or moment.dim() != 2 or not 0 < len(moment) == moment.shape[1]:
         found = f"{moment.dtype} of shape {tuple(moment.shape)}"

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reedit.errors import InputError
+from reedit.errors import MENDED, InputError
 from reedit.jobs.device import job_device
 from reedit.jobs.progress import progress
 from reedit.statistics.moments import read_moment
@@ -55,7 +55,7 @@ def read_spectrum(path: Path) -> tuple[Tensor, Tensor, dict[str, str]]:
     keys = len(tensors["values"]) if "values" in tensors else 0
     if shapes != {"values": (keys,), "vectors": (keys, keys)} or "count" not in metadata:
         raise InputError(
-            f"{path}: holds {shapes}, expected values (keys,), vectors (keys, keys) and a count of tokens;"
-            " delete its folder and rerun"
+            f"{path}: holds {shapes}, expected values (keys,), vectors (keys, keys) and a count of tokens"
+            f"{MENDED}"
         )
     return tensors["values"], tensors["vectors"], metadata

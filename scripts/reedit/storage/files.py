@@ -93,9 +93,12 @@ def _make_ordinary(path: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link, or a copy where the file system has none; weights are large and never written again."""
+    """A hard link, or a copy where the file system has none; weights are large and never written again.
+
+    Of a symbolic link what it leads to: it may be relative.
+    """
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)
     except OSError:
         shutil.copyfile(source, target)
 
@@ -111,11 +114,21 @@ def visible_tree(folder: Path) -> list[Path]:
     return [path for path in found if not any(p[0] == "." for p in path.relative_to(folder).parts)]
 
 
+def tree(folder: Path) -> list[Path]:
+    """All that lies below a folder, by path; links to folders are followed, but none that leads back."""
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        above = Path(place).resolve()
+        found += [Path(place, name) for name in (*folders, *files)]
+        folders[:] = [n for n in folders if not above.is_relative_to(Path(place, n).resolve())]
+    return sorted(found)
+
+
 def payload(folder: Path) -> Path:
     """The single file of a fetched source, or InputError."""
     files = visible_tree(folder)
     if len(files) != 1:
-        raise InputError(f"{folder}: holds {len(files)} files, expected exactly one; delete it and rerun")
+        raise InputError(f"{folder}: holds {len(files)} files, expected exactly one")
     return files[0]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reedit.errors import InputError
+from reedit.errors import MENDED, InputError
 from reedit.storage.files import atomic
 from reedit.storage.schemas import SCHEMAS
 
@@ -79,7 +79,7 @@ def _readable(path: Path | str) -> Iterator[None]:
         raise InputError(f"{path}: no such file, expected Parquet") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition(f"'{path}': ")[2]
-        raise InputError(f"{path}: not readable as Parquet ({reason}); delete it and rerun") from error
+        raise InputError(f"{path}: not readable as Parquet ({reason}){MENDED}") from error
 
 
 def _check_columns(table: pa.Table, path: Path | str, schema: str) -> None:

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from reedit.errors import InputError
+from reedit.errors import MENDED, InputError
 
 
 def read_tensors(path: Path, device: str = "cpu") -> dict[str, Tensor]:
@@ -41,6 +41,4 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # safetensors raises its own types
-        raise InputError(
-            f"{path}: not readable as safetensors ({error}); delete its folder and rerun"
-        ) from error
+        raise InputError(f"{path}: not readable as safetensors ({error}){MENDED}") from error

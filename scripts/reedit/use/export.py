@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.models.language_model import LanguageModel
+from reedit.models.older import state_for_older
 from reedit.prepare.preparation import REVISION, TEXT, read_mark
 from reedit.storage.files import flush, folder_sha256, visible_files, whole_folder
 
@@ -48,6 +49,7 @@ def export_model(model: LanguageModel, base: Path, folder: Path, edited: Mapping
         for file in visible_files(base):
             if file.suffix in TEXT and file.name not in OWN and ".safetensors." not in file.name:
                 shutil.copyfile(file, temporary / file.name)
+        state_for_older(temporary)
         made = {"revision": f"sha256:{folder_sha256(temporary)}", "source": mark.get("source", {})}
         made |= {"model": name, "base_revision": mark["revision"], "edited": dict(edited)}
         (temporary / REVISION).write_text(json.dumps(made, indent=1))

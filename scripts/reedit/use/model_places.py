@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.models.folder import check_folder
 from reedit.models.language_model import LanguageModel
 from reedit.use.run_folder import RunFolder
 
+CONFIG = "config.json"
 EDITS = Path("results/edits")
 ITERATION = re.compile(r"(?P<run>.+?)@(?P<k>[0-9]+|selected|last)")
 
@@ -32,17 +34,27 @@ class ModelPlace:
 def find_model(place: str) -> ModelPlace:
     """The model at a place: a folder, or a run's, with @k behind it for another k than the proposed rule's.
 
-    A run is its folder, or its path in results/edits. Raises InputError where there is neither.
+    A run is its folder, or its path in results/edits; ~ stands for the user's own folder. Raises InputError
+    where there is neither, and where a folder's model cannot be edited.
     """
-    if (Path(place) / "config.json").is_file():
-        return ModelPlace(place, _stored_dtype(Path(place)), Path(place))
     asked = ITERATION.fullmatch(place)
     path, wanted = (asked["run"], asked["k"]) if asked else (place, "selected")
-    for folder in (Path(path), EDITS / path):
+    own = Path(place).expanduser()
+    for folder in () if (own / CONFIG).is_file() else (Path(path).expanduser(), EDITS / path):
         if (folder / "iterations.parquet").is_file():
             run = RunFolder(folder)
             k = run.chosen(int(wanted) if wanted.isdecimal() else wanted)
             return ModelPlace(f"{folder}, k = {k}", run.made_by["dtype"], run.base, run, k)
+    if (own / CONFIG).is_file():
+        dtype = _stored_dtype(own)
+        check_folder(own)
+        return ModelPlace(place, dtype, own)
+    if own.is_symlink() or any(own.glob("*")):
+        check_folder(own)
+        told = (
+            "a GGUF file alone; expected a folder that transformers loads: `edit` and prepare_model make one"
+        )
+        raise InputError(f"{place}: {told}")
     raise InputError(
         f"{place}: no model; expected a folder with a config.json, or a run,"
         f" {EDITS}/MODEL/DATASET/METHOD/trial1, with @k behind it for another k than the selected one"
@@ -52,8 +64,8 @@ def find_model(place: str) -> ModelPlace:
 def _stored_dtype(folder: Path) -> str:
     """The number format that a model's configuration names; float32 where it names none of ours."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         found = config.get("dtype") or config.get("torch_dtype")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{folder / 'config.json'}: not a model's configuration ({error})") from error
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{folder / CONFIG}: not a model's configuration ({error})") from error
     return found if found in ("bfloat16", "float16") else "float32"

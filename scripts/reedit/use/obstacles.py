@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from reedit.jobs.gpus import VISIBLE, listed_gpus, visible_gpus
+from reedit.models.folder import check_folder
 from reedit.settings.definitions import Hub
 from reedit.settings.experiment import Experiment
 from reedit.use.costs import GB
@@ -26,6 +27,13 @@ def obstacles(experiment: Experiment, results: Path) -> list[str]:
 def obstacles_of_any_size(experiment: Experiment) -> list[str]:
     """Those of them that nobody has to know the models' shapes for."""
     return [*_too_few_cases(experiment), *_no_token(experiment)]
+
+
+def check_local_models(experiment: Experiment) -> None:
+    """Raise InputError for a model in a folder on this machine that cannot be edited (models/folder.py)."""
+    for model in experiment.models:
+        for path in experiment.files.local(experiment.asked.models[model].source)[:1]:
+            check_folder(Path(path))
 
 
 def _too_few_cases(experiment: Experiment) -> list[str]:

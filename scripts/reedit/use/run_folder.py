@@ -24,9 +24,13 @@ class RunFolder:
 
     @property
     def base(self) -> Path:
-        """The prepared model that was edited."""
-        *results, _, model, _, _, _ = self.path.absolute().parts
-        return Path(*results) / "models" / model
+        """The prepared model that was edited, in the results that the run, or a link to it, lies in."""
+        for path in (self.path.absolute(), self.path.resolve()):
+            *results, _, model, _, _, _ = ("", "", "", "", *path.parts)
+            base = Path(*results) / "models" / model
+            if base.is_dir():
+                return base
+        raise InputError(f"{self.path}: {base} is not there, expected the model that was edited")
 
     @cached_property
     def kept(self) -> list[int]:
@@ -57,6 +61,6 @@ class RunFolder:
 
     def description(self, k: int) -> Mapping[str, Any]:
         """What was done to the model, for those it is handed on to."""
-        _, dataset, method, _ = self.path.absolute().parts[-4:]
+        *_, dataset, method, _ = self.path.resolve().parts
         names = ("algorithm", "protocol", "edits", "seed", "trial", "dtype", "hyperparameters")
         return {"facts": dataset, "method": method, "k": k} | {name: self.made_by[name] for name in names}

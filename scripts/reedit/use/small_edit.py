@@ -1,5 +1,6 @@
 """A few facts of a local model edited without Snakemake: what the rules do for a run, one after the other."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,10 @@ from typing import Any
 from reedit.edit.job.edit_run import edit_run
 from reedit.edit.job.inputs import load_model
 from reedit.errors import InputError, nearest
-from reedit.fetch.sources import fetch
+from reedit.models.folder import check_folder
 from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Dataset, Fact
-from reedit.prepare.preparation import REVISION, model_revision, prepare_model, read_mark
+from reedit.prepare.preparation import own_mark, prepare_model, read_mark
 from reedit.prepare.trials import trial_facts
 from reedit.prepare.zsre import NO_ANSWER
 from reedit.settings.configuration import check_configuration
@@ -46,7 +47,7 @@ def edit_model(request: Request, tokens: int) -> Edited:
 
     Raises InputError with one line. What is made on the way lies in a hidden folder beside `out`.
     """
-    if request.out.exists():
+    if os.path.lexists(request.out):  # a link to nothing, too
         raise InputError(f"{request.out}: is there already, expected the name of a new folder")
     dataset = load_facts(request.facts, "drop")  # what cannot be read is told with what cannot be edited
     request.out.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -96,21 +97,25 @@ def _edit(request: Request, dataset: Dataset, results: Path, tokens: int) -> Edi
 
 def _prepared(model: Path, results: Path) -> Path:
     """The model itself where it was prepared or exported here; else what prepare_model makes of it."""
-    if not model.is_dir():
-        raise InputError(f"{model}: no such folder, expected a model that transformers loads")
-    if (model / REVISION).exists():
-        model_revision(model)
+    if own_mark(model):
+        check_folder(model)
         return model
-    source, fetched = {"kind": "folder", "path": str(model)}, results / "sources" / GIVEN
-    fetch(GIVEN, source, fetched)
-    prepared = results / "models" / model.resolve().name
-    prepare_model(fetched, prepared, source)
+    prepared = results / "models" / called(model)
+    prepare_model(model, prepared, {"kind": "folder", "path": str(model)})
     return prepared
+
+
+def called(model: Path) -> str:
+    """A folder's name as the user says it, links not followed; of the hub's snapshots, their model's."""
+    path = Path(os.path.abspath(model))
+    if path.parent.name == "snapshots":
+        return path.parents[1].name.rpartition("--")[2]
+    return path.name or GIVEN
 
 
 def _name(base: Path) -> str:
     """The model's name in the configuration: of an edited one, its base's."""
-    name = str(read_mark(base).get("model", base.resolve().name))
+    name = str(read_mark(base).get("model", called(base)))
     return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]", "-", name).lstrip("-") or GIVEN
 
 

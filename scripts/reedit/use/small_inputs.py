@@ -13,7 +13,7 @@ from reedit.models.tokens import Wording
 from reedit.prepare.facts import Dataset, Fact, is_unicode, read_json_list, together, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import read_prefixes, sample_prefixes
-from reedit.prepare.preparation import REVISION, model_revision
+from reedit.prepare.preparation import own_mark
 from reedit.prepare.roles import by_case, choose_assistants
 from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import FilterRows, fitting, make_split
@@ -139,7 +139,7 @@ def _templates(experiment: Experiment, run: Run, model: LanguageModel) -> list[s
 def _moments(request: Request, layers: list[int], model: LanguageModel, results: Path) -> Path:
     """The folder of second moments of `layers`: the one that was named, or one made from a corpus."""
     if request.moments:
-        revision = model_revision(request.model) if (request.model / REVISION).exists() else None
+        revision = (own_mark(request.model) or {}).get("revision")
         for layer in layers:
             path = request.moments / f"{layer}.safetensors"
             if not path.is_file():

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import torch
 
-from reedit.errors import InputError
+from reedit.errors import MENDED, InputError
 from reedit.jobs.progress import progress
 from reedit.report.tables.paper import HARDWARE
 from reedit.settings.experiment import Experiment
 from reedit.storage import parquet
 from reedit.storage.checksums import SUMS, changed_since_fetched
-from reedit.storage.files import visible_tree
+from reedit.storage.files import tree, visible_tree
 from reedit.storage.tensors import shapes_in
 from reedit.use.file_checks import (
     check_end,
@@ -87,7 +87,17 @@ class Fault:
     output: Path
     on_demand: bool
 
+    @property
+    def link(self) -> Path | None:
+        """Where the output, or something in it down to the file, is a link: jobs make none."""
+        within = [self.path, *self.path.parents]
+        return next((p for p in within if p.is_relative_to(self.output) and p.is_symlink()), None)
+
     def __str__(self) -> str:
+        if self.link:
+            return (
+                f"{self.path}: {self.reason}; {self.link} is a link to {self.link.readlink()}, left as it is"
+            )
         what = "it" if self.output == self.path else str(self.output)
         repair = ": it is made anew once a job needs it" if self.on_demand else " and rerun"
         return f"{self.path}: {self.reason}; delete {what}{repair}"
@@ -108,7 +118,7 @@ class Verification:
 
     def faults(self) -> Iterator[Fault]:
         """Every fault as soon as it is found; progress is logged."""
-        found = [path for path in sorted(self.results.rglob("*")) if self._parts(path)[0] not in NO_RESULTS]
+        found = [path for path in tree(self.results) if self._parts(path)[0] not in NO_RESULTS]
         total = sum(path.stat().st_size for path in found if path.is_file())
         report = progress("verified, MB", math.ceil(total / MB) or 1)
         for path in found:
@@ -126,13 +136,15 @@ class Verification:
         if parts[0] == "sources" and len(parts) > 1 and UNFINISHED.fullmatch(parts[1]):
             return  # the next call goes on with it
         check = next((check for pattern, check in self._checks.items() if _fits(parts, pattern)), None)
+        if path.is_symlink() and not path.exists():
+            check = _there
         if TEMPORARY.fullmatch(path.name):
             self.strays.append(path)
         elif check is not None:
             try:
                 check(path)
             except InputError as error:
-                reason = str(error).removeprefix(f"{path}: ").partition("; delete ")[0]
+                reason = str(error).removeprefix(f"{path}: ").removesuffix(MENDED)
                 count, on_demand = _output(parts)
                 yield Fault(path, reason, self.results.joinpath(*parts[:count]), on_demand)
         elif path.is_file() and parts[0] != "sources":  # those are checked as a folder
@@ -228,11 +240,14 @@ class Verification:
 
 
 def remove(faults: Iterable[Fault], strays: Iterable[Path]) -> list[Path]:
-    """Delete every output with a fault, and what interrupted jobs left; returns what was deleted."""
-    outputs = [fault.output for fault in faults]
+    """Delete every output with a fault, and what interrupted jobs left; returns what was deleted.
+
+    Where a link is in between, nothing is: jobs make none.
+    """
+    outputs = [fault.output for fault in faults if not fault.link]
     removed = list(dict.fromkeys([*outputs, *(path for path in strays if is_temporary(path))]))
     for path in removed:
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
@@ -268,6 +283,10 @@ def closing_lines(
 def at_work(folder: Path) -> bool:
     """Whether a run holds Snakemake's lock on a working directory, or was killed holding it."""
     return any((folder / ".snakemake/locks").glob("*"))
+
+
+def _there(link: Path) -> None:
+    raise InputError("leads to nothing")
 
 
 def _table_check(schema: str) -> Check:
