@@ -323,7 +323,8 @@ def _judge_weights(folder: Path, settings: _Settings) -> Iterator[Point]:
         _check_tensors(folder, found, config)
     formats = sorted({kind for kind, shape in found.values() if len(shape) > 1})
     size = sum(file.stat().st_size for file in weights.files) / 1e9
-    told = f"{len(found)} tensors in {len(weights.files)} file{'s' * (len(weights.files) > 1)} of {size:.2f} GB, in {' and '.join(formats)}"
+    files = f"{len(weights.files)} file{'s' * (len(weights.files) > 1)}"
+    told = f"{len(found)} tensors in {files} of {size:.2f} GB, in {' and '.join(formats)}"
     yield Point("weights", told)
     if formats == ["BF16"]:
         yield Point("numbers", "stored in bfloat16: float16 ends at 65504 and may overflow, float32 does not")
