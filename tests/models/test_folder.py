@@ -99,7 +99,7 @@ def test_safetensors_go_before_a_gguf_file_which_is_named(
     assert [file.name for file in weights_in(folder).files] == [WEIGHTS]
     with caplog.at_level(logging.WARNING, "reedit"):
         check_folder(folder)
-    assert "model.safetensors is read; mine.Q4_K_M.gguf beside it is not" in caplog.text
+    assert "model.safetensors is read; mine.Q4_K_M.gguf beside is not" in caplog.text
 
 
 def test_an_index_goes_before_what_its_maker_calls_otherwise(folder: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_index_goes_before_what_its_maker_calls_otherwise(folder: Path) -> No
     shard(folder)
     weights = weights_in(folder)
     assert len(weights.files) == 2 and weights.beside == ("consolidated.safetensors",)
-    assert "the 2 files of model.safetensors.index.json is read; consolidated" in told(folder)
+    assert "the 2 files of model.safetensors.index.json are read; consolidated" in told(folder)
     assert LanguageModel.load(folder, device="cpu")
 
 

@@ -323,7 +323,8 @@ def _judge_weights(folder: Path, settings: _Settings) -> Iterator[Point]:
         _check_tensors(folder, found, config)
     formats = sorted({kind for kind, shape in found.values() if len(shape) > 1})
     size = sum(file.stat().st_size for file in weights.files) / 1e9
-    told = f"{len(found)} tensors in {len(weights.files)} files of {size:.2f} GB, in {' and '.join(formats)}"
+    files = f"{len(weights.files)} file{'s' * (len(weights.files) > 1)}"
+    told = f"{len(found)} tensors in {files} of {size:.2f} GB, in {' and '.join(formats)}"
     yield Point("weights", told)
     if formats == ["BF16"]:
         yield Point("numbers", "stored in bfloat16: float16 ends at 65504 and may overflow, float32 does not")
@@ -378,10 +379,9 @@ def _aside(weights: Weights) -> list[Point]:
     """What lies beside the weights that are read."""
     if not weights.beside:
         return []
-    chosen = (
-        weights.files[0].name if len(weights.files) == 1 else f"the {len(weights.files)} files of {INDEX}"
-    )
-    return [Point("weights", f"{chosen} is read; {', '.join(weights.beside)} beside it is not", noted=True)]
+    one = len(weights.files) == 1
+    read = f"{weights.files[0].name} is" if one else f"the {len(weights.files)} files of {INDEX} are"
+    return [Point("weights", f"{read} read; {', '.join(weights.beside)} beside is not", noted=True)]
 
 
 def _named_by_index(folder: Path) -> set[str]:
