@@ -14,11 +14,24 @@ CORES ?= all
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
-IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
-LIBRARY := $(IN_VENV) PYTHONPATH="$(CURDIR)/scripts"
+HERE := '$(subst ','\'',$(CURDIR))'
+IN_VENV := PATH=$(HERE)/.venv/bin:"$$PATH"
+LIBRARY := $(IN_VENV) PYTHONPATH=$(HERE)/scripts
 EXPERIMENT_FILE := $(EXPERIMENT:%=experiments/%.yaml)
 SETUP := PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' TORCH_CPU_INDEX='$(TORCH_CPU_INDEX)' sh envs/setup.sh
 SNAKEMAKE := $(IN_VENV) snakemake $(if $(EXPERIMENT),--configfile $(EXPERIMENT_FILE)) --cores $(CORES)
+
+# All of this runs on this machine, whatever profile a site names for Snakemake.
+ifneq ($(SNAKEMAKE_PROFILE),)
+unexport SNAKEMAKE_PROFILE
+$(info make works on this machine, without the profile $(SNAKEMAKE_PROFILE) of SNAKEMAKE_PROFILE; for a cluster: docs/cluster.md)
+endif
+
+# No Python takes a file of this folder for a library: a random.py, say.
+export PYTHONSAFEPATH := 1
+# Snakemake asks for one, be it there or not.
+HOME ?= /nonexistent
+export HOME
 
 .DEFAULT_GOAL := all
 .PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-gpu test-cluster test-downstream \

@@ -20,7 +20,7 @@ from reedit.edit.iteration import one_iteration, ours
 from reedit.edit.measured import edited_perplexities
 from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.solve import factorise
-from reedit.evaluate.alignment import misaligned
+from reedit.evaluate.alignment import Asked, misaligned
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
@@ -65,7 +65,7 @@ def read_world_facts() -> list[Fact]:
 def first_facts(model: LanguageModel, count: int) -> list[Fact]:
     """The first world facts whose tokens align."""
     known = read_world_facts()
-    wrong = {one.case_id for one in misaligned(model.tokenizer, known, {}, [], [PROTOCOL], False)}
+    wrong = {one.case_id for one in misaligned(model.wording, known, {}, Asked([PROTOCOL]))}
     facts = [fact for fact in known if fact.case_id not in wrong]
     if len(facts) < count:
         raise SystemExit(f"{count} edits asked for, {len(facts)} there are")
@@ -78,9 +78,7 @@ def make_edits(model: LanguageModel, facts: Sequence[Fact], assisting: int = 0) 
     `model` samples the prefixes: where results are compared, make the edits once, with one model.
     """
     templates = sample_prefixes(model, **read_prefix_settings())
-    return [
-        Rows(model.tokenizer, PROTOCOL, templates).edit(fact, fact.neighbors[:assisting]) for fact in facts
-    ]
+    return [Rows(model.wording, PROTOCOL, templates).edit(fact, fact.neighbors[:assisting]) for fact in facts]
 
 
 def joined_documents(model: LanguageModel, count: int, tokens: int = 250) -> list[str]:

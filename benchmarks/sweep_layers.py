@@ -69,7 +69,7 @@ def main() -> None:
         row["template"]
         for row in parquet.read(chosen.results / f"prefixes/{chosen.model}.parquet", "prefixes")
     ]
-    edits = [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
+    edits = [Rows(model.wording, "corrected", templates).edit(fact) for fact in facts]
     neighbors = {f.case_id: evaluated_neighbors(f, filtered[f.case_id], True, [(1, "random")]) for f in facts}
     probes = make_probes(model, facts, neighbors, "corrected")
     windows = {

@@ -29,7 +29,7 @@ LAYER = 8  # where the random update goes
 def with_neighbors(fact: Fact, facts: list[Fact], count: int) -> list[Neighbor]:
     """The neighbors of a case, filled up to `count` with other subjects' prompts of its relation."""
     others = (f for f in facts if f.relation == fact.relation and f.subject != fact.subject)
-    more = [Neighbor(f.subject, f.prompt.replace("{}", f.subject), f.target_true) for f in others]
+    more = [Neighbor.of(f.prompt, f.subject, f.target_true) for f in others]
     return [*fact.neighbors, *more][:count]
 
 

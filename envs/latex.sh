@@ -3,7 +3,7 @@
 # Debian's packages where it may, and where it may not says in one line what to install: the tables come as
 # .tex, .csv and .md all the same, so this never fails.
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 
 packages="latexmk texlive-latex-base texlive-latex-recommended texlive-fonts-recommended lmodern"
 tried=${VENV:-.venv}/.latex-tried    # there after an installation that failed, and kept with its log until .venv is remade

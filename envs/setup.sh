@@ -5,7 +5,7 @@
 # VENV and EXTRAS name another environment and what of pyproject.toml's extras goes into it (make setup-slurm).
 # Silent and quick where nothing has changed: .venv/.installed keeps the checksum of what it was made from.
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
@@ -19,7 +19,10 @@ fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 venv_runs() { "$venv/bin/python" -c '' 2>/dev/null; }
 
 # A virtual environment carries its own path in every command: one that was moved or copied is useless.
-venv_is_here() { grep -qF "$(pwd -P)/$venv" "$venv/bin/activate" 2>/dev/null; }
+# Its own note of where it is, since activate quotes the path in one way or another; one without is as old as activate.
+venv_is_here() {
+    [ "$(cat "$venv/.here" 2>/dev/null)" = "$(pwd -P)" ] || grep -qF "$(pwd -P)/$venv" "$venv/bin/activate" 2>/dev/null
+}
 
 check_python() {
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ||
@@ -75,6 +78,9 @@ install_torch() {
     pip_install torch $quiet "torch==$torch"
 }
 
+case $(pwd -P) in
+    *[:{}]*) fail "$(pwd -P): the path of this checkout has a colon or braces, which PATH or Snakemake cannot have" ;;
+esac
 if [ "$(cat "$installed" 2>/dev/null)" = "$wanted" ] && venv_runs; then
     exit 0
 fi
@@ -83,6 +89,7 @@ if ! { venv_runs && venv_is_here; }; then
     say "making $venv with Python $version"
     rm -rf "$venv"
     "$python" -m venv "$venv" || { rm -rf "$venv"; fail "$python could not make $venv, see its message above"; }
+    pwd -P >"$venv/.here"
 fi
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then    # made by uv, or interrupted
     "$venv/bin/python" -m ensurepip >/dev/null || fail "$venv has no pip; remove $venv and run this again"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -9,19 +10,27 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 HOUSE = Path(workflow.current_basedir).parent  # this checkout, also where it is a module of another workflow
-# this checkout's library, whichever one the environment was made for; jobs inherit it
+# this checkout's library, whichever one the environment was made for; jobs inherit it, and take none from where they run
 sys.path.insert(0, str(HOUSE / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(HOUSE / "scripts"), os.getenv("PYTHONPATH")])))
+os.environ.update(PYTHONSAFEPATH="1")
 
-from reedit.report.contents import beside_sequential, comparisons_of, figures_of, tables_of
+# Snakemake puts the path of its Python into its jobs' shell commands as it is; not where `make` has put a command there
+if os.path.isfile(sys.executable):
+    sys.executable = shlex.quote(sys.executable)
+
+from reedit.report.contents import beside_sequential, contents
 from reedit.report.tables import catalog, paper
 from reedit.jobs.code_digest import Code
 from reedit.errors import InputError, nearest
+from reedit.jobs.machine import provide_home
 from reedit.settings.experiment import Experiment
 from reedit.jobs.job import errors_since
 from reedit.jobs.params import plain
 from reedit.settings.overlays import overlaid
 from reedit.storage.yaml_files import read_mapping
+
+provide_home(os.environ)  # for Snakemake from here on, and for its jobs
 
 # When this call began; its jobs inherit it, and tell by it what has failed in this call (reedit.jobs.job).
 START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
@@ -29,10 +38,27 @@ START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
 # Snakemake gives a module its `config:` alone; that is an overlay of config.yaml like any other
 config = overlaid(read_mapping(HOUSE / "config.yaml", "settings"), config)
 
+if {"{", "}"} & set(str(HOUSE)):
+    sys.exit(
+        f"{HOUSE}: the path of this checkout has braces, which Snakemake takes for wildcards; expected none"
+    )
+
 try:
+    for overlay in workflow.overwrite_configfiles:
+        read_mapping(Path(overlay), "settings")  # Snakemake says nothing where a key stands twice
     experiment = Experiment(config, HOUSE)
 except InputError as error:
     sys.exit(str(error))  # that one line; a WorkflowError would add where in this file it was raised
+
+
+# On one machine jobs with a model run one at a time, whatever else --resources says: one of a profile would be lost by it.
+# On a cluster, where --jobs is the limit, many do.
+if (
+    workflow.is_main_process
+    and workflow.resource_settings.nodes is None
+    and "gpu" not in workflow.global_resources
+):
+    workflow.register_resource("gpu", 1)
 
 
 # The last word: what went wrong, however far up the terminal the jobs said it.
@@ -142,6 +168,12 @@ def regularised(name):
 
 def dtype_of(wildcards):
     return config["models"][wildcards.model]["dtype"]
+
+
+def worded(wildcards):
+    """The params entry of a model's and a dataset's wording; none of the usual one."""
+    wording = experiment.wording(wildcards.model, wildcards.dataset)
+    return {"wording": wording} if wording else {}
 
 
 def run_files(template):

@@ -57,6 +57,7 @@ rule filter_neighbors:
             "dtype": dtype_of(wildcards),
             "in_file_order": experiment.neighbors_in_file_order(wildcards.model, wildcards.dataset),
             "seed": config["seed"],
+            **worded(wildcards),
         },
         # the answers of an interrupted job, saved every so many seconds
         state=lambda wildcards, output: {"folder": state_of(output[0]), "every": 60},
@@ -70,7 +71,7 @@ rule sample_split:
         facts="results/facts/{dataset}.parquet",
         neighbors=lambda wildcards: (
             "results/neighbors/{model}/{dataset}.parquet"
-            if experiment.split_entry(**wildcards).filtered
+            if experiment.split_entries(**wildcards)[0].filtered
             else []
         ),
         model="results/models/{model}",
@@ -78,6 +79,7 @@ rule sample_split:
         "results/splits/{model}/{dataset}/{sample}.parquet",
     log:
         "results/logs/sample_split/{model}/{dataset}/{sample}.log",
+    priority: 10  # what cannot be edited is told before what takes hours begins
     conda:
         "../envs/edit.yaml"
     params:
@@ -137,6 +139,7 @@ rule trace_facts:
             **config["tracing"],
             "dtype": dtype_of(wildcards),
             "seed": config["seed"],
+            **worded(wildcards),
         },
         code=code("trace_facts"),
     script:

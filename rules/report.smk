@@ -7,7 +7,7 @@ RUNS = list(experiment.runs.values())
 IDENTITIES = [experiment.identity(run) for run in RUNS]
 MODELS = list(dict.fromkeys(run.entry.model for run in RUNS))
 DATASETS = list(dict.fromkeys(run.entry.dataset for run in RUNS))
-TABLES, COMPARISONS, FIGURES = (ask(experiment) for ask in (tables_of, comparisons_of, figures_of))
+TABLES, COMPARISONS, FIGURES = contents(experiment)
 SPLITS = {run.path: split_of(run) for run in beside_sequential(experiment)}
 ELIGIBLE = experiment.compared_filters  # models whose filter is compared with a published list of cases
 # in the order that they need each other

@@ -9,6 +9,7 @@ from reedit.evaluate.generation import answer, make_questions
 from reedit.evaluate.settings import ScoreSettings
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import Wording
 from reedit.prepare.preparation import model_revision
 from reedit.prepare.trials import scored_neighbors, trial_facts
 from reedit.storage import parquet
@@ -23,6 +24,7 @@ with job(snakemake.log[0]):
     facts, filtered = trial_facts(paths, settings.trial)
     neighbors = scored_neighbors(facts, filtered, settings.eligible, settings.assisting)
     model = LanguageModel.load(paths["model"], settings.dtype)
+    model.wording = Wording.of(model.tokenizer, **settings.wording)
     questions = make_questions(facts, neighbors)
     states = kept_states(model, paths["weights"], settings.layers)
     rows = [row for k in states for row in answer(model, questions, k)]

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]) as log:
     settings = snakemake.params.settings
     paths = [payload(Path(folder)) for folder in snakemake.input]
-    dataset = load_dataset(settings["format"], paths)
+    dataset = load_dataset(settings["format"], paths, settings.get("malformed", "error"))
+    for reason in dataset.malformed:
+        log.info("left out, not readable: %s", reason)
     log.info("%d facts; %d neighbors dropped, their subject unknown", len(dataset.facts), dataset.dropped)
     known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
-    known["cases"] = dataset.sizes
+    known |= {"cases": dataset.sizes, "malformed": list(dataset.malformed)}
     write_facts(
         dataset.facts,
         Path(snakemake.output[0]),

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from reedit.errors import InputError
+from reedit.jobs.job import command
 from reedit.settings.overlays import read_experiment
 from reedit.use.obstacles import obstacles
 from reedit.use.plan import plan_lines
@@ -11,11 +11,9 @@ from reedit.use.plan import plan_lines
 HOUSE = Path(__file__).resolve().parents[1]
 
 if __name__ == "__main__":
-    try:
+    with command():
         experiment, results = read_experiment(sys.argv[1:], HOUSE), Path("results")
         lines, found = plan_lines(experiment, results), obstacles(experiment, results)
         if found:
             lines += ["", "What stands in the way here:", *(f"- {one}" for one in found)]
         print("\n".join(lines))
-    except InputError as error:
-        sys.exit(str(error))

@@ -4,7 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from reedit.jobs.job import one_line
+from reedit.jobs.job import command
 from reedit.rehearse.rehearsal import rehearse
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -13,7 +13,7 @@ if __name__ == "__main__":
     logging.basicConfig(format="[rehearse] %(message)s")
     logging.getLogger("reedit").setLevel(logging.INFO)
     try:
-        with one_line():
+        with command():
             sys.exit(rehearse(sys.argv[2:], HOUSE, sys.argv[1]))
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")

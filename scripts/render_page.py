@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from plotly.offline import get_plotlyjs
 
 from reedit.jobs.job import job
-from reedit.report.page.data import parts
+from reedit.report.page.data import Results, parts
 from reedit.report.page.html import packed, render_page
-from reedit.report.tables.face import face
+from reedit.report.rows.lines import key_of
+from reedit.report.tables.notes import face
 from reedit.storage import parquet
 from reedit.storage.files import write_text
 
@@ -16,19 +17,19 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]) as log:
     inputs, settings = snakemake.input, snakemake.params.settings
-    keys = [(run["model"], run["dataset"], run["method"], run["trial"]) for run in settings["runs"]]
+    keys = [key_of(run) for run in settings["runs"]]
     made_by = parquet.read_provenance(inputs.runs)["runs"]
-    found = parts(
+    results = Results(
         parquet.read(inputs.runs, "runs"),
         parquet.read_table(inputs.cases, "cases"),
         dict(zip(keys, inputs.scores, strict=True)),
         dict(zip(settings["datasets"], inputs.facts, strict=True)),
         made_by,
-        settings["labels"],
     )
     title = " ".join(filter(None, [face(made_by.values()), settings["title"]]))
     library = get_plotlyjs()
-    texts = {name: packed(part) for name, part in found} | {"plotly": packed(library)}
+    texts = {name: packed(part) for name, part in parts(results, settings["labels"])}
+    texts |= {"plotly": packed(library)}
     page = render_page(inputs.template, {"title": title}, texts, library)
     write_text(snakemake.output.html, page)
     log.info("%d runs, %.1f MB", len(keys), len(page) / 1e6)

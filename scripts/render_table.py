@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.report.tables.catalog import TABLES
-from reedit.report.tables.face import face
+from reedit.report.tables.notes import face
 from reedit.report.tables.render import texts
 from reedit.report.tables.sheet import Style
 from reedit.storage import parquet
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     inputs, settings = snakemake.input, snakemake.params.settings
-    table, style = TABLES[snakemake.wildcards.table], Style(settings["labels"], settings["intervals"])
+    table = TABLES[snakemake.wildcards.table]
     rows, made_by = parquet.read(inputs.rows, table.schema), parquet.read_provenance(inputs.rows)
-    notes, sentence = table.produced_by(made_by, style.labels), face(made_by["runs"].values())
-    for end, text in texts(table, rows, notes, inputs.template, style, sentence)._asdict().items():
+    style = Style(settings["labels"], settings["intervals"], face(made_by["runs"].values()))
+    notes = table.produced_by(made_by, style.labels)
+    for end, text in texts(table, rows, notes, inputs.template, style)._asdict().items():
         write_text(snakemake.output[end], text)

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from reedit.jobs.job import one_line
+from reedit.jobs.job import command
 from reedit.watch.experiment import run_experiment
 
 if __name__ == "__main__":
@@ -11,7 +11,7 @@ if __name__ == "__main__":
     middle = given.index("--") if "--" in given else len(given)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with one_line():
+        with command():
             sys.exit(run_experiment(given[:middle], cores, given[middle + 1 :]))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

@@ -4,9 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.evaluate.alignment import alignment
+from reedit.evaluate.judge import CaseJudge, longest_text
 from reedit.jobs.job import job
 from reedit.models.tokenizers import load_tokenizer
+from reedit.models.tokens import Wording
 from reedit.prepare.facts import read_facts
 from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import make_split
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     settings, inputs = SplitSettings(**snakemake.params.settings), snakemake.input
+    wording = Wording.of(load_tokenizer(inputs.model), **settings.wording)
     rows, counts = make_split(
         read_facts(Path(inputs.facts)),
         parquet.read_provenance(inputs.facts)["cases"],
         parquet.read(inputs.neighbors, "neighbors") if inputs.neighbors else [],
-        alignment(load_tokenizer(inputs.model), settings),
+        CaseJudge(wording, settings, longest_text(Path(inputs.model))),
         settings,
     )
     made_by = provenance(asdict(settings), snakemake.params.code, counts)

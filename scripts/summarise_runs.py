@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.report.rows.hardware import hardware_rows
-from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped
+from reedit.report.rows.lines import key_of, methods_of, never_stopped, partly_stopped, run_path
 from reedit.report.rows.runs import Samples, run_rows, table_rows
 from reedit.report.tables.paper import HARDWARE, NUMBERS, TABLES
 from reedit.storage import parquet
@@ -18,10 +18,10 @@ with job(snakemake.log[0]) as log:
     for run, score, collapse, iterations in zip(
         settings["runs"], inputs.scores, inputs.collapse, inputs.iterations, strict=True
     ):
-        key = run["model"], run["dataset"], run["method"], run["trial"]
+        key = key_of(run)
         found = parquet.read_provenance(iterations) | {"texts": parquet.read_provenance(collapse)["texts"]}
-        made_by["{}/{}/{}/trial{}".format(*key)] = found
-        rows += run_rows(run, score, collapse, iterations, run["protocol"], found["edits"])
+        made_by[run_path(key)] = found
+        rows += run_rows(run, score, collapse, iterations, found["edits"])
         scores[key] = score
     log.info("%d runs, %d models judged", len(scores), len(rows))
     parquet.write(rows, outputs.runs, "runs", {"runs": made_by})

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.jobs.job import command
 from reedit.settings.overlays import read_experiment
 from reedit.use.verification import Verification, at_work, closing_lines, is_temporary, remove
 
@@ -33,7 +34,5 @@ def main(configurations: list[str], delete: bool) -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with command():
         sys.exit(main([one for one in sys.argv[1:] if one != "--delete"], "--delete" in sys.argv))
-    except InputError as error:
-        sys.exit(str(error))

@@ -11,7 +11,7 @@ from made_runs import ITERATION
 from plotly.offline import get_plotlyjs
 from workflow import REPOSITORY
 
-from reedit.report.page.data import LIMIT, parts
+from reedit.report.page.data import LIMIT, Results, parts
 from reedit.report.page.html import packed, render_page
 from reedit.report.rows.cases import case_rows
 from reedit.report.rows.runs import Row, RunKey, run_rows
@@ -65,7 +65,8 @@ class MadeExperiment:
         """The parts of the page as plain values."""
         facts = {"facts": self.folder / "facts.parquet"}
         cases = pa.concat_tables(self.cases)
-        return dict(parts(self.runs, cases, self.scores, facts, self.made_by, labels or {}, limit))
+        results = Results(self.runs, cases, self.scores, facts, self.made_by)
+        return dict(parts(results, labels or {}, limit))
 
     def page(self, labels: Mapping[str, str] | None = None) -> Path:
         """The page in its folder."""
@@ -127,7 +128,7 @@ def made_experiment(
                 "protocol": protocol,
                 "trial": trial,
             }
-            made.runs += run_rows(identity, *files[:3], protocol, cases)
+            made.runs += run_rows(identity, *files[:3], cases)
             made.cases.append(case_rows(identity, files[0], files[3]))
             made.scores[key] = files[0]
     return made

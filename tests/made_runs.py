@@ -92,7 +92,7 @@ def experiment(folder: Path, methods, cases=40) -> tuple[list[Row], dict[RunKey,
         files = write_run(
             folder / "/".join(map(str, key)), drawn_scores(count, cases, number), collapse, iterations
         )
-        rows += run_rows(run, *files, run["protocol"], run.get("edits", cases))
+        rows += run_rows(run, *files, run.get("edits", cases))
         paths[key] = files[0]
     return rows, paths
 

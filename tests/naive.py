@@ -94,9 +94,11 @@ def naive_edit(
         rewriting.append(row(prefix + before, fact.subject, after, fact.target_new, space))
     neighbors = []
     for neighbor in assistants:
-        subject = neighbor.given if protocol == "released" and neighbor.given else neighbor.subject
+        given = protocol == "released" and neighbor.given is not None
+        subject = neighbor.given if given else neighbor.subject
+        start = neighbor.given_start if given else neighbor.start
         assert subject is not None
-        head, tail = neighbor.prompt.split(subject, 1)
+        head, tail = neighbor.prompt[:start], neighbor.prompt[start + len(subject) :]
         prefix = templates[0][: -len("{}")] if prefixed else ""
         neighbors.append(row(prefix + head, subject, tail, neighbor.object))
     kl = tokenizer(f"{fact.subject} is a")["input_ids"]

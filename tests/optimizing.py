@@ -31,7 +31,7 @@ def edits_of(
     spaced: bool = True,
 ) -> list[Edit]:
     return [
-        Rows(model.tokenizer, protocol, TEMPLATES, spaced).edit(fact, fact.neighbors[:count], prefixed)
+        Rows(model.wording, protocol, TEMPLATES, spaced).edit(fact, fact.neighbors[:count], prefixed)
         for fact in facts
     ]
 

@@ -73,7 +73,7 @@ def edits_of(
     prefixed: bool = False,
 ) -> list[Edit]:
     return [
-        Rows(model.tokenizer, protocol, TEMPLATES).edit(fact, fact.neighbors[:count], prefixed)
+        Rows(model.wording, protocol, TEMPLATES).edit(fact, fact.neighbors[:count], prefixed)
         for fact in facts
     ]
 

@@ -55,8 +55,7 @@ def facts_of(file: Path) -> list[Fact]:
 def edits_of(model: LanguageModel, facts: list[Fact], recipe: Recipe, templates: list[str]) -> list[Edit]:
     """One neighbor assists each, prefixed."""
     return [
-        Rows(model.tokenizer, recipe.protocol, templates).edit(fact, fact.neighbors[:1], True)
-        for fact in facts
+        Rows(model.wording, recipe.protocol, templates).edit(fact, fact.neighbors[:1], True) for fact in facts
     ]
 
 

@@ -1,15 +1,20 @@
 """python -m reedit: compare two models on prompts, and edit a few facts of a model, without the workflow."""
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # the working directory, where a random.py would stand for the library
+
 import argparse
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.jobs.job import unwritable
+from reedit.jobs.job import exit_on_signals, unwritable
+from reedit.jobs.machine import suit_machine
 from reedit.settings.dtypes import DTYPES
 
 COMPARE = """\
@@ -27,7 +32,11 @@ FACTS is a JSON list of objects, such as
 which may also have target_true (a text), paraphrases (texts) and neighbors
 (objects with prompt, subject and object). The edit is repeated until the paper's
 criterion is met, |delta p| <= 1, or --iterations are done.
+
+Exit status 1: nothing was written, and one line says why. 3: OUT is written, but
+not every fact is what the edited model says; each that is not has a line.
 """
+NOT_HELD = 3  # exit status: edited, but not every edit holds
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
     for command in (_compare_command(commands), _edit_command(commands)):
         command.add_argument(
             "--tokens", type=_count, default=20, metavar="N", help="of a continuation (default: 20)"
+        )
+        command.add_argument(
+            "--separator", default=" ", metavar="TEXT", help="between prompt and target (default: a space)"
+        )
+        command.add_argument(
+            "--chat", action="store_true", default=None, help="through the model's chat template"
         )
     return top
 
@@ -51,9 +66,11 @@ def _compare_command(commands: "argparse._SubParsersAction") -> argparse.Argumen
     )
     compare.add_argument("before", metavar="BEFORE", help="a model")
     compare.add_argument("after", metavar="AFTER", help="another")
-    compare.add_argument("--prompt", action="append", metavar="TEXT", help="may be given several times")
     compare.add_argument(
-        "--target", metavar="TEXT", help="tell its probability and perplexity after each prompt"
+        "--prompt", action="append", type=_text, metavar="TEXT", help="may be given several times"
+    )
+    compare.add_argument(
+        "--target", type=_text, metavar="TEXT", help="tell its probability and perplexity after each prompt"
     )
     compare.add_argument("--dtype", choices=DTYPES, help="of both models' numbers (default: AFTER's own)")
     compare.set_defaults(run=run_compare)
@@ -98,6 +115,20 @@ def _edit_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentPa
     )
     edit.add_argument("--protocol", choices=("corrected", "released"), help="default: config.yaml's")
     edit.add_argument(
+        "--skip", action="store_true", help="leave out the facts that cannot be edited, and name them"
+    )
+    edit.add_argument(
+        "--subject-end",
+        choices=("exact", "published"),
+        help="where an edit is put when a token crosses the subject's end (default: the protocol's)",
+    )
+    edit.add_argument(
+        "--first-token",
+        choices=("bare", "prefixed"),
+        default="bare",
+        help="prefixed edits a subject that is the first token of all behind a prefix",
+    )
+    edit.add_argument(
         "--dtype", choices=DTYPES, help="of the model's numbers (default: config.yaml's, or float32)"
     )
     edit.add_argument(
@@ -113,7 +144,15 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def run_compare(args: argparse.Namespace) -> None:
+def _text(text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):  # bytes that Python could not read
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected text in {sys.getfilesystemencoding()}")
+    return text
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    from reedit.models.tokens import Wording
+    from reedit.prepare.facts import tidy, tidy_prompt
     from reedit.use.before_after import (  # torch takes seconds: not for --help
         Question,
         ask,
@@ -122,24 +161,32 @@ def run_compare(args: argparse.Namespace) -> None:
     )
     from reedit.use.model_places import find_model
 
-    targets = (args.target,) if args.target else ()
+    targets = (tidy(args.target),) if args.target else ()
     places = [find_model(args.before), find_model(args.after)]
     dtype = args.dtype or places[1].dtype
     models = [place.load(dtype) for place in places]
+    for model in models:
+        model.wording = Wording.of(model.tokenizer, args.separator, bool(args.chat))
     width = _width()
     for label, place in zip(("before", "after"), places, strict=True):
         print(f"{label + ':':8}{place.name}")
     print("", *heading(width), sep="\n", flush=True)
     for prompts in [args.prompt] if args.prompt else _typed():
-        questions = [Question(prompt, targets) for prompt in prompts]
+        questions = [Question(tidy_prompt(prompt), targets) for prompt in prompts]
         answers = [ask(model, questions, args.tokens) for model in models]
         print(*side_by_side(questions, *answers, width), sep="\n", flush=True)
+    return 0
 
 
 def _typed() -> Iterator[list[str]]:
     """The lines of standard input, one by one, asked for where a person types them."""
     if not sys.stdin.isatty():
-        yield from ([line.strip()] for line in sys.stdin if line.strip())
+        try:
+            yield from ([line.strip()] for line in sys.stdin if line.strip())
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"standard input: not {error.encoding}; PYTHONIOENCODING says what it is"
+            ) from error
         return
     print("A prompt a line; Ctrl-D ends.", file=sys.stderr)
     while True:
@@ -151,7 +198,7 @@ def _typed() -> Iterator[list[str]]:
             yield [line]
 
 
-def run_edit(args: argparse.Namespace) -> None:
+def run_edit(args: argparse.Namespace) -> int:
     from reedit.use.before_after import heading, side_by_side
     from reedit.use.small_edit import Request, edit_model
 
@@ -167,12 +214,20 @@ def run_edit(args: argparse.Namespace) -> None:
         corpus=args.corpus,
         max_tokens=args.max_tokens,
         protocol=args.protocol,
+        subject_end=args.subject_end,
+        first_token=args.first_token,
+        separator=args.separator,
+        chat=args.chat,
+        skip=args.skip,
         dtype=args.dtype,
     )
     edited = edit_model(request, args.tokens)
     width = _width()
     print(*heading(width), *side_by_side(edited.questions, edited.before, edited.after, width), sep="\n")
-    print(f"{args.out}: the model after {edited.k} iteration{'s' * (edited.k > 1)}")
+    print(f"{args.out}: the model after {edited.k} iteration{'s' * (edited.k > 1)}", flush=True)
+    for line in edited.failed:
+        print(f"error: does not hold: {line}", file=sys.stderr)
+    return NOT_HELD if edited.failed else 0
 
 
 def _width() -> int:
@@ -181,11 +236,12 @@ def _width() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status; what is wrong with the input, or the disk, is one line."""
+    suit_machine()
     args = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("reedit").setLevel(logging.INFO)  # progress
     try:
-        args.run(args)
+        return args.run(args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -199,8 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {place}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":
+    exit_on_signals()
     sys.exit(main())

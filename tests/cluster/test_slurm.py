@@ -163,10 +163,10 @@ def test_slurm_puts_the_job_of_a_lost_node_back_and_the_call_goes_on(again: Expe
 
 def test_a_bad_input_is_told_in_one_line_and_not_worked_on_again(again: Experiment) -> None:
     before = last_job()
-    wrong = changed(again.config, runs=[again.config["runs"][0] | {"edits": 3, "trials": 5}])
+    wrong = changed(again.config, methods__na_memit={"algorithm": "memit", "neighbors": {"count": 3}})
     outcome = end(start(again, f"results/edits/{EDIT}/iterations.parquet", config=wrong))
     assert outcome.status == 1 and len(outcome.errors) == 1, outcome.output
-    assert "12 cases to sample from, expected at least 15" in outcome.errors[0]
+    assert "no eligible case: no case keeps enough neighbors" in outcome.errors[0]
     tried = [job for job in squeue() if job.id > before]
     assert [(job.rule, job.state) for job in tried] == [("sample_split", "FAILED")] * 3
     slurm_logs = [next(again.folder.glob(f".snakemake/slurm_logs/**/{job.id}.log")) for job in tried]

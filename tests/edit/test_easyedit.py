@@ -158,7 +158,7 @@ def test_the_job_writes_what_our_engine_writes_and_leaves_what_is_untold_empty(
             known = torch.full_like(tensor, k * 3 * fake_easyedit.STEP)
             torch.testing.assert_close(tensor, known, rtol=0, atol=1e-6)
     plan = Recipe(ALGORITHMS["memit"], HYPERPARAMETERS)
-    edits = [Rows(states[0].tokenizer, "corrected", TEMPLATES).edit(f) for f in facts]
+    edits = [Rows(states[0].wording, "corrected", TEMPLATES).edit(f) for f in facts]
     said = [edited_perplexities(Editor(model, plan), edits) for model in states]
     for k, row in enumerate(iterations, start=1):
         own = [target for target in targets if target["k"] == k]
@@ -261,7 +261,7 @@ def test_rome_edits_one_by_one_and_its_perplexity_is_taken_just_before(
     plan = Recipe(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]})
     expected = []
     for fact in facts:
-        edit = Rows(model.tokenizer, "corrected", TEMPLATES).edit(fact)
+        edit = Rows(model.wording, "corrected", TEMPLATES).edit(fact)
         expected += edited_perplexities(Editor(model, plan), [edit])
         model.set_weight(2, model.weight(2) + fake_easyedit.STEP)
     found = [row["ppl_initial"] for row in parquet.read(paths["targets"], "targets") if row["k"] == 1]
@@ -273,7 +273,7 @@ def test_rome_s_delta_p2_is_between_two_states_that_all_cases_share(
 ) -> None:
     paths = job("rome")
     edits = [
-        Rows(LanguageModel.load(paths["model"]).tokenizer, "corrected", TEMPLATES).edit(f)
+        Rows(LanguageModel.load(paths["model"]).wording, "corrected", TEMPLATES).edit(f)
         for f in chosen(tiny_dataset)
     ]
     plan = Recipe(ALGORITHMS["rome"], HYPERPARAMETERS | {"layers": [2]})
@@ -448,7 +448,7 @@ def test_a_real_checkout_makes_the_updates_of_our_released_protocol(
     hyperparameters = HYPERPARAMETERS | ({"layers": [2]} if algorithm == "rome" else {})
     plan = Recipe(ALGORITHMS[algorithm], hyperparameters, "released", iterations=2)
     facts, spaced = chosen(tiny_dataset), plan.algorithm.released_space("tiny")
-    edits = [Rows(ours.tokenizer, "released", TEMPLATES, spaced).edit(f) for f in facts]
+    edits = [Rows(ours.wording, "released", TEMPLATES, spaced).edit(f) for f in facts]
     moments = moments_of(ours, hyperparameters["layers"])
     for layer, moment in moments.items():
         write_moment(moment, tmp_path / f"moments/{layer}.safetensors", {"count": "899"})

@@ -28,7 +28,7 @@ from reedit.models.likelihood import likelihoods
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.use.before_after import Question, ask
 
-OSAKA_LAST = Neighbor("Osaka", "The old town is Osaka", "Japan")
+OSAKA_LAST = Neighbor.of("The old town is {}", "Osaka", "Japan")
 Widen = Callable[[LanguageModel], LanguageModel]
 
 
@@ -183,7 +183,7 @@ def test_labels_that_are_predicted_before_the_subjects_last_token_count_as_they_
 def test_released_edits_a_subject_that_ends_inside_a_token(tokenizer: str, in_fp64: Widen) -> None:
     """The published position, of the text up to the subject's end by itself; `corrected` refuses it."""
     model = in_fp64(tiny_model("llama", tokenizer))
-    neighbor = Neighbor("Who li", "Who lives in Osaka lives in", "Japan")
+    neighbor = Neighbor.of("{}ves in Osaka lives in", "Who li", "Japan")
     fact = Fact(1, "r", "Who li", "{}ves in Kyoto lives in", "Italy", "Japan", (), (neighbor,))
     with pytest.raises(InputError, match="case 1: a token crosses the end of the subject"):
         edits_of(model, [fact])
@@ -208,7 +208,7 @@ def test_pmet_damps_the_loss_while_every_label_is_the_argmax_and_ends_at_a_small
         )
         for fact in facts
     ]
-    edits = [Rows(model.tokenizer, protocol, []).edit(fact) for fact in facts]
+    edits = [Rows(model.wording, protocol, []).edit(fact) for fact in facts]
     check_against(found_of(model, edits, Recipe(PMET, settings, protocol)), naive)
     assert naive[0].steps == 0, "what is known already was meant to end at once"
     assert {round(factor, 6) for factor in naive[2].factors} == {0.9, 0.09}

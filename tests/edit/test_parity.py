@@ -198,7 +198,7 @@ def recipe_of(method: str) -> Recipe:
 def edits_of(golden: Golden, method: str) -> list[Edit]:
     name, assisting, prefixed = METHODS[method]
     spaced = ALGORITHMS[name].released_space("smollm2-135m")
-    rows = Rows(golden.model.tokenizer, "released", golden.templates, spaced)
+    rows = Rows(golden.model.wording, "released", golden.templates, spaced)
     return [rows.edit(fact, fact.neighbors[:assisting], prefixed) for fact in golden.facts]
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from reedit.edit.spread.solve import Preserved, factorise, layer_update, null_space
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Recipe
 from reedit.statistics.spectra import decomposed, read_spectrum, write_spectrum
 
 ALPHAEDIT, EMMET = ALGORITHMS["alphaedit"], ALGORITHMS["emmet"]
@@ -49,6 +50,19 @@ def test_emmet_writes_every_residual_exactly() -> None:
     factor = factorise(moment_of(rank=12, size=12), 0, 40)
     update = layer_update(keys, residual, Preserved("moments", factor))
     assert torch.allclose(update @ keys.T, residual.T, atol=1e-8)
+
+
+@pytest.mark.parametrize("edits", [1, 3])
+def test_a_published_file_of_emmet_is_computed_as_its_code_computes_it(edits: int) -> None:
+    """(K^T C^-1 K + lambda I)^-1 K^T C^-1 with C scaled, and lambda for several keys alone."""
+    said = {"mom2_update_weight": 1000, "update_norm_lambda": 20, "emmet_lambda": 0.1}
+    recipe, moment = Recipe(EMMET, {"layers": [1], **said}), moment_of(rank=12, size=12)
+    keys, residual = drawn(edits, 12), drawn(edits, 4)
+    factor = factorise(moment, 0, 40, recipe.ridge)
+    update = layer_update(keys, residual, Preserved("moments", factor, recipe.weight(edits)))
+    inverse = torch.linalg.inv(1000 * moment + 20 * torch.eye(12, dtype=moment.dtype))
+    system = keys @ inverse @ keys.T + 0.1 * (edits > 1) * torch.eye(edits, dtype=moment.dtype)
+    assert torch.allclose(update, residual.T @ torch.linalg.inv(system) @ keys @ inverse, rtol=1e-9)
 
 
 def test_a_threshold_below_every_eigenvalue_is_one_line() -> None:

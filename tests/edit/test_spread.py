@@ -26,7 +26,7 @@ Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
 
 
 def edits_of(model: LanguageModel, facts: list[Fact], templates: list[str]) -> list[Edit]:
-    return [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
+    return [Rows(model.wording, "corrected", templates).edit(fact) for fact in facts]
 
 
 def bare(model: LanguageModel, edits: list[Edit], layer: int, name: str = "hidden") -> torch.Tensor:

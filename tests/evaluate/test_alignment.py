@@ -11,8 +11,10 @@ from workflow import REPOSITORY
 
 from reedit.edit.edits import Rows
 from reedit.errors import InputError
-from reedit.evaluate.alignment import alignment, misaligned
+from reedit.evaluate.alignment import Asked, misaligned
+from reedit.evaluate.judge import CaseJudge
 from reedit.models.tokenizers import load_tokenizer
+from reedit.models.tokens import Wording
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case
@@ -21,8 +23,8 @@ from reedit.prepare.splits import make_split, refuse
 
 BYTES = tiny_tokenizer()
 ONE = [[1, "random"]]
-OSAKA = Neighbor("Osaka", "Who lives in Osaka lives in", "Japan")
-INSIDE = Neighbor("Who li", "Who lives in Osaka lives in", "Japan")  # its subject ends inside " lives"
+OSAKA = Neighbor.of("Who lives in {} lives in", "Osaka", "Japan")
+INSIDE = Neighbor.of("{}ves in Osaka lives in", "Who li", "Japan")  # its subject ends inside " lives"
 FIT = Fact(1, "r", "Kyoto", "{} is a city in the country of", "Italy", "Japan", (), (OSAKA, OSAKA))
 CROSSED = replace(FIT, case_id=2, subject="Who li", prompt="{}ves in Kyoto lives in")
 ASSISTED = replace(FIT, case_id=3, neighbors=(OSAKA, INSIDE, OSAKA))
@@ -51,7 +53,7 @@ def found(
     facts: list[Fact], first: int = 0, assisting: Any = (), protocols: Any = ("corrected",)
 ) -> list[tuple]:
     rows = by_case(filtered(facts, first))
-    return [(o.case_id, o.role) for o in misaligned(BYTES, facts, rows, assisting, protocols, False)]
+    return [(o.case_id, o.role) for o in misaligned(Wording(BYTES), facts, rows, Asked(protocols, assisting))]
 
 
 def test_a_case_and_an_assistant_that_do_not_align_are_found_with_their_roles() -> None:
@@ -60,7 +62,7 @@ def test_a_case_and_an_assistant_that_do_not_align_are_found_with_their_roles() 
     assert found(FACTS, 1, ONE) == [(2, "case"), (3, "assistant")]
     assert found(FACTS, 0, [[2, "random"]]) == [(2, "case"), (3, "assistant")]
     assert found(FACTS, 1, [[1, "first"]]) == [(2, "case")]
-    (one,) = misaligned(BYTES, [CROSSED], {}, [], ["corrected"], False)
+    (one,) = misaligned(Wording(BYTES), [CROSSED], {}, Asked(["corrected"]))
     assert one.reason.startswith("case 2: a token crosses the end of the subject in 'Who lives in Kyoto")
 
 
@@ -71,14 +73,14 @@ def test_any_protocol_of_the_entry_counts_and_released_takes_them_all() -> None:
 
 def test_a_row_that_scores_a_case_counts_too() -> None:
     """Here a neighbor whose object the vocabulary cannot spell; `released` asks for what it has."""
-    metaspace = tiny_tokenizer("metaspace")
+    metaspace = Wording(tiny_tokenizer("metaspace"))
     odd = replace(FIT, paraphrases=("Kyoto lies in",), target_new="東京")
     (one,) = misaligned(
-        metaspace, [replace(FIT, neighbors=(replace(OSAKA, object="東京"),))], {}, [], ["corrected"], False
+        metaspace, [replace(FIT, neighbors=(replace(OSAKA, object="東京"),))], {}, Asked(["corrected"])
     )
     assert (one.role, "vocabulary lacks" in one.reason) == ("evaluation", True)
-    assert misaligned(metaspace, [odd], {}, [], ["corrected"], False)[0].role == "case"
-    assert not misaligned(metaspace, [odd], {}, [], ["released"], False)
+    assert misaligned(metaspace, [odd], {}, Asked(["corrected"]))[0].role == "case"
+    assert not misaligned(metaspace, [odd], {}, Asked(["released"]))
 
 
 def test_a_case_that_aligns_bare_but_not_behind_a_prefix_is_found() -> None:
@@ -95,7 +97,7 @@ def test_a_case_that_aligns_bare_but_not_behind_a_prefix_is_found() -> None:
 
 def raised(fact: Fact, templates: list[str]) -> bool:
     try:
-        Rows(BYTES, "corrected", templates).edit(fact)
+        Rows(Wording(BYTES), "corrected", templates).edit(fact)
     except InputError:
         return True
     return False
@@ -111,7 +113,7 @@ def split(
     facts: list[Fact], rows: list[dict[str, Any]], settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """A split of the cases of one file."""
-    return make_split(facts, [len(facts)], rows, alignment(BYTES, settings), settings)
+    return make_split(facts, [len(facts)], rows, CaseJudge(Wording(BYTES), settings), settings)
 
 
 SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])
@@ -130,7 +132,7 @@ def test_a_split_leaves_them_out_counts_them_and_says_why(caplog: pytest.LogCapt
 
 
 def test_where_no_case_aligns_the_line_says_so() -> None:
-    with pytest.raises(InputError, match=r"no case aligns, 1 are left out: case 2: a token crosses"):
+    with pytest.raises(InputError, match=r"no case can be edited, 1 are left out: case 2: a token crosses"):
         split([CROSSED], filtered([CROSSED]), SETTINGS)
 
 
@@ -142,16 +144,15 @@ def test_what_is_not_eligible_is_not_counted_as_misaligned() -> None:
     assert (counts["cases"], counts["eligible"], counts["aligned"]) == (4, 3, 2)
 
 
-def test_sampled_cases_that_do_not_align_are_refused_in_one_line() -> None:
+def test_sampled_cases_that_do_not_align_are_refused_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     many = [replace(CROSSED, case_id=i) for i in range(10, 16)]
-    with pytest.raises(InputError) as caught:
+    with caplog.at_level(logging.INFO, "reedit"), pytest.raises(InputError) as caught:
         split([*FACTS, *many], filtered([*FACTS, *many], 1), replace(SETTINGS, misaligned="error"))
     line = str(caught.value)
-    assert line.startswith(
-        "8 of 10 sampled cases do not align (misaligned: drop leaves such cases out before"
-    )
+    assert line.startswith("8 of 10 sampled cases cannot be edited (misaligned: drop leaves them out): ")
     assert "case 2: a token" in line and "case 3: a token" in line and "case 10: a token" in line
-    assert line.endswith("; and cases 11, 12, 13, 14, 15") and "\n" not in line
+    assert line.endswith("; and 5 more, each with a line above") and "\n" not in line
+    assert all(f"case {case_id}: a token crosses" in caplog.text for case_id in (2, *range(10, 16)))
     sampled = replace(SETTINGS, misaligned="error", edits=1, assisting=[])
     split([FIT, CROSSED], [], replace(sampled, seed=1))  # the other one is not sampled
     refuse([], 8)
@@ -189,17 +190,17 @@ LEFT_OUT = {
 @real
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_real_cases_that_do_not_align(name: str) -> None:
-    tokenizer = load_tokenizer(REAL / "tokenizers" / name)
+    wording = Wording(load_tokenizer(REAL / "tokenizers" / name))
     for file, expected in LEFT_OUT[name].items():
         form = "zsre" if file.startswith("zsre") else "counterfact"
         facts = list(load_dataset(form, [REAL / "data" / f"{file}.json"]).facts)
         assisted = "eligible" in file
         rows = by_case(filtered(facts)) if assisted else {}
-        left = misaligned(tokenizer, facts, rows, ONE if assisted else [], ["corrected"], assisted)
+        left = misaligned(wording, facts, rows, Asked(["corrected"], ONE if assisted else [], assisted))
         roles = [one.role for one in left]
         assert (roles.count("case"), roles.count("assistant")) == (expected if assisted else (expected, 0))
         assert "evaluation" not in roles
         if assisted:
             assert {one.case_id for one in left if one.role == "assistant"} == {299, 521, 653}
-        released = misaligned(tokenizer, facts, rows, ONE if assisted else [], ["released"], assisted)
+        released = misaligned(wording, facts, rows, Asked(["released"], ONE if assisted else [], assisted))
         assert released == []

@@ -17,7 +17,6 @@ from reedit.errors import InputError
 from reedit.evaluate.downstream import evaluate_downstream, rows_of
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
-from reedit.models.tokens import joint_row
 from reedit.report.rows.downstream import downstream_rows
 from reedit.report.tables.downstream import DOWNSTREAM
 from reedit.storage import parquet
@@ -69,7 +68,7 @@ def answered(folder: Path, count: int) -> float:
     model = LanguageModel.load(folder, device="cpu")
     right = 0
     for question, choices, answer in QUESTIONS[:count]:
-        said = likelihoods(model, [joint_row(model.tokenizer, question, one, "q") for one in choices])
+        said = likelihoods(model, [model.wording.joint(question, one, "q") for one in choices])
         right += int(torch.tensor([sum(one.logp) for one in said]).argmax()) == answer
     return right / count
 

@@ -80,7 +80,7 @@ def ask_everything(experiment: Experiment) -> None:
         assert EditSettings(**plain(settings)) == settings
         experiment.score_settings(run), experiment.identity(run), experiment.needs_moments(run)
         experiment.layers(run.entry.model, run.entry.corpus), experiment.template_count(run.prefixes)
-        experiment.split_entry(run.entry.model, run.entry.dataset, run.entry.sample)
+        experiment.split_entries(run.entry.model, run.entry.dataset, run.entry.sample)
         experiment.neighbors_in_file_order(run.entry.model, run.entry.dataset)
     for dataset in experiment.datasets:
         experiment.facts_settings(dataset)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny import tiny_tokenizer
 
 from reedit.edit.edits import Rows
-from reedit.models.tokens import LabelledRow, encode, joint_row, loose_row, released_row, subject_position
+from reedit.models.tokens import LabelledRow, Wording, encode
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.prefixes import template
 
@@ -30,7 +30,7 @@ def test_labels_say_the_target_after_the_prompt_or_are_refused(kind: str, prompt
     tokenizer = TOKENIZERS[kind]
     with suppress(Refused):
         with one_line_if_refused():
-            row = joint_row(tokenizer, prompt, target, "case 1")
+            row = Wording(tokenizer).joint(prompt, target, "case 1")
         whole = (*row.ids, row.labels[-1])
         assert (
             list(whole) == encode(tokenizer, f"{prompt} {target}") and whole[-len(row.labels) :] == row.labels
@@ -51,7 +51,7 @@ def test_the_subjects_last_token_ends_where_the_subject_ends_or_is_refused(
     ids = encode(tokenizer, text)
     with suppress(Refused):
         with one_line_if_refused():
-            position = subject_position(tokenizer, ids, text, len(before) + len(subject), "case 1")
+            position = Wording(tokenizer).position(ids, text, len(before) + len(subject), "case 1")
         assert ids[: position + 1] == encode(tokenizer, before + subject)
         assert kind == "metaspace" or text_of(kind, tuple(ids[: position + 1])) == before + subject
 
@@ -59,10 +59,11 @@ def test_the_subjects_last_token_ends_where_the_subject_ends_or_is_refused(
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @given(prompt=UNICODE, target=UNICODE)
 def test_the_published_codes_rows_are_made_or_refused(kind: str, prompt: str, target: str) -> None:
-    for make in (released_row, loose_row):
+    wording = Wording(TOKENIZERS[kind])
+    for make in (wording.released, wording.loose):
         with suppress(Refused):
             with one_line_if_refused():
-                row = make(TOKENIZERS[kind], prompt, target, "case 1")
+                row = make(prompt, target, "case 1")
             assert isinstance(row, LabelledRow) and 0 < len(row.labels) <= max(len(row.ids), 1)
 
 
@@ -87,12 +88,12 @@ def test_an_edit_in_any_words_is_aligned_in_every_row_or_refused(
     before, after = (part.replace("{}", "") for part in around)
     assume("{}" not in f"{before}.{after}" and f"{before}{{}}{after}".count("{}") == 1)
     prompt = f"{before}{{}}{after}"
-    neighbor = Neighbor(other[0], other[0] + other[1], other[2])
+    neighbor = Neighbor.of("{}" + other[1], other[0], other[2])
     fact = Fact(1, "r", subject, prompt, target, "x", (), (neighbor,))
     tokenizer, start = TOKENIZERS[kind], template(prefix)
     with suppress(Refused):
         with one_line_if_refused():
-            edit = Rows(tokenizer, protocol, [start]).edit(fact, [neighbor], True)
+            edit = Rows(Wording(tokenizer), protocol, [start]).edit(fact, [neighbor], True)
         asked = prompt.replace("{}", subject)
         for weighted, text in zip(edit.rewriting, [asked, start.replace("{}", asked)], strict=True):
             end = len(text) - len(asked) + prompt.index("{}") + len(subject)

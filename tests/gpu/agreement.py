@@ -118,7 +118,7 @@ def edited(
     """Two iterations, the second one from what the first has saved; the model is left unedited."""
     settings = {**SETTINGS, **OWN.get(algorithm, {})}
     probes = make_probes(model, facts, {fact.case_id: fact.neighbors for fact in facts}, protocol)
-    edits = [Rows(model.tokenizer, protocol, TEMPLATES).edit(fact, fact.neighbors[:1]) for fact in facts]
+    edits = [Rows(model.wording, protocol, TEMPLATES).edit(fact, fact.neighbors[:1]) for fact in facts]
     updates = []
     for iterations in (1, 2):
         recipe = Recipe(ALGORITHMS[algorithm], settings, protocol, iterations)

@@ -25,7 +25,7 @@ from transformers import (
 
 from reedit.edit.edits import Edit, Rows
 from reedit.edit.spread.solve import factorise, null_space
-from reedit.evaluate.alignment import misaligned
+from reedit.evaluate.alignment import Asked, misaligned
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
@@ -128,12 +128,12 @@ def world_tokenizer(kind: str) -> PreTrainedTokenizerFast:
 
 def aligned(model: LanguageModel, facts: Sequence[Fact]) -> list[Fact]:
     """Those that can be edited with the model's tokenizer."""
-    left_out = {one.case_id for one in misaligned(model.tokenizer, facts, {}, [], ["corrected"], False)}
+    left_out = {one.case_id for one in misaligned(model.wording, facts, {}, Asked(["corrected"]))}
     return [fact for fact in facts if fact.case_id not in left_out]
 
 
 def plain_edits(model: LanguageModel, facts: Sequence[Fact], templates: Sequence[str]) -> list[Edit]:
-    return [Rows(model.tokenizer, "corrected", templates).edit(fact) for fact in facts]
+    return [Rows(model.wording, "corrected", templates).edit(fact) for fact in facts]
 
 
 def documents(count: int, sentences_each: int) -> list[str]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,21 @@ def test_a_script_runs_as_with_a_python_of_its_own(python: str, tmp_path: Path) 
     assert done.returncode == 7
     assert done.stdout == f"__main__ ['one', 'two three'] {tmp_path} x in\n"
     assert done.stderr == "told\n"
+
+
+def test_the_temporary_directory_may_have_a_long_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket's address has room for some 100 bytes."""
+    (tmp_path / "script.py").write_text(
+        "import sys\nprint('json' in sys.modules, 'snakemake' in sys.modules)\n"
+    )
+    long = tmp_path / ("l" * 60) / ("ü" * 60)
+    long.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with warm(["json"], ENVIRONMENT) as python:
+        assert "warm-" in python
+        assert run(python, tmp_path / "script.py", cwd=tmp_path).stdout == "True False\n"
 
 
 def test_what_a_script_changes_is_gone_for_the_next_one(python: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Hyperparameters from the configuration or from EasyEdit's own files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from easyedit_files import GOOD, MODULES, easyedit_file
 
 from reedit.errors import InputError
-from reedit.methods.hyperparameters import as_mapping, check_for_model, read_hyperparameters
+from reedit.methods.hyperparameters import KINDS, as_mapping, check_for_model, read_hyperparameters
 
 
 def read(*given: Any) -> dict[str, Any]:
@@ -92,6 +93,46 @@ def test_a_file_of_easyedit_says_the_algorithm_in_its_own_way(name: str, algorit
     assert read(given, algorithm, "here")["layers"] == [4]
     with pytest.raises(InputError, match="alg_name"):
         read_hyperparameters(given, "rome", "here")
+
+
+# keys that other published files have beside EasyEdit's usual ones, as they say them
+R_ROME = {"enable_prompt_keys": False, "enable_random_prefix_keys": True, "original_implementation": False}
+UNIFIED = {"calculate_objective_value": False, "update_norm_lambda": 0, "emmet_lambda": 0.1}
+UNIFIED_ROME = {"bias_update": False, "dynamic": False, "dynamic_multiplier": 1, "mom2_adjustment": True}
+FORMS = [("r_rome", R_ROME), ("memit", UNIFIED), ("emmet", UNIFIED), ("rome", UNIFIED_ROME)]
+
+
+@pytest.mark.parametrize(("algorithm", "keys"), FORMS)
+def test_files_of_other_published_code_are_read(algorithm: str, keys: dict[str, Any], tmp_path: Path) -> None:
+    given = GOOD | {"layers": [5], "fact_token": "subject_last"} | keys
+    (tmp_path / "h.json").write_text(json.dumps(given, indent=4).replace("0.5,", "5e-1,"))
+    found = read(tmp_path / "h.json", algorithm, "here")
+    told = {key: value for key, value in keys.items() if key in KINDS}
+    assert found == GOOD | {"layers": [5]} | told
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key", "value", "line"),
+    [
+        ("r_rome", "enable_prompt_keys", True, "expected false: EasyEdit's R-ROME then takes the bare"),
+        ("r_rome", "enable_random_prefix_keys", False, "expected true: EasyEdit's R-ROME then takes"),
+        (
+            "r_rome",
+            "original_implementation",
+            True,
+            "expected false: EasyEdit's R-ROME then is ROME; expected",
+        ),
+        ("memit", "calculate_objective_value", True, "expected false: unified-model-editing then takes"),
+        ("rome", "bias_update", True, "expected false: unified-model-editing's ROME then edits the bias"),
+        ("rome", "dynamic", True, "expected false: unified-model-editing's ROME then takes the moments"),
+        ("memit", "layer_selection", "random", "expected all: MEMIT then draws its layers"),
+    ],
+)
+def test_what_published_code_does_and_this_does_not_is_named(
+    algorithm: str, key: str, value: Any, line: str
+) -> None:
+    with pytest.raises(InputError, match=f"^here: {key}: found {value!r}, {line}"):
+        read_hyperparameters(GOOD | {"layers": [5], key: value}, algorithm, "here")
 
 
 def test_rome_edits_one_layer() -> None:

@@ -11,7 +11,7 @@ from reedit.errors import InputError
 from reedit.models.batches import by_length, padded
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import covering_inputs, greedy_continuations, likelihoods
-from reedit.models.tokens import LabelledRow, joint_row
+from reedit.models.tokens import LabelledRow
 
 PROMPTS = [
     "Kyoto lies in",
@@ -26,7 +26,7 @@ TARGETS = ["Japan", "New Zealand", "piano", "Italy", "violin", "Japan"]
 
 def rows_of(model: LanguageModel) -> list[LabelledRow]:
     """Rows among which some inputs repeat and some are the beginnings of others."""
-    return [joint_row(model.tokenizer, p, t, "") for p in PROMPTS for t in TARGETS]
+    return [model.wording.joint(p, t, "") for p in PROMPTS for t in TARGETS]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gptj"])

@@ -104,8 +104,14 @@ def test_a_subject_that_the_samples_name_otherwise_is_kept_beside_the_recovered_
         ("Nara", None),
         ("Uji", None),
     ]
-    assert [n.subject_under("released") for n in neighbors] == ["Osaka", "Nara", "Uji"]
-    assert [n.subject_under("corrected") for n in neighbors] == ["New Osaka", "Nara", "Uji"]
+    assert [n.start for n in neighbors] == [len("The town of "), len("By "), len("The town of ")]
+    assert [n.given_start for n in neighbors] == [len("The town of New "), None, None]
+    assert [n.prompt[: n.end("corrected")] for n in neighbors] == [
+        "The town of New Osaka",
+        "By Nara",
+        "The town of Uji",
+    ]
+    assert all(n.end("released") == n.end("corrected") for n in neighbors)
 
 
 def test_the_released_form_fixes_the_roles(tmp_path: Path) -> None:
@@ -116,7 +122,7 @@ def test_the_released_form_fixes_the_roles(tmp_path: Path) -> None:
     assert (fact.target_new, fact.target_true) == ("Honda", "Porsche")
     assert fact.paraphrases == ("Porsche 911, developed by",)
     assert fact.neighbors == (
-        Neighbor("Porsche RS", "Porsche RS is produced by", "Porsche"),
+        Neighbor.of("{} is produced by", "Porsche RS", "Porsche"),
         Neighbor(None, "The 911 GT1 is by", "Porsche"),
     )
 

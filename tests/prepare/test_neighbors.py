@@ -37,7 +37,7 @@ def case(kept: str, order: list[int] | None = None, subjects: bool = True) -> li
 
 
 def fact_with(count: int) -> Fact:
-    neighbors = tuple(Neighbor(f"s{i}", f"s{i} is", "o") for i in range(count))
+    neighbors = tuple(Neighbor.of("{} is", f"s{i}", "o") for i in range(count))
     return Fact(3, "r", "s", "{} is", "n", "o", (), neighbors)
 
 
@@ -114,7 +114,7 @@ def test_the_filter_keeps_what_the_model_says_token_by_token(
     facts = [
         *tiny_dataset[:3],
         Fact(900, "r", "x", "{}", "n", "t", (), tuple(
-            Neighbor("Osaka", "Osaka is a city in the country of", wrong)
+            Neighbor.of("{} is a city in the country of", "Osaka", wrong)
             for wrong in ("Italy", "Japan", "New Zealand", "Japanese")
         )),
     ]  # fmt: skip
@@ -150,7 +150,7 @@ def test_orders_are_ranks_in_the_file_or_seeded_case_by_case(
 
 def test_a_neighbor_that_does_not_align_is_not_kept_and_stops_nobody(llama: LanguageModel) -> None:
     """A rehearsal's stand-in knows nothing: all are kept then, but for one that cannot be asked."""
-    good = Neighbor("Osaka", "Osaka lies in", "Japan")
+    good = Neighbor.of("{} lies in", "Osaka", "Japan")
     fact = Fact(
         1, "r", "Kyoto", "{} lies in", "Italy", "Japan", (), (good, Neighbor(None, "", "Japan"), good)
     )

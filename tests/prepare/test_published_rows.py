@@ -14,9 +14,10 @@ from tokenizers import Tokenizer
 from workflow import REPOSITORY
 
 from reedit.edit.edits import Edit, Rows
-from reedit.evaluate.alignment import misaligned
+from reedit.evaluate.alignment import Asked, misaligned
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.tokenizers import load_tokenizer
+from reedit.models.tokens import Wording
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case
@@ -27,7 +28,7 @@ TEMPLATES = ["Therefore, I am not a. {}", 'He said "1984!". {}']
 EDITED = {"counterfact-subset-1": 1000, "counterfact-eligible-739": 739, "zsre-subset-0": 1000}
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """What a file asks to be edited; `assistant`: the neighbor that it names to assist."""
 
     prompt: str  # with {} for the subject
@@ -36,18 +37,18 @@ class Asked(NamedTuple):
     assistant: tuple[str, str, str] | None = None  # prompt with {}, subject, object
 
 
-def of_file(name: str) -> Iterator[Asked]:
+def of_file(name: str) -> Iterator[Request]:
     for case in json.loads((REAL / "data" / f"{name}.json").read_text()):
         if "requested_rewrite" in case:
             edit = case["requested_rewrite"]
-            yield Asked(edit["prompt"], edit["subject"], edit["target_new"]["str"])
+            yield Request(edit["prompt"], edit["subject"], edit["target_new"]["str"])
         elif "src" in case:
-            yield Asked(case["src"].replace(case["subject"], "{}"), case["subject"], case["answers"][0])
+            yield Request(case["src"].replace(case["subject"], "{}"), case["subject"], case["answers"][0])
         else:
             (sample,) = case["neighborhood_samples"]
             assistant = (sample["prompt"], sample["subject"], case["ground_truth"])
             prompt = case["prompt"].replace(case["subject"], "{}")
-            yield Asked(prompt, case["subject"], case["target_new"], assistant)
+            yield Request(prompt, case["subject"], case["target_new"], assistant)
 
 
 def published_row(
@@ -61,7 +62,7 @@ def published_row(
     return tokenizer.encode(text).ids, labels, len(tokenizer.encode(head + subject).ids) - 1
 
 
-def published_rows(tokenizer: Tokenizer, asked: Asked, space: str) -> list[tuple]:
+def published_rows(tokenizer: Tokenizer, asked: Request, space: str) -> list[tuple]:
     rows = [
         published_row(tokenizer, template, *asked[:2], space + asked.target)
         for template in ("{}", *TEMPLATES)
@@ -81,7 +82,7 @@ def equal_rows(name: str, file: str, spaced: bool) -> int:
     same = 0
     for fact, asked in zip(facts, of_file(file), strict=True):
         assistants = fact.neighbors[:1] if asked.assistant and fact.neighbors[0].subject else []
-        edit = Rows(ours, "released", TEMPLATES, spaced).edit(fact, assistants)
+        edit = Rows(Wording(ours), "released", TEMPLATES, spaced).edit(fact, assistants)
         expected = published_rows(theirs, asked, " " if spaced else "")
         found = [(list(w.row.ids), list(w.row.labels), w.row.position) for w in edit.labelled]
         same += found == expected[: len(found)] and len(found) >= 3
@@ -106,7 +107,7 @@ def test_every_released_row_of_pmet_on_llama_2_is_the_published_one(file: str) -
 
 COLLAPSE = yaml.safe_load((REPOSITORY / "experiments/llama-2-collapse.yaml").read_text())
 NAME = COLLAPSE["sources"]["llama-2-7b"]["repo"]
-OSAKA = Neighbor("Osaka", "Osaka is a city in the country of", "New Zealand")
+OSAKA = Neighbor.of("{} is a city in the country of", "Osaka", "New Zealand")
 TINY = [
     Fact(1, "r", "Kyoto", "{} is a city in the country of", "Italy", "Japan", (), (OSAKA,)),
     Fact(2, "r", "Rome", "Who lives in {} lives in", "New Zealand", "Italy", (), (OSAKA,)),
@@ -119,7 +120,7 @@ def arms(tokenizer: Any, fact: Fact) -> dict[str, Edit]:
     for name, method in COLLAPSE["methods"].items():
         assistants = [n for n in fact.neighbors if n.subject][: method.get("neighbors", {}).get("count", 0)]
         spaced = ALGORITHMS[method["algorithm"]].released_space(NAME)
-        made[name] = Rows(tokenizer, method["protocol"], TEMPLATES, spaced).edit(fact, assistants)
+        made[name] = Rows(Wording(tokenizer), method["protocol"], TEMPLATES, spaced).edit(fact, assistants)
     return made
 
 
@@ -175,7 +176,10 @@ def test_the_arms_of_the_collapse_experiment_differ_on_llama_2() -> None:
     path = REAL / "data/counterfact-subset-1.json"
     facts = load_dataset("counterfact", [path]).facts[:200]
     rows = by_case(every_neighbor_kept(facts))
-    wrong = {one.case_id for one in misaligned(tokenizer, facts, rows, [(1, "first")], PROTOCOLS, False)}
+    wrong = {
+        one.case_id
+        for one in misaligned(Wording(tokenizer), facts, rows, Asked(tuple(PROTOCOLS), [(1, "first")]))
+    }
     facts = [fact for fact in facts if fact.case_id not in wrong]
     made = [arms(tokenizer, fact) for fact in facts]
     assert differing(made, "memit_released", "memit_corrected") == len(facts) > 190

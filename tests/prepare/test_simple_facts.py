@@ -8,7 +8,7 @@ import pytest
 
 from reedit.errors import InputError
 from reedit.prepare.facts import Fact, Neighbor
-from reedit.prepare.simple_facts import read_simple_facts
+from reedit.prepare.simple_facts import load_simple_facts
 from reedit.prepare.zsre import NO_ANSWER
 
 SHORT = {"prompt": "{} is produced by", "subject": "iPad", "target_new": "Honda"}
@@ -26,12 +26,12 @@ def written(folder: Path, value: Any) -> Path:
 
 
 def test_a_fact_needs_no_more_than_prompt_subject_and_target(tmp_path: Path) -> None:
-    assert read_simple_facts(written(tmp_path, [SHORT, LONG])) == [
+    assert list(load_simple_facts(written(tmp_path, [SHORT, LONG])).facts) == [
         Fact(0, "", "iPad", "{} is produced by", "Honda", NO_ANSWER, (), ()),
         Fact(
             *(1, "", "iPad", "{} is produced by", "Honda", "Apple"),
             ("The maker of the iPad is", "Who made it? It was"),
-            (Neighbor("MacBook", "MacBook comes from", "Apple"),),
+            (Neighbor.of("{} comes from", "MacBook", "Apple"),),
         ),
     ]
 
@@ -41,8 +41,14 @@ def test_a_fact_needs_no_more_than_prompt_subject_and_target(tmp_path: Path) -> 
     [
         ([SHORT | {"tagret_true": "Apple"}], "case 0: unknown key 'tagret_true' (did you mean target_true?)"),
         ([SHORT, {"prompt": "{} is"}], "case 1: lacks the field subject, expected str"),
-        ([SHORT | {"prompt": "It is by"}], "case 0: field prompt: found 'It is by', expected one {}"),
-        ([SHORT | {"prompt": "{} and {}"}], "case 0: field prompt: found '{} and {}', expected one {}"),
+        (
+            [SHORT | {"prompt": "It is by"}],
+            "case 0: field prompt: expected exactly one {} for the subject, found 'It is by'",
+        ),
+        (
+            [SHORT | {"prompt": "{} and {}"}],
+            "case 0: field prompt: expected exactly one {} for the subject, found '{} and {}'",
+        ),
         ([SHORT | {"target_new": " "}], "case 0: field target_new is empty"),
         ([SHORT | {"target_true": 3}], "case 0: field target_true: expected str, found int"),
         ([SHORT | {"paraphrases": "one"}], "case 0: field paraphrases: expected list, found str"),
@@ -61,5 +67,5 @@ def test_what_is_wrong_is_one_line_with_the_file_the_case_and_the_key(
 ) -> None:
     path = written(tmp_path, value)
     with pytest.raises(InputError) as caught:
-        read_simple_facts(path)
+        load_simple_facts(path)
     assert str(caught.value).startswith(f"{path}: ") and told in str(caught.value)

@@ -21,7 +21,7 @@ from reedit.errors import InputError
 from reedit.rehearse.origins import texts_of_model
 from reedit.rehearse.overlay import CORPUS, rehearsal_overlay
 from reedit.rehearse.rehearsal import alone
-from reedit.report.tables.face import REHEARSAL
+from reedit.report.tables.notes import REHEARSAL
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid
 
@@ -293,14 +293,14 @@ def test_an_experiment_like_the_papers_is_rehearsed_whole_without_a_network(tmp_
 @pytest.mark.long
 def test_what_would_stop_the_experiment_stops_its_rehearsal(tmp_path: Path) -> None:
     overlay = three_models(tmp_path)
-    overlay["hyperparameters"]["memit"]["gptj"] = overlay["hyperparameters"]["memit"]["gptj"] | {
-        "layers": [1, 99]
-    }
+    (tmp_path / "prefixes.json").write_text('["no place for a prompt"]')
+    overlay["sources"]["prefixes"] = {"kind": "file", "path": str(tmp_path / "prefixes.json")}
+    overlay["models"]["gptj"]["prefixes"] = {"source": "prefixes"}
     overlay["runs"] = [run | {"methods": ["memit"]} for run in overlay["runs"][:2]]
     done = call(tmp_path, overlay)
     assert done.returncode == 1
     report = (tmp_path / "rehearsal/report.md").read_text()
-    assert "not every job ran" in report and "layers: 99: the model has layers 0 to 5" in report
+    assert "not every job ran" in report and "template 0: expected a string with one {}" in report
     assert (tmp_path / "rehearsal/results/scores/gpt2/mine/memit/trial1.parquet").exists()  # the others go on
 
 

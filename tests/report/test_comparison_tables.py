@@ -208,7 +208,7 @@ def test_the_whole_comparison_compiles_within_its_margins_after_its_tables(wrong
         tex = comparison_tex(of_table(wrong, number), number)
         (tmp_path / f"comparison{number}.tex").write_text(tex)
     comparisons = [tmp_path / f"comparison{number}.tex" for number in ("", *NUMBERS)]
-    tex, files = document(TEMPLATES, tables, [], "Title", ["A note."], comparisons)
+    tex, files = document(TEMPLATES, [*tables, *comparisons], [], "Title", ["A note."])
     order = ["A note", "tables by verdict", "TABLE1\n", "Table 1, reported", "TABLE2\n", "Table 2, reported"]
     assert sorted(order, key=tex.index) == order
     assert latex.compile_pdf(tex, tmp_path / "a.pdf", tmp_path / "tex.log", files) == []

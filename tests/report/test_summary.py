@@ -41,7 +41,7 @@ def two_cases(k=1):
 
 
 def rows_of(folder, scores, protocol="corrected", collapse=(), iterations=({},), edits=2):
-    return run_rows(RUN, *write_run(folder, scores, collapse, iterations), protocol, edits)
+    return run_rows(RUN | {"protocol": protocol}, *write_run(folder, scores, collapse, iterations), edits)
 
 
 def table(number, runs, paths):

@@ -14,8 +14,7 @@ from reedit.errors import InputError
 from reedit.evaluate.settings import ScoreSettings
 from reedit.jobs.params import plain
 from reedit.prepare.settings import SplitSettings
-from reedit.settings.experiment import Experiment
-from reedit.settings.reported import REPORTED_MODELS
+from reedit.settings.experiment import REPORTED_MODELS, Experiment
 from reedit.storage.provenance import digest
 
 
@@ -251,7 +250,8 @@ def test_splits_of_other_protocols_or_assistants_are_others() -> None:
     settings = made.split_settings("small", "mine", "8x1-aligned-released")
     assert asdict(settings) == {
         "edits": 8, "trials": 1, "eligible": False, "assisting": [], "misaligned": "drop", "seed": 3,
-        "protocols": ["released"],
+        "protocols": ["released"], "subject_end": None, "wording": {},
+        "distinct_keys": False, "first_token": "bare", "one_by_one": False,
     }  # fmt: skip
     assert SplitSettings(**plain(settings)) == settings and "eligible" not in plain(settings)
 
@@ -307,7 +307,7 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
             "hyperparameters",
         ),
         *("iterations", "extend_to", "stop", "dtype", "keep_weights", "nonfinite", "batch", "spread_only"),
-        *("seed", "trial"),
+        *("seed", "trial", "subject_end", "wording"),
     }
     assert replace(settings, code="c0de").told == settings.told | {"code": "c0de"}
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from reedit.edit import journal
 from reedit.edit.journal import Iteration, Journal
 from reedit.edit.memory import Memory
 from reedit.errors import InputError
 from reedit.fetch.sources import fetch
-from reedit.storage.files import atomic, naming
+from reedit.storage.files import atomic, link_or_copy, naming, whole_folder, write_text
 from reedit.storage.tensors import read_tensors
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -56,6 +57,26 @@ def test_what_else_goes_wrong_stays_as_it_is(tmp_path: Path) -> None:
         with pytest.raises(type(error)) as caught, atomic(tmp_path / "a.parquet"):
             raise error
         assert caught.value is error
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o027, 0o077])
+def test_what_is_written_has_the_permissions_that_the_umask_leaves(mask: int, tmp_path: Path) -> None:
+    """Temporary folders and safetensors' files are private; what is linked is the user's own."""
+    (tmp_path / "theirs").write_text("weights")
+    (tmp_path / "theirs").chmod(0o640)
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "new/a.txt", "a")
+        with whole_folder(tmp_path / "model") as folder:
+            (folder / "inner").mkdir()
+            save_file({"w": torch.ones(2)}, folder / "inner/model.safetensors")
+            link_or_copy(tmp_path / "theirs", folder / "linked")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in sorted(tmp_path.rglob("*"))}
+    assert modes.pop("linked") == modes.pop("theirs") == 0o640
+    assert {modes[name] for name in ("new", "model", "inner")} == {0o777 & ~mask}
+    assert {modes[name] for name in ("a.txt", "model.safetensors")} == {0o666 & ~mask}
 
 
 def test_a_copy_that_fails_is_told_by_its_target(tmp_path: Path) -> None:

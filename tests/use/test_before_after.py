@@ -74,8 +74,8 @@ def test_what_cannot_be_asked_is_one_line(
 def test_lines_stand_side_by_side_within_the_width() -> None:
     question = Question("iPad is produced by", ("Honda",))
     long = " Apple, and it is sold in more than a hundred countries;\nthe first one was shown in 2010"
-    before = Answer(long, (Likely(1.234e-5, 81037.3),))
-    after = Answer(" Honda.\x1b[2J", (Likely(0.93, 1.0753),))
+    before = Answer(long, (Likely(1.234e-5, 81037.3, False),))
+    after = Answer(" Honda.\x1b[2J", (Likely(0.93, 1.0753, True),))
     lines = [*heading(80), *side_by_side([question], [before], [after], 80)]
     assert max(map(len, lines)) <= 80 and all(line.isprintable() for line in lines)
     assert lines[0].split() == ["before", "after"]

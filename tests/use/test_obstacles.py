@@ -47,16 +47,20 @@ def test_all_that_the_paper_asks_for_is_told(tmp_path: Path, monkeypatch: pytest
 
 
 def test_without_a_shape_the_rest_is_told(tmp_path: Path) -> None:
-    run = {"model": "mine", "dataset": "worldfacts", "methods": ["memit"], "corpus": "wikipedia-sample"}
+    run = {"model": "mine", "dataset": "theirs", "methods": ["memit"], "corpus": "wikipedia-sample"}
     memit = experiment().config["hyperparameters"]["memit"]["smollm2-135m"]
     mine = {
-        "sources": {"mine": {"kind": "hub", "repo": "a/mine", "revision": "0" * 40}},
+        "sources": {
+            "mine": {"kind": "hub", "repo": "a/mine", "revision": "0" * 40},
+            "theirs": {"kind": "url", "url": "https://example.org/facts.json", "sha256": "0" * 64},
+        },
+        "datasets": {"theirs": {"format": "counterfact", "source": "theirs", "cases": 554}},
         "models": {"mine": {"source": "mine", "dtype": "float32", "prefixes": {"count": 5}}},
         "hyperparameters": {"memit": {"mine": memit}},
         "runs": [run | {"edits": 600, "iterations": 1}],
     }
     told = obstacles.obstacles_of_any_size(experiment(mine))
     assert told == [
-        "runs[0] asks for 1 x 600 edits of worldfacts, which has 554 cases.",
+        "runs[0] asks for 1 x 600 edits of theirs, which has 554 cases.",
         "HF_TOKEN is not set: of a/mine those that are gated cannot be fetched.",
     ]

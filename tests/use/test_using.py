@@ -14,7 +14,7 @@ from made_models import make_run
 from transformers import AutoModelForCausalLM
 from workflow import Experiment, changed, hand_edit, verify
 
-from reedit.__main__ import main
+from reedit.__main__ import NOT_HELD, main
 from reedit.use.before_after import Question, ask
 from reedit.use.run_folder import RunFolder
 
@@ -79,13 +79,14 @@ def test_facts_edited_by_hand_give_the_weights_of_the_workflows_job(
 ) -> None:
     job = RunFolder(finished.path(f"edits/{run}"))
     more = ["--iterations", str(job.kept[-1]), "--moments", str(finished.path("moments/tiny/lines"))]
-    assert main(hand_edit(finished, run, tmp_path, *more)) == 0
+    status = main(hand_edit(finished, run, tmp_path, *more))
     out = tmp_path / "edited"
     k = json.loads((out / "revision.json").read_text())["edited"]["k"]
     found, wanted = weights(out), job.load(job.base, k).model.state_dict()
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     told = capsys.readouterr()
+    assert status == (NOT_HELD if "error: does not hold: case " in told.err else 0)
     count = 2 * len(json.loads((tmp_path / "mine.json").read_text()))  # two targets each
     assert told.out.count("  p(") == told.out.count("  perplexity") == count
     assert f"{out}: the model after {k} iteration" in told.out
@@ -100,7 +101,7 @@ def test_moments_collected_on_the_way_are_those_of_the_workflow(
     corpus = tmp_path / ("texts.json" if form == "json" else "texts.txt")
     corpus.write_text(json.dumps(texts) if form == "json" else "\n".join(texts))
     more = ["--iterations", "1", "--corpus", str(corpus), "--max-tokens", "32"]
-    assert main(hand_edit(finished, RUN, tmp_path, *more)) == 0
+    assert main(hand_edit(finished, RUN, tmp_path, *more)) in (0, NOT_HELD)
     job = RunFolder(finished.path(f"edits/{RUN}"))
     wanted = job.load(job.base, 1).model.state_dict()
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in weights(tmp_path / "edited").items())
@@ -126,7 +127,7 @@ def test_a_model_of_the_users_own_is_edited_with_hyperparameters_from_a_file(
     common = ["--algorithm", "rome", "--hyperparameters", str(tmp_path / "rome.yaml"), "--iterations", "1"]
     for model, out in ((mine, "once"), (tmp_path / "once", "twice")):
         command = ["edit", str(model), str(tmp_path / "fact.json"), str(tmp_path / out)]
-        assert main([*command, *common, "--tokens", "2"]) == 0
+        assert main([*command, *common, "--tokens", "2"]) in (0, NOT_HELD)
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
     changed_names = {
         name

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,9 @@ NOTHING = "Nothing to be done (all requested files are present and up to date)."
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """A checkout whose setup does nothing, with a table from before."""
+    """A checkout at an odd path whose setup does nothing, with a table from before."""
+    tmp_path = tmp_path / "a [b] o'neill $HOME"
+    tmp_path.mkdir()
     shutil.copy(REPOSITORY / "Makefile", tmp_path)
     for name in ("results/tables", "results/logs", "reports", "envs", "experiments", ".venv/bin", "scripts"):
         (tmp_path / name).mkdir(parents=True)
@@ -32,7 +35,7 @@ def house(tmp_path: Path) -> Path:
         (tmp_path / name).write_text("#!/bin/sh\n")
     shutil.copy(REPOSITORY / "scripts/run_experiment.py", tmp_path / "scripts")
     (tmp_path / "scripts/reedit").symlink_to(REPOSITORY / "scripts/reedit")
-    (tmp_path / ".venv/bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / ".venv/bin/python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     (tmp_path / ".venv/bin/python").chmod(0o755)
     (tmp_path / "results/tables/table1.md").write_text("| a table |\n")
     (tmp_path / "results/tables/table7.md").write_text("| another table |\n")
@@ -72,7 +75,7 @@ def outside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in its}
 
 
-def make(house: Path, *arguments: str, **how: object) -> tuple[int, str]:
+def make(house: Path, *arguments: str, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
         ["make", "CORES=2", *arguments],
         cwd=house,
@@ -80,8 +83,7 @@ def make(house: Path, *arguments: str, **how: object) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        env=outside(),
-        **how,
+        env=outside() | environment,
     )
     return done.returncode, done.stdout
 
@@ -142,6 +144,34 @@ def test_what_went_wrong_is_said_last_and_tables_that_are_whole_before(house: Pa
     assert lines[-1].startswith("make: ***")
 
 
+def test_a_profile_that_a_site_names_is_left_aside_and_a_line_says_so(house: Path) -> None:
+    """A cluster's executor is not installed here, and Snakemake would end in its usage."""
+    says(
+        house,
+        HEAD + NOTHING,
+        then="import os; Path('given').write_text(str('SNAKEMAKE_PROFILE' in os.environ))\n",
+    )
+    status, output = make(house, SNAKEMAKE_PROFILE="slurm")
+    assert status == 0 and (house / "given").read_text() == "False"
+    line = "make works on this machine, without the profile slurm of SNAKEMAKE_PROFILE; for a cluster:"
+    assert output.splitlines()[0] == f"{line} docs/cluster.md"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_table_is_printed_whatever_the_terminal_can_print(house: Path, encoding: str) -> None:
+    (house / "results/tables/table1.md").write_text("| abs Δp † |\n", encoding="utf-8")
+    says(house, HEAD + JOBS + BEGUN.format("a", 1) + DONE.format("a", 1) + "→ ü\n")
+    status, output = make(house, PYTHONIOENCODING=encoding)
+    assert status == 0 and ("| abs ?p ? |" in output) == (encoding != "utf-8")
+    assert "→ ü" in (house / "results/logs/make.log").read_text(encoding="utf-8")
+
+
+def test_no_file_in_the_checkout_stands_for_a_library(house: Path) -> None:
+    for name in ("random", "json", "logging", "yaml"):
+        (house / f"{name}.py").write_text(f"raise SystemExit('a foreign {name}')\n")
+    assert make(house)[0] == 0 and asked(house) == ["--cores 2"]
+
+
 def test_an_error_before_any_job_is_said_whole(house: Path) -> None:
     says(house, HEAD + "config: models.tiny.dtyp: unknown, expected dtype", 1)
     status, output = make(house)
@@ -195,7 +225,8 @@ def test_an_interrupt_is_passed_on_once_and_waited_for(house: Path) -> None:
 
 def test_a_folder_that_may_not_be_written_to_is_one_line_before_anything_runs(house: Path) -> None:
     results = house / "results"
-    command = f"mount --bind {results} {results} && mount -o remount,ro,bind {results} && make -C {house}"
+    at, here = shlex.quote(str(results)), shlex.quote(str(house))
+    command = f"mount --bind {at} {at} && mount -o remount,ro,bind {at} && make -C {here}"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True, check=False
     )

@@ -105,3 +105,15 @@ def test_where_no_index_of_builds_for_cpus_is_named_pip_finds_torch(house: Path)
     """As for jobs that run on other machines than the one that is set up."""
     asked, said = torch_of(house, TORCH_CPU_INDEX="")
     assert asked == [PLAIN] and said == ["setup: installing torch 9.1"]
+
+
+@pytest.mark.parametrize("name", ["a:b", "a {b}"])
+def test_a_path_that_cannot_be_is_said_before_anything_is_installed(house: Path, name: str) -> None:
+    place = house.parent / name
+    house.rename(place)
+    done = subprocess.run(["sh", "envs/setup.sh"], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and not (place / ".venv").exists()
+    assert (
+        done.stderr.count("\n") == 1
+        and f"{place}: the path of this checkout has a colon or braces" in done.stderr
+    )

@@ -52,7 +52,16 @@ REPORT |= {"summarise_results": 5, "render_page": 1}  # cases and an example, to
 BESIDE = ("compile_pdf", "render_page", "all")  # not asked for with the tables
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
-NEIGHBOR = pa.struct([("subject", TEXT), ("prompt", TEXT), ("object", TEXT), ("given", TEXT)])
+NEIGHBOR = pa.struct(
+    [
+        ("subject", TEXT),
+        ("prompt", TEXT),
+        ("object", TEXT),
+        ("given", TEXT),
+        ("start", pa.int64()),
+        ("given_start", pa.int64()),
+    ]
+)
 CONTRACT = {  # design, section 3
     "facts": dict(
         case_id=INT,
@@ -575,6 +584,45 @@ def test_the_default_experiment_is_planned_as_it_should_be(house, tmp_path):
 
 
 @pytest.mark.long
+def test_odd_facts_and_an_instruct_model_go_through_every_rule(again, inputs, tmp_path):
+    """A model that is edited through its template, and cases that cannot be read or edited, left out."""
+    shutil.copytree(inputs / "model", tmp_path / "instruct")
+    (tmp_path / "instruct/chat_template.jinja").write_text(
+        "On stage. {{ messages[0]['content'] }}{{ '\\n' }}"
+    )
+    cases = json.loads((inputs / "facts.json").read_text())[:8]
+    del cases[0]["paraphrase_prompts"]
+    rewrite = cases[2]["requested_rewrite"]
+    cases[1]["requested_rewrite"] = {**rewrite, "target_new": {"str": "piano"}}  # and cases[2] contradicts it
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps(cases))
+    again.config = changed(
+        again.config,
+        sources__odd={"kind": "file", "path": str(path)},
+        sources__instruct={"kind": "folder", "path": str(tmp_path / "instruct")},
+        models__chatting=again.config["models"]["tiny"] | {"source": "instruct", "chat": True},
+        datasets__odd={"format": "counterfact", "source": "odd", "malformed": "drop"},
+        hyperparameters__memit__chatting=again.config["hyperparameters"]["memit"]["tiny"],
+        report__generation=True,
+    )
+    entry = {"model": "chatting", "dataset": "odd", "methods": ["memit"], "corpus": "lines", "edits": "all"}
+    again.config["runs"] = [entry | {"iterations": 1, "misaligned": "drop"}]
+    outcome = again.run("tables")
+    assert outcome.status == 0, outcome.output
+    run = "chatting/odd/memit/trial1"
+    (split,) = again.path("splits/chatting/odd").iterdir()
+    left_out = provenance(split)["left_out"]
+    assert [(one["case_id"], one["role"]) for one in left_out] == [(102, "conflict")]
+    made_by = provenance(again.path(f"edits/{run}/iterations.parquet"))
+    assert made_by["left_out"] == {"not readable": 1, "conflict": 1} and made_by["edits"] == 6
+    for path in (f"edits/{run}/iterations", f"scores/{run}", f"generations/{run}"):
+        assert provenance(again.path(f"{path}.parquet"))["wording"] == {"chat": True}
+    assert {row["case_id"] for row in rows(again.path(f"scores/{run}.parquet"))} == {101, *range(103, 108)}
+    table = again.path("tables/table1.md").read_text()
+    assert "Left out of odd before sampling: 1 conflict, 1 not readable." in table
+
+
+@pytest.mark.long
 def test_stopping_early_and_keeping_the_last_weights_still_gives_tables(again):
     again.config["keep_weights"] = "last"
     entry = {"model": "tiny", "dataset": "facts", "methods": ["memit"], "corpus": "lines", "edits": 4}
@@ -774,6 +822,14 @@ BEFORE_ANY_JOB = {
         lambda e, _: changed(e.config, **{"sources__tiny-facts__sha256": "0" * 64}),
         "json: sha256 is",
     ),
+    "layer that the model lacks": (
+        lambda e, _: changed(e.config, hyperparameters__memit__tiny__layers=[1, 2, 9]),
+        "hyperparameters.memit.tiny: layers: found 9, the model has layers 0 to 5",
+    ),
+    "fewer cases than the splits need": (
+        lambda e, _: in_run(e, trials=5),
+        "runs[1]: 5 x 3 edits of facts, which has 12 cases",
+    ),
 }
 
 
@@ -791,17 +847,9 @@ def test_a_bad_local_file_is_one_line_before_any_job(finished, again, tmp_path, 
 
 
 IN_A_JOB = {
-    "layer that the model lacks": (
-        lambda e, _: changed(e.config, hyperparameters__memit__tiny__layers=[1, 2, 9]),
-        "hyperparameters: layers: 9: the model has layers 0 to 5",
-    ),
     "no network": (
         lambda e, _: changed(e.config, corpora__lines__source="wikipedia-sample"),
         "source wikipedia-sample: pip could not fetch gensim==4.4.0",
-    ),
-    "fewer cases than the splits need": (
-        lambda e, _: in_run(e, trials=5),
-        "12 cases to sample from, expected at least 15",
     ),
     "no eligible case": (
         lambda e, f: spoiled(

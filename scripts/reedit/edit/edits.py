@@ -6,19 +6,10 @@ Design, section 4 (Prefixes, OPTIMIZATION, Neighbor-assisted) and section 5 (rel
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from transformers import PreTrainedTokenizerBase
-
 from reedit.errors import InputError
 from reedit.methods.protocols import PROTOCOLS
-from reedit.models.tokens import (
-    LabelledRow,
-    encode,
-    joint_row,
-    released_position,
-    released_row,
-    subject_position,
-)
-from reedit.prepare.facts import Fact, Neighbor
+from reedit.models.tokens import LabelledRow, Wording
+from reedit.prepare.facts import Fact, Neighbor, filled
 
 
 @dataclass(frozen=True)
@@ -48,25 +39,27 @@ class Edit:
 class Rows:
     """What makes the rows of cases under a protocol.
 
-        Rows(tokenizer, "corrected", templates).edit(fact, assistants)
+        Rows(Wording(tokenizer), "corrected", templates).edit(fact, assistants)
 
     `templates`: prefix templates, each with one ``{}``; `spaced`: whether `released` puts a space before
-    target_new (Algorithm.released_space); `where`: the case, for errors. Raises InputError, naming the case,
-    where tokens do not align; `released` takes nearly all as they come.
+    target_new (Algorithm.released_space); `subject_end`: where a subject's last token stands, the protocol's
+    way where None; `where`: the case, for errors. Raises InputError, naming the case, where tokens do not
+    align; `released` takes nearly all as they come.
     """
 
-    tokenizer: PreTrainedTokenizerBase
+    wording: Wording
     protocol: str
     templates: Sequence[str] = ()
     spaced: bool = True
+    subject_end: str | None = None
     where: str = ""
 
     def edit(self, fact: Fact, assistants: Sequence[Neighbor] = (), prefixed: bool = False) -> Edit:
         """All rows of a case; `assistants`: the neighbors in the loss, bare or behind the first prefix."""
         rows = replace(self, where=f"case {fact.case_id}")
-        text = fact.prompt.replace("{}", fact.subject)
-        end = fact.prompt.index("{}") + len(fact.subject)
-        rewriting = [rows.at_subject(text, end, t, fact.target_new) for t in ("{}", *self.templates)]
+        rewriting = [
+            rows.at_subject(fact.text, fact.end, t, fact.target_new) for t in ("{}", *self.templates)
+        ]
         if assistants and prefixed and not self.templates:
             told = "prefixed neighbors need a prefix template, expected prefixes.count > 0"
             raise InputError(f"{rows.where}: {told}")
@@ -76,35 +69,36 @@ class Rows:
 
     def at_subject(self, text: str, end: int, template: str, target: str) -> LabelledRow:
         """A text whose subject ends at character `end`, in a prefix template, and what it should say."""
-        full, shift = template.replace("{}", text), template.index("{}")
+        full, shift = filled(template, text), template.index("{}")
         if PROTOCOLS[self.protocol].joint_tokens:
-            labelled = joint_row(self.tokenizer, full, target, self.where)
+            labelled = self.wording.joint(full, target, self.where)
         else:
-            labelled = released_row(self.tokenizer, full, f" {target}" if self.spaced else target, self.where)
+            before = self.wording.separator if self.spaced else ""
+            labelled = self.wording.released(full, before + target, self.where)
         position = self.position(labelled.ids, full, shift + end)
         return LabelledRow(labelled.ids, labelled.labels, position)
 
     def assisting(self, neighbor: Neighbor, template: str) -> LabelledRow:
         """The row of a neighbor that assists."""
-        subject = neighbor.subject_under(self.protocol)
-        if subject is None:
+        end = neighbor.end(self.protocol)
+        if end is None:
             told = f"neighbor {neighbor.prompt!r} has no known subject and cannot assist"
             raise InputError(f"{self.where}: {told}")
-        end = neighbor.prompt.index(subject) + len(subject)
         always = replace(self, spaced=True)  # whatever the algorithm puts before target_new
         return always.at_subject(neighbor.prompt, end, template, neighbor.object)
 
     def kl(self, subject: str) -> LabelledRow:
         """The row of the KL term, up to the subject's last token, without labels."""
         essence = f"{subject} is a"
-        ids = encode(self.tokenizer, essence)
+        ids = self.wording.encode(essence)
         position = self.position(ids, essence, len(subject))
         return LabelledRow(tuple(ids[: position + 1]), (), position)
 
     def position(self, ids: Sequence[int], text: str, end: int) -> int:
         """Index in `ids` of the last token of a subject that ends at character `end` of `text`."""
-        position_of = subject_position if PROTOCOLS[self.protocol].aligned else released_position
-        return position_of(self.tokenizer, ids, text, end, self.where)
+        published = (self.subject_end or PROTOCOLS[self.protocol].subject_end) == "published"
+        position_of = self.wording.published_position if published else self.wording.position
+        return position_of(ids, text, end, self.where)
 
 
 def _weighted(

@@ -5,79 +5,75 @@ so that hardly anything is impossible there.
 """
 
 from collections.abc import Mapping, Sequence
-
-from transformers import PreTrainedTokenizerBase
+from dataclasses import dataclass
 
 from reedit.edit.edits import Rows
 from reedit.errors import InputError
 from reedit.evaluate.scored_rows import scored_rows
+from reedit.models.tokens import LabelledRow, Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.roles import assistants_of_any, evaluated_neighbors
-from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import Alignment, FilterRows, Misaligned
+from reedit.prepare.splits import FilterRows, Unfit
 
 PREFIXED = "Then. {}"  # stands for all prefix templates: after each one a prompt begins with a space
 
 
-def alignment(tokenizer: PreTrainedTokenizerBase, settings: SplitSettings) -> Alignment:
-    """What make_split asks of its cases."""
+@dataclass(frozen=True)
+class Asked:
+    """What the runs of an entry ask of their cases."""
 
-    def check(facts: Sequence[Fact], filtered: Mapping[int, FilterRows]) -> list[Misaligned]:
-        asked = (settings.assisting, settings.protocols, settings.eligible)
-        return misaligned(tokenizer, facts, filtered, *asked)
-
-    return check
+    protocols: Sequence[str]
+    assisting: Sequence[tuple[int, str]] = ()  # (count, choice) of each assisted method
+    eligible: bool = False
+    subject_end: str | None = None
+    longest: int | None = None  # tokens that the model reads
 
 
 def misaligned(
-    tokenizer: PreTrainedTokenizerBase,
-    facts: Sequence[Fact],
-    filtered: Mapping[int, FilterRows],
-    assisting: Sequence[tuple[int, str]],
-    protocols: Sequence[str],
-    eligible: bool,
-) -> list[Misaligned]:
-    """The facts that do not align under one of the protocols, in order.
+    wording: Wording, facts: Sequence[Fact], filtered: Mapping[int, FilterRows], asked: Asked
+) -> list[Unfit]:
+    """The facts that do not align under one of the protocols, or are too long, in order.
 
-    `filtered`: the neighbor filter's rows by case (roles.by_case), empty where it did not run; `assisting`,
-    `protocols` and `eligible`: as of an entry of `runs`. Each case is looked at bare and behind a prefix,
-    then the neighbors that assist it, likewise, then the rows that score it.
+    `filtered`: the neighbor filter's rows by case (roles.by_case), empty where it did not run. Each case is
+    looked at bare and behind a prefix, then the neighbors that assist it, likewise, then the rows that score
+    it.
     """
-    found = (_misaligned(tokenizer, fact, filtered, assisting, protocols, eligible) for fact in facts)
+    found = (_misaligned(wording, fact, filtered.get(fact.case_id, []), asked) for fact in facts)
     return [one for one in found if one]
 
 
-def _misaligned(
-    tokenizer: PreTrainedTokenizerBase,
-    fact: Fact,
-    filtered: Mapping[int, FilterRows],
-    assisting: Sequence[tuple[int, str]],
-    protocols: Sequence[str],
-    eligible: bool,
-) -> Misaligned | None:
-    rows = filtered.get(fact.case_id, [])
-    assistants = [fact.neighbors[i] for i in sorted(assistants_of_any(rows, assisting))]
-    evaluating = evaluated_neighbors(fact, rows, eligible, assisting)
+def _misaligned(wording: Wording, fact: Fact, filtered: FilterRows, asked: Asked) -> Unfit | None:
+    assistants = [fact.neighbors[i] for i in sorted(assistants_of_any(filtered, asked.assisting))]
+    evaluating = evaluated_neighbors(fact, filtered, asked.eligible, asked.assisting)
     role = "case"
     try:
-        for protocol in protocols:
+        for protocol in asked.protocols:
             for spaced in (True, False):  # whatever the algorithm
-                Rows(tokenizer, protocol, [PREFIXED], spaced).edit(fact)
+                edit = Rows(wording, protocol, [PREFIXED], spaced, asked.subject_end).edit(fact)
+                _check_length(edit.rewriting[0].row, fact, asked.longest)
         role = "assistant"
-        for protocol in protocols:
+        for protocol in asked.protocols:
+            rows = Rows(wording, protocol, [PREFIXED], subject_end=asked.subject_end)
             for prefixed in (True, False) if assistants else ():
-                Rows(tokenizer, protocol, [PREFIXED]).edit(fact, assistants, prefixed)
+                rows.edit(fact, assistants, prefixed)
         role = "evaluation"
-        for protocol in protocols:
-            scored_rows(tokenizer, fact, evaluating, protocol)
+        for protocol in asked.protocols:
+            for probe in scored_rows(wording, fact, evaluating, protocol):
+                _check_length(probe.new, fact, asked.longest)
+                _check_length(probe.reference, fact, asked.longest)
     except InputError as error:
-        return Misaligned(fact.case_id, role, str(error))
+        return Unfit(fact.case_id, role, str(error))
     return None
 
 
-def misaligned_assistants(
-    tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], protocols: Sequence[str]
-) -> list[Misaligned]:
+def _check_length(row: LabelledRow, fact: Fact, longest: int | None) -> None:
+    if longest is not None and len(row.ids) > longest:
+        raise InputError(
+            f"case {fact.case_id}: a text of {len(row.ids)} tokens, expected at most the model's {longest}"
+        )
+
+
+def misaligned_assistants(wording: Wording, facts: Sequence[Fact], protocols: Sequence[str]) -> list[Unfit]:
     """Every neighbor of known subject that does not align in the loss, whoever of them comes to assist.
 
     The filter and the order say who assists; this is for a rehearsal, which has no word of the real model's.
@@ -87,9 +83,9 @@ def misaligned_assistants(
         for neighbor in fact.neighbors:
             try:
                 for protocol in protocols if neighbor.subject is not None else ():
-                    rows = Rows(tokenizer, protocol, where=f"case {fact.case_id}")
+                    rows = Rows(wording, protocol, where=f"case {fact.case_id}")
                     for template in ("{}", PREFIXED):
                         rows.assisting(neighbor, template)
             except InputError as error:
-                found.append(Misaligned(fact.case_id, "assistant", str(error)))
+                found.append(Unfit(fact.case_id, "assistant", str(error)))
     return found

@@ -13,7 +13,6 @@ from reedit.evaluate.scored_rows import asked
 from reedit.jobs.progress import progress
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
-from reedit.models.tokens import encode
 from reedit.prepare.facts import Fact, Neighbor
 
 
@@ -43,7 +42,7 @@ def make_questions(facts: Sequence[Fact], neighbors: Mapping[int, Sequence[Neigh
 
 def answer(model: LanguageModel, questions: Sequence[Question], k: int) -> list[dict[str, Any]]:
     """Rows of the schema ``generations`` for the model as it is, one a question, in order."""
-    prompts = [encode(model.tokenizer, question.prompt) for question in questions]
+    prompts = [model.wording.encode(question.prompt) for question in questions]
     report = progress(f"k={k} generation, prompts", len(prompts))
     said = generate(model, prompts, NEW_TOKENS, report=report)
     texts = [model.tokenizer.decode(ids, skip_special_tokens=True) for ids in said]

@@ -10,7 +10,7 @@ from reedit.evaluate.scored_rows import Probe, scored_rows
 from reedit.methods.protocols import PROTOCOLS
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import greedy_continuations, likelihoods
-from reedit.models.tokens import LabelledRow, encode
+from reedit.models.tokens import LabelledRow
 from reedit.prepare.facts import Fact, Neighbor
 
 
@@ -25,7 +25,7 @@ def make_probes(
     """
     probes: list[Probe] = []
     for fact in facts:
-        of_case = scored_rows(model.tokenizer, fact, neighbors[fact.case_id], protocol)
+        of_case = scored_rows(model.wording, fact, neighbors[fact.case_id], protocol)
         padded = PROTOCOLS[protocol].left_padding and model.layout.positions
         probes += _left_padded(of_case) if padded else of_case
     return _with_unedited_answers(model, probes)
@@ -59,7 +59,7 @@ def _with_unedited_answers(model: LanguageModel, probes: Sequence[Probe]) -> lis
     """Fill in what the unedited model answers, and its argmax over the neighbors' reference objects."""
     filled = list(probes)
     own = [i for i, probe in enumerate(probes) if probe.own_answer]
-    prompts = [encode(model.tokenizer, probes[i].prompt) for i in own]
+    prompts = [model.wording.encode(probes[i].prompt) for i in own]
     answers = greedy_continuations(model, prompts, [len(probes[i].reference.labels) for i in own])
     for i, prompt, answer in zip(own, prompts, answers, strict=True):
         row = LabelledRow((*prompt, *answer[:-1]), answer)

@@ -6,10 +6,8 @@ Design, section 4 (Scores) and section 5 (reference objects, ZsRE).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from transformers import PreTrainedTokenizerBase
-
 from reedit.methods.protocols import PROTOCOLS
-from reedit.models.tokens import LabelledRow, joint_row, loose_row
+from reedit.models.tokens import LabelledRow, Wording
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.zsre import NO_ANSWER
 
@@ -32,49 +30,47 @@ class Probe:
     published: bool = False
 
 
-def scored_rows(
-    tokenizer: PreTrainedTokenizerBase, fact: Fact, neighbors: Sequence[Neighbor], protocol: str
-) -> list[Probe]:
+def scored_rows(wording: Wording, fact: Fact, neighbors: Sequence[Neighbor], protocol: str) -> list[Probe]:
     """The probes of one case, in order; `neighbors`: those that evaluate it.
 
     corrected: raises InputError, naming the case, where a target does not start a new token. released: as the
     published code, which counts off the prompt's tokens and asks for the rest (design, section 5).
     """
-    return (_released if PROTOCOLS[protocol].loose_labels else _corrected)(tokenizer, fact, neighbors)
+    return (_released if PROTOCOLS[protocol].loose_labels else _corrected)(wording, fact, neighbors)
 
 
 def asked(fact: Fact) -> list[tuple[str, str]]:
     """Metric and prompt, of the edited fact itself."""
-    bare = ("efficacy", fact.prompt.replace("{}", fact.subject))
+    bare = ("efficacy", fact.text)
     return [bare, *(("generalization", paraphrase) for paraphrase in fact.paraphrases)]
 
 
-def _corrected(tokenizer: PreTrainedTokenizerBase, fact: Fact, neighbors: Sequence[Neighbor]) -> list[Probe]:
+def _corrected(wording: Wording, fact: Fact, neighbors: Sequence[Neighbor]) -> list[Probe]:
     where, known = f"case {fact.case_id}", fact.target_true != NO_ANSWER
     probes = []
     for metric, prompt in asked(fact):
-        new = joint_row(tokenizer, prompt, fact.target_new, where)
-        reference = joint_row(tokenizer, prompt, fact.target_true, where) if known else new
+        new = wording.joint(prompt, fact.target_new, where)
+        reference = wording.joint(prompt, fact.target_true, where) if known else new
         probes.append(Probe(fact.case_id, metric, prompt, new, reference, own_answer=not known))
     for neighbor in neighbors:
-        new = joint_row(tokenizer, neighbor.prompt, fact.target_new, where)
-        reference = joint_row(tokenizer, neighbor.prompt, neighbor.object, where)
+        new = wording.joint(neighbor.prompt, fact.target_new, where)
+        reference = wording.joint(neighbor.prompt, neighbor.object, where)
         probes.append(Probe(fact.case_id, "specificity", neighbor.prompt, new, reference, own_answer=True))
     return probes
 
 
-def _released(tokenizer: PreTrainedTokenizerBase, fact: Fact, neighbors: Sequence[Neighbor]) -> list[Probe]:
+def _released(wording: Wording, fact: Fact, neighbors: Sequence[Neighbor]) -> list[Probe]:
     where, known = f"case {fact.case_id}", fact.target_true != NO_ANSWER
     probes = []
     for metric, prompt in asked(fact):
-        new = loose_row(tokenizer, prompt, fact.target_new, where)
-        reference = loose_row(tokenizer, prompt, fact.target_true, where)
+        new = wording.loose(prompt, fact.target_new, where)
+        reference = wording.loose(prompt, fact.target_true, where)
         if not known:
-            reference = _without_padding(reference, tokenizer.eos_token_id)
+            reference = _without_padding(reference, wording.tokenizer.eos_token_id)
         probes.append(Probe(fact.case_id, metric, prompt, new, reference, published=True))
-    for neighbor in neighbors if known else _pieces(tokenizer, neighbors):
-        new = loose_row(tokenizer, neighbor.prompt, fact.target_new, where)
-        reference = loose_row(tokenizer, neighbor.prompt, neighbor.object, where)
+    for neighbor in neighbors if known else _pieces(wording, neighbors):
+        new = wording.loose(neighbor.prompt, fact.target_new, where)
+        reference = wording.loose(neighbor.prompt, neighbor.object, where)
         probes.append(Probe(fact.case_id, "specificity", neighbor.prompt, new, reference, published=True))
     return probes
 
@@ -87,12 +83,12 @@ def _without_padding(row: LabelledRow, padding: int) -> LabelledRow:
     return replace(row, labels=row.labels[row.labels.count(padding) :] or row.labels)
 
 
-def _pieces(tokenizer: PreTrainedTokenizerBase, neighbors: Sequence[Neighbor]) -> list[Neighbor]:
+def _pieces(wording: Wording, neighbors: Sequence[Neighbor]) -> list[Neighbor]:
     """ZsRE's neighbors token by token: each token of the object is asked for after those before it."""
     pieces = []
     for neighbor in neighbors:
-        ids = tokenizer(neighbor.object, add_special_tokens=False)["input_ids"]
+        ids = wording.tokenizer(neighbor.object, add_special_tokens=False)["input_ids"]
         for i, token in enumerate(ids):
-            prompt = neighbor.prompt + tokenizer.decode(ids[:i])
-            pieces.append(Neighbor(None, prompt, tokenizer.decode([token])))
+            prompt = neighbor.prompt + wording.tokenizer.decode(ids[:i])
+            pieces.append(Neighbor(None, prompt, wording.tokenizer.decode([token])))
     return pieces

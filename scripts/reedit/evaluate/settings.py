@@ -1,6 +1,6 @@
 """All that determines a run's scores beside its input files, as the rule hands it to the job."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ class ScoreSettings:
     protocol: str
     eligible: bool = False  # only cases that pass the neighbor filter
     assisting: Sequence[Sequence[Any]] = field(default_factory=list)  # [count, choice] of each
+    wording: Mapping[str, Any] = field(default_factory=dict)  # separator, chat: see models/tokens.py
     layers: Sequence[int]
     dtype: str
     trial: int

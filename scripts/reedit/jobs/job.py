@@ -3,6 +3,7 @@
 import logging
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.jobs.machine import suit_machine
 from reedit.jobs.redaction import without_secrets
 from reedit.storage.files import PLACE
 
@@ -112,8 +114,9 @@ class _Discreet(logging.Formatter):
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
-    """End the process with one line and status 1 on a bad input or a full disk."""
+def command() -> Iterator[None]:
+    """Around what a user calls: end it with one line and status 1 on a bad input or a full disk."""
+    suit_machine()
     try:
         yield
     except InputError as error:
@@ -122,6 +125,21 @@ def one_line() -> Iterator[None]:
         if (place := unwritable(error)) is None:
             raise
         sys.exit(place)
+
+
+def exit_on_signals() -> None:
+    """Have SIGTERM and SIGHUP end this process as an exception does: what it was at is put away.
+
+    The exit status is 128 and the signal's number; what is ignored (nohup) stays so.
+    """
+
+    def leave(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # the second one would come in the midst of putting away
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
 
 
 def unwritable(error: Exception) -> str | None:

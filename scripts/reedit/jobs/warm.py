@@ -45,7 +45,7 @@ def warm(
     environment = {**(os.environ if environment is None else environment)}
     environment |= {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
     with (
-        tempfile.TemporaryDirectory(prefix="warm-") as folder,
+        tempfile.TemporaryDirectory(prefix="warm-", dir=_short_folder()) as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening,
     ):
         address = Path(folder) / "socket"
@@ -67,6 +67,12 @@ def warm(
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
             server.wait()
+
+
+def _short_folder() -> str:
+    """The temporary directory; /tmp where its path is too long for a socket's address, of some 100 bytes."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= 80 else "/tmp"
 
 
 def serve(listening: socket.socket, modules: Sequence[str]) -> None:

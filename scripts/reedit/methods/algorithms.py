@@ -46,6 +46,7 @@ class Algorithm:
     requires: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters beside those that all require
     damped: bool = False  # a tenth of the NLL once every label is the argmax
     leads: bool = False  # an edit is done once every label is the argmax
+    distinct_keys: bool = False  # every target is written exactly: no two edits may have one key
     one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
     spaced_for: str = ""  # `released` puts a space before target_new for models with this in their repository
 
@@ -97,6 +98,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Gupta et al. 2024, A unified framework for model editing",
             weight="emmet_lambda",
             requires=(),
+            distinct_keys=True,
         ),
         Algorithm(
             "alphaedit",

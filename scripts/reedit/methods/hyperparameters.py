@@ -1,4 +1,4 @@
-"""Hyperparameters of one algorithm on one model, with the keys of EasyEdit's YAML files."""
+"""Hyperparameters of one algorithm on one model, with the keys of EasyEdit's and similar files."""
 
 import sys
 from collections.abc import Mapping
@@ -51,16 +51,29 @@ KINDS: Mapping[str, Any] = {
     for key, kind in get_type_hints(Hyperparameters, include_extras=True).items()
 }
 REQUIRED = tuple(key for key in KINDS if not hasattr(Hyperparameters, key))
-# what EasyEdit's files say besides and may say one way only: it is what the algorithms here do
-FIXED: Mapping[str, Any] = {"fact_token": "subject_last", "layer_selection": "all"}
-# what EasyEdit's files say besides; the model's layout, the corpus and the runs say it here
+RROME, UNIFIED = "EasyEdit's R-ROME", "unified-model-editing"
+# what published files say besides and may say one way only, as the algorithms here do it; and what the
+# published code does where it is said the other way
+FIXED: Mapping[str, tuple[Any, str]] = {
+    "fact_token": ("subject_last", "EasyEdit then edits at another token"),
+    "layer_selection": ("all", "MEMIT then draws its layers"),
+    "original_implementation": (False, f"{RROME} then is ROME; expected the algorithm rome"),
+    "enable_random_prefix_keys": (True, f"{RROME} then takes the bare prompt's key"),
+    "enable_prompt_keys": (False, f"{RROME} then takes the bare prompt's key"),
+    "calculate_objective_value": (False, f"{UNIFIED} then takes the moments of the model as edited so far"),
+    "bias_update": (False, f"{UNIFIED}'s ROME then edits the bias too"),
+    "dynamic": (False, f"{UNIFIED}'s ROME then takes the moments anew before each edit"),
+}
+# what published files say besides; the model's layout, the corpus and the runs say it here
 ACCEPTED = (
+    "alg",
     "alg_name",
     "P_loc",
     "attn_module_tmp",
     "batch_size",
     "context_template_length_params",
     "device",
+    "dynamic_multiplier",  # read with dynamic: true alone
     "fp16",
     "layer_module_tmp",
     "lm_head_module",
@@ -85,7 +98,8 @@ def read_hyperparameters(
 ) -> Hyperparameters:
     """The checked hyperparameters that the engine reads.
 
-    `value` is a mapping or the path of an EasyEdit YAML file; `changes` takes the place of some. Raises
+    `value` is a mapping or the path of a file, YAML or JSON, as EasyEdit, unified-model-editing and the
+    paper's code have them; `changes` takes the place of some. Raises
     InputError for an unknown, missing or ill-typed key, a number out of range, or a value that contradicts
     what the algorithms do, naming `where` or the file.
     """
@@ -109,10 +123,11 @@ def read_hyperparameters(
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
     if found["v_num_grad_steps"] < 1:
         raise InputError(f"{where}: v_num_grad_steps: found {found['v_num_grad_steps']}, expected at least 1")
-    for key, expected in FIXED.items():
+    for key, (expected, otherwise) in FIXED.items():
         if value.get(key, expected) != expected:
-            raise InputError(f"{where}: {key}: found {value[key]!r}, expected {expected}")
-    made_for = str(value.get("alg_name", algorithm))
+            written = str(expected).lower() if isinstance(expected, bool) else expected
+            raise InputError(f"{where}: {key}: found {value[key]!r}, expected {written}: {otherwise}")
+    made_for = str(value.get("alg_name", value.get("alg", algorithm)))
     if not f"{made_for.lower().replace('-', '_')}_".startswith(f"{algorithm}_"):  # MEMIT_RECURSIVE is MEMIT's
         raise InputError(f"{where}: alg_name: found {made_for!r}, expected {algorithm.upper()}")
     return Hyperparameters(**found)

@@ -15,7 +15,7 @@ class Protocol:
 
     name: str
     joint_tokens: bool = True  # prompt and target tokenised as one text; else the target alone, put behind it
-    aligned: bool = True  # the subject's last token is found in the row; else counted in the text up to it
+    subject_end: str = "exact"  # its last token is found in the row; published: counted in the text up to it
     own_means: bool = True  # a mean over the rewriting rows, one over the neighbors; else one over all rows
     given_subjects: bool = False  # a neighbor's subject as the dataset says it, whatever its text says
     scaled_perplexity: bool = False  # PMET: of the NLL as the loss scales it
@@ -35,7 +35,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         Protocol(
             "released",
             joint_tokens=False,
-            aligned=False,
+            subject_end="published",
             own_means=False,
             given_subjects=True,
             scaled_perplexity=True,

@@ -84,15 +84,24 @@ class Recipe:
         """Of the NLL in the loss, where the algorithm damps it (PMET)."""
         return self.hyperparameters.get("nll_loss_factor", 1.0) if self.algorithm.damped else 1.0
 
-    @property
-    def weight(self) -> float:
-        """SPREAD's lambda: what is preserved against what is written."""
-        return float(self.hyperparameters.get(self.algorithm.weight, 0.0))
+    def weight(self, edits: int) -> float:
+        """SPREAD's lambda with so many edits at once: what is preserved against what is written.
+
+        EMMET's, as published, softens what several edits write, in a system of (mom2_update_weight C)^-1.
+        """
+        own = float(self.hyperparameters.get(self.algorithm.weight, 0.0))
+        if self.algorithm.weight == "emmet_lambda":
+            return own * self._scale if edits > 1 else 0.0
+        return own
 
     @property
     def ridge(self) -> float:
-        """What is added to C, so that lambda (C + ridge I) weighs the update's own norm too (ENCORE, 4.2)."""
-        return float(self.hyperparameters.get("update_norm_lambda", 0.0)) / (self.weight or 1.0)
+        """What is added to C, which then weighs the update's own norm too (ENCORE, 4.2)."""
+        return float(self.hyperparameters.get("update_norm_lambda", 0.0)) / self._scale
+
+    @property
+    def _scale(self) -> float:
+        return float(self.hyperparameters.get("mom2_update_weight", 1.0))
 
     @property
     def protects(self) -> bool:

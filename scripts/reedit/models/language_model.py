@@ -26,6 +26,7 @@ from reedit.errors import InputError
 from reedit.jobs.device import job_device
 from reedit.models.layouts import layout_of_kind
 from reedit.models.tokenizers import load_tokenizer
+from reedit.models.tokens import Wording
 from reedit.models.upper import FrozenCache, Upper, told_masks
 
 
@@ -56,6 +57,7 @@ class LanguageModel:
         self.layout = layout_of_kind(model.config.model_type)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
+        self.wording = Wording(tokenizer)  # a job that asks otherwise puts its own here
         self._unedited: dict[int, Tensor] = {}  # layer -> W of theta_1, fp32
         self._edited: dict[int, Tensor] = {}  # layer -> W of the weights as they are now, fp32
         self._visible: dict[int, Tensor] = {}  # of the longest text yet; see `visible`

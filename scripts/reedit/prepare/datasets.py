@@ -1,18 +1,85 @@
-"""The formats that a dataset of the configuration can have."""
+"""The formats that a dataset can have, and what a file of another one is: told by its cases' fields."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from reedit.errors import InputError
 from reedit.prepare.counterfact import load_counterfact
-from reedit.prepare.facts import Dataset
+from reedit.prepare.facts import Dataset, read_json_list
+from reedit.prepare.simple_facts import load_simple_facts
 from reedit.prepare.zsre import load_zsre
 
+FORMATS = {"counterfact": load_counterfact, "zsre": load_zsre}
+LOOKED_AT = 50  # cases of a file
 
-def load_dataset(form: str, paths: Sequence[Path]) -> Dataset:
-    """The facts of one file or several, in order; `form` is counterfact or zsre.
 
-    Raises InputError with the file, the case and the field.
+@dataclass(frozen=True)
+class Form:
+    """How the cases of a format look: fields that only they have, dotted, with [] where there is a list."""
+
+    name: str
+    fields: tuple[str, ...]
+    format: str | None = None  # that reads it
+
+    def has(self, case: Any) -> bool:
+        return all(_has(case, field) for field in self.fields)
+
+
+FORMS = (  # the first one that a case has is its own
+    Form("MQuAKE", ("requested_rewrite[]", "questions[]")),
+    Form("RippleEdits", ("example_type", "edit")),
+    Form("KnowEdit (WikiBio)", ("labels", "concept", "text")),
+    Form("CounterFact", ("requested_rewrite.prompt",), "counterfact"),
+    Form("CounterFact (eligible)", ("ground_truth", "locality.neighborhood"), "counterfact"),
+    Form("ZsRE", ("src", "loc"), "zsre"),
+    Form("QAEdit", ("target", "rephrase", "locality[]")),
+    Form("EasyEdit", ("target_new", "locality_prompt")),
+    Form("KnowEdit", ("target_new", "portability")),
+    Form("KnowEdit", ("target_new", "locality")),
+    Form("facts by hand", ("prompt", "target_new"), "simple"),
+)
+
+
+def _has(case: Any, field: str) -> bool:
+    for key in field.removesuffix("[]").split("."):
+        if not isinstance(case, dict) or key not in case:
+            return False
+        case = case[key]
+    return isinstance(case, list) or not field.endswith("[]")
+
+
+def forms_in(path: Path) -> list[Form]:
+    """The forms of a file's first cases, each once, the most frequent first; none where none is known."""
+    found = [
+        next((form for form in FORMS if form.has(case)), None) for case in read_json_list(path)[:LOOKED_AT]
+    ]
+    known = [form for form in found if form]
+    return sorted(dict.fromkeys(known), key=known.count, reverse=True)
+
+
+def load_dataset(form: str, paths: Sequence[Path], malformed: str = "error") -> Dataset:
+    """The facts of one file or several, in order; `form` is one of FORMATS.
+
+    malformed: error raises InputError with the file, the case and the field of all cases that cannot be read;
+    drop leaves them out. A file of another format is refused by that format's name.
     """
-    if form == "zsre":
-        return load_zsre(*paths)
-    return load_counterfact(*paths)
+    for path in paths:
+        found = forms_in(path)
+        if found and form not in [one.format for one in found]:
+            raise InputError(f"{path}: is in the form of {found[0].name}, expected format: {form}")
+    return FORMATS[form](*paths, malformed=malformed)
+
+
+def load_facts(path: Path, malformed: str = "error") -> Dataset:
+    """The facts of a file, whose format is told by its cases: written down by hand, or one of FORMATS.
+
+    Raises InputError as load_dataset, and for a format that is not read yet.
+    """
+    found = forms_in(path)
+    if found and found[0].format is None:
+        known = ", ".join([*FORMATS, "facts by hand (docs/using.md)"])
+        raise InputError(f"{path}: is in the form of {found[0].name}, which is not read; expected {known}")
+    load = FORMATS.get(found[0].format, load_simple_facts) if found else load_simple_facts
+    return load(path, malformed=malformed)

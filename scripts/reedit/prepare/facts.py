@@ -1,7 +1,10 @@
 """Facts: the edit cases of a dataset, and the Parquet file that holds them (design, section 3)."""
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -11,22 +14,38 @@ from reedit.errors import InputError
 from reedit.methods.protocols import PROTOCOLS
 from reedit.storage import parquet
 
+SHOWN = 3  # reasons in one line
+
 
 @dataclass(frozen=True)
 class Neighbor:
     """A neighboring fact whose object an edit should leave alone; `prompt` is its full text.
 
-    `given`: the subject that the published data names, where it names another one (docs/subjects.md).
+    `start`: the character at which its subject stands, which is known from where the slot stood, and is never
+    searched for. `given`: the subject that the published data names, where it names another one
+    (docs/subjects.md).
     """
 
     subject: str | None
     prompt: str
     object: str
     given: str | None = None
+    start: int | None = None
+    given_start: int | None = None
 
-    def subject_under(self, protocol: str) -> str | None:
-        """Its subject: as published under `released`, as its prompt's template tells under `corrected`."""
-        return self.given or self.subject if PROTOCOLS[protocol].given_subjects else self.subject
+    @classmethod
+    def of(cls, template: str, subject: str, object: str) -> "Neighbor":
+        """Of a template with one ``{}`` for the subject."""
+        return cls(subject, filled(template, subject), object, start=template.index("{}"))
+
+    def end(self, protocol: str) -> int | None:
+        """The character at which its subject ends; None where it has none.
+
+        The subject is as published under `released`, as its prompt's template tells under `corrected`.
+        """
+        if PROTOCOLS[protocol].given_subjects and self.given is not None:
+            return self.given_start + len(self.given)
+        return None if self.subject is None else self.start + len(self.subject)
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,46 @@ class Fact:
     target_true: str
     paraphrases: tuple[str, ...]
     neighbors: tuple[Neighbor, ...]
+
+    @property
+    def text(self) -> str:
+        """The prompt with its subject in place of the slot."""
+        return filled(self.prompt, self.subject)
+
+    @property
+    def start(self) -> int:
+        """The character of the text at which the subject stands."""
+        return self.prompt.index("{}")
+
+    @property
+    def end(self) -> int:
+        """The character of the text at which the subject ends."""
+        return self.start + len(self.subject)
+
+
+def filled(template: str, subject: str) -> str:
+    """A template with a subject in its slot."""
+    return template.replace("{}", subject, 1)
+
+
+# what no one sees and a tokenizer does: str.strip leaves it
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u00ad"
+
+
+def tidy(text: str) -> str:
+    """A text as it is put to a model: NFC, without white space or invisible characters at its ends.
+
+    Every text of a fact comes through here, whatever its format. Inside, a text stays as it is.
+    """
+    found = unicodedata.normalize("NFC", text)
+    while (shorter := found.strip().strip(INVISIBLE)) != found:
+        found = shorter
+    return found
+
+
+def tidy_prompt(text: str) -> str:
+    """As `tidy`, with one question mark at the end of a question: formats add their own to what has one."""
+    return re.sub(r"\?(\s*\?)+$", "?", tidy(text))
 
 
 class Case:
@@ -67,17 +126,28 @@ class Case:
             raise InputError(f"{self.where}: field {field}: expected Unicode, found {found!r}")
         return found
 
-    def text(self, field: str) -> str:
-        found = self.get(field).strip()
+    def text(self, field: str, tidied: Callable[[str], str] = tidy) -> str:
+        """The text of a field, as it is put to a model."""
+        found = tidied(self.get(field))
         if not found:
             raise InputError(f"{self.where}: field {field} is empty")
         return found
 
-    def texts(self, field: str) -> tuple[str, ...]:
+    def texts(self, field: str, tidied: Callable[[str], str] = tidy) -> tuple[str, ...]:
+        """The texts of a list, as they are put to a model."""
         found = self.get(field, list)
-        if not all(isinstance(text, str) and text.strip() and is_unicode(text) for text in found):
+        if not all(isinstance(text, str) and is_unicode(text) and tidied(text) for text in found):
             raise InputError(f"{self.where}: field {field}: expected a list of non-empty strings of Unicode")
-        return tuple(found)
+        return tuple(map(tidied, found))
+
+    def prompt(self, field: str) -> str:
+        """The text of a field that holds one ``{}`` for the subject."""
+        found = self.text(field, tidy_prompt)
+        if found.count("{}") != 1:
+            raise InputError(
+                f"{self.where}: field {field}: expected exactly one {{}} for the subject, found {found!r}"
+            )
+        return found
 
     def case_id(self) -> int:
         found = self.get("case_id", int)
@@ -87,12 +157,12 @@ class Case:
 
     def template(self, field: str, subject: str) -> str:
         """The text of a field with ``{}`` in place of its subject, which has to stand in it once."""
-        text = self.text(field)
-        template = text.replace(subject, "{}")
+        text = self.text(field, tidy_prompt)
         if text.count(subject) != 1:
             raise InputError(
                 f"{self.where}: field {field}: expected the subject {subject!r} once, found {text!r}"
             )
+        template = text.replace(subject, "{}")
         if template.count("{}") != 1:
             raise InputError(
                 f"{self.where}: field {field}: expected no {{}} beside the subject, found {text!r}"
@@ -108,9 +178,50 @@ class Dataset:
     """The facts of one file or several, in their order."""
 
     facts: tuple[Fact, ...]
-    sizes: tuple[int, ...]  # cases of each file
+    sizes: tuple[int, ...]  # cases of each file, those that are left out aside
     fixed_roles: bool  # the file itself says which neighbor assists: each case's first
     dropped: int  # neighbors whose subject could not be told from their text
+    malformed: tuple[str, ...] = ()  # why each of the cases that were left out could not be read
+
+
+def read_each(
+    files: Sequence[Sequence[Case]], make: Callable[[Case, int], Fact], malformed: str
+) -> tuple[list[list[Fact]], list[str]]:
+    """The facts of each file, and why the others could not be read.
+
+    `make` gets a case and its position among all. With malformed: error, raises one InputError that tells of
+    all cases that cannot be read; with drop they are left out. A case_id that comes twice cannot be read
+    the second time.
+    """
+    facts: list[list[Fact]] = [[] for _ in files]
+    wrong, seen = [], set()
+    for position, (number, case) in enumerate((n, case) for n, file in enumerate(files) for case in file):
+        try:
+            fact = make(case, position)
+            if fact.case_id in seen:
+                raise InputError(f"{case.where}: its case_id appears twice, expected unique case_ids")
+            if fact.target_new == fact.target_true:
+                raise InputError(f"{case.where}: the new and the true object are both {fact.target_new!r}")
+        except InputError as error:
+            wrong.append(str(error))
+        else:
+            seen.add(fact.case_id)
+            facts[number].append(fact)
+    count = sum(map(len, files))
+    if wrong and (malformed == "error" or len(wrong) == count):
+        way = "; malformed: drop leaves such cases out" if len(wrong) < count else ""
+        raise InputError(together(wrong, f"{len(wrong)} of {count} cases cannot be read{way}"))
+    return facts, wrong
+
+
+def together(reasons: Sequence[str], what: str) -> str:
+    """One line for many reasons, the first of them in full; a single one speaks for itself."""
+    if len(reasons) == 1:
+        return reasons[0]
+    for reason in reasons if len(reasons) > SHOWN else ():
+        logging.getLogger("reedit").info("%s", reason)
+    more = f"; and {len(reasons) - SHOWN} more, each with a line above" if len(reasons) > SHOWN else ""
+    return f"{what}: {'; '.join(reasons[:SHOWN])}{more}"
 
 
 def is_unicode(text: str) -> bool:
@@ -139,6 +250,8 @@ def read_json_list(path: Path) -> list[Any]:
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # of too long a number it is a bare ValueError
+        if "Extra data: line 2" in str(error):
+            raise InputError(f"{path}: holds a JSON value a line, expected one JSON list") from error
         raise InputError(f"{path}: not JSON ({error})") from error
     if not isinstance(value, list):
         raise InputError(f"{path}: expected a JSON list, found {type(value).__name__}")

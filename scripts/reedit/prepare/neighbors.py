@@ -13,7 +13,7 @@ from reedit.errors import InputError
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import greedy_continuations, likelihoods
-from reedit.models.tokens import LabelledRow, encode, joint_row
+from reedit.models.tokens import LabelledRow
 from reedit.prepare.facts import Fact
 from reedit.storage.checkpoint import Checkpoint
 
@@ -71,7 +71,7 @@ def filter_neighbors(
 def _row(model: LanguageModel, pair: Pair) -> LabelledRow | None:
     """The row of a neighbor; None, with a line, where its object does not start a new token."""
     try:
-        return joint_row(model.tokenizer, *pair, f"neighbor {pair[0]!r}")
+        return model.wording.joint(*pair, f"neighbor {pair[0]!r}")
     except InputError as error:
         logging.getLogger("reedit").info("not kept: %s", error)
         return None
@@ -110,7 +110,7 @@ def _answers(model: LanguageModel, pairs: Sequence[Pair], rows: Sequence[Labelle
         _greedy_beginning(likelihood.argmax, row.labels) for likelihood, row in zip(said, rows, strict=True)
     ]
     prompts = [
-        [*encode(model.tokenizer, prompt), *start] for (prompt, _), start in zip(pairs, begun, strict=True)
+        [*model.wording.encode(prompt), *start] for (prompt, _), start in zip(pairs, begun, strict=True)
     ]
     missing = [len(row.labels) - len(start) for row, start in zip(rows, begun, strict=True)]
     ends = greedy_continuations(model, prompts, missing)

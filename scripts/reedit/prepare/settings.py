@@ -1,6 +1,6 @@
 """All that determines a split beside its input files, as the rule hands it to the job."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,4 +15,9 @@ class SplitSettings:
     assisting: Sequence[Sequence[Any]] = field(default_factory=list)  # [count, choice] of each
     misaligned: str = "error"
     protocols: Sequence[str]
+    subject_end: str | None = None  # as of edit/job/settings.py
+    wording: Mapping[str, Any] = field(default_factory=dict)  # separator, chat: see models/tokens.py
+    distinct_keys: bool = False  # of cases that are edited together
+    one_by_one: bool = False  # whether a method edits so
+    first_token: str = "bare"  # or prefixed: a subject that is the first token of all
     seed: int

@@ -4,40 +4,39 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError, nearest
-from reedit.prepare.facts import Case, Fact, Neighbor, read_cases
+from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_cases, read_each, tidy_prompt
 from reedit.prepare.zsre import NO_ANSWER
 
 KEYS = ("prompt", "subject", "target_new", "target_true", "paraphrases", "neighbors")
 NEIGHBOR_KEYS = ("prompt", "subject", "object")
 
 
-def read_simple_facts(path: Path) -> list[Fact]:
+def load_simple_facts(path: Path, malformed: str = "error") -> Dataset:
     """The facts of a JSON list of objects; a case_id is the position.
 
     Each has prompt (one {} for the subject), subject and target_new, and may have target_true, paraphrases
     (texts) and neighbors (objects with prompt, subject, object); there, too, {} stands for the subject.
-    Raises InputError that names the file, the case and the key.
+    Raises InputError that names the file, the case and the key; see facts.read_each.
     """
-    return [_fact(case, case_id) for case_id, case in enumerate(read_cases(path))]
+    (facts,), wrong = read_each([read_cases(path)], _fact, malformed)
+    return Dataset(tuple(facts), (len(facts),), fixed_roles=False, dropped=0, malformed=tuple(wrong))
 
 
-def _fact(case: Case, case_id: int) -> Fact:
+def _fact(case: Case, position: int) -> Fact:
     _check_keys(case, KEYS)
     subject = case.text("subject")
+    paraphrases = case.texts("paraphrases", tidy_prompt) if case.has("paraphrases") else ()
+    neighbors = case.get("neighbors", list) if case.has("neighbors") else ()
     return Fact(
-        case_id=case_id,
+        case_id=position,
         relation="",
         subject=subject,
-        prompt=_prompt(case),
+        prompt=case.prompt("prompt"),
         target_new=case.text("target_new"),
         target_true=case.text("target_true") if case.has("target_true") else NO_ANSWER,
-        paraphrases=tuple(
-            text.replace("{}", subject)
-            for text in (case.texts("paraphrases") if case.has("paraphrases") else ())
-        ),
+        paraphrases=tuple(text.replace("{}", subject) for text in paraphrases),
         neighbors=tuple(
-            _neighbor(f"{case.where}: neighbor {number}", value)
-            for number, value in enumerate(case.get("neighbors", list) if case.has("neighbors") else ())
+            _neighbor(f"{case.where}: neighbor {number}", value) for number, value in enumerate(neighbors)
         ),
     )
 
@@ -45,15 +44,7 @@ def _fact(case: Case, case_id: int) -> Fact:
 def _neighbor(where: str, value: Any) -> Neighbor:
     case = Case(where, value)
     _check_keys(case, NEIGHBOR_KEYS)
-    subject = case.text("subject")
-    return Neighbor(subject, _prompt(case).replace("{}", subject), case.text("object"))
-
-
-def _prompt(case: Case) -> str:
-    prompt = case.text("prompt")
-    if prompt.count("{}") != 1:
-        raise InputError(f"{case.where}: field prompt: found {prompt!r}, expected one {{}} for the subject")
-    return prompt
+    return Neighbor.of(case.prompt("prompt"), case.text("subject"), case.text("object"))
 
 
 def _check_keys(case: Case, known: tuple[str, ...]) -> None:

@@ -1,48 +1,54 @@
 """Mutually exclusive samples of cases, one a trial (paper, section 4.1), of those that can be edited."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from reedit.errors import InputError
-from reedit.prepare.facts import Fact, by_file
+from reedit.prepare.facts import Fact, by_file, together
 from reedit.prepare.roles import by_case, choose_assistants, is_eligible
 from reedit.prepare.settings import SplitSettings
 
-SHOWN = 3  # reasons in one line
-
 
 @dataclass(frozen=True)
-class Misaligned:
-    """A case that does not align, and the first of its rows that tells."""
+class Unfit:
+    """A case that cannot be edited, and the first of its rows that tells."""
 
     case_id: int
-    role: str  # of that row: case, assistant or evaluation
+    role: str  # of that row: case, assistant or evaluation; or conflict, beside another case
     reason: str
 
 
 FilterRows = Sequence[Mapping[str, Any]]
-Alignment = Callable[[Sequence[Fact], Mapping[int, FilterRows]], list[Misaligned]]  # by the rows of each case
+
+
+class Judge(Protocol):
+    """Who knows what a model can make of cases (evaluate/judge.py)."""
+
+    def unfit(self, facts: Sequence[Fact], filtered: Mapping[int, FilterRows]) -> list[Unfit]:
+        """Those of some facts that cannot be edited beside the others; `filtered`: the filter's rows."""
+
+    def warnings(self, facts: Sequence[Fact]) -> list[str]:
+        """What should be known of the facts of one trial before they are edited."""
+
+    def first_tokens(self, facts: Sequence[Fact]) -> list[int]:
+        """The cases whose subject is the first token of all."""
 
 
 def make_split(
-    facts: Sequence[Fact],
-    sizes: Sequence[int],
-    filtered: FilterRows,
-    misaligned: Alignment,
-    settings: SplitSettings,
+    facts: Sequence[Fact], sizes: Sequence[int], filtered: FilterRows, judge: Judge, settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """Rows of the schema ``split``, and what was left out on the way to them, for their provenance.
 
     `sizes`: cases of each file of the dataset; `filtered`: rows of the neighbor filter, none where it did not
-    run; `misaligned`: which of some facts do not align (evaluate/alignment.py). The second value has the
-    numbers of cases: `cases` in all, `eligible` of them, and with misaligned: drop `aligned` of those and
-    `left_out`, the others with role and reason. Raises InputError where too few are left, where sampled cases
-    do not align, and where one lacks assistants.
+    run. The second value has the numbers of cases: `cases` in all, `eligible` of them, and with misaligned:
+    drop `aligned` of those and `left_out`, the others with role and reason; `warnings`; and `prefixed`, the
+    cases that first_token: prefixed edits behind a prefix. Raises InputError where too few are left, where
+    sampled cases cannot be edited, and where one lacks assistants.
     """
     log, listed, cases = logging.getLogger("reedit"), by_file(facts, sizes), by_case(filtered)
     assisting, counts = settings.assisting, {"cases": len(facts)}
@@ -50,37 +56,51 @@ def make_split(
         facts = [fact for fact in facts if is_eligible(cases.get(fact.case_id, []), assisting)]
         counts["eligible"] = len(facts)
     if settings.misaligned == "drop":
-        found = misaligned(facts, cases)
-        for one in found:
-            log.info("left out (%s): %s", one.role, one.reason)
-        left_out = {one.case_id for one in found}
-        facts = [fact for fact in facts if fact.case_id not in left_out]
+        facts, found = fitting(facts, cases, judge)
         counts |= {"aligned": len(facts), "left_out": [asdict(one) for one in found]}
-        if found and not facts:
-            raise InputError(f"no case aligns, {len(found)} are left out: {found[0].reason}")
-    log.info("candidates: %s", {name: count for name, count in counts.items() if name != "left_out"})
+    numbers = {name: count for name, count in counts.items() if name != "left_out"}
+    if len(set(numbers.values())) > 1:
+        log.info("candidates: %s", numbers)
     candidates = {fact.case_id: fact for fact in facts}
     files = [[case_id for case_id in file if case_id in candidates] for file in listed]
     rows = sample_split(files, settings.edits, settings.trials, settings.seed)
-    sampled = [candidates[row["case_id"]] for row in rows]
-    for fact in sampled:
+    sampled = [
+        [candidates[row["case_id"]] for row in rows if row["trial"] == trial]
+        for trial in range(1, settings.trials + 1)
+    ]
+    for fact in chain.from_iterable(sampled):
         for count, choice in assisting:
             choose_assistants(fact.case_id, cases.get(fact.case_id, []), count, choice)
     if settings.misaligned == "error":
-        refuse(misaligned(sampled, cases), len(sampled))
+        refuse([one for trial in sampled for one in judge.unfit(trial, cases)], len(rows))
+    counts["warnings"] = [line for trial in sampled for line in judge.warnings(trial)]
+    for line in counts["warnings"]:
+        log.warning("%s", line)
+    if settings.first_token == "prefixed":
+        counts["prefixed"] = judge.first_tokens(list(chain.from_iterable(sampled)))
     return rows, counts
 
 
-def refuse(found: Sequence[Misaligned], sampled: int) -> None:
-    """Raise InputError, of one line that names every case, if any of the sampled cases does not align."""
+def fitting(
+    facts: Sequence[Fact], filtered: Mapping[int, FilterRows], judge: Judge
+) -> tuple[list[Fact], list[Unfit]]:
+    """The facts that can be edited, and the others, each with a line; InputError where none can be."""
+    found = judge.unfit(facts, filtered)
+    for one in found:
+        logging.getLogger("reedit").info("left out (%s): %s", one.role, one.reason)
+    left_out = {one.case_id for one in found}
+    fit = [fact for fact in facts if fact.case_id not in left_out]
+    if found and not fit:
+        raise InputError(f"no case can be edited, {len(found)} are left out: {found[0].reason}")
+    return fit, found
+
+
+def refuse(found: Sequence[Unfit], sampled: int) -> None:
+    """Raise InputError, of one line for all of them, if any of the sampled cases cannot be edited."""
     if not found:
         return
-    told = "; ".join(one.reason for one in found[:SHOWN])
-    others = ", ".join(str(one.case_id) for one in found[SHOWN:])
-    raise InputError(
-        f"{len(found)} of {sampled} sampled cases do not align (misaligned: drop leaves such cases out before"
-        f" sampling): {told}" + (f"; and cases {others}" if others else "")
-    )
+    what = f"{len(found)} of {sampled} sampled cases cannot be edited"
+    raise InputError(together([one.reason for one in found], f"{what} (misaligned: drop leaves them out)"))
 
 
 def sample_split(

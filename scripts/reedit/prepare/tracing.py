@@ -21,7 +21,7 @@ from reedit.jobs.progress import progress
 from reedit.models.batches import halving, list_halves
 from reedit.models.language_model import LanguageModel, captured, wide
 from reedit.models.likelihood import likelihoods
-from reedit.models.tokens import LabelledRow, joint_row, subject_position
+from reedit.models.tokens import LabelledRow
 from reedit.prepare.facts import Fact
 
 KINDS = ("hidden", "mlp", "attention")  # outputs of a layer, and of its two modules
@@ -91,12 +91,10 @@ def unit_noise(seed: int, case_id: int, shape: Sequence[int]) -> Tensor:
 
 def _candidate(model: LanguageModel, fact: Fact) -> tuple[Known, LabelledRow]:
     """A fact as `known_facts` looks at it; InputError where its tokens do not align."""
-    text, where = fact.prompt.replace("{}", fact.subject), f"case {fact.case_id}"
-    start = fact.prompt.index("{}")
-    row = joint_row(model.tokenizer, text, fact.target_true, where)
-    last = subject_position(model.tokenizer, row.ids, text, start + len(fact.subject), where)
-    spans = model.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
-    first = next(i for i, (begin, end) in enumerate(spans) if end > max(begin, start))
+    wording, where = model.wording, f"case {fact.case_id}"
+    row = wording.joint(fact.text, fact.target_true, where)
+    last = wording.position(row.ids, fact.text, fact.end, where)
+    first = wording.first_token(fact.text, fact.start)
     ids = row.ids[: len(row.ids) - len(row.labels) + 1]
     return Known(fact.case_id, ids, (first, last), row.labels[0]), row
 

@@ -7,37 +7,39 @@ from itertools import chain
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_cases
+from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_cases, read_each, tidy_prompt
 
 # stands where no true object is known; the published code compares with this very text (design, section 5)
 NO_ANSWER = "<|endoftext|>"
 
 
-def load_zsre(*paths: Path) -> Dataset:
+def load_zsre(*paths: Path, malformed: str = "error") -> Dataset:
     """Read a ZsRE file, or several as one; a case_id is the position among all cases.
 
     target_new is the first of the answers (never ``alt``); the neighbor's prompt is ``loc`` as a question,
-    its object ``loc_ans``. Raises InputError with the file, the case and the field.
+    its object ``loc_ans``. Raises InputError with the file, the case and the field; see facts.read_each.
     """
-    files = [read_cases(path) for path in paths]
-    facts = [_fact(case, case_id) for case_id, case in enumerate(chain.from_iterable(files))]
-    return Dataset(tuple(facts), tuple(len(file) for file in files), fixed_roles=False, dropped=0)
+    facts, wrong = read_each([read_cases(path) for path in paths], _fact, malformed)
+    sizes = tuple(map(len, facts))
+    return Dataset(
+        tuple(chain.from_iterable(facts)), sizes, fixed_roles=False, dropped=0, malformed=tuple(wrong)
+    )
 
 
-def _fact(case: Case, case_id: int) -> Fact:
-    subject = case.text("subject")
-    answers = case.texts("answers")
+def _fact(case: Case, position: int) -> Fact:
+    subject, answers = case.text("subject"), case.texts("answers")
     if not answers:
         raise InputError(f"{case.where}: field answers: holds none, expected at least one")
-    if answers[0].strip() == NO_ANSWER:
+    if answers[0] == NO_ANSWER:
         raise InputError(f"{case.where}: field answers: found {NO_ANSWER!r}, which stands for no answer")
+    question = tidy_prompt(f"{case.text('loc')}?")
     return Fact(
-        case_id=case_id,
+        case_id=position,
         relation="",
         subject=subject,
         prompt=case.template("src", subject),
-        target_new=answers[0].strip(),
+        target_new=answers[0],
         target_true=NO_ANSWER,
-        paraphrases=(case.text("rephrase"),),
-        neighbors=(Neighbor(None, f"{case.text('loc')}?", case.text("loc_ans")),),
+        paraphrases=(case.text("rephrase", tidy_prompt),),
+        neighbors=(Neighbor(None, question, case.text("loc_ans")),),
     )

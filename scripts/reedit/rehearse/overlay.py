@@ -109,7 +109,8 @@ def _cases(experiment: Experiment, dataset: str) -> float:
     sources = [files.located(name) for name in files.of_dataset(dataset)]
     if "cases" in definition or any(source["kind"] != "file" for source in sources):
         return definition.get("cases", math.inf)
-    return len(load_dataset(definition["format"], [Path(source["path"]) for source in sources]).facts)
+    paths = [Path(source["path"]) for source in sources]
+    return len(load_dataset(definition["format"], paths, definition.get("malformed", "error")).facts)
 
 
 def _entry(

@@ -8,6 +8,7 @@ from typing import Any
 from reedit.errors import InputError
 from reedit.evaluate.alignment import misaligned_assistants
 from reedit.models.tokenizers import load_tokenizer
+from reedit.models.tokens import Wording
 from reedit.prepare.facts import read_facts
 from reedit.rehearse.overlay import CORPUS
 from reedit.report.tables.render import aligned
@@ -126,7 +127,8 @@ def _neighbors(experiment: Experiment, folder: Path) -> list[str]:
         counts = [sum(len(fact.neighbors) for fact in facts), dropped, "", ""]
         if entry.assisting:
             tokenizer = load_tokenizer(folder / f"results/models/{model}")
-            found = misaligned_assistants(tokenizer, facts, entry.protocols)
+            wording = Wording.of(tokenizer, **experiment.wording(model, dataset))
+            found = misaligned_assistants(wording, facts, entry.protocols)
             known = sum(neighbor.subject is not None for fact in facts for neighbor in fact.neighbors)
             counts[2:] = [known, len(found)]
             reasons += _told(f"{dataset}, {model}", [one.reason for one in found])

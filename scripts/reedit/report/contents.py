@@ -25,16 +25,9 @@ FIGURES: Mapping[str, Wanted] = {  # in the document's order
 }
 
 
-def tables_of(experiment: Any) -> list[str]:
-    """The names of the tables that an experiment has, but for comparisons, in the document's order."""
-    return [table.name for table, wanted in CATALOG if wanted(experiment)]
-
-
-def comparisons_of(experiment: Any) -> list[str]:
-    """The names of its comparisons with the paper's tables, the summary first."""
-    return [table.name for table, wanted in COMPARISONS if wanted(experiment)]
-
-
-def figures_of(experiment: Any) -> list[str]:
-    """The names of its figures."""
-    return [name for name, wanted in FIGURES.items() if wanted(experiment)]
+def contents(experiment: Any) -> list[list[str]]:
+    """The names of the tables that an experiment has, of its comparisons with the paper's tables (the summary
+    first), and of its figures, each in the document's order."""
+    tables, comparisons = ([(table.name, wanted) for table, wanted in of] for of in (CATALOG, COMPARISONS))
+    parts = (tables, comparisons, FIGURES.items())
+    return [[name for name, wanted in part if wanted(experiment)] for part in parts]

@@ -38,6 +38,8 @@ Format = Literal["counterfact", "zsre"]
 Protocol = Literal[tuple(PROTOCOLS)]
 KeepWeights = Literal["all", "last", "selected"]
 Nonfinite = Literal["drop", "stop"]
+SubjectEnd = Literal["exact", "published"]
+Wrong = Literal["error", "drop"]
 Stop = Literal[RULES]
 ReportedModel = Literal["gpt2-xl", "gpt-j-6b", "llama-2-7b"]
 ReportedMethod = Literal["rome", "memit", "pmet", "na_memit", "nap_memit", "na_pmet", "nap_pmet"]
@@ -141,6 +143,7 @@ class Model:
     dtype: Dtype
     prefixes: Prefixes
     processes: Count = 1
+    chat: bool = False  # edit and score through the tokenizer's chat template
     reported_as: Maybe[ReportedModel] = None
     tokenizer: Maybe[From] = None  # for make rehearse, where the model's own source is not at hand
     shape: Maybe[Shape] = None
@@ -154,6 +157,8 @@ class Dataset:
     ]
     eligible: Maybe[bool] = None  # in place of what a run says
     cases: Maybe[Count] = None  # for make plan alone
+    separator: str = " "  # between prompt and target
+    malformed: Wrong = "error"  # cases that cannot be read
     reported_as: Maybe[Format] = None
 
     @property
@@ -259,7 +264,9 @@ class Entry:
     protocol: Maybe[Protocol] = None
     keep_weights: Maybe[KeepWeights] = None
     nonfinite: Maybe[Nonfinite] = None
-    misaligned: Literal["error", "drop"] = "error"
+    misaligned: Wrong = "error"
+    first_token: Literal["bare", "prefixed"] = "bare"  # a subject that is the first token of all
+    subject_end: Maybe[SubjectEnd] = None  # where a token crosses it; None: as the protocol has it
 
 
 @mapping
@@ -327,6 +334,7 @@ class Config:
     seed: Seed
     keep_weights: KeepWeights
     nonfinite: Nonfinite = "drop"
+    subject_end: Maybe[SubjectEnd] = None
     collapse: From
     runs: Annotated[list[Entry], Field(min_length=1)]
     export: Export = Export()

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
 from reedit.evaluate.settings import ScoreSettings
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.prepare.settings import SplitSettings
+from reedit.settings.definitions import ReportedModel
 from reedit.settings.engines import check_engine, engine_of
 from reedit.settings.needs import Needs
-from reedit.settings.reported import REPORTED_MODELS, reported_names
+from reedit.settings.possible import check_possible
 from reedit.settings.runs import Run
+
+REPORTED_MODELS = set(get_args(ReportedModel))
 
 
 class Experiment(Needs):
@@ -22,7 +25,7 @@ class Experiment(Needs):
         super().__init__(config, house)
         for run in self.runs.values():
             check_engine(run.method, self.files)
-        self.files.check(self.used_sources, self.datasets)
+        check_possible(self, self.files.check(self.used_sources, self.datasets))
         if self.own_tasks and not self.own_tasks.is_dir():
             raise InputError(f"config: downstream.folder: no such folder: {self.own_tasks}")
 
@@ -39,46 +42,49 @@ class Experiment(Needs):
 
     def facts_settings(self, dataset: str) -> dict[str, Any]:
         """How a dataset is read."""
-        return {"dataset": dataset, "format": self.asked.datasets[dataset].format}
+        asked = self.asked.datasets[dataset]
+        dropped = {"malformed": asked.malformed} if asked.malformed != "error" else {}
+        return {"dataset": dataset, "format": asked.format, **dropped}
+
+    def wording(self, model: str, dataset: str) -> dict[str, Any]:
+        """How a dataset's texts are put to a model, as far as it is not the usual way (models/tokens.py)."""
+        separator, chat = self.asked.datasets[dataset].separator, self.asked.models[model].chat
+        return ({"separator": separator} if separator != " " else {}) | ({"chat": True} if chat else {})
 
     def split_settings(self, model: str, dataset: str, sample: str) -> SplitSettings:
         """All that determines the named split beside its input files."""
-        entry = self.split_entry(model, dataset, sample)
+        entry, *_ = entries = self.split_entries(model, dataset, sample)
         names = ("edits", "trials", "eligible", "assisting", "misaligned", "protocols")
-        return SplitSettings(**{name: getattr(entry, name) for name in names}, seed=self.asked.seed)
+        return SplitSettings(
+            **_said(entry, *names, "subject_end", "first_token"),
+            wording=self.wording(model, dataset),
+            distinct_keys=entry.some_method("distinct_keys"),
+            one_by_one=any(other.some_method("one_by_one") for other in entries),
+            seed=self.asked.seed,
+        )
 
     def edit_settings(self, run: Run) -> EditSettings:
         """All that determines a run's edits beside its input files."""
         return EditSettings(
-            algorithm=run.method.algorithm,
+            **_said(run, "protocol", "trial"),
+            **_said(run.entry, "iterations", "extend_to", "stop", "keep_weights", "nonfinite", "subject_end"),
+            **_said(run.method, "algorithm", "assisting", "choice", "prefixed", "batch", "spread_only"),
             engine=engine_of(run.method, self.files),
             repository=self.repository(run.entry.model),
-            assisting=run.method.assisting,
-            choice=run.method.choice,
-            prefixed=run.method.prefixed,
-            protocol=run.protocol,
+            wording=self.wording(run.entry.model, run.entry.dataset),
             hyperparameters=self.hyperparameters(run),
-            iterations=run.entry.iterations,
-            extend_to=run.entry.extend_to,
-            stop=run.entry.stop,
             dtype=self.asked.models[run.entry.model].dtype,
-            keep_weights=run.entry.keep_weights,
-            nonfinite=run.entry.nonfinite,
-            batch=run.method.batch,
-            spread_only=run.method.spread_only,
             seed=self.asked.seed,
-            trial=run.trial,
         )
 
     def score_settings(self, run: Run) -> ScoreSettings:
         """All that determines a run's scores beside its input files."""
         return ScoreSettings(
-            protocol=run.protocol,
-            eligible=run.entry.eligible,
-            assisting=run.entry.assisting,
+            **_said(run, "protocol", "trial"),
+            **_said(run.entry, "eligible", "assisting"),
+            wording=self.wording(run.entry.model, run.entry.dataset),
             layers=self.hyperparameters(run)["layers"],
             dtype=self.asked.models[run.entry.model].dtype,
-            trial=run.trial,
         )
 
     def regularised(self, run: Run) -> str:
@@ -89,22 +95,34 @@ class Experiment(Needs):
         """The columns of the summary that tell a run."""
         return {
             "entry": run.entry.index,
-            "model": run.entry.model,
-            "dataset": run.entry.dataset,
+            **_said(run.entry, "model", "dataset"),
             "format": self.asked.datasets[run.entry.dataset].format,
             "method": run.method.name,
             "algorithm": run.method.family,
             "assisted": run.method.assisting > 0,
             "prefixed": run.method.assisting > 0 and run.method.prefixed,
-            "protocol": run.protocol,
-            "trial": run.trial,
+            **_said(run, "protocol", "trial"),
         }
 
     def reported_as(self) -> dict[str, dict[str, str]]:
-        """The paper's name of each model, dataset and method that runs: `reported_as`, else its own."""
-        return reported_names(self.asked, self.entries)
+        """By section, the paper's name of each definition that runs: `reported_as`, else its own."""
+        used = {
+            "models": [entry.model for entry in self.entries],
+            "datasets": [entry.dataset for entry in self.entries],
+            "methods": [method.name for entry in self.entries for method in entry.methods],
+        }
+        return {
+            section: {name: getattr(defined[name], "reported_as", None) or name for name in names}
+            for section, names in used.items()
+            for defined in [getattr(self.asked, section)]
+        }
 
     @property
     def runs_a_reported_model(self) -> bool:
         """Whether a model that runs is one of the paper's, or stands for one."""
         return not REPORTED_MODELS.isdisjoint(self.reported_as()["models"].values())
+
+
+def _said(of: Any, *names: str) -> dict[str, Any]:
+    """What a run, its entry or its method says under these names."""
+    return {name: getattr(of, name) for name in names}

@@ -100,6 +100,6 @@ class Needs(Selection):
         }
         return choices == {"first"}
 
-    def split_entry(self, model: str, dataset: str, sample: str) -> Entry:
-        """An entry that the named split belongs to."""
-        return next(e for e in self.entries if (e.model, e.dataset, e.sample) == (model, dataset, sample))
+    def split_entries(self, model: str, dataset: str, sample: str) -> list[Entry]:
+        """The entries that the named split belongs to."""
+        return [e for e in self.entries if (e.model, e.dataset, e.sample) == (model, dataset, sample)]

@@ -75,6 +75,10 @@ class Entry(definitions.Entry):
         """Whether the entry needs the neighbor filter of Appendix B.2."""
         return self.eligible or bool(self.assisting)
 
+    def some_method(self, has: str) -> bool:
+        """Whether an algorithm of its methods has this field (methods/algorithms.py)."""
+        return any(getattr(ALGORITHMS[method.algorithm], has) for method in self.methods)
+
     @property
     def sample(self) -> str:
         """Name of the split: all that decides which cases it has and what is asked of their tokens."""
@@ -82,6 +86,9 @@ class Entry(definitions.Entry):
         parts += ["eligible"] * self.eligible
         parts += [f"{count}{choice}" for count, choice in self.assisting]
         parts += ["aligned"] * (self.misaligned == "drop")
+        parts += ["distinct"] * self.some_method("distinct_keys")
+        parts += ["prefixed"] * (self.first_token == "prefixed")
+        parts += [f"{self.subject_end}-end"] if self.subject_end else []
         parts += self.protocols if self.protocols != ["corrected"] else []
         return "-".join(parts)
 
@@ -118,11 +125,17 @@ def _entry(config: Config, index: int) -> Entry:
     run, dataset = config.runs[index], config.datasets[config.runs[index].dataset]
     said = {field.name: getattr(run, field.name) for field in fields(run)}
     said |= {name: said[name] or getattr(config, name) for name in ("protocol", "keep_weights", "nonfinite")}
+    said["subject_end"] = run.subject_end or config.subject_end
     said["eligible"] = run.eligible if dataset.eligible is None else dataset.eligible
     said["methods"] = tuple(_method(config, name) for name in run.methods)
     entry = Entry(index=index, **said)
     for method in entry.methods:
         _check_method(method, entry)
+        if method.engine.name != "reedit" and (config.models[run.model].chat or dataset.separator != " "):
+            raise InputError(
+                f"config: runs[{index}]: {method.name} edits by {method.engine.name}, which knows neither"
+                " chat templates nor separators; expected chat: false and a space"
+            )
     return entry
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from reedit.errors import InputError
 from reedit.jobs.params import plain
 from reedit.prepare.datasets import load_dataset
+from reedit.prepare.facts import Dataset
 from reedit.settings.definitions import Config, LocalSource
 from reedit.storage.files import file_sha256, visible_files
 
@@ -21,7 +22,11 @@ class SourceFiles:
         self.house = house
 
     def found(self, path: str) -> Path:
-        """A path of the configuration as it stands, or in the workflow's folder where it is only there."""
+        """A path of the configuration as it stands, or in the workflow's folder where it is only there.
+
+        A ~ in front is the user's home, as in a shell.
+        """
+        path = os.path.expanduser(path)
         own = self.house / path
         return own if os.path.exists(own) and not os.path.exists(path) else Path(path)
 
@@ -45,7 +50,7 @@ class SourceFiles:
         path = self.found(definition.path)
         return [str(path), *(str(file) for file in (visible_files(path) if path.is_dir() else []))]
 
-    def check(self, sources: Iterable[str], datasets: Iterable[str]) -> None:
+    def check(self, sources: Iterable[str], datasets: Iterable[str]) -> dict[str, Dataset]:
         """Local sources are there with their sha256, and datasets all of local files can be read.
 
         Done before any job starts: one that fails takes what depends on it along. Raises InputError.
@@ -54,8 +59,8 @@ class SourceFiles:
             source = self.config.sources[name]
             if isinstance(source, LocalSource):
                 self._check_source(name, source)
-        for dataset in datasets:
-            self._check_dataset(dataset)
+        read = {dataset: self._read_dataset(dataset) for dataset in datasets}
+        return {dataset: facts for dataset, facts in read.items() if facts is not None}
 
     def _check_source(self, name: str, source: LocalSource) -> None:
         path = self.found(source.path)
@@ -72,12 +77,14 @@ class SourceFiles:
         if expected and (found := file_sha256(path)) != expected:
             raise InputError(f"config: sources.{name}: {path}: sha256 is {found}, expected {expected}")
 
-    def _check_dataset(self, dataset: str) -> None:
+    def _read_dataset(self, dataset: str) -> Dataset | None:
         sources = [self.config.sources[name] for name in self.of_dataset(dataset)]
         if any(source.kind != "file" for source in sources):
-            return
-        form = self.config.datasets[dataset].format
+            return None
+        asked = self.config.datasets[dataset]
         try:
-            load_dataset(form, [self.found(source.path) for source in sources])
+            return load_dataset(
+                asked.format, [self.found(source.path) for source in sources], asked.malformed
+            )
         except InputError as error:
             raise InputError(f"config: datasets.{dataset}: {error}") from error

@@ -39,7 +39,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         with naming(folder, temporary):
             yield temporary
-            temporary.chmod(0o755)
+            for path in (temporary, *temporary.rglob("*")):
+                if path.is_dir() or path.stat().st_nlink == 1:  # of a link, the other name is not ours
+                    _make_ordinary(path)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
     finally:
@@ -78,11 +80,16 @@ def write_text(path: Path | str, text: str) -> None:
 
 def flush(path: Path) -> None:
     """Bring a written file to the disk, with the permissions of an ordinary new file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)  # safetensors makes its files private
+    _make_ordinary(path)
     with open(path, "rb") as written:
         os.fsync(written.fileno())
+
+
+def _make_ordinary(path: Path) -> None:
+    """Give what is new the permissions that the umask leaves; tempfile's and safetensors's are private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

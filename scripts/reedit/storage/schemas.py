@@ -8,6 +8,8 @@ NEIGHBOR = pa.struct(
         ("prompt", pa.string()),  # full text
         ("object", pa.string()),
         ("given", pa.string()),  # the subject that the published data names; null where it is no other one
+        ("start", pa.int64()),  # the character of the prompt at which the subject stands; null where unknown
+        ("given_start", pa.int64()),  # the same of `given`
     ]
 )
 

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from reedit.errors import InputError
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
-from reedit.models.likelihood import bounded_exp, likelihoods
-from reedit.models.tokens import encode, joint_row
+from reedit.models.likelihood import Likelihood, bounded_exp, likelihoods
+from reedit.models.tokens import LabelledRow
 from reedit.report.words import perplexity, plain
 
 TOKENS = 20  # of a continuation
@@ -33,6 +33,7 @@ class Likely:
 
     probability: float  # of all its tokens
     perplexity: float  # exp of their mean negative log-probability
+    said: bool  # whether each of its tokens is the most likely one
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,14 @@ def ask(model: LanguageModel, questions: Sequence[Question], tokens: int = TOKEN
     for a text that is longer than the model can read.
     """
     tokenizer = model.tokenizer
-    prompts = [encode(tokenizer, question.prompt) for question in questions]
+    prompts = [model.wording.encode(question.prompt) for question in questions]
     for question, prompt in zip(questions, prompts, strict=True):
         if not question.prompt.strip() or not prompt:
             raise InputError(f"prompt {question.prompt!r}: expected a text")
         if not all(target.strip() for target in question.targets):
             raise InputError(f"target {question.targets[-1]!r}: expected a text")
     rows = [
-        [joint_row(tokenizer, question.prompt, target, "target") for target in question.targets]
+        [model.wording.joint(question.prompt, target, "target") for target in question.targets]
         for question in questions
     ]
     continuations = generate(model, prompts, tokens)
@@ -65,15 +66,15 @@ def ask(model: LanguageModel, questions: Sequence[Question], tokens: int = TOKEN
     return [
         Answer(
             _text(tokenizer, prompt, continuation),
-            tuple(_likely(next(said).logp) for _ in targets),
+            tuple(_likely(next(said), row) for row in targets),
         )
         for prompt, continuation, targets in zip(prompts, continuations, rows, strict=True)
     ]
 
 
-def _likely(logp: Sequence[float]) -> Likely:
-    nll = -sum(logp) / len(logp)
-    return Likely(math.exp(sum(logp)), bounded_exp(nll))
+def _likely(found: Likelihood, row: LabelledRow) -> Likely:
+    probability = math.exp(sum(found.logp))
+    return Likely(probability, bounded_exp(-found.mean_logp), found.argmax == row.labels)
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], found: Sequence[int]) -> str:

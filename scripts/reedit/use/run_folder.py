@@ -8,6 +8,7 @@ from typing import Any
 from reedit.errors import InputError
 from reedit.methods.stopping import selected
 from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import Wording
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
 from reedit.storage.tensors import read_tensors
@@ -49,6 +50,7 @@ class RunFolder:
         if (found := model_revision(base)) != self.made_by["model_revision"]:
             raise InputError(f"{base}: is {found}, but {self.path} edited {self.made_by['model_revision']}")
         model = LanguageModel.load(base, dtype or self.made_by["dtype"], device)
+        model.wording = Wording.of(model.tokenizer, **self.made_by.get("wording", {}))
         updates = read_tensors(self.path / "weights" / f"k{k}.safetensors", str(model.device))
         model.import_updates(updates, self.made_by["hyperparameters"]["layers"])
         return model

@@ -8,12 +8,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from reedit.edit.job.edit_run import edit_run
+from reedit.edit.job.inputs import load_model
 from reedit.errors import InputError, nearest
 from reedit.fetch.sources import fetch
-from reedit.models.language_model import LanguageModel
-from reedit.prepare.facts import Fact
+from reedit.prepare.datasets import load_facts
+from reedit.prepare.facts import Dataset, Fact
 from reedit.prepare.preparation import REVISION, model_revision, prepare_model, read_mark
-from reedit.prepare.simple_facts import read_simple_facts
+from reedit.prepare.trials import trial_facts
 from reedit.prepare.zsre import NO_ANSWER
 from reedit.settings.configuration import check_configuration
 from reedit.settings.experiment import Experiment
@@ -23,7 +24,7 @@ from reedit.storage.files import naming
 from reedit.use.before_after import Answer, Question, ask
 from reedit.use.export import export_model
 from reedit.use.run_folder import RunFolder
-from reedit.use.small_inputs import Request, make_inputs
+from reedit.use.small_inputs import Request, check_facts, make_inputs
 
 HOUSE = Path(__file__).resolve().parents[3]  # the checkout
 GIVEN = "given"  # stands for what the configuration would fetch
@@ -37,6 +38,7 @@ class Edited:
     before: list[Answer]
     after: list[Answer]
     k: int
+    failed: list[str]  # a line for each fact that the edited model does not say
 
 
 def edit_model(request: Request, tokens: int) -> Edited:
@@ -46,16 +48,16 @@ def edit_model(request: Request, tokens: int) -> Edited:
     """
     if request.out.exists():
         raise InputError(f"{request.out}: is there already, expected the name of a new folder")
-    facts = read_simple_facts(request.facts)
+    dataset = load_facts(request.facts, "drop")  # what cannot be read is told with what cannot be edited
     request.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with (
         TemporaryDirectory(prefix=f".{request.out.name}.", dir=request.out.absolute().parent) as scratch,
         naming(request.out, Path(scratch)),
     ):
-        return _edit(request, facts, Path(scratch), tokens)
+        return _edit(request, dataset, Path(scratch), tokens)
 
 
-def _edit(request: Request, facts: Sequence[Fact], results: Path, tokens: int) -> Edited:
+def _edit(request: Request, dataset: Dataset, results: Path, tokens: int) -> Edited:
     """With `results` laid out as the workflow's own."""
     base = _prepared(request.model, results)
     name = _name(base)
@@ -67,11 +69,12 @@ def _edit(request: Request, facts: Sequence[Fact], results: Path, tokens: int) -
             f"{run.method.algorithm} needs second moments: expected --moments FOLDER,"
             f" as results/moments/{name}/CORPUS, or --corpus TEXTS to collect them over"
         )
-    model = LanguageModel.load(base, settings.dtype)
-    model.check_layers(settings.hyperparameters["layers"])
+    facts = check_facts(dataset, experiment, run, base)
+    model = load_model(base, settings)
+    paths = {"model": base} | make_inputs(request, facts, experiment, run, model, results)
+    facts, _ = trial_facts(paths, 1)
     questions = [question for fact in facts for question in _questions(fact)]
     before = ask(model, questions, tokens)
-    paths = {"model": base} | make_inputs(request, facts, experiment, run, model, results)
     folder = results / "edits" / name / request.facts.stem / run.method.name / "trial1"
     paths |= {table: folder / f"{table}.parquet" for table in ("targets", "iterations")}
     del model  # edit_run loads its own
@@ -81,7 +84,14 @@ def _edit(request: Request, facts: Sequence[Fact], results: Path, tokens: int) -
     model = edited.load(base, k)
     after = ask(model, questions, tokens)
     export_model(model, base, request.out, edited.description(k))
-    return Edited(questions, before, after, k)
+    said = {question.prompt: answer for question, answer in zip(questions, after, strict=True)}
+    failed = [fact for fact in facts if not said[fact.text].targets[0].said]
+    lines = [
+        f"case {fact.case_id}: {fact.text!r} goes on with {said[fact.text].continuation!r},"
+        f" expected {fact.target_new!r}"
+        for fact in failed
+    ]
+    return Edited(questions, before, after, k, lines)
 
 
 def _prepared(model: Path, results: Path) -> Path:
@@ -133,10 +143,11 @@ def _one_run(request: Request, name: str, base: Path) -> tuple[Experiment, Run]:
             name: {
                 "source": GIVEN,
                 "dtype": request.dtype or known.get("dtype", "float32"),
+                "chat": known.get("chat", False) if request.chat is None else request.chat,
                 "prefixes": known.get("prefixes", {}),
             }
         },
-        "datasets": {GIVEN: {"format": "counterfact", "source": GIVEN}},
+        "datasets": {GIVEN: {"format": "counterfact", "source": GIVEN, "separator": request.separator}},
         "corpora": {GIVEN: {"format": "lines", "source": GIVEN, "samples": 1, "max_tokens": 1}},
         "hyperparameters": {algorithm: hyperparameters},
         "protocol": request.protocol or config["protocol"],
@@ -150,6 +161,9 @@ def _one_run(request: Request, name: str, base: Path) -> tuple[Experiment, Run]:
                 "edits": "all",
                 "iterations": request.iterations,
                 "stop": "proposed",
+                "misaligned": "drop" if request.skip else "error",
+                "first_token": request.first_token,
+                **({"subject_end": request.subject_end} if request.subject_end else {}),
             }
         ],
     }
@@ -170,7 +184,7 @@ def _configuration(overlays: Sequence[Path]) -> dict[str, Any]:
 def _questions(fact: Fact) -> list[Question]:
     """A fact's prompt and paraphrases with its targets, and its neighbors with their objects."""
     targets = (fact.target_new, *((fact.target_true,) if fact.target_true != NO_ANSWER else ()))
-    asked = [fact.prompt.replace("{}", fact.subject), *fact.paraphrases]
+    asked = [fact.text, *fact.paraphrases]
     return [
         *(Question(prompt, targets) for prompt in asked),
         *(Question(neighbor.prompt, (neighbor.object,)) for neighbor in fact.neighbors),

@@ -2,15 +2,21 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.evaluate.judge import CaseJudge, longest_text
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.facts import Fact, is_unicode, read_json_list, write_facts
+from reedit.models.tokenizers import load_tokenizer
+from reedit.models.tokens import Wording
+from reedit.prepare.facts import Dataset, Fact, is_unicode, read_json_list, together, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import read_prefixes, sample_prefixes
 from reedit.prepare.preparation import REVISION, model_revision
+from reedit.prepare.roles import by_case, choose_assistants
+from reedit.prepare.settings import SplitSettings
+from reedit.prepare.splits import FilterRows, fitting, make_split
 from reedit.settings.experiment import Experiment
 from reedit.settings.runs import Run
 from reedit.statistics.corpora import Documents
@@ -37,7 +43,36 @@ class Request:
     corpus: Path | None = None  # texts to collect them over
     max_tokens: int = 256  # of each text
     protocol: str | None = None
+    subject_end: str | None = None  # exact or published; None: as the protocol has it
+    first_token: str = "bare"  # or prefixed
+    separator: str = " "  # between prompt and target
+    chat: bool | None = None  # None: as the configuration says of the model
+    skip: bool = False  # leave out what cannot be edited
     dtype: str | None = None
+
+
+def check_facts(dataset: Dataset, experiment: Experiment, run: Run, base: Path) -> Sequence[Fact]:
+    """The facts that can be edited with a model, by its folder alone, before its weights are read.
+
+    With misaligned: drop the others, and those that could not be read, are left out, else refused all at
+    once. Who assists is not known yet: the model has not been asked about the neighbors.
+    """
+    facts, unread = dataset.facts, dataset.malformed
+    settings = replace(_split_settings(experiment, run), assisting=())
+    wording = Wording.of(load_tokenizer(base), **settings.wording)
+    judge = CaseJudge(wording, settings, longest_text(base))
+    if settings.misaligned == "drop":
+        for reason in unread:
+            logging.getLogger("reedit").info("left out: %s", reason)
+        return fitting(facts, {}, judge)[0]
+    if reasons := [*unread, *(one.reason for one in judge.unfit(facts, {}))]:
+        what = f"{len(reasons)} of {len(facts) + len(unread)} facts cannot be edited (--skip leaves them out)"
+        raise InputError(together(reasons, what))
+    return facts
+
+
+def _split_settings(experiment: Experiment, run: Run) -> SplitSettings:
+    return experiment.split_settings(run.entry.model, run.entry.dataset, run.entry.sample)
 
 
 def make_inputs(
@@ -51,15 +86,20 @@ def make_inputs(
     """The files that an edit job reads beside the model, made by what the rules call."""
     paths = {table: results / f"{table}.parquet" for table in ("facts", "split", "prefixes")}
     write_facts(facts, paths["facts"], {})
-    split = [{"trial": 1, "position": i, "case_id": fact.case_id} for i, fact in enumerate(facts)]
-    parquet.write(split, paths["split"], "split", {})
-    templates = _templates(experiment, run, model)
-    parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})
+    rows = []
     if run.method.assisting:
         paths["neighbors"] = results / "neighbors.parquet"
         in_file_order = run.method.choice == "first"
         rows = filter_neighbors(model, facts, in_file_order, experiment.config["seed"])
         parquet.write(rows, paths["neighbors"], "neighbors", {})
+    settings = _split_settings(experiment, run)
+    judge = CaseJudge(model.wording, settings, model.model.config.max_position_embeddings)
+    if request.skip:
+        facts = _with_assistants(facts, rows, run)
+    split, counts = make_split(facts, [len(facts)], rows, judge, settings)
+    parquet.write(split, paths["split"], "split", counts)
+    templates = _templates(experiment, run, model)
+    parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})
     if experiment.needs_moments(run):
         layers = experiment.hyperparameters(run)["layers"]
         paths["moments"] = _moments(request, layers, model, results)
@@ -68,6 +108,21 @@ def make_inputs(
         paths["spectra"] = results / "spectra" / moments.name
         decompose_moments(moments, paths["spectra"], layers)
     return paths
+
+
+def _with_assistants(facts: Sequence[Fact], rows: FilterRows, run: Run) -> list[Fact]:
+    """The facts that have enough neighbors to assist them; a line for each other one."""
+    found, cases = [], by_case(rows)
+    for fact in facts:
+        try:
+            choose_assistants(
+                fact.case_id, cases.get(fact.case_id, []), run.method.assisting, run.method.choice
+            )
+        except InputError as error:
+            logging.getLogger("reedit").info("left out: %s", error)
+        else:
+            found.append(fact)
+    return found
 
 
 def _templates(experiment: Experiment, run: Run, model: LanguageModel) -> list[str]:

@@ -36,6 +36,7 @@ def run_watched(
     module, function, *arguments = command
     log.parent.mkdir(parents=True, exist_ok=True)
     course, interrupt = Course(cores), None
+    environment = {**environment, "PYTHONIOENCODING": "utf-8"}  # the log's, whatever the terminal's is
     with (
         open(log, "w", encoding="utf-8") as file,
         warm(IMPORTED, environment, min(cores, LONGEST), file) as python,
@@ -48,7 +49,7 @@ def run_watched(
             stdin=subprocess.PIPE,  # closed with this process
             stdout=file,
             stderr=file,
-            env=dict(environment),
+            env=environment,
             start_new_session=True,  # a terminal's interrupt comes through this process, once
         )
         with open(log, encoding="utf-8", errors="replace") as output:

@@ -44,7 +44,13 @@ def run_experiment(overlays: Sequence[str], cores: str, arguments: Sequence[str]
     if course.done:
         _print(f"[make] {headline(course)}; all that was said: {LOG}")
     else:  # it had nothing to do, or was asked something
-        _print(*(line for line in LOG.read_text().splitlines() if not ALWAYS.match(line)))
+        _print(
+            *(
+                line
+                for line in LOG.read_text(encoding="utf-8", errors="replace").splitlines()
+                if not ALWAYS.match(line)
+            )
+        )
     archived = _archive(asked)
     _print(*main_tables(), "", *filter(Path.exists, (PDF, PAGE)))
     return archived
@@ -84,6 +90,8 @@ def _snakemake(*arguments: str) -> subprocess.CompletedProcess:
         [sys.executable, "-m", "snakemake", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )

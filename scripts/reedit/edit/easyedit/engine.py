@@ -29,7 +29,7 @@ from reedit.jobs.device import job_device
 from reedit.methods.recipe import Step
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
-from reedit.prepare.facts import Fact
+from reedit.prepare.facts import Fact, filled
 from reedit.statistics.moments import read_moment
 from reedit.statistics.npz_statistics import Statistics, file_name, write_statistics
 
@@ -226,7 +226,7 @@ def _made(kind: type, values: Mapping[str, Any]) -> Any:
 
 def _request(fact: Fact) -> dict[str, Any]:
     """A fact as EasyEdit takes it; it puts texts together with str.format."""
-    if set("{}") & set(fact.prompt.replace("{}", "", 1) + fact.subject + fact.target_new):
+    if set("{}") & set(filled(fact.prompt, "") + fact.subject + fact.target_new):
         raise InputError(f"case {fact.case_id}: braces in a text, which EasyEdit cannot edit")
     return {
         "case_id": fact.case_id,

@@ -13,6 +13,7 @@ from reedit.edit.editor import Editor
 from reedit.edit.iteration import iterate
 from reedit.edit.job.inputs import (
     Paths,
+    left_out,
     load_model,
     read_edits,
     read_factors,
@@ -55,6 +56,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
             "corpus_tokens": tokens,
             "prefix_templates": len(templates),
             "edits": len(edits),
+            "left_out": left_out(paths),
             "device": model.device.type,
         },
     )

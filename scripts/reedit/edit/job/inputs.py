@@ -1,5 +1,6 @@
 """What the editing jobs of a run read: its settings as a recipe, its cases as edits, its second moments."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.hyperparameters import check_for_model
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.roles import choose_assistants
 from reedit.prepare.trials import trial_facts
@@ -26,6 +28,7 @@ Paths = Mapping[str, Path]
 def load_model(folder: Path, settings: EditSettings) -> LanguageModel:
     """The unedited model; InputError where the hyperparameters are of another one."""
     model = LanguageModel.load(folder, settings.dtype)
+    model.wording = Wording.of(model.tokenizer, **settings.wording)
     model.check_layers(settings.hyperparameters["layers"])
     check_for_model(settings.hyperparameters, len(model.layers), model.module_name("{}"))
     return model
@@ -47,7 +50,7 @@ def read_edits(
     """
     facts, rows = trial_facts(paths, settings.trial)
     spaced = ALGORITHMS[settings.algorithm].released_space(settings.repository)
-    made = Rows(model.tokenizer, settings.protocol, templates, spaced)
+    made = Rows(model.wording, settings.protocol, templates, spaced, settings.subject_end)
     edits = []
     for fact in facts:
         kept = rows.get(fact.case_id, [])
@@ -58,6 +61,13 @@ def read_edits(
             model.check_length(weighted.row.ids)
         edits.append(edit)
     return facts, edits
+
+
+def left_out(paths: Paths) -> dict[str, int]:
+    """How many cases of the dataset were left out before sampling, by why; empty where none was."""
+    unread = parquet.read_provenance(paths["facts"]).get("malformed", [])
+    roles = [one["role"] for one in parquet.read_provenance(paths["split"]).get("left_out", [])]
+    return dict(Counter([*("not readable" for _ in unread), *roles]))
 
 
 def read_factors(

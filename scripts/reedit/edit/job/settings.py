@@ -19,6 +19,8 @@ class EditSettings:
     choice: str = "random"  # of these neighbors
     prefixed: bool = False  # the first prefix before their prompts
     protocol: str
+    subject_end: str | None = None  # where its last token stands, other than by the protocol
+    wording: Mapping[str, Any] = field(default_factory=dict)  # separator, chat: see models/tokens.py
     hyperparameters: Mapping[str, Any]
     iterations: int
     extend_to: int | None = None

@@ -87,7 +87,9 @@ def _least_squares(
         raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
     stay = editor.memory.protected(step.batch, layer, recipe.protects_own)
     factor = editor.factors[layer].to(means.device)
-    preserved = Preserved(recipe.algorithm.preserves, factor, recipe.weight, stay, recipe.algorithm.weight)
+    preserved = Preserved(
+        recipe.algorithm.preserves, factor, recipe.weight(len(means)), stay, recipe.algorithm.weight
+    )
     return means, layer_update(means, residual, preserved)
 
 

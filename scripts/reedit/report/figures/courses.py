@@ -4,6 +4,8 @@ norms from rows of schema "norm_summary". Means over trials; one that has ended 
 
 import math
 from collections.abc import Mapping
+from itertools import product
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -13,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from reedit.errors import InputError
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import GREY, Rows, styled
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.lines import Method, methods_of
 from reedit.report.rows.norms import CONDITION, GROWTH, RESIDUAL
 from reedit.report.words import Labels
@@ -46,22 +49,17 @@ def perplexity(runs: Rows, labels: Labels) -> Figure:
 
     Where a value is not finite its place is marked at the panel's upper edge. Raises InputError without runs.
     """
-    blocks, names = _blocks(runs), drawing.distinct(row["method"] for row in runs)
-    figure, axes = drawing.grid(len(blocks), (4.2, 2.9))
-    for panel, (block, methods) in zip(axes, blocks.items(), strict=True):
+    places, looks = _places(runs), drawing.looks(row["method"] for row in runs)
+    titles = [drawing.panel_title(place, labels) for place in places]
+    figure, axes = drawing.grid(titles, (4.2, 2.9), "perplexity of the new knowledge")
+    for panel, methods in zip(axes, places.values(), strict=True):
         panel.set_yscale("log")
-        for measure, (line, _) in PERPLEXITIES.items():
-            for method in methods:
-                values = _means(method, measure, first=1)
-                drawing.draw_line(
-                    panel, values, drawing.look(names.index(method.method)) | {"linestyle": line}
-                )
-        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
+        for (measure, (line, _)), method in product(PERPLEXITIES.items(), methods):
+            values = _means(method, measure, first=1)
+            drawing.draw_line(panel, values, {**looks[method.method], "linestyle": line})
         drawing.iteration_axis(panel)
-        if panel.get_subplotspec().is_first_col():
-            panel.set_ylabel("perplexity of the new knowledge")
     series = [(words, {"color": GREY, "linestyle": line}) for line, words in PERPLEXITIES.values()]
-    drawing.legend(figure, drawing.method_entries(names, labels) + series, columns=3)
+    drawing.legend(figure, drawing.method_entries(looks, labels) + series, columns=3)
     return figure
 
 
@@ -71,17 +69,17 @@ def scores(runs: Rows, labels: Labels) -> Figure:
 
     A band spans the trials. Raises InputError without runs.
     """
-    blocks, names = _blocks(runs), drawing.distinct(row["method"] for row in runs)
-    titles = [drawing.panel_title(block, labels, between="\n") for block in blocks]
+    places = _places(runs)
+    looks = drawing.looks((row["method"] for row in runs), dashed=True)
+    titles = [drawing.panel_title(place, labels, between="\n") for place in places]
     figure, axes = drawing.matrix(titles, list(ACCURACIES.values()), (2.6, 2.5), UNEDITED, sharey=True)
-    for panels, methods in zip(axes, blocks.values(), strict=True):
+    for panels, methods in zip(axes, places.values(), strict=True):
         for panel, measure in zip(panels, ACCURACIES, strict=True):
             for method in methods:
-                appearance = drawing.look(names.index(method.method), dashed=True)
-                drawing.draw_line(panel, _means(method, measure), appearance)
-                _band(panel, method, measure, appearance["color"])
+                drawing.draw_line(panel, _means(method, measure), looks[method.method])
+                _band(panel, method, measure, looks[method.method]["color"])
             drawing.shares(panel)
-    drawing.legend(figure, drawing.method_entries(names, labels, dashed=True))
+    drawing.legend(figure, drawing.method_entries(looks, labels))
     return figure
 
 
@@ -94,34 +92,29 @@ def norms(rows: Rows, labels: Labels) -> Figure:
     """
     if not rows:
         return drawing.sentence(drawing.NOTHING)
-    blocks = drawing.distinct((row["model"], row["dataset"]) for row in rows)
-    names = drawing.distinct(row["method"] for row in rows)
-    titles = [drawing.panel_title(block, labels, between="\n") for block in blocks]
+    places = grouped(rows, itemgetter("model", "dataset"))
+    looks = drawing.looks(row["method"] for row in rows)
+    titles = [drawing.panel_title(place, labels, between="\n") for place in places]
     figure, axes = drawing.matrix(titles, [words for words, _ in QUANTITIES.values()], (2.5, 2.0))
-    for panels, block in zip(axes, blocks, strict=True):
-        members = [row for row in rows if (row["model"], row["dataset"]) == block]
+    for panels, members in zip(axes, places.values(), strict=True):
         for panel, (quantity, (_, threshold)) in zip(panels, QUANTITIES.items(), strict=True):
-            for method in drawing.distinct(row["method"] for row in members):
-                of_method = [row for row in members if row["method"] == method]
-                _norm_lines(panel, of_method, quantity, drawing.look(names.index(method)))
+            for method, of_method in grouped(members, itemgetter("method")).items():
+                _norm_lines(panel, of_method, quantity, looks[method])
             _norm_axis(panel, quantity, threshold)
             panel.set_xlim(-0.3, max(row["k"] for row in members) + 0.3)
     grey = {"color": GREY, "marker": "o", "markersize": 4.5}
     states = [(words, grey | appearance) for appearance, words in RESIDUALS.values()]
-    drawing.legend(
-        figure, [*drawing.method_entries(names, labels), *states, ("threshold of the reading", THRESHOLD)]
-    )
+    states.append(("threshold of the reading", THRESHOLD))
+    drawing.legend(figure, drawing.method_entries(looks, labels) + states)
     return figure
 
 
-def _blocks(runs: Rows) -> dict[tuple[str, str], list[Method]]:
+def _places(runs: Rows) -> dict[tuple[str, str], list[Method]]:
     """The methods of each (model, dataset), in order of appearance; InputError if there are none."""
     if not runs:
         raise InputError("no run to draw: the table of runs is empty")
-    blocks: dict[tuple[str, str], list[Method]] = {}
-    for method in {method.path: method for method in methods_of(runs)}.values():
-        blocks.setdefault((method.model, method.dataset), []).append(method)
-    return blocks
+    methods = {method.path: method for method in methods_of(runs)}.values()
+    return grouped(methods, attrgetter("place"))
 
 
 def _means(method: Method, measure: str, first: int = 0) -> dict[int, float]:

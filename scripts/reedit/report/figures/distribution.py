@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import Rows, styled
-from reedit.report.figures.edits import edits_of, iterative_methods
-from reedit.report.rows.cases import case_frame
+from reedit.report.rows.cases import case_frame, edits_of
+from reedit.report.rows.lines import each_once, iterative, methods_of
 from reedit.report.words import Labels
 
 FEW = 50  # edits up to which every one is drawn
@@ -26,27 +26,26 @@ def distribution(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
     Boxes hold the middle half of all trials' edits, whiskers 90 % of them. Up to FEW edits are drawn one by
     one. A value beyond floating point counts as the largest and is told at the upper edge.
     """
-    methods = iterative_methods(runs)
+    methods = each_once(iterative(methods_of(runs)))
     if not methods:
         return drawing.sentence(drawing.NOTHING)
     frame = case_frame(cases)
-    figure, axes = drawing.grid(len(methods), (3.9, 2.6))
+    titles = [
+        f"{drawing.panel_title(method.place, labels)}\n{drawing.method_name(method.method, labels)}"
+        for method in methods
+    ]
+    figure, axes = drawing.grid(titles, (3.9, 2.6), "perplexity")
     for panel, method in zip(axes, methods, strict=True):
         edits = edits_of(frame, method)
         panel.set_yscale("log")
         for column, (face, _, offset) in BOXES.items():
             for k, values in edits.dropna(subset=column).groupby("k")[column]:
                 _box(panel, k + offset, values.to_numpy(), face)
-        title = (
-            f"{drawing.panel_title(method.path[:2], labels)}\n{drawing.method_name(method.method, labels)}"
-        )
-        panel.set_title(title, parse_math=False, fontsize=9)
+        panel.title.set_fontsize(9)
         panel.set_xlim(0.4, edits["k"].max() + 0.6)
         panel.set_ylim(0.9, max(10.0, panel.get_ylim()[1]))  # no perplexity is below 1
         drawing.iteration_axis(panel)
         panel.grid(False, axis="x")
-        if panel.get_subplotspec().is_first_col():
-            panel.set_ylabel("perplexity")
     drawing.legend(figure, [(words, SAMPLE | {"markerfacecolor": face}) for face, words, _ in BOXES.values()])
     return figure
 

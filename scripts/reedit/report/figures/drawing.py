@@ -4,7 +4,6 @@ A figure is a function of rows and labels that gives matplotlib's Figure; `save`
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,19 +41,12 @@ NOTHING = "This experiment has no edits to draw."
 COLUMNS = 3  # panels beside each other before a new row begins
 
 Look = Mapping[str, Any]
-
-
 Rows = Sequence[Mapping[str, Any]]
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Draw with the figures' settings; those of before are back afterwards."""
     return matplotlib.rc_context(SETTINGS)(draw)
-
-
-def distinct(values: Iterable[Any]) -> list[Any]:
-    """Each value once, in order of appearance."""
-    return list(dict.fromkeys(values))
 
 
 def look(number: int, dashed: bool = False) -> dict[str, Any]:
@@ -72,6 +64,11 @@ def look(number: int, dashed: bool = False) -> dict[str, Any]:
     return found | ({"linestyle": STYLES[number % len(STYLES)]} if dashed else {})
 
 
+def looks(methods: Iterable[str], dashed: bool = False) -> dict[str, Look]:
+    """The appearance of each method by its name, in order of appearance."""
+    return {name: look(number, dashed) for number, name in enumerate(dict.fromkeys(methods))}
+
+
 def columns_of(panels: int) -> tuple[int, float]:
     """How many panels beside each other, and their size: more and smaller ones where there are many."""
     if panels <= COLUMNS**2:
@@ -79,8 +76,10 @@ def columns_of(panels: int) -> tuple[int, float]:
     return 2 * COLUMNS, 2 / 3
 
 
-def grid(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels of `size` inches, smaller where there are many."""
+def grid(titles: Sequence[str], size: tuple[float, float], ylabel: str = "") -> tuple[Figure, list[Axes]]:
+    """A figure with a panel of `size` inches for each title, smaller where there are many; what their
+    vertical axes show stands beside the first column."""
+    count = len(titles)
     columns, scale = columns_of(count)
     rows = math.ceil(count / columns)
     shape = (max(7.5, scale * size[0] * columns), 0.8 + scale * size[1] * rows)
@@ -88,6 +87,9 @@ def grid(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for unused in axes[count:]:
         unused.remove()
+    for place, (panel, title) in enumerate(zip(axes, titles, strict=False)):
+        panel.set_title(title, parse_math=False)
+        panel.set_ylabel(ylabel if place % columns == 0 else "")
     return figure, list(axes[:count])
 
 
@@ -193,12 +195,11 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Look]], columns: int = 4
         drawn.remove()
 
 
-def method_entries(methods: Sequence[str], labels: Labels, dashed: bool = False) -> list[tuple[str, Look]]:
-    """The methods' part of a legend; a dollar sign in a name is one. Without `dashed`, markers alone."""
-    names = [re.sub(r"\$", r"\\$", method_name(method, labels)) for method in methods]
-    looks = [look(number, dashed) for number in range(len(methods))]
+def method_entries(looks: Mapping[str, Look], labels: Labels) -> list[tuple[str, Look]]:
+    """The methods' part of a legend, a dollar sign in a name is one; without a line style, markers alone."""
     return [
-        (name, seen if dashed else seen | {"linestyle": ""}) for name, seen in zip(names, looks, strict=True)
+        (method_name(method, labels).replace("$", r"\$"), {"linestyle": "", **seen})
+        for method, seen in looks.items()
     ]
 
 

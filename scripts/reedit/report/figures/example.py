@@ -59,8 +59,10 @@ def example(rows: Rows, labels: Labels) -> Figure:
         points.setdefault(_outcome(row), []).append(point)
     values = [value for _, value in [start, *optimised, *edited]]
     box_cox_axis(panel, max([1.0, *filter(math.isfinite, values)]))
-    _steps(panel, [start, *edited[:-1]], optimised, STEPS["OPTIMIZATION"])
-    _steps(panel, optimised, edited, STEPS["SPREAD"])
+    down, up = zip([start, *edited[:-1]], optimised, strict=True), zip(optimised, edited, strict=True)
+    for name, steps in (("OPTIMIZATION", down), ("SPREAD", up)):
+        for step in steps:
+            panel.plot(*_columns(step), **STEPS[name])
     for name, places in points.items():
         panel.plot(*_columns(places), **POINTS[name][1])
     for x, value in [start, *optimised, *edited]:
@@ -96,12 +98,9 @@ def box_cox_axis(panel: Axes, top: float) -> None:
         if low <= tick and place <= 1.06 * high and far:
             ticks.append(float(tick))
     panel.yaxis.set_major_locator(FixedLocator(ticks))
-    panel.yaxis.set_major_formatter(FixedFormatter([_round_number(tick) for tick in ticks]))
+    texts = [f"{tick:g}" if tick < 1e4 else f"$10^{{{round(math.log10(tick))}}}$" for tick in ticks]
+    panel.yaxis.set_major_formatter(FixedFormatter(texts))
     panel.yaxis.set_minor_locator(NullLocator())
-
-
-def _round_number(tick: float) -> str:
-    return f"{tick:g}" if tick < 1e4 else f"$10^{{{round(math.log10(tick))}}}$"
 
 
 def _title(row: Row, labels: Labels) -> str:
@@ -120,17 +119,6 @@ def _outcome(row: Row) -> str:
     if row["efficacy_accuracy"] is None:
         return "unscored"
     return "predicted" if row["efficacy_accuracy"] == 1.0 else "failed"
-
-
-def _steps(
-    panel: Axes,
-    starts: Sequence[Point],
-    ends: Sequence[Point],
-    appearance: Mapping[str, Any],
-) -> None:
-    """A line from each start to its end."""
-    for start, end in zip(starts, ends, strict=True):
-        panel.plot(*_columns([start, end]), **appearance)
 
 
 def _columns(points: Sequence[Point]) -> tuple[list[float], list[float]]:

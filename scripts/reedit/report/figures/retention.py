@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import Rows, styled
-from reedit.report.rows.lines import Method, RunKey, Shown, methods_of
+from reedit.report.rows.groups import grouped
+from reedit.report.rows.lines import Method, RunKey, Shown, key_of, methods_of
 from reedit.report.words import Labels
 from reedit.storage import parquet
 
@@ -27,8 +28,8 @@ def places(splits: Mapping[str, str]) -> Places:
     for run, path in splits.items():
         model, dataset, method, folder = run.split("/")
         trial = int(folder.removeprefix("trial"))
-        rows = [row for row in tables[path] if row["trial"] == trial]
-        found[model, dataset, method, trial] = {row["case_id"]: row["position"] for row in rows}
+        own = (row for row in tables[path] if row["trial"] == trial)
+        found[model, dataset, method, trial] = {row["case_id"]: row["position"] for row in own}
     return found
 
 
@@ -50,22 +51,19 @@ def retention(runs: Rows, cases: pa.Table, places: Places, labels: Labels) -> Fi
     if not shown:
         return drawing.sentence(NOT_SEQUENTIAL)
     rows = cases.select(["model", "dataset", "method", "trial", "k", "case_id", *MEASURES]).to_pylist()
-    blocks = drawing.distinct(method.path[:2] for method, _ in shown)
-    names = drawing.distinct(method.method for method, _ in shown)
-    figure, axes = drawing.grid(len(MEASURES) * len(blocks), (4.2, 3.0))
-    for panel, (block, measure) in zip(axes, product(blocks, MEASURES), strict=True):
-        for method, size in shown:
-            if method.path[:2] == block:
-                course = retained(method, measure, rows, places, size)
-                panel.plot(
-                    list(course), list(course.values()), **drawing.look(names.index(method.method), True)
-                )
-        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
+    panels = list(product(grouped(shown, lambda one: one[0].place).items(), MEASURES))
+    looks = drawing.looks((method.method for method, _ in shown), dashed=True)
+    titles = [drawing.panel_title(place, labels) for (place, _), _ in panels]
+    figure, axes = drawing.grid(titles, (4.2, 3.0))
+    for panel, ((_, members), measure) in zip(axes, panels, strict=True):
+        for method, size in members:
+            course = retained(method, measure, rows, places, size)
+            panel.plot(list(course), list(course.values()), **looks[method.method])
         drawing.iteration_axis(panel, "batch, in the order of editing")
         panel.set_ylabel(measure.replace("_", " "))
         drawing.shares(panel)
     at_once = {method.method for method, _ in shown if not batch_size(method.algorithm)}
-    entries = zip(names, drawing.method_entries(names, labels, dashed=True), strict=True)
+    entries = zip(looks, drawing.method_entries(looks, labels), strict=True)
     drawing.legend(figure, [(words + AT_ONCE * (name in at_once), seen) for name, (words, seen) in entries])
     return figure
 
@@ -78,7 +76,7 @@ def by_batches(methods: Sequence[Method], places: Places) -> list[tuple[Method, 
     sizes = {method.path: batch_size(method.algorithm) for method in methods}
     found = []
     for method in methods:
-        others = {size for path, size in sizes.items() if size and path[:2] == method.path[:2]}
+        others = {size for path, size in sizes.items() if size and path[:2] == method.place}
         if size := sizes[method.path]:
             found.append((method, size))
         elif len(others) == 1 and all((*method.path, trial) in places for trial in method.trials):
@@ -91,7 +89,7 @@ def retained(method: Method, measure: str, rows: Rows, places: Places, size: int
     selected = Shown(method, *method.choice()).runs
     found: dict[int, list[float]] = {}
     for row in rows:
-        run = (row["model"], row["dataset"], row["method"], row["trial"])
+        run = key_of(row)
         if row["k"] == selected.get(run) and row[measure] is not None:
             found.setdefault(places[run][row["case_id"]] // size + 1, []).append(row[measure])
     return {batch: float(np.mean(values)) for batch, values in sorted(found.items())}

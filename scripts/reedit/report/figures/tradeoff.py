@@ -13,11 +13,13 @@ from reedit.evaluate.measures import intervals, measure
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.rows.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
-from reedit.report.rows.lines import Shown
+from reedit.report.rows.groups import grouped
+from reedit.report.rows.lines import Shown, each_once, methods_of
 from reedit.report.words import Labels, k_text
 from reedit.storage.schemas import MEASURES
 
 AXES = ("generalization_accuracy", "specificity_accuracy")
+ARROW = {"arrowstyle": "->", "color": GREY, "linewidth": 0.9, "shrinkA": 6, "shrinkB": 6}
 UNASSISTED = "This experiment has no neighbor-assisted runs."
 
 
@@ -29,33 +31,30 @@ def tradeoff(runs: Rows, cases: pa.Table, seed: int, labels: Labels) -> Figure:
     leads from a plain method to each of its assisted forms.
     """
     judged = judged_cases(cases)
-    pairs = assisted_pairs(runs, judged)
+    pairs = assisted_pairs(each_once(methods_of(runs)), judged)
     sides = {m.path: selected(m) for assisted, plain in pairs for m in (plain, assisted)}
     found = {path: _point(side, judged, seed) for path, side in sides.items()}
     points = {path: point for path, point in found.items() if point is not None}
     if not points:
         return drawing.sentence(UNASSISTED)
-    blocks, names = (
-        drawing.distinct(path[:2] for path in points),
-        drawing.distinct(path[2] for path in points),
-    )
-    figure, axes = drawing.grid(len(blocks), (3.9, 3.4))
-    for panel, block in zip(axes, blocks, strict=True):
-        for path, (means, bounds) in points.items():
-            if path[:2] == block:
-                _cross(panel, means, bounds, drawing.look(names.index(path[2]), dashed=True))
-                words = f"k={k_text(sides[path].k_min, sides[path].k)}"
-                panel.annotate(words, means, (5, 5), textcoords="offset points", fontsize=7)
+    places = grouped(points, lambda path: path[:2])
+    looks = drawing.looks((path[2] for path in points), dashed=True)
+    figure, axes = drawing.grid([drawing.panel_title(place, labels) for place in places], (3.9, 3.4))
+    for panel, (place, paths) in zip(axes, places.items(), strict=True):
+        for path in paths:
+            means, bounds = points[path]
+            _cross(panel, means, bounds, looks[path[2]])
+            words = f"k={k_text(sides[path].k_min, sides[path].k)}"
+            panel.annotate(words, means, (5, 5), textcoords="offset points", fontsize=7)
         for assisted, plain in pairs:
-            if assisted.path[:2] == block and {assisted.path, plain.path} <= points.keys():
-                _arrow(panel, points[plain.path][0], points[assisted.path][0])
-        panel.set_title(drawing.panel_title(block, labels), parse_math=False)
+            if assisted.place == place and {assisted.path, plain.path} <= points.keys():
+                panel.annotate("", points[assisted.path][0], points[plain.path][0], arrowprops=ARROW)
         panel.set_xlabel("generalization accuracy")
         panel.set_ylabel("specificity accuracy")
         panel.xaxis.set_major_formatter(PercentFormatter(1.0))
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
         panel.margins(0.12)
-    drawing.legend(figure, drawing.method_entries(names, labels, dashed=True))
+    drawing.legend(figure, drawing.method_entries(looks, labels))
     return figure
 
 
@@ -86,12 +85,3 @@ def _cross(
     )
     for bar in drawn.lines[2]:
         bar.set_linestyle(appearance["linestyle"])
-
-
-def _arrow(panel: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    panel.annotate(
-        "",
-        end,
-        start,
-        arrowprops={"arrowstyle": "->", "color": GREY, "linewidth": 0.9, "shrinkA": 6, "shrinkB": 6},
-    )

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 import pandas as pd
 import pyarrow as pa
@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from reedit.methods.stopping import EPSILON
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import GREY, Look, Rows, styled
-from reedit.report.figures.edits import edits_of, iterative_methods
-from reedit.report.rows.cases import case_frame
+from reedit.report.rows.cases import case_frame, edits_of
+from reedit.report.rows.groups import grouped
+from reedit.report.rows.lines import each_once, iterative, methods_of
 from reedit.report.words import Labels
 
 UNDER_EDIT = {"linestyle": "--", "markerfacecolor": "white"}
@@ -25,27 +26,29 @@ def underedit(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
 
     Two panels per (model, dataset), one above the other, for the iterative methods; means over trials.
     """
-    methods = iterative_methods(runs)
+    methods = each_once(iterative(methods_of(runs)))
     if not methods:
         return drawing.sentence(drawing.NOTHING)
     frame = case_frame(cases)
-    blocks = drawing.distinct(method.path[:2] for method in methods)
-    names = drawing.distinct(method.method for method in methods)
-    columns, size = drawing.columns_of(2 * len(blocks))
-    columns = min(columns, len(blocks))
-    bands = math.ceil(len(blocks) / columns)
+    places = grouped(methods, attrgetter("place"))
+    looks = drawing.looks(method.method for method in methods)
+    columns, size = drawing.columns_of(2 * len(places))
+    columns = min(columns, len(places))
+    bands = math.ceil(len(places) / columns)
     shape = (max(7.5, 3.9 * size * columns), 1.0 + 4.8 * size * bands)
     figure = Figure(figsize=shape, layout="constrained")
     axes = figure.subplots(2 * bands, columns, squeeze=False)
-    for place, block in enumerate(blocks):
-        band, column = divmod(place, columns)
+    for number, (place, members) in enumerate(places.items()):
+        band, column = divmod(number, columns)
         accuracy, gap = axes[2 * band : 2 * band + 2, column]
         counts = []
-        for method in (method for method in methods if method.path[:2] == block):
+        for method in members:
             edits = edits_of(frame, method)
-            _lines(accuracy, gap, edits, drawing.look(names.index(method.method)))
+            _lines(accuracy, gap, edits, looks[method.method])
             counts.append(_under_edits(edits, drawing.method_name(method.method, labels)))
-        title = f"{drawing.panel_title(block, labels)}\n{_wrapped(counts, round(50 * size))}"
+        told = f"UnderEdit: {', '.join(counts)}"
+        lines = textwrap.wrap(told, round(50 * size), break_long_words=False, break_on_hyphens=False)
+        title = "\n".join([drawing.panel_title(place, labels), *lines])
         accuracy.set_title(title, parse_math=False, fontsize=9)
         drawing.shares(accuracy)
         gap.set_yscale("log")
@@ -55,11 +58,11 @@ def underedit(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
         if column == 0:
             accuracy.set_ylabel("efficacy accuracy")
             gap.set_ylabel(r"$|\Delta p_k|$")
-    for unused in axes[2 * bands - 2 :, len(blocks) - columns * (bands - 1) :].ravel():
+    for unused in axes[2 * bands - 2 :, len(places) - columns * (bands - 1) :].ravel():
         unused.remove()
     grey = {"color": GREY, "marker": "o", "markersize": 4.5}
     entries = [
-        *drawing.method_entries(names, labels),
+        *drawing.method_entries(looks, labels),
         ("all edits", grey | {"linestyle": "-"}),
         ("UnderEdit cases", grey | UNDER_EDIT),
         (r"criterion, $|\Delta p_k| = 1$", {"color": GREY, "linestyle": ":", "linewidth": 0.8}),
@@ -72,30 +75,17 @@ def _lines(accuracy: Axes, gap: Axes, edits: pd.DataFrame, appearance: Look) -> 
     """One method's lines: of all its edits, and dashed of those that failed at first."""
     failed = edits[edits["under_edit"].eq(True)]
     for part, drawn_as in [(edits, appearance), (failed, {**appearance, **UNDER_EDIT})]:
-        scored = part.dropna(subset="efficacy_accuracy")
-        drawing.draw_line(accuracy, _over_trials(scored, _efficacy), drawn_as)
-        known = part.dropna(subset=["ppl_target", "ppl_edited"])
-        drawing.draw_line(gap, _over_trials(known, _delta_p), drawn_as)
+        scored = part.dropna(subset="efficacy_accuracy").groupby(["k", "trial"])
+        drawing.draw_line(accuracy, _over_trials(scored["efficacy_accuracy"].mean()), drawn_as)
+        known = part.dropna(subset=["ppl_target", "ppl_edited"]).groupby(["k", "trial"])
+        # |p(theta_{k+1}, h-hat) - p(theta_k, h-bar)|, p the mean over these edits; infinite if one is
+        delta_p = (known["ppl_edited"].mean() - known["ppl_target"].mean()).abs().fillna(math.inf)
+        drawing.draw_line(gap, _over_trials(delta_p), drawn_as)
 
 
-def _over_trials(edits: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> dict[int, float]:
-    """Per k the mean over trials of a value of each trial's edits, where it is known of all of them."""
-    found: dict[int, list[float]] = {}
-    for (_, k), members in edits.groupby(["trial", "k"]):
-        found.setdefault(k, []).append(value(members))
-    trials = edits["trial"].nunique()
-    return {k: sum(values) / trials for k, values in sorted(found.items()) if len(values) == trials}
-
-
-def _efficacy(edits: pd.DataFrame) -> float:
-    """Mean accuracy on the bare prompt."""
-    return edits["efficacy_accuracy"].mean()
-
-
-def _delta_p(edits: pd.DataFrame) -> float:
-    """|p(theta_{k+1}, h-hat) - p(theta_k, h-bar)|, p the mean over these edits; infinite if one is."""
-    gap = abs(edits["ppl_edited"].mean() - edits["ppl_target"].mean())
-    return gap if math.isfinite(gap) else math.inf
+def _over_trials(values: pd.Series) -> dict[int, float]:
+    """Per k the mean over the trials, where a value by k and trial is known of all of them."""
+    return values.unstack("trial").mean(axis=1, skipna=False).dropna().to_dict()
 
 
 def _under_edits(edits: pd.DataFrame, name: str) -> str:
@@ -103,8 +93,3 @@ def _under_edits(edits: pd.DataFrame, name: str) -> str:
     known = edits.loc[edits["k"] == 1, "under_edit"].dropna()
     share = f"{known.eq(True).sum()}/{len(known)}" if len(known) else "?"
     return f"{name} {share}".replace(" ", "\u00a0")
-
-
-def _wrapped(counts: Sequence[str], width: int) -> str:
-    text = f"UnderEdit: {', '.join(counts)}"
-    return "\n".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))

@@ -39,22 +39,20 @@ def compile_pdf(
     pdf: Path | str,
     log: Path | str,
     files: Mapping[str, Path | str] | None = None,
-    epoch: int = 0,
     timeout: float = 180.0,
 ) -> list[float]:
     """Compile the document `tex` to `pdf` in a temporary folder; the engine's log is kept at `log`.
 
-    `files` maps the names the document uses for figures to their paths. `epoch` (seconds since 1970)
-    is the only date the document sees, so that the same input gives the same bytes. Returns the widths
-    in pt by which lines stick out into the margin. Raises InputError with TeX's first error where
-    it fails or takes more than `timeout` seconds.
+    `files` maps the names the document uses for figures to their paths. Returns the widths in pt by which
+    lines stick out into the margin. Raises InputError with TeX's first error where it fails or takes more
+    than `timeout` seconds.
     """
     command = engine()
     settings = {
         "openin_any": "p",
         "openout_any": "p",
         "shell_escape": "f",
-        "SOURCE_DATE_EPOCH": str(epoch),
+        "SOURCE_DATE_EPOCH": "0",  # the only date the document sees: the same input gives the same bytes
         "FORCE_SOURCE_DATE": "1",
         "max_print_line": "1000",  # or the log would be wrapped in the middle of words
     }

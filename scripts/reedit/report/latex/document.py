@@ -16,17 +16,16 @@ def document(
     figures: Sequence[str | Path],
     title: str,
     provenance: Sequence[str],
-    comparisons: Sequence[str | Path] = (),
 ) -> tuple[str, dict[str, Path]]:
     """The document as TeX, and the figures' files under the names it includes them by.
 
     `tables` are .tex files of rule render_table, put in as they stand, but for those that are all comment:
-    the experiment has no runs for them. `comparisons` are such tables as well: comparison6.tex follows
-    table6.tex, comparison.tex comes first of all. `figures` are PDFs, known by their stems; `template` is
+    the experiment has no runs for them. comparison6.tex follows table6.tex, comparison.tex comes first of
+    all. `figures` are PDFs, known by their stems; `template` is
     document.tex.j2, alone or among others.
     """
-    compared = {Path(path).stem: Markup(Path(path).read_text(encoding="utf-8")) for path in comparisons}
-    made = [_table(Path(path)) for path in tables]
+    made = {Path(path).stem: _table(Path(path)) for path in tables}
+    compared = {name: made.pop(name)["tex"] for name in list(made) if name.startswith("comparison")}
     files = {f"figure{number}.pdf": Path(path) for number, path in enumerate(figures, start=1)}
     told = captions(template)["figures"]
     values = {
@@ -35,7 +34,7 @@ def document(
         "summary": compared.get("comparison", ""),
         "tables": [
             table | {"comparison": compared.get(f"comparison{table['number']}", "")}
-            for table in made
+            for table in made.values()
             if says_something(table["tex"])
         ],
         "figures": [

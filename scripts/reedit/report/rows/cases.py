@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from reedit.errors import InputError
 from reedit.evaluate.measures import KINDS, METRICS, prompt_means
 from reedit.methods.protocols import PROTOCOLS, protocol_of
+from reedit.report.rows.lines import Method
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
@@ -32,18 +33,16 @@ def case_rows(identity: Mapping[str, Any], scores_path: Path | str, targets_path
     _check_cases(means, scores_path, targets, targets_path)
     rows = pa.concat_tables([means.select(KEYS), targets.select(KEYS)])
     rows = rows.group_by(KEYS, use_threads=False).aggregate([])
-    rows = _joined(rows, targets, KEYS)
+    rows = rows.join(targets, KEYS, use_threads=False)  # null where it has no such row
     for metric in METRICS:
         part = means.filter(pc.equal(means["metric"], metric)).select([*KEYS, *KINDS])
         part = part.rename_columns([*KEYS, *(f"{metric}_{kind}" for kind in KINDS)])
-        rows = _joined(rows, part, KEYS)
-    rows = _joined(rows, under_edits(means, protocol), ["case_id"])
+        rows = rows.join(part, KEYS, use_threads=False)
+    rows = rows.join(under_edits(means, protocol), "case_id", use_threads=False)
     rows = rows.sort_by([(key, "ascending") for key in KEYS])
     declared = SCHEMAS["cases"]
     for name in IDENTITY:
-        rows = rows.append_column(
-            name, pa.repeat(pa.scalar(identity[name], declared.field(name).type), len(rows))
-        )
+        rows = rows.append_column(name, pa.repeat(identity[name], len(rows)))
     return rows.select(declared.names).cast(declared)
 
 
@@ -59,24 +58,34 @@ def case_frame(cases: pa.Table) -> pd.DataFrame:
     return cases.to_pandas()
 
 
-def under_edits(means: pa.Table, protocol: str) -> pa.Table:
-    """case_id and under_edit: whether the first edit failed; no row for a case not scored after k = 1.
+def edits_of(frame: pd.DataFrame, method: Method) -> pd.DataFrame:
+    """The rows of one method, k from 1 on; a trial that has ended stands where it ended."""
+    own = (frame[["model", "dataset", "method"]] == list(method.path)).all(axis=1)
+    edits = frame[own & (frame["k"] >= 1)]
+    later = [
+        edits[(edits["trial"] == trial) & (edits["k"] == end)].assign(k=k)
+        for trial, end in zip(method.trials, method.ends, strict=True)
+        for k in range(end + 1, method.last + 1)
+    ]
+    return pd.concat([edits, *later])
 
-    corrected: log p(target_new) < log p(target_true) (design, section 4; the paper's section 6.1). released:
-    accuracy of efficacy 0.
-    """
+
+def under_edits(means: pa.Table, protocol: str) -> pa.Table:
+    """case_id and under_edit: whether the first edit failed; no row for a case not scored after k = 1."""
     after_first = pc.and_(pc.equal(means["k"], 1), pc.equal(means["metric"], "efficacy"))
     first = means.filter(after_first)
+    return pa.table({"case_id": first["case_id"], "under_edit": failed(first, protocol)})
+
+
+def failed(scores: pa.Table, protocol: str) -> pa.ChunkedArray:
+    """Whether an edit failed, by each row of its scores.
+
+    corrected: log p(target_new) < log p(target_true) (design, section 4; the paper's section 6.1). released:
+    accuracy 0.
+    """
     if PROTOCOLS[protocol].behind_fails:
-        failed = pc.less(first["logp_new"], first["logp_true"])
-    else:
-        failed = pc.equal(first["accuracy"], 0.0)
-    return pa.table({"case_id": first["case_id"], "under_edit": failed})
-
-
-def _joined(rows: pa.Table, part: pa.Table, keys: list[str]) -> pa.Table:
-    """`rows` with the columns of `part`, null where it has no such row."""
-    return rows.join(part, keys, join_type="left outer", use_threads=False)
+        return pc.less(scores["logp_new"], scores["logp_true"])
+    return pc.equal(scores["accuracy"], 0.0)
 
 
 def _check_cases(

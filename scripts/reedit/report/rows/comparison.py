@@ -7,8 +7,10 @@ meet by what they were chosen for, and both k are told.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.reported import IDENTITY, MEASURES, ReportedLine
 from reedit.report.rows.table_lines import Line, blocks
 from reedit.storage import schemas
@@ -22,6 +24,7 @@ ROLES = {  # what a reported line is shown for: what ours may be shown for
     "small_change": ("small_change",),
 }
 
+UNREPORTED = {"verdict": "not reported", "note": ""}
 Row = dict[str, Any]
 Named = tuple[str, str, str]  # the paper's names of model, dataset and method
 
@@ -70,18 +73,18 @@ def _standing(
     eligible cases of Table 2 are no rival to the 1000 of Table 1.
     """
     edits = {(line.model, line.dataset): line.edits for line in reported}
-    runs: dict[Named, dict[tuple, list[Line]]] = {}
-    for line in lines:
-        model = reported_as["models"].get(line.model, line.model)
-        dataset = reported_as["datasets"].get(line.dataset, line.dataset)
-        method = reported_as["methods"].get(line.method, line.method)
-        if (model, dataset) in edits:
-            own = (line.model, line.dataset, line.method, line.protocol, line.edits)
-            runs.setdefault((model, dataset, method), {}).setdefault(own, []).append(line)
+
+    def names(line: Line) -> Named:
+        model, dataset, method = (
+            reported_as[section].get(own, own)
+            for section, own in zip(("models", "datasets", "methods"), line.path, strict=True)
+        )
+        return model, dataset, method
+
     result = {}
-    for names, found in runs.items():
-        alike = [run for run in found.values() if run[0].edits == edits[names[:2]]]
-        result[names] = alike or list(found.values())
+    for named, found in grouped((line for line in lines if names(line)[:2] in edits), names).items():
+        runs = list(grouped(found, attrgetter("path", "protocol", "edits")).values())
+        result[named] = [run for run in runs if run[0].edits == edits[named[:2]]] or runs
     return result
 
 
@@ -99,7 +102,13 @@ def _table(
             rows += _cells(line, mine, run[0] if run else None, printed)
     for names, runs in ours.items():
         for mine in (line for run in runs for line in run if id(line) not in used):
-            rows += _unreported(number, names, mine, printed)
+            who = dict(zip(("model", "dataset", "method"), names, strict=True))
+            common = {"table": number, **who, "role": mine.role, "k": None, "edits": None}
+            rows += [
+                common | _ours(mine, mine) | _numbers(None, mine, measure) | UNREPORTED
+                for measure in printed
+                if mine.printed(measure) is not None
+            ]
     return rows
 
 
@@ -132,15 +141,6 @@ def _cells(line: ReportedLine, mine: Line | None, run: Line | None, printed: Seq
         note = line.slips[measure] if judged == "slip" else _note(line, mine, run)
         rows.append(common | numbers | {"verdict": judged, "note": note})
     return rows
-
-
-def _unreported(number: int, names: Named, mine: Line, printed: Sequence[str]) -> list[Row]:
-    """A line of ours that the paper does not print, cell by cell."""
-    common = dict(zip(("model", "dataset", "method"), names, strict=True)) | _ours(mine, mine)
-    common |= {"table": number, "role": mine.role, "k": None, "edits": None}
-    told = {"verdict": "not reported", "note": ""}
-    measured = [measure for measure in printed if mine.printed(measure) is not None]
-    return [common | _numbers(None, mine, measure) | told for measure in measured]
 
 
 def _ours(mine: Line | None, run: Line | None) -> Row:

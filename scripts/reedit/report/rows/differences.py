@@ -4,19 +4,23 @@ Both sides are judged on the same cases and prompts, so the interval of a differ
 its sides and says by itself whether there is one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from reedit.evaluate.measures import KINDS, METRICS, paired_intervals
-from reedit.report.rows.lines import Method, RunKey, Shown, methods_of
+from reedit.report.rows.groups import grouped
+from reedit.report.rows.lines import Method, RunKey, Shown, each_once, methods_of, plain_form
+from reedit.report.rows.runs import known
 from reedit.storage.schemas import MEASURES
 
 Row = dict[str, Any]
 RunAtK = tuple[RunKey, int]
+IDENTITY = ("model", "dataset", "algorithm", "protocol", "edits", "method")
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,20 @@ def difference_rows(runs: Sequence[Mapping[str, Any]], cases: pa.Table, seed: in
     its plain one, both where the rule stops them. What was not scored at a k is not compared there.
     """
     judged = judged_cases(cases)
-    methods = _edited(runs)
     result: list[Row] = []
     number = 0
-    for block in dict.fromkeys(method.block for method in methods):
-        members = [method for method in methods if method.block == block]
-        for comparison, ours, theirs in [*_iterated(members), *_assisted(members, methods, judged)]:
+    for members in grouped(each_once(methods_of(runs)), attrgetter("block")).values():
+        chosen = {method.path: selected(method) for method in members}
+        pairs = [
+            ("iteration", side, Shown(side.method, side.method.at(1), "first"))
+            for side in chosen.values()
+            if side.k > 1
+        ]
+        pairs += [
+            ("assistance", chosen[method.path], chosen[plain.path])
+            for method, plain in assisted_pairs(members, judged)
+        ]
+        for comparison, ours, theirs in pairs:
             rows = _comparison_rows(ours, theirs, judged, seed)
             result += [{"row": number, "comparison": comparison} | row for row in rows]
             number += bool(rows)
@@ -64,63 +76,22 @@ def judged_cases(cases: pa.Table) -> dict[RunAtK, Judged]:
     return result
 
 
-def assisted_pairs(
-    runs: Sequence[Mapping[str, Any]], judged: Mapping[RunAtK, Judged]
-) -> list[tuple[Method, Method]]:
-    """Each assisted method and the plain one that it is compared with."""
-    methods = _edited(runs)
-    pairs = [(method, _plain_form(method, methods, judged)) for method in methods if method.assisted]
-    return [(method, plain) for method, plain in pairs if plain]
+def assisted_pairs(methods: Sequence[Method], judged: Mapping[RunAtK, Judged]) -> list[tuple[Method, Method]]:
+    """Each assisted method with its plain form, of those that were judged on the same cases and prompts.
+
+    Methods of one entry are; those of another one are if the unedited model's measures are the same there.
+    """
+    pairs = []
+    for method in (method for method in methods if method.assisted):
+        alike = [m for m in methods if m.entry == method.entry or _judged_alike(method, m, judged)]
+        if plain := plain_form(method, alike):
+            pairs.append((method, plain))
+    return pairs
 
 
 def selected(method: Method) -> Shown:
     """The method where the proposed rule stops its trials, else at their last iteration."""
     return Shown(method, *method.choice())
-
-
-def _edited(runs: Sequence[Mapping[str, Any]]) -> list[Method]:
-    """The methods that edited something, one that stands in several entries once."""
-    return list({method.path: method for method in methods_of(runs) if method.edited}.values())
-
-
-def _iterated(methods: Sequence[Method]) -> Iterator[tuple[str, Shown, Shown]]:
-    for method in methods:
-        side = selected(method)
-        if side.k > 1:
-            yield "iteration", side, Shown(method, method.at(1), "first")
-
-
-def _assisted(
-    members: Sequence[Method], methods: Sequence[Method], judged: Mapping[RunAtK, Judged]
-) -> Iterator[tuple[str, Shown, Shown]]:
-    for method in members:
-        plain = _plain_form(method, methods, judged) if method.assisted else None
-        if plain:
-            yield "assistance", selected(method), selected(plain)
-
-
-def _plain_form(method: Method, methods: Sequence[Method], judged: Mapping[RunAtK, Judged]) -> Method | None:
-    """The plain method with the same algorithm and protocol that was judged on the same cases and prompts.
-
-    Methods of one entry are; those of another one are if the unedited model's measures are the same there.
-    """
-    rivals = [
-        other
-        for other in methods
-        if not other.assisted
-        and (other.block, other.algorithm, other.protocol)
-        == (method.block, method.algorithm, method.protocol)
-        and (other.entry == method.entry or _judged_alike(method, other, judged))
-    ]
-    # na_memit_large belongs to memit_large where there is a memit as well
-    return max(
-        rivals,
-        key=lambda other: (
-            len(other.method) * method.method.endswith(other.method),
-            other.entry == method.entry,
-        ),
-        default=None,
-    )
 
 
 def _judged_alike(method: Method, other: Method, judged: Mapping[RunAtK, Judged]) -> bool:
@@ -141,27 +112,17 @@ def _comparison_rows(ours: Shown, theirs: Shown, judged: Mapping[RunAtK, Judged]
     if any(len(values) == 0 for values, _ in samples):
         return []
     means, bounds = paired_intervals(samples, ours.method.protocol, seed)
-    shared = {
-        "model": ours.method.model,
-        "dataset": ours.method.dataset,
-        "algorithm": ours.method.algorithm,
-        "protocol": ours.method.protocol,
-        "edits": ours.method.edits,
-        "method": ours.method.method,
-        "k": ours.k,
-        "k_min": ours.k_min,
-        "role": ours.role,
+    shared = {name: getattr(ours.method, name) for name in IDENTITY}
+    for prefix, side in (("", ours), ("reference_", theirs)):
+        shared |= {f"{prefix}k": side.k, f"{prefix}k_min": side.k_min, f"{prefix}role": side.role}
+    shared |= {
         "reference": theirs.method.method,
-        "reference_k": theirs.k,
-        "reference_k_min": theirs.k_min,
-        "reference_role": theirs.role,
         "trials": len(keys),
         "pairs": sum(len(values) for values, _ in samples),
     }
     return [
-        shared | {"measure": measure} | {name: _or_none(v) for name, v in statistics.items()}
+        shared | {"measure": measure, "mean": known(mean), "low": known(low), "high": known(high)}
         for measure, mean, (low, high) in zip(MEASURES, means, bounds, strict=True)
-        for statistics in [{"mean": mean, "low": low, "high": high}]
     ]
 
 
@@ -169,7 +130,3 @@ def _paired(ours: Judged, theirs: Judged) -> tuple[np.ndarray, np.ndarray]:
     """The values of the cases that both sides have."""
     _, mine, other = np.intersect1d(ours.cases, theirs.cases, assume_unique=True, return_indices=True)
     return ours.values[mine], theirs.values[other]
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

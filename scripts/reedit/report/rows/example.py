@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from reedit.methods.stopping import selected
 from reedit.report.rows.cases import case_frame
-from reedit.report.rows.lines import iterative, methods_of
+from reedit.report.rows.lines import each_once, iterative, methods_of
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
@@ -24,20 +25,21 @@ def example_rows(
     case: among the run's UnderEdit cases (among all, if it has none) the one whose |p(theta_2, h-hat) -
     p(theta_1, h-bar)| is the median, the smaller of two in the middle. `facts` has each dataset's file.
     """
-    edited = {m.path: m.iterations()[0] for m in iterative(methods_of(runs)) if m.edited}
+    edited = {m.path: m.iterations()[0] for m in each_once(iterative(methods_of(runs)))}
     known = {path: rows for path, rows in edited.items() if None not in (row["delta_p"] for row in rows)}
     if not known:
         return []
     path = min(known, key=lambda path: _preference(known[path]))
     frame = case_frame(cases)
-    for name, value in zip(("model", "dataset", "method"), path, strict=True):
-        frame = frame[frame[name] == value]
-    frame = frame[(frame["trial"] == known[path][0]["trial"]) & (frame["k"] >= 1)]
+    of_method = (frame[["model", "dataset", "method"]] == list(path)).all(axis=1)
+    frame = frame[of_method & (frame["trial"] == known[path][0]["trial"]) & (frame["k"] >= 1)]
     case = _median_case(frame[frame["k"] == 1])
     about = _fact(facts[path[1]], case)
     columns = [name for name in SCHEMAS["example"].names if name in frame.columns]
     course = frame.loc[frame["case_id"] == case, columns].sort_values("k")
-    return [about | _unmeasured_as_none(row) for row in course.to_dict("records")]
+    # a score of a k whose weights were not kept, which pandas has as NaN
+    scores = course["efficacy_accuracy"].astype(object).where(course["efficacy_accuracy"].notna(), None)
+    return [about | row for row in course.assign(efficacy_accuracy=scores).to_dict("records")]
 
 
 def _preference(iterations: Sequence[Mapping[str, Any]]) -> tuple[bool, bool]:
@@ -55,17 +57,6 @@ def _median_case(first: pd.DataFrame) -> int:
 
 
 def _fact(path: Path | str, case: int) -> dict[str, str]:
-    facts = parquet.read_table(path, "facts").select(
-        ["case_id", "subject", "prompt", "target_new", "target_true"]
-    )
-    fact = next(fact for fact in facts.to_pylist() if fact["case_id"] == case)
+    (fact,) = parquet.read_table(path, "facts").filter(pc.field("case_id") == case).to_pylist()
     prompt = fact["prompt"].replace("{}", fact["subject"])
     return {"prompt": prompt, "target_new": fact["target_new"], "target_true": fact["target_true"]}
-
-
-def _unmeasured_as_none(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A score of a k whose weights were not kept; pandas says NaN there."""
-    return {
-        name: None if name in ("efficacy_accuracy", "under_edit") and pd.isna(value) else value
-        for name, value in row.items()
-    }

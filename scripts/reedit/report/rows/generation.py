@@ -1,6 +1,7 @@
 """Teacher-forced scores beside what models say by themselves: how far do the two disagree?"""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,8 +9,8 @@ import numpy as np
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS, percentiles, resamples, weighted_means
-from reedit.report.rows.lines import RunKey, Shown, at_first_and_selected, methods_of, table_lines
-from reedit.report.rows.runs import Row, line_columns, mean, spread
+from reedit.report.rows.lines import RunKey, at_first_and_selected, methods_of, table_lines
+from reedit.report.rows.runs import Row, known, line_rows
 from reedit.storage import parquet
 
 if TYPE_CHECKING:
@@ -39,14 +40,13 @@ def generation_rows(
     `runs` (schema "runs"). Means are taken within a case, over cases, then over trials; intervals resample
     cases.
     """
-    lines = table_lines(methods_of(runs), at_first_and_selected)
-    read: dict[RunKey, dict[int, np.ndarray]] = {}
+    read = cache(lambda run: case_means(files[run]))
     rows = []
-    for number, line in enumerate(lines):
-        for run in line.runs:
-            if run not in read:
-                read[run] = case_means(files[run])
-        rows += _line_rows(line, number, [read[run].get(k) for run, k in line.runs.items()], seed)
+    for number, line in enumerate(table_lines(methods_of(runs), at_first_and_selected)):
+        trials = [read(run).get(k) for run, k in line.runs.items()]
+        kept = not any(values is None for values in trials)
+        values, bounds = _statistics(trials, seed) if kept else (dict.fromkeys(MEASURES, ()), {})
+        rows += line_rows(line, number, values, bounds)
     return rows
 
 
@@ -87,25 +87,17 @@ def _check_alike(scores: "pd.DataFrame", generations: "pd.DataFrame", files: Ans
         raise InputError(f"{lacking}: no row for case {case} at k = {k}; delete it and rerun")
 
 
-def _line_rows(line: Shown, number: int, trials: Sequence[np.ndarray | None], seed: int) -> list[Row]:
-    """The rows of one line; without statistics where a trial has not kept its k."""
-    common = line_columns(line, number)
-    if any(values is None for values in trials):
-        return [common | {"measure": m} | dict.fromkeys(("mean", "spread", "low", "high")) for m in MEASURES]
-    means = [weighted_means(values, np.ones((1, len(values))))[0] for values in trials]  # [measures] each
-    bounds = _intervals(trials, seed)
-    result = []
-    for column, measure in enumerate(MEASURES):
-        values = [None if np.isnan(found[column]) else float(found[column]) for found in means]
-        low, high = (None if np.isnan(bound) else float(bound) for bound in bounds[column])
-        statistics = {"mean": mean(values), "spread": spread(values), "low": low, "high": high}
-        result.append(common | {"measure": measure} | statistics)
-    return result
+def _statistics(
+    trials: Sequence[np.ndarray], seed: int, draws: int = 1000
+) -> tuple[dict[str, list[float | None]], dict[str, np.ndarray]]:
+    """By measure the mean in every trial, and the bootstrap interval of the mean over trials.
 
-
-def _intervals(trials: Sequence[np.ndarray], seed: int, draws: int = 1000, level: float = 0.95) -> np.ndarray:
-    """Bootstrap intervals [measures, 2] of the mean over trials, by the resamples of the other tables."""
-    total = np.zeros((draws, len(MEASURES)))
+    Resamples are those of the other tables.
+    """
+    means, total = [], np.zeros((draws, len(MEASURES)))
     for trial, values in enumerate(trials):
+        means.append(weighted_means(values, np.ones((1, len(values))))[0])
         total += weighted_means(values, resamples(len(values), seed, trial, draws))
-    return percentiles(total / len(trials), level)
+    of_trials = [list(map(known, column)) for column in np.transpose(means)]
+    bounds = percentiles(total / len(trials))
+    return dict(zip(MEASURES, of_trials, strict=True)), dict(zip(MEASURES, bounds, strict=True))

@@ -6,6 +6,7 @@ from typing import Any
 
 from reedit.storage import parquet
 
+IDENTITY = ("model", "algorithm", "method", "dataset")
 Row = dict[str, Any]
 
 
@@ -15,33 +16,26 @@ def hardware_rows(runs: Sequence[tuple[Mapping[str, Any], Path | str]]) -> list[
     Each run is its identity (model, dataset, method, algorithm) and its iterations file, whose provenance
     names the device and the number of edits. A run without iterations is left out.
     """
-    found: dict[tuple[str, ...], list[Row]] = {}
+    found: dict[tuple[str, ...], list[Row]] = {}  # by IDENTITY
     for identity, path in runs:
         iterations, made_by = parquet.read(path, "iterations"), parquet.read_provenance(path)
         if iterations:
-            shared = tuple(identity[name] for name in ("model", "algorithm", "method", "dataset"))
-            found.setdefault(shared, []).append(_trial(iterations, made_by))
+            key = tuple(identity[name] for name in IDENTITY)
+            found.setdefault(key, []).append(_trial(iterations, made_by))
     # a model's runs stay together, in them an algorithm's, in them a method's: each where it came first
     ranks = [list(dict.fromkeys(key[:parts] for key in found)) for parts in (1, 2, 3)]
-    result = []
-    for key in sorted(found, key=lambda key: [rank.index(key[: len(rank[0])]) for rank in ranks]):
-        model, algorithm, method, dataset = key
-        trials = found[key]
-        result.append(
-            {
-                "model": model,
-                "dataset": dataset,
-                "method": method,
-                "algorithm": algorithm,
-                "device": ", ".join(dict.fromkeys(trial["device"] for trial in trials)),
-                "peak_memory_mb": max(trial["peak_memory_mb"] for trial in trials),
-                "seconds": sum(trial["seconds"] for trial in trials) / len(trials),
-                "iterations": max(trial["iterations"] for trial in trials),
-                "edits": trials[0]["edits"],
-                "trials": len(trials),
-            }
-        )
-    return result
+    order = sorted(found, key=lambda key: [rank.index(key[: len(rank[0])]) for rank in ranks])
+    return [dict(zip(IDENTITY, key, strict=True)) | _together(found[key]) for key in order]
+
+
+def _together(trials: Sequence[Row]) -> Row:
+    """What the trials of a method took."""
+    return {
+        "device": ", ".join(dict.fromkeys(trial["device"] for trial in trials)),
+        "seconds": sum(trial["seconds"] for trial in trials) / len(trials),
+        "edits": trials[0]["edits"],
+        "trials": len(trials),
+    } | {name: max(trial[name] for trial in trials) for name in ("peak_memory_mb", "iterations")}
 
 
 def _trial(iterations: Sequence[Mapping[str, Any]], made_by: Mapping[str, Any]) -> Row:

@@ -7,14 +7,16 @@ whatever the others do: so its k may be another one than theirs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.stopping import met, selected
+from reedit.methods.stopping import RULES, met, selected
+from reedit.report.rows.groups import grouped
 
-STOPPING_RULES = ("proposed", "monotonic", "small_change")  # where two agree on a k, the first gives its name
+STOPPING_RULES = RULES[1:]  # where two agree on a k, the first gives its name
 GAPS = ("delta_p", "delta_p2")  # what the rules go by
 Row = Mapping[str, Any]
 RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
@@ -26,11 +28,22 @@ def key_of(run: Mapping[str, Any]) -> RunKey:
     return run["model"], run["dataset"], run["method"], run["trial"]
 
 
-@dataclass(frozen=True)
-class Method:
-    """The trials of one method, ascending: {trial: {k: row of "runs"}}, and what they have in common."""
+def run_path(key: RunKey) -> str:
+    """A run's path under results/: model/dataset/method/trial1."""
+    return "{}/{}/{}/trial{}".format(*key)
 
-    entry: int
+
+def file_of(key: RunKey, files: Mapping[RunKey, Any], what: str) -> Any:
+    """The file or files of a run; InputError where none `what` says is given."""
+    if key not in files:
+        raise InputError(f"{run_path(key)}: {what} given")
+    return files[key]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What the trials of a method, and the lines of tables that show it, have in common."""
+
     model: str
     dataset: str
     format: str
@@ -40,7 +53,6 @@ class Method:
     prefixed: bool
     protocol: str
     edits: int
-    trials: dict[int, dict[int, Row]]
 
     @property
     def path(self) -> tuple[str, str, str]:
@@ -48,9 +60,25 @@ class Method:
         return self.model, self.dataset, self.method
 
     @property
+    def place(self) -> tuple[str, str]:
+        """What may stand in one panel of a figure: the same model and dataset."""
+        return self.model, self.dataset
+
+    @property
     def block(self) -> tuple[str, str, int]:
         """What may stand under one unedited model: the same number of edits of a dataset."""
         return self.model, self.dataset, self.edits
+
+
+COMMON = tuple(field.name for field in fields(Edited))
+
+
+@dataclass(frozen=True)
+class Method(Edited):
+    """The trials of one method, ascending: {trial: {k: row of "runs"}}."""
+
+    entry: int
+    trials: dict[int, dict[int, Row]]
 
     @property
     def edited(self) -> bool:
@@ -85,7 +113,7 @@ class Method:
         for trial, rows in self.trials.items():
             lacking = next((k for k in range(1, max(rows)) if k not in rows), None)
             if lacking:
-                raise InputError(f"{'/'.join(self.path)}/trial{trial}: lacks k = {lacking}")
+                raise InputError(f"{run_path((*self.path, trial))}: lacks k = {lacking}")
         return [[rows[k] for k in range(1, max(rows) + 1)] for rows in self.trials.values()]
 
     def met(self) -> list[bool]:
@@ -136,14 +164,30 @@ class Shown:
 
 def methods_of(runs: Sequence[Row]) -> list[Method]:
     """The methods in order of appearance."""
-    found: dict[tuple, Method] = {}
-    for row in runs:
-        key = (row["entry"], row["model"], row["dataset"], row["method"])
-        if key not in found:
-            shared = [name for name in Method.__dataclass_fields__ if name != "trials"]
-            found[key] = Method(**{name: row[name] for name in shared}, trials={})
-        found[key].trials.setdefault(row["trial"], {})[row["k"]] = row
-    return [replace(method, trials=dict(sorted(method.trials.items()))) for method in found.values()]
+    found = []
+    for rows in grouped(runs, itemgetter("entry", "model", "dataset", "method")).values():
+        common = {name: rows[0][name] for name in (*COMMON, "entry")}
+        trials = grouped(sorted(rows, key=itemgetter("trial")), itemgetter("trial"))
+        by_k = {trial: {row["k"]: row for row in own} for trial, own in trials.items()}
+        found.append(Method(**common, trials=by_k))
+    return found
+
+
+def each_once(methods: Sequence[Method]) -> list[Method]:
+    """The methods that edited something, one that stands in several entries once."""
+    return list({method.path: method for method in methods if method.edited}.values())
+
+
+def plain_form(method: Method, methods: Sequence[Method]) -> Method | None:
+    """Which of the plain methods with its algorithm and protocol an assisted one is compared with."""
+    alike = (method.block, method.algorithm, method.protocol)
+    rivals = [m for m in methods if not m.assisted and (m.block, m.algorithm, m.protocol) == alike]
+
+    def nearness(other: Method) -> tuple[int, bool]:
+        # na_memit_large belongs to memit_large where there is a memit as well
+        return len(other.method) * method.method.endswith(other.method), other.entry == method.entry
+
+    return max(rivals, key=nearness, default=None)
 
 
 def iterative(methods: Sequence[Method], format: str | None = None) -> list[Method]:
@@ -162,31 +206,35 @@ def iterative(methods: Sequence[Method], format: str | None = None) -> list[Meth
     ]
 
 
-def assisted(methods: Sequence[Method]) -> list[Method]:
-    """Each method beside its assisted forms without a prefix, from the blocks that have one."""
-    return _compared([method for method in methods if not method.prefixed], methods, prefixed=False)
+def assisted(methods: Sequence[Method], prefixed: bool = False) -> list[Method]:
+    """Each plain method followed by its assisted forms without a prefix, from the blocks that have one; with
+    `prefixed` by those with and without one, from the blocks that have one with. Only of entries that assist;
+    methods without a counterpart stay in their place."""
+    mixed = _mixed(methods)
+    wanted = {m.block for m in methods if m.assisted and m.prefixed == prefixed}
+    shown = [m for m in methods if m.entry in mixed and m.block in wanted and (prefixed or not m.prefixed)]
 
+    def place(method: Method) -> tuple[int, bool, bool]:
+        leader = plain_form(method, shown[::-1]) if method.assisted else None
+        return shown.index(leader or method), method.assisted, method.prefixed
 
-def prefixed(methods: Sequence[Method]) -> list[Method]:
-    """Each method beside its assisted forms with and without a prefix, from the blocks that have one with."""
-    return _compared(methods, methods, prefixed=True)
+    return sorted(shown, key=place)
 
 
 def stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet the proposed rule in every trial."""
-    return [method for method in iterative(methods) if method.edited and all(method.met())]
+    return [m for m in iterative(methods) if m.edited and all(m.met())]
 
 
 def never_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet it in no trial, as far as is known."""
     edited = [method for method in iterative(methods) if method.edited]
-    return [method for method in edited if not any(method.met()) and method.choice()[1] == "last"]
+    return [m for m in edited if not any(m.met()) and m.choice()[1] == "last"]
 
 
 def partly_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet it in some trials alone."""
-    edited = [method for method in iterative(methods) if method.edited]
-    return [method for method in edited if any(method.met()) and not all(method.met())]
+    return [m for m in iterative(methods) if m.edited and any(m.met()) and not all(m.met())]
 
 
 def at_selected(method: Method) -> dict[Ks, str]:
@@ -204,11 +252,6 @@ def at_every(method: Method) -> dict[Ks, str]:
     return _ascending(_iterations(method) | at_first_and_selected(method))
 
 
-def at_stops(method: Method) -> dict[Ks, str]:
-    """The k at which a stopping rule stops."""
-    return method.stops()
-
-
 def at_every_stop(method: Method) -> dict[Ks, str]:
     """Every k, those at which a stopping rule stops marked."""
     return _ascending(_iterations(method) | method.stops())
@@ -223,8 +266,7 @@ def table_lines(
     """
     methods = list({method.path: method for method in methods}.values())
     result: list[Shown] = []
-    for block in dict.fromkeys(method.block for method in methods):
-        members = [method for method in methods if method.block == block]
+    for members in grouped(methods, attrgetter("block")).values():
         if unedited:
             result += [Shown(method, method.at(0), "unedited") for method in _unedited(members)]
         for method in members:
@@ -248,42 +290,13 @@ def _mixed(methods: Sequence[Method]) -> set[int]:
     return {method.entry for method in methods if method.assisted}
 
 
-def _compared(shown: Sequence[Method], methods: Sequence[Method], prefixed: bool) -> list[Method]:
-    """Those of `shown` in entries and blocks with an assisted method that has a prefix, or has none."""
-    mixed = _mixed(methods)
-    wanted = {m.block for m in methods if m.assisted and m.prefixed == prefixed}
-    return _paired([method for method in shown if method.entry in mixed and method.block in wanted])
-
-
-def _paired(methods: Sequence[Method]) -> list[Method]:
-    """Each plain method followed by its assisted counterparts; those without one stay in their place."""
-    leader: dict[int, int] = {}  # position of an assisted method -> that of the one it is compared with
-    for position, method in enumerate(methods):
-        plain = [
-            other
-            for other, candidate in enumerate(methods)
-            if not candidate.assisted
-            and (candidate.block, candidate.algorithm, candidate.protocol)
-            == (method.block, method.algorithm, method.protocol)
-        ]
-        # na_memit_large belongs to memit_large where there is a memit as well
-        plain.sort(key=lambda p: len(methods[p].method) * method.method.endswith(methods[p].method))
-        leader[position] = plain[-1] if method.assisted and plain else position
-    order = sorted(
-        range(len(methods)), key=lambda p: (leader[p], methods[p].assisted, methods[p].prefixed, p)
-    )
-    return [methods[position] for position in order]
-
-
 def _unedited(members: Sequence[Method]) -> list[Method]:
     """Whose unedited model heads a block: one method's, unless their protocols measure it differently.
 
     A method that edits one by one lends it last: its p(theta_1, h) is measured between edits.
     """
-    by_protocol: dict[str, Method] = {}
-    for method in sorted(
-        members, key=lambda method: ALGORITHMS[method.algorithm.partition("+")[0]].one_by_one
-    ):
-        by_protocol.setdefault(method.protocol, method)
-    order = list(dict.fromkeys(method.protocol for method in members))
-    return [by_protocol[protocol] for protocol in order]
+
+    def lent_last(method: Method) -> bool:
+        return ALGORITHMS[method.algorithm.partition("+")[0]].one_by_one
+
+    return [min(alike, key=lent_last) for alike in grouped(members, attrgetter("protocol")).values()]

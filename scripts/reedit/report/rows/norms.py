@@ -6,12 +6,14 @@ norm or condition number leaves that of the unedited ones behind are about to fo
 
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from reedit.errors import InputError
-from reedit.report.rows.lines import RunKey, methods_of
+from reedit.report.rows.groups import grouped
+from reedit.report.rows.lines import RunKey, each_once, file_of, methods_of
 from reedit.report.rows.runs import Row, mean
 from reedit.storage import parquet
 
@@ -20,6 +22,7 @@ CONDITION = 10.0  # times their condition number: likewise
 RESIDUAL = 0.1  # of ||h||: more that SPREAD leaves asks for more SPREAD
 BLOWING_UP, MORE_SPREAD, SETTLED = "blowing up", "more SPREAD", "settled"
 MEASURES = ("update_norm", "growth", "condition", "condition_growth", "residual_before", "residual_after")
+IDENTITY = ("model", "dataset", "method", "algorithm", "protocol", "edits")
 RESIDUALS = ("residual_before", "residual_after")
 Measured = dict[str, float | None]  # by the names of MEASURES
 
@@ -38,21 +41,17 @@ def norm_summary_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, 
     Raises InputError for a run whose files were not given or without the unedited model's norms.
     """
     result = []
-    for method in {m.path: m for m in methods_of(runs) if m.edited}.values():
+    for method in each_once(methods_of(runs)):
         keys = [(*method.path, trial) for trial in method.trials]
-        lacking = next((key for key in keys if key not in files), None)
-        if lacking:
-            raise InputError(f"{'/'.join(lacking[:3])}/trial{lacking[3]}: no norms were given")
-        courses = [run_course(files[key]) for key in keys]
+        courses = [run_course(file_of(key, files, "no norms were")) for key in keys]
         for k in range(method.last + 1):
             ks = method.at(k)
             here = [course[own] for course, own in zip(courses, ks, strict=True)]
             found = {name: mean(one[name] for one in here) for name in MEASURES}
             judged = (found[name] for name in ("growth", "condition_growth", "residual_after"))
             result.append(
-                {name: getattr(method, name) for name in ("model", "dataset", "method", "algorithm")}
-                | {"protocol": method.protocol, "edits": method.edits, "trials": len(courses)}
-                | {"k": k, "k_min": min(ks)}
+                {name: getattr(method, name) for name in IDENTITY}
+                | {"trials": len(courses), "k": k, "k_min": min(ks)}
                 | found
                 | {"reading": reading(*judged) if k > 0 else None}
             )
@@ -65,24 +64,20 @@ def run_course(files: NormFiles) -> dict[int, Measured]:
     Growth and condition are those of the layer in which they are largest. Residuals are the mean over the
     cases that were not dropped.
     """
-    layers: dict[int, dict[int, Mapping[str, float]]] = {}
-    for row in parquet.read(files.norms, "norms"):
-        layers.setdefault(row["k"], {})[row["layer"]] = row
+    layers = grouped(parquet.read(files.norms, "norms"), itemgetter("k"))
     if 0 not in layers:
         raise InputError(f"{files.norms}: no rows for k = 0 (the unedited model)")
+    unedited = {row["layer"]: row for row in layers[0]}
     course: dict[int, Measured] = {0: dict.fromkeys(MEASURES)}
     for row in parquet.read(files.iterations, "iterations"):
         course[row["k"]] = dict.fromkeys(MEASURES) | {"update_norm": row["update_norm"]}
     for k in course.keys() & layers.keys():
         course[k] |= {
-            "growth": _largest_ratio(layers[k], layers[0], "weight_norm"),
-            "condition": _largest(row["condition"] for row in layers[k].values()),
-            "condition_growth": _largest_ratio(layers[k], layers[0], "condition"),
+            name: _largest(row[of] / unedited[row["layer"]][of] for row in layers[k])
+            for name, of in (("growth", "weight_norm"), ("condition_growth", "condition"))
         }
-    targets: dict[int, list[Mapping[str, float | None]]] = {}
-    for row in parquet.read(files.targets, "targets"):
-        targets.setdefault(row["k"], []).append(row)
-    for k, rows in targets.items():
+        course[k]["condition"] = _largest(row["condition"] for row in layers[k])
+    for k, rows in grouped(parquet.read(files.targets, "targets"), itemgetter("k")).items():
         course[k] |= {name: _mean_share(rows, name) for name in RESIDUALS}
     return course
 
@@ -107,12 +102,6 @@ def _largest(values: Any) -> float:
     """The maximum; NaN if any value is."""
     known = list(values)
     return math.nan if any(map(math.isnan, known)) else max(known)
-
-
-def _largest_ratio(
-    now: Mapping[int, Mapping[str, float]], before: Mapping[int, Mapping[str, float]], name: str
-) -> float:
-    return _largest(now[layer][name] / before[layer][name] for layer in now)
 
 
 def _mean_share(rows: Sequence[Mapping[str, float | None]], name: str) -> float | None:

@@ -70,8 +70,8 @@ class ReportedLine:
         """
         if measure in schemas.MEASURES:
             return 0.005
-        value = self.values[measure]
-        return 0.5 * 10.0 ** (_exponent(value) - 2) if self.exponential(measure) else 0.005
+        power = int(f"{self.values[measure]:e}".partition("e")[2])  # of its first digit
+        return 0.5 * 10.0 ** (power - 2) if self.exponential(measure) else 0.005
 
     def range(self, measure: str) -> tuple[float, float]:
         """The numbers that a printed one may stand for: as far as its tolerance, and a score also as far as
@@ -129,26 +129,28 @@ def read_reported(path: Path | str, slips: Path | str | None = None) -> list[Rep
 def _line(row: Mapping[str, str], where: str) -> ReportedLine:
     """One line of the csv, each column checked."""
 
+    def check(column: str, allowed: bool, expected: str) -> None:
+        if not allowed:
+            found = f"found {row[column]!r}" if row[column] else "empty"
+            raise InputError(f"{where}, column {column}: {found}, expected {expected}")
+
     def whole(column: str, expected: str, allowed: Any) -> int:
-        if not (row[column].isascii() and row[column].isdigit() and int(row[column]) in allowed):
-            raise InputError(f"{where}, column {column}: found {row[column]!r}, expected {expected}")
-        return int(row[column])
+        text = row[column]
+        check(column, text.isascii() and text.isdigit() and int(text) in allowed, expected)
+        return int(text)
 
     def number(column: str, least: float, most: float, expected: str) -> float:
         try:
             value = float(row[column])
         except ValueError:
             value = math.nan
-        if not (math.isfinite(value) and least <= value <= most):
-            raise InputError(f"{where}, column {column}: found {row[column]!r}, expected {expected}")
+        check(column, math.isfinite(value) and least <= value <= most, expected)
         return value
 
     for column in ("model", "dataset", "algorithm"):
-        if not row[column]:
-            raise InputError(f"{where}, column {column}: empty, expected a name")
-    if row["stop_rule"] not in ("", *RULES[1:]):
-        expected = f"one of {', '.join(RULES[1:])}, or nothing"
-        raise InputError(f"{where}, column stop_rule: found {row['stop_rule']!r}, expected {expected}")
+        check(column, bool(row[column]), "a name")
+    rules = RULES[1:]
+    check("stop_rule", row["stop_rule"] in ("", *rules), f"one of {', '.join(rules)}, or nothing")
     whole("selected", "0 or 1", range(2))
     percents = {name: name for name in schemas.MEASURES if row[name]}
     perplexities = {name: measure for name, measure in PERPLEXITIES.items() if row[name]}
@@ -191,25 +193,17 @@ def _selected(lines: Sequence[ReportedLine], entry: Any, where: str) -> list[tup
     if not isinstance(entry["why"], str) or not entry["why"]:
         raise InputError(f"{where}: why: found {entry['why']!r}, expected a sentence")
     asked = {key: value if isinstance(value, list) else [value] for key, value in entry.items()}
-    found = [
-        (place, measure)
+    cells = [
+        {name: getattr(line, name) for name in IDENTITY} | {"measures": measure, "place": place}
         for place, line in enumerate(lines)
-        if all(getattr(line, key) in asked[key] for key in IDENTITY)
         for measure in line.values
-        if measure in asked["measures"]
     ]
+    selects = (*IDENTITY, "measures")
+    found = [cell for cell in cells if all(cell[key] in asked[key] for key in selects)]
     if not found:
         raise InputError(f"{where}: selects no reported cell")
-    for key in IDENTITY:
-        missing = [value for value in asked[key] if value not in {getattr(lines[p], key) for p, _ in found}]
+    for key in selects:
+        missing = [value for value in asked[key] if value not in [cell[key] for cell in found]]
         if missing:
             raise InputError(f"{where}: {key}: no reported cell for {missing[0]!r}")
-    missing = [name for name in asked["measures"] if name not in {measure for _, measure in found}]
-    if missing:
-        raise InputError(f"{where}: measures: no reported cell for {missing[0]!r}")
-    return found
-
-
-def _exponent(value: float) -> int:
-    """The power of ten of a number's first digit; 0 for zero."""
-    return math.floor(math.log10(abs(value))) if value else 0
+    return [(cell["place"], cell["measures"]) for cell in found]

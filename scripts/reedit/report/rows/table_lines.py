@@ -1,42 +1,31 @@
 """The lines of a table, read back from its rows (schema "table": one row per line and measure)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from reedit.report.rows.lines import Edited
 from reedit.report.words import k_text
+from reedit.storage.schemas import SCHEMAS
 
 STATISTICS = ("mean", "spread", "low", "high")
+SHARED = tuple(n for n in SCHEMAS["table"].names if n not in ("row", "measure", *STATISTICS))  # of a line
 BY_DEFINITION = ("specificity_accuracy", "score_accuracy")  # of the unedited model: no measurement
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(Edited):
     """One line of a table: who, at which k (the largest and the smallest of its trials'), and the statistics
     of each measure."""
 
     row: int
-    model: str
-    dataset: str
-    format: str
-    method: str
-    algorithm: str
-    assisted: bool
-    prefixed: bool
-    protocol: str
     k: int
     k_min: int
     role: str
     collapsed: bool
-    edits: int
     trials: int
     values: dict[str, dict[str, float | None]]  # measure -> statistic -> value
-
-    @property
-    def block(self) -> tuple[str, str, int]:
-        """What the lines under one unedited model have in common."""
-        return self.model, self.dataset, self.edits
 
     @property
     def k_text(self) -> str:
@@ -54,9 +43,6 @@ class Line:
         what the first iteration starts from, p(theta_1, h)."""
         starts = self.k == 0 and measure == "ppl_edited"
         return self.get("ppl_initial" if starts else measure, statistic)
-
-
-SHARED = tuple(field.name for field in fields(Line) if field.name not in ("row", "values"))
 
 
 def blocks(rows: Sequence[Mapping[str, Any]]) -> list[list[Line]]:

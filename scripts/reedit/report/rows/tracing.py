@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 KINDS = {  # of state, in the order of their columns
     "hidden": "hidden state of one layer",
@@ -52,19 +52,16 @@ class Effects:
 
 def effects(rows: Sequence[Mapping[str, Any]]) -> Effects:
     """From rows of the schema ``tracing``: means within a fact over samples, then over facts."""
-    by_fact: dict[tuple[str, int, int], dict[int, list[float]]] = {}
-    for row in rows:
-        key = (row["kind"], row["layer"], row["layers"])
-        gained = row["p_restored"] - row["p_corrupted"]
-        by_fact.setdefault(key, {}).setdefault(row["case_id"], []).append(gained)
-    found = []
-    for (kind, layer, count), facts in by_fact.items():
-        means = np.array([np.mean(samples) for samples in facts.values()])
-        error = means.std(ddof=1) / np.sqrt(len(means)) if len(means) > 1 else float("nan")
-        found.append(Effect(kind, tuple(range(layer, layer + count)), float(means.mean()), float(error)))
+    frame = pd.DataFrame(rows)
+    frame["gained"] = frame["p_restored"] - frame["p_corrupted"]
+    by_fact = frame.groupby(["kind", "layer", "layers", "case_id"], sort=False)["gained"].mean()
+    found = by_fact.groupby(["kind", "layer", "layers"], sort=False).agg(["mean", "sem"])
     return Effects(
-        len({row["case_id"] for row in rows}),
-        float(np.mean([row["p_clean"] for row in rows])),
-        float(np.mean([row["p_corrupted"] for row in rows])),
-        tuple(found),
+        frame["case_id"].nunique(),
+        frame["p_clean"].mean(),
+        frame["p_corrupted"].mean(),
+        tuple(
+            Effect(kind, tuple(range(layer, layer + count)), mean, error)
+            for (kind, layer, count), mean, error in found.itertuples()
+        ),
     )

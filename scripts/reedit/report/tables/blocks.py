@@ -1,13 +1,15 @@
 """How the lines of a table stand: what is compared, what is bold, which are abreast, how they are named."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby, zip_longest
+from itertools import accumulate, groupby, pairwise, zip_longest
+from operator import attrgetter
 
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.table_lines import SHARED, STATISTICS, Line, blocks
 from reedit.report.tables.sheet import Column, Row
-from reedit.report.words import Labels, half_up, method_of, name_of
+from reedit.report.words import Labels, half_up, method_of, name_of, share
 from reedit.storage.schemas import MEASURES
 
 Group = list[tuple[Line | None, ...]]  # printed lines that belong together, each with one Line a dataset
@@ -97,35 +99,26 @@ def side_by_side(table: Sequence[Sequence[Line]], aligned: bool) -> list[Panel]:
         found: list[list[Group]] = []
         for model in dict.fromkeys(line.model for line in lines):
             members = [line for line in lines if line.model == model and line.dataset in pair]
+            by_method = grouped(
+                sorted(members, key=lambda line: line.k > 0), attrgetter("method", "protocol")
+            ).values()
             groups = [
                 _abreast([[line for line in group if line.dataset == name] for name in pair], aligned)
-                for group in _by_method(members)
+                for group in by_method
             ]
             found += [groups] if groups else []
         panels.append(Panel(pair, found))
     return panels
 
 
-def _by_method(lines: Sequence[Line]) -> list[list[Line]]:
-    found: dict[tuple[str, str], list[Line]] = {}
-    for line in sorted(lines, key=lambda line: line.k > 0):
-        found.setdefault((line.method, line.protocol), []).append(line)
-    return list(found.values())
-
-
 def _abreast(columns: Sequence[Sequence[Line]], aligned: bool) -> list[tuple[Line | None, ...]]:
     """The columns as rows, None where one has no line."""
     if not aligned:
         return list(zip_longest(*columns))
-    rows = []
-    for k in sorted({_place(line) for column in columns for line in column}):
-        rows += zip_longest(*([line for line in column if _place(line) == k] for column in columns))
-    return rows
-
-
-def _place(line: Line) -> tuple[int, int]:
-    """Where a k stands among others, as reedit.report.rows.lines orders them."""
-    return line.k, -line.k_min
+    # as reedit.report.rows.lines orders them
+    at = [grouped(column, lambda line: (line.k, -line.k_min)) for column in columns]
+    ks = sorted({k for column in at for k in column})
+    return [row for k in ks for row in zip_longest(*(column.get(k, []) for column in at))]
 
 
 def names(parts: Sequence[str], groups: Sequence[int], again: bool = False) -> list[str]:
@@ -158,6 +151,19 @@ def algos(lines: Sequence[Line], labels: Labels) -> dict[int, str]:
         else method_of(line.method, labels)
         for line in lines
     }
+
+
+def printed_lines(block: Sequence[Line], labels: Labels, edits: bool, once: bool = False) -> list[Printed]:
+    """The lines of a block one below another with their names; with `once` a method's is said once."""
+    column = names(name_parts(block[0], labels, edits), [len(block)])
+    methods = list(algos(block, labels).values())
+    said = ["" if once and name == before else name for before, name in pairwise(["", *methods])]
+    return [Printed(name, algo, (line,)) for name, algo, line in zip(column, said, block, strict=True)]
+
+
+def shares(metric: str, kinds: Sequence[str]) -> Callable[[Printed], str]:
+    """Kinds of a metric in one cell of a line."""
+    return lambda printed: " / ".join(share(printed.line.get(f"{metric}_{kind}")) or "-" for kind in kinds)
 
 
 def raw_lines(

@@ -7,13 +7,14 @@ verdict, and where some of them differ, by how much.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from operator import itemgetter
 
 from markupsafe import Markup
 
 from reedit.report.rows.comparison import Row
+from reedit.report.rows.groups import grouped as groups
 from reedit.report.rows.reported import IDENTITY, MEASURES
-from reedit.report.tables.notes import RANGE
+from reedit.report.tables.notes import RANGE, listed, no_notes
 from reedit.report.tables.sheet import Block, Cell, Column, Grid, K, Sheet, Style, Table, group, grouped
 from reedit.report.words import Labels, k_text, percent, perplexity
 from reedit.storage import schemas
@@ -46,15 +47,6 @@ LEGEND = (
 CHOSEN = "Chosen iterations meet by what they were chosen for, not by k: each number stands beside its own k."
 
 
-class Source(NamedTuple):
-    """A printed line: the paper's numbers, a run's, or their differences, by measure."""
-
-    method: str  # said once above its sources
-    name: str
-    k: str
-    cells: Mapping[str, Cell]
-
-
 class ComparisonTable(Table):
     """One of the paper's tables beside ours; of the rows of all, those with its number."""
 
@@ -63,9 +55,9 @@ class ComparisonTable(Table):
         reported = {row["measure"] for row in rows if row["reported"] is not None}
         measures = [measure for measure in MEASURES if measure in reported]
         columns = [
-            Column("Algo", lambda source: source.method, align="l"),
-            Column("Source", lambda source: source.name, align="l"),
-            Column(K, lambda source: source.k),
+            Column("Algo", "method", align="l"),
+            Column("Source", "source", align="l"),
+            Column(K, "k"),
             *map(_column, measures),
         ]
         blocks = []
@@ -86,10 +78,19 @@ class ComparisonTable(Table):
         return Sheet(grids, [*LEGEND, *self.legend(rows)]) if grids else Sheet()
 
     def legend(self, rows: Sequence[Row]) -> list[str]:
-        return _notes(self._own(rows))
-
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        return []  # the table that it follows says so
+        """What a reader of one table's comparison has to know."""
+        rows = self._own(rows)
+        notes = [CHOSEN] if any(row["table"] <= 4 for row in rows) else []
+        notes += [RANGE] * any(row["run_k"] is not None and row["run_k_min"] < row["run_k"] for row in rows)
+        reported = groups((row for row in rows if row["k"] is not None), itemgetter(*IDENTITY)).values()
+        left = sum(all(row["measured"] is None for row in line) for line in reported)
+        if left:
+            notes.append(f"{left} of {len(reported)} reported lines were not measured and are left out here.")
+        edits = {(row["run_edits"], row["edits"]) for row in rows if row["run_edits"] and row["edits"]}
+        other = listed(sorted(mine for mine, theirs in edits if mine != theirs))
+        if other:
+            notes.append(f"Runs of {other} edits stand for the paper's number, named with each model.")
+        return notes
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         return schemas.SCHEMAS["comparison"].names, self._own(rows)
@@ -107,6 +108,7 @@ def comparison_table(number: str) -> ComparisonTable:
         schema="comparison",
         empty="Nothing in this experiment stands for a line of it in the paper.",
         omitted=True,
+        produced_by=no_notes,  # the table that it follows says so
         size="small",
     )
 
@@ -144,28 +146,35 @@ def _column(measure: str) -> Column:
     share = measure in schemas.MEASURES
     head = Cell(measure_cell(measure).text, tex=kind) if share else measure_cell(measure)
     over = (metric.capitalize(),) if share else ()
-    return Column(head, lambda source: source.cells.get(measure, Cell()), over=over, aside="0.9em")
+    return Column(head, lambda line: line.get(measure), over=over, aside="0.9em")
 
 
-def _sources(line: Sequence[Row]) -> list[Source]:
-    """A line's numbers: the paper's, then for each run its own and, where some differ, the differences."""
+def _sources(line: Sequence[Row]) -> list[dict[str, Cell | str]]:
+    """A line's numbers: the paper's, then for each run its own and, where some differ, the differences.
+
+    The method is said once, above them.
+    """
     runs = [{row["measure"]: row for row in members} for members in grouped(line, ["run", "protocol"])]
     first = [next(iter(run.values())) for run in runs]
     protocols = Counter(run["protocol"] for run in first)
-    found = [Source(named(first[0]["method"]), "paper", str(first[0]["k"]), _cells(runs[0], "reported"))]
+    found = [_source("paper", str(first[0]["k"]), runs[0], "reported")]
+    found[0]["method"] = named(first[0]["method"])
     for run, one in zip(runs, first, strict=True):
         if one["run_k"] is None:
             continue
         name = one["protocol"] if protocols[one["protocol"]] == 1 else f"{one['protocol']} {one['run']}"
-        found.append(Source("", name, k_text(one["run_k_min"], one["run_k"]), _cells(run, "measured")))
+        found.append(_source(name, k_text(one["run_k_min"], one["run_k"]), run, "measured"))
         if any(row["verdict"] == "differs" for row in run.values()):
-            found.append(Source("", "difference", "", _cells(run, "difference")))
+            found.append(_source("difference", "", run, "difference"))
     return found
 
 
-def _cells(run: Mapping[str, Row], column: str) -> dict[str, Cell]:
-    """The numbers of a column; a measured one has a mark, a difference is told only of cells that differ."""
-    found = {}
+def _source(name: str, k: str, run: Mapping[str, Row], column: str) -> dict[str, Cell | str]:
+    """A printed line with the numbers of a column, by measure.
+
+    A measured one has a mark; a difference is told only of cells that differ.
+    """
+    found: dict[str, Cell | str] = {"method": "", "source": name, "k": k}
     for measure, row in run.items():
         if row[column] is None or (column == "difference" and row["verdict"] != "differs"):
             continue
@@ -174,23 +183,3 @@ def _cells(run: Mapping[str, Row], column: str) -> dict[str, Cell]:
         color = row["verdict"] if judged and row["verdict"] in ("differs", "slip") else ""
         found[measure] = Cell(text_of(row, column), aside=mark, color=color)
     return found
-
-
-def _notes(rows: Sequence[Row]) -> list[str]:
-    """What a reader of one table's comparison has to know."""
-    notes = [CHOSEN] if any(row["table"] <= 4 for row in rows) else []
-    notes += [RANGE] * any(row["run_k"] is not None and row["run_k_min"] < row["run_k"] for row in rows)
-    lines: dict[tuple, bool] = {}  # the reported ones: whether each was measured
-    for row in (row for row in rows if row["k"] is not None):
-        line = tuple(row[name] for name in IDENTITY)
-        lines[line] = lines.get(line, False) or row["measured"] is not None
-    left = sum(not measured for measured in lines.values())
-    if left:
-        notes.append(f"{left} of {len(lines)} reported lines were not measured and are left out here.")
-    edits = {(row["run_edits"], row["edits"]) for row in rows if row["run_edits"] and row["edits"]}
-    other = sorted({mine for mine, theirs in edits if mine != theirs})
-    if other:
-        notes.append(
-            f"Runs of {', '.join(map(str, other))} edits stand for the paper's number, named with each model."
-        )
-    return notes

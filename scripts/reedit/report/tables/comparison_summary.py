@@ -2,13 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from reedit.report.rows.comparison import VERDICTS, Row
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.reported import IDENTITY
 from reedit.report.tables.comparison import LEGEND, MARKS, measure_cell, named, text_of
+from reedit.report.tables.notes import no_notes
 from reedit.report.tables.sheet import Block, Cell, Column, Grid, Sheet, Style, Table, group
 from reedit.report.words import Labels, k_text
 from reedit.storage.schemas import MEASURES, SCHEMAS
@@ -34,9 +36,6 @@ class ComparisonSummary(Table):
 
     def sheet(self, rows: Sequence[Row], style: Style) -> Sheet:
         return Sheet(self.grids(rows, style))
-
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        return []
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         """Every cell that differs, largest first (shares, then perplexities), then the slips met."""
@@ -85,6 +84,7 @@ COMPARISON = ComparisonSummary(
     name="comparison",
     title="Reported and measured: cells by verdict",
     schema="comparison",
+    produced_by=no_notes,
     empty="Nothing in this experiment stands for a model and dataset of the paper (reported_as in the"
     " configuration says what does), so there is no comparison with its numbers.",
 )
@@ -101,8 +101,7 @@ def _counts(rows: Sequence[Row]) -> list[dict[str, Any]]:
         return row["table"], row["protocol"] or "~"  # what did not run comes last
 
     result = []
-    for (table, protocol), found in groupby(sorted(rows, key=place), key=place):
-        members = list(found)
+    for (table, protocol), members in grouped(sorted(rows, key=place), place).items():
         reported = [row for row in members if row["reported"] is not None]
         verdicts = Counter(row["verdict"] for row in members)
         result.append(
@@ -135,12 +134,9 @@ def _times(row: Row) -> float:
 
 def _slips(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The slips met, by reason: in which tables, how many cells, whose lines."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        if row["verdict"] == "slip":
-            found.setdefault(row["note"], []).append(row)
+    slips = [row for row in rows if row["verdict"] == "slip"]
     result = []
-    for why, members in found.items():
+    for why, members in grouped(slips, itemgetter("note")).items():
         cells = {(*(row[name] for name in IDENTITY), row["measure"]) for row in members}
         lines = dict.fromkeys(f"{named(row['model'])} {named(row['method'])}" for row in members)
         tables = sorted({row["table"] for row in members})

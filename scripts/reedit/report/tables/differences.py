@@ -1,7 +1,7 @@
 """Paired differences in print: a table in the document, plain sentences in the terminal."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any
 
 from reedit.evaluate.measures import KINDS, METRICS
 from reedit.report.tables.notes import MARKS, choice_notes
@@ -11,23 +11,14 @@ from reedit.report.words import Labels, k_text, method_of, name_of, plain, signe
 SIDES = ("", "reference_")
 
 
-class Compared(NamedTuple):
-    """A line of the table: one kind of all measures of a comparison."""
-
-    words: str
-    pairs: str
-    kind: str
-    rows: dict[str, Row]  # by measure
-
-
 class DifferencesTable(Table):
     """Two lines a comparison in the document, and a sentence a measure in the terminal."""
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
         columns = [
-            Column("Compared", lambda line: line.words, align="l"),
-            Column("Pairs", lambda line: line.pairs),
-            Column("", lambda line: line.kind, align="l"),
+            Column("Compared", "words", align="l"),
+            Column("Pairs", "pairs"),
+            Column("", "kind", align="l"),
             *(Column(name.capitalize(), _difference(name), aside="7.2em") for name in (*METRICS, "score")),
         ]
         blocks = [
@@ -98,17 +89,17 @@ def _compared(row: Row, labels: Labels) -> str:
     return f"{method} at {k} against {reference} at {reference_k}"
 
 
-def _lines(comparison: Sequence[Row], labels: Labels) -> list[Compared]:
-    """The lines of a comparison; the first says what is compared."""
+def _lines(comparison: Sequence[Row], labels: Labels) -> list[dict[str, Any]]:
+    """A comparison's lines, one a kind, with the rows of all measures; the first says what is compared."""
     rows = {row["measure"]: row for row in comparison}
-    words = [_compared(comparison[0], labels), *[""] * (len(KINDS) - 1)]
-    pairs = [str(comparison[0]["pairs"]), *[""] * (len(KINDS) - 1)]
-    return [Compared(*said, rows) for said in zip(words, pairs, KINDS, strict=True)]
+    lines: list[dict[str, Any]] = [{"words": "", "pairs": "", "kind": kind, **rows} for kind in KINDS]
+    lines[0] |= {"words": _compared(comparison[0], labels), "pairs": comparison[0]["pairs"]}
+    return lines
 
 
-def _difference(metric: str) -> Callable[[Compared], Cell]:
-    def cell(line: Compared) -> Cell:
-        row = line.rows[f"{metric}_{line.kind}"]
+def _difference(metric: str) -> Callable[[Row], Cell]:
+    def cell(line: Row) -> Cell:
+        row = line[f"{metric}_{line['kind']}"]
         text = "" if row["mean"] is None else signed(row["mean"])
         texts = (said.replace("-", "−") for said in (text, _interval(row)))
         return Cell(next(texts), aside=next(texts), bold=excludes_zero(row))

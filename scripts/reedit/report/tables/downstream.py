@@ -1,28 +1,21 @@
 """What the downstream tasks say of each edited model beside the unedited one, in print."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from reedit.report.tables.notes import listed
 from reedit.report.tables.sheet import Column, K, Row, Table
 from reedit.report.words import Labels, half_up
 
 
-class DownstreamTable(Table):
-    """It tells of lm-evaluation-harness and its tasks what the values depend on."""
-
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        runs = made_by["runs"].values()
-        harness = _distinct(f"lm_eval {one['harness']['lm_eval']}" for one in runs)
-        tasks = _distinct(
-            f"{task} {version}" for one in runs for task, version in one["task_versions"].items()
-        )
-        limits = _distinct(str(one["limit"] or "all") for one in runs)
-        return [f"{harness}; versions of the tasks: {tasks}; documents of each at most: {limits}."]
-
-
-def _distinct(values: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(values))
+def _harness_notes(made_by: Mapping[str, Any], _: Labels) -> list[str]:
+    """What the values depend on: lm-evaluation-harness and its tasks."""
+    runs = made_by["runs"].values()
+    harness = listed(f"lm_eval {one['harness']['lm_eval']}" for one in runs)
+    tasks = listed(f"{task} {version}" for one in runs for task, version in one["task_versions"].items())
+    limits = listed(one["limit"] or "all" for one in runs)
+    return [f"{harness}; versions of the tasks: {tasks}; documents of each at most: {limits}."]
 
 
 def _decimals(row: Row, name: str) -> str:
@@ -33,10 +26,11 @@ def _decimals(row: Row, name: str) -> str:
     return half_up(value, 4) if math.isfinite(value) else str(value)
 
 
-DOWNSTREAM = DownstreamTable(
+DOWNSTREAM = Table(
     name="downstream",
     title="Downstream tasks: each edited model beside the unedited one.",
     schema="downstream_summary",
+    produced_by=_harness_notes,
     columns=(
         Column("Model", "model", align="l"),
         Column("Facts", "dataset", align="l"),

@@ -1,23 +1,13 @@
 """The cases that pass the neighbor filter here beside those of a published list, in print."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from reedit.report.tables.notes import no_notes
 from reedit.report.tables.sheet import Column, Table
-from reedit.report.words import Labels
 
-
-class EligibleTable(Table):
-    """It counts what was filtered; nothing was edited for it."""
-
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        return []
-
-
-ELIGIBLE = EligibleTable(
+ELIGIBLE = Table(
     name="eligible",
     title="Cases that pass the neighbor filter: run anew, and as published.",
     schema="eligible",
+    produced_by=no_notes,  # nothing was edited for it
     columns=(
         Column("Model", "model", align="l"),
         Column("pool", "cases"),

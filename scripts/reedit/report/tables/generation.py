@@ -1,13 +1,12 @@
 """Generation beside teacher forcing in print."""
 
-from collections.abc import Callable, Sequence
-from itertools import chain, pairwise
+from collections.abc import Sequence
 
 from reedit.evaluate.answers import NEW_TOKENS
 from reedit.evaluate.measures import METRICS
 from reedit.report.rows.generation import DISAGREEMENTS, GENERATED, MEASURES
-from reedit.report.rows.table_lines import Line, blocks
-from reedit.report.tables.blocks import LEADING, Printed, algos, families, name_parts, names, raw_lines
+from reedit.report.rows.table_lines import blocks
+from reedit.report.tables.blocks import LEADING, printed_lines, raw_lines, shares
 from reedit.report.tables.notes import MARKS
 from reedit.report.tables.sheet import Block, Column, Grid, K, Row, Sheet, Style, Table, group
 from reedit.report.words import Labels, share
@@ -35,8 +34,8 @@ class GenerationTable(Table):
         ]
 
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
-        said = [Column(metric.capitalize(), _joined(metric, ("accuracy", *GENERATED))) for metric in METRICS]
-        differs = [Column(f"≠ {metric}", _joined(metric, DISAGREEMENTS)) for metric in METRICS]
+        said = [Column(metric.capitalize(), shares(metric, ("accuracy", *GENERATED))) for metric in METRICS]
+        differs = [Column(f"≠ {metric}", shares(metric, DISAGREEMENTS)) for metric in METRICS]
         legend = ["Columns: forced / exact / contains; ≠ exact / ≠ contains.", *self.legend(rows)]
         legend.append("The .csv holds spreads over trials and 95 % bootstrap intervals over cases.")
         return Sheet([_grid([*LEADING, MARKED_K, *said, *differs], rows, style)], legend)
@@ -66,28 +65,15 @@ GENERATION = GenerationTable(
 
 
 def _grid(columns: Sequence[Column], rows: Sequence[Row], style: Style) -> Grid:
-    return Grid(columns, [Block([group(columns, _printed(block, style.labels))]) for block in blocks(rows)])
-
-
-def _printed(block: Sequence[Line], labels: Labels) -> list[Printed]:
-    """The lines of a block with their names, each method's said once."""
-    column = names(name_parts(block[0], labels, edits=True), [len(family) for family in families(block)])
-    methods = algos(block, labels).values()
-    return [
-        Printed(name, "" if method == before else method, (line,))
-        for name, (before, method), line in zip(column, pairwise(chain([""], methods)), block, strict=True)
-    ]
+    return Grid(
+        columns,
+        [
+            Block([group(columns, printed_lines(block, style.labels, edits=True, once=True))])
+            for block in blocks(rows)
+        ],
+    )
 
 
 def _column(metric: str, kind: str) -> Column:
-    return Column(HEADS[kind], _share_of(f"{metric}_{kind}"), over=(metric.capitalize(),))
-
-
-def _share_of(measure: str) -> Callable[[Printed], str]:
-    return lambda printed: share(printed.line.get(measure))
-
-
-def _joined(metric: str, kinds: Sequence[str]) -> Callable[[Printed], str]:
-    """Several kinds of a metric in one cell."""
-    cells = [_share_of(f"{metric}_{kind}") for kind in kinds]
-    return lambda printed: " / ".join(cell(printed) or "-" for cell in cells)
+    measure = f"{metric}_{kind}"
+    return Column(HEADS[kind], lambda printed: share(printed.line.get(measure)), over=(metric.capitalize(),))

@@ -1,9 +1,10 @@
-"""The sentences below a table: what its marks mean, and what produced it, from its rows' provenance."""
+"""The sentences around a table: on its face, what its marks mean, what produced it, from provenance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reedit.report.words import Labels, method_of, name_of
+from reedit.storage.provenance import is_stand_in
 
 RANGE = (  # said where a line has several k
     "A range of k: each trial is a run of its own and stands where the rule stops it; at its last iteration"
@@ -15,6 +16,27 @@ LAST = {  # said where a line has this role
 }
 MARKS = {role: words[0] for role, words in LAST.items()}
 PARTLY = "Meet the proposed rule in some of their trials alone"
+REHEARSAL = "A rehearsal: models are stand-ins with random weights, and no number here is a result."
+
+Produced = Callable[[Mapping[str, Any], Labels], list[str]]  # notes on it, from its rows' provenance
+
+
+def face(made_by: Iterable[Mapping[str, Any]]) -> str:
+    """What a table, or the page, says on its face in all formats, from the provenance of all that it shows:
+    nothing, unless its models are stand-ins."""
+    return REHEARSAL if any(is_stand_in(one["model_revision"]) for one in made_by) else ""
+
+
+def run_notes(made_by: Mapping[str, Any], labels: Labels) -> list[str]:
+    """What produced a table of runs, after the methods that one of stopping rules does not show."""
+    unmet, partly = made_by.get("unmet", []), made_by.get("partly", [])
+    left_out = unmet_note(unmet, labels) + unmet_note(partly, labels, PARTLY)
+    return left_out + provenance_notes(made_by["runs"])
+
+
+def no_notes(_: Mapping[str, Any], __: Labels) -> list[str]:
+    """Of a table that follows another one or tells nothing of runs."""
+    return []
 
 
 def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -25,22 +47,22 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for model in _distinct(path.split("/")[0] for path in runs):
         revisions = _distinct(p["model_revision"] for path, p in runs.items() if path.startswith(f"{model}/"))
         notes.append(f"Model {model}, revision {', '.join(map(_short, revisions))}.")
-    samples = _distinct(f"{path.split('/')[1]} ({_batches(made_by)})" for path, made_by in runs.items())
+    samples = listed(f"{path.split('/')[1]} ({_batches(made_by)})" for path, made_by in runs.items())
     trials = len(_distinct(path.split("/")[-1] for path in runs))
-    seeds = ", ".join(_distinct(str(p["seed"]) for p in runs.values()))
-    notes.append(f"Facts: {', '.join(samples)}; {trials} mutually exclusive trial(s); seed {seeds}.")
+    seeds = listed(p["seed"] for p in runs.values())
+    notes.append(f"Facts: {samples}; {trials} mutually exclusive trial(s); seed {seeds}.")
     corpora = _distinct(
         f"{p['corpus']}, {p['corpus_tokens']:,} tokens"
         if p["corpus"]
         else "none (ROME without mom2_adjustment)"
         for p in runs.values()
     )
-    prefixes = _distinct(str(p["prefix_templates"]) for p in runs.values())
-    notes.append(f"Second moments: {'; '.join(corpora)}. Prefix templates: {', '.join(prefixes)}.")
-    texts = _distinct(p["texts"] for p in runs.values())
-    notes.append(f"ME-PPL: mean perplexity over the texts of {', '.join(texts)}.")
-    protocols = _distinct(p["protocol"] for p in runs.values())
-    notes.append(f"Protocol: {', '.join(protocols)} (docs/protocols.md lists what each means).")
+    prefixes = listed(p["prefix_templates"] for p in runs.values())
+    notes.append(f"Second moments: {'; '.join(corpora)}. Prefix templates: {prefixes}.")
+    texts = listed(p["texts"] for p in runs.values())
+    notes.append(f"ME-PPL: mean perplexity over the texts of {texts}.")
+    protocols = listed(p["protocol"] for p in runs.values())
+    notes.append(f"Protocol: {protocols} (docs/protocols.md lists what each means).")
     for method, engine in _distinct(
         (path.split("/")[2], p["engine"].get("commit") or "unknown")
         for path, p in runs.items()
@@ -50,13 +72,24 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{method} was edited by EasyEdit (commit {engine}), which does not tell Δp: whether the"
             " criterion is met is unknown, and the last iteration is shown (docs/easyedit.md)."
         )
+    for dataset, counts in _distinct(
+        (path.split("/")[1], _left_out(p.get("left_out"))) for path, p in runs.items()
+    ):
+        notes += [f"Left out of {dataset} before sampling: {counts}."] if counts else []
     for path, p in runs.items():
         if counts := p.get("dropped"):
             told = ", ".join(f"{count} at k={k}" for k, count in counts.items())
             notes.append(f"Left out of {path}, their numbers not finite: {told} of {p['edits']} cases.")
-    code = _distinct(p["hyperparameters_hash"] for p in runs.values())
-    notes.append(f"Hyperparameters: {', '.join(code)} (hash); {_packages(next(iter(runs.values())))}.")
+    code = listed(p["hyperparameters_hash"] for p in runs.values())
+    first = next(iter(runs.values()))
+    packages = [f"{name} {v}" for name, v in first["packages"].items() if name in ("torch", "transformers")]
+    notes.append(f"Hyperparameters: {code} (hash); {', '.join([*packages, first['device']])}.")
     return notes
+
+
+def _left_out(counts: Mapping[str, int] | None) -> str:
+    """Cases that were left out, by why (edit/job/inputs.left_out); nothing where none was."""
+    return ", ".join(f"{count} {why}" for why, count in (counts or {}).items())
 
 
 def choice_notes(rows: Sequence[Mapping[str, Any]], sides: Sequence[str] = ("",)) -> list[str]:
@@ -85,6 +118,11 @@ def _batches(made_by: Mapping[str, Any]) -> str:
     return f"{made_by['edits']} edits " + ("in one batch" if size is None else f"in batches of {size}")
 
 
+def listed(values: Iterable[Any]) -> str:
+    """Each value once, in order of appearance."""
+    return ", ".join(_distinct(map(str, values)))
+
+
 def _distinct(values: Any) -> list[Any]:
     return list(dict.fromkeys(values))
 
@@ -93,11 +131,3 @@ def _short(revision: str) -> str:
     """A revision that can be told apart in print: its kind and 12 digits."""
     kind, _, digits = revision.rpartition(":")
     return f"{kind}:{digits[:12]}" if kind else digits[:12]
-
-
-def _packages(made_by: Mapping[str, Any]) -> str:
-    packages: Mapping[str, str] = made_by["packages"]
-    shown: Sequence[str] = [
-        f"{name} {packages[name]}" for name in ("torch", "transformers") if name in packages
-    ]
-    return f"{', '.join(shown)}, {made_by['device']}"

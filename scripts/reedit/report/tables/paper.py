@@ -4,17 +4,17 @@ To add one, add it here, and to captions.yaml what stands above it in the docume
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from reedit.report.rows.lines import (
+    Method,
     assisted,
     at_every,
     at_every_stop,
     at_first_and_selected,
     at_selected,
-    at_stops,
     iterative,
-    prefixed,
     stopped,
 )
 from reedit.report.tables.paper_sheet import STOPPED, PaperTable
@@ -25,105 +25,82 @@ BOTH = tuple(f"{metric}_{kind}" for metric in METRICS for kind in ("accuracy", "
 SHORT = (*BOTH, "me_ppl", "delta_p")
 FULL = (*BOTH, "me_ppl", "ppl_target", "ppl_edited", "delta_p")
 
-ITERATED = ("first", "selected", "last", "unjudged")
 SELECTED = ("selected", "last", "unjudged")
-NO_ITERATIVE = "This experiment has no iterative runs on datasets of {} format."
-NO_ASSISTED = "This experiment has no neighbor-assisted runs{}."
-NO_STOPPED = "This experiment has no iterative run that meets the proposed stopping rule."
+
+# what the tables of the same runs have in common
+COUNTERFACT = {
+    "methods": partial(iterative, format="counterfact"),
+    "empty": "This experiment has no iterative runs on datasets of CounterFact's format.",
+    "compared": ("first", *SELECTED),
+}
+ZSRE = COUNTERFACT | {
+    "methods": partial(iterative, format="zsre"),
+    "empty": "This experiment has no iterative runs on datasets of ZsRE's format.",
+}
+ASSISTED = {
+    "methods": assisted,
+    "empty": "This experiment has no neighbor-assisted runs.",
+    "compared": SELECTED,
+    "edits": True,
+}
+PREFIXED = ASSISTED | {
+    "methods": partial(assisted, prefixed=True),
+    "empty": "This experiment has no neighbor-assisted runs with prefixed neighbors.",
+}
+STOPPING = {
+    "methods": stopped,
+    "empty": "This experiment has no iterative run that meets the proposed stopping rule.",
+    "compared": STOPPED,
+    "side_by_side": True,
+}
 
 
-def _table(number: str, **declared: Any) -> PaperTable:
-    return PaperTable(name=f"table{number}", number=number, **declared)
+def _table(number: str, shared: Mapping[str, Any], title: str, **declared: Any) -> PaperTable:
+    """One of them: every iteration and measure, unless declared otherwise."""
+    declared = {"at": at_every, "measures": FULL, **shared, **declared}
+    return PaperTable(name=f"table{number}", number=number, title=title, **declared)
 
 
 LISTED = (
     _table(
         "1",
-        title="Iterative model editing: after the first iteration and where the criterion stops.",
-        empty=NO_ITERATIVE.format("CounterFact's"),
-        methods=lambda methods: iterative(methods, "counterfact"),
+        COUNTERFACT,
+        "Iterative model editing: after the first iteration and where the criterion stops.",
         at=at_first_and_selected,
         measures=SHORT,
-        compared=ITERATED,
     ),
     _table(
         "2",
-        title="Neighbor-assisted model editing: with and without neighbors, where the criterion stops.",
-        empty=NO_ASSISTED.format(""),
-        methods=assisted,
+        ASSISTED,
+        "Neighbor-assisted model editing: with and without neighbors, where the criterion stops.",
         at=at_selected,
         measures=SHORT,
-        compared=SELECTED,
-        edits=True,
     ),
     _table(
         "3",
-        title="Neighbors that assist without and with a prefix, where the criterion stops.",
-        empty=NO_ASSISTED.format(" with prefixed neighbors"),
-        methods=prefixed,
+        PREFIXED,
+        "Neighbors that assist without and with a prefix, where the criterion stops.",
         at=at_selected,
         measures=ACCURACIES,
-        compared=SELECTED,
-        edits=True,
     ),
     _table(
         "4",
-        title="Stopping rules: the iteration that each of three keeps.",
-        empty=NO_STOPPED,
-        methods=stopped,
-        at=at_stops,
+        STOPPING,
+        "Stopping rules: the iteration that each of three keeps.",
+        at=Method.stops,
         measures=("score_accuracy", "delta_p", "delta_p2"),
-        compared=STOPPED,
         unedited=False,
-        side_by_side=True,
     ),
-    _table(
-        "6",
-        title="Iterative model editing: every iteration.",
-        empty=NO_ITERATIVE.format("CounterFact's"),
-        methods=lambda methods: iterative(methods, "counterfact"),
-        at=at_every,
-        measures=FULL,
-        compared=ITERATED,
-    ),
-    _table(
-        "7",
-        title="Iterative model editing on datasets of ZsRE's format: every iteration.",
-        empty=NO_ITERATIVE.format("ZsRE's"),
-        methods=lambda methods: iterative(methods, "zsre"),
-        at=at_every,
-        measures=FULL,
-        compared=ITERATED,
-    ),
-    _table(
-        "8",
-        title="Neighbor-assisted model editing: every iteration.",
-        empty=NO_ASSISTED.format(""),
-        methods=assisted,
-        at=at_every,
-        measures=FULL,
-        compared=SELECTED,
-        edits=True,
-    ),
-    _table(
-        "9",
-        title="Neighbors that assist without and with a prefix: every iteration.",
-        empty=NO_ASSISTED.format(" with prefixed neighbors"),
-        methods=prefixed,
-        at=at_every,
-        measures=FULL,
-        compared=SELECTED,
-        edits=True,
-    ),
+    _table("6", COUNTERFACT, "Iterative model editing: every iteration."),
+    _table("7", ZSRE, "Iterative model editing on datasets of ZsRE's format: every iteration."),
+    _table("8", ASSISTED, "Neighbor-assisted model editing: every iteration."),
+    _table("9", PREFIXED, "Neighbors that assist without and with a prefix: every iteration."),
     _table(
         "10",
-        title="Stopping rules: every iteration, those marked that one of three rules keeps.",
-        empty=NO_STOPPED,
-        methods=stopped,
+        STOPPING,
+        "Stopping rules: every iteration, those marked that one of three rules keeps.",
         at=at_every_stop,
         measures=("score_accuracy", "score_success", "delta_p", "delta_p2"),
-        compared=STOPPED,
-        side_by_side=True,
     ),
 )
 

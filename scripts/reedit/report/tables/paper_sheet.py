@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 from markupsafe import Markup
 
@@ -14,8 +13,7 @@ from reedit.methods.stopping import RULES
 from reedit.report.rows.lines import Ks, Method, Shown, at_every, at_every_stop, table_lines
 from reedit.report.rows.table_lines import BY_DEFINITION, Line, blocks
 from reedit.report.tables import blocks as layout
-from reedit.report.tables.blocks import LEADING, Printed, algos, name_parts, names, raw_lines
-from reedit.report.tables.notes import LAST, MARKS, PARTLY, RANGE, provenance_notes, unmet_note
+from reedit.report.tables.notes import LAST, MARKS, RANGE
 from reedit.report.tables.sheet import PAGE, Block, Cell, Column, Grid, K, Row, Sheet, Style, Table, group
 from reedit.report.words import Labels, name_of, percent, perplexity, share
 from reedit.storage.schemas import MEASURES
@@ -102,22 +100,19 @@ class PaperTable(Table):
 
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
         """One dataset below another, accuracy and success in one column, the score's interval beside it."""
-        columns = [*LEADING, Column("k", lambda printed: self._marked_k(printed.line))]
+        columns = [*layout.LEADING, Column("k", lambda printed: self._marked_k(printed.line))]
         if self.side_by_side:
             columns.append(Column("Stops", lambda printed: self._rule(printed.line)))
         for metric in METRICS:
             kinds = [kind for kind in KINDS if f"{metric}_{kind}" in self.measures]
-            columns += [Column(metric.capitalize(), _shares(metric, kinds))] if kinds else []
+            columns += [Column(metric.capitalize(), layout.shares(metric, kinds))] if kinds else []
         for name in self.measures:
             if name.startswith("score"):
                 columns.append(Column(name.replace("_", " ").capitalize(), _with_interval(name)))
         columns += [Column(HEADS[name].text, _perplexity(name)) for name in self.measures if name in HEADS]
-        printed, lines = [], []
-        for block in blocks(rows):
-            parts = names(name_parts(block[0], style.labels, self.edits), [len(block)])
-            methods = algos(block, style.labels).values()
-            printed += [Printed(*said, (line,)) for *said, line in zip(parts, methods, block, strict=True)]
-            lines += block
+        found = blocks(rows)
+        lines = [line for block in found for line in block]
+        printed = [one for block in found for one in layout.printed_lines(block, style.labels, self.edits)]
         both = all(f"efficacy_{kind}" in self.measures for kind in KINDS)
         legend = [
             f"Percent, {'accuracy / success; ' * both}score: their harmonic mean"
@@ -127,12 +122,8 @@ class PaperTable(Table):
         legend += [LEGEND[name] for name, wanted in self._explained(lines).items() if wanted]
         return Sheet([Grid(columns, [Block([group(columns, printed)])])], legend)
 
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        left_out = unmet_note(made_by["unmet"], labels) + unmet_note(made_by["partly"], labels, PARTLY)
-        return left_out + provenance_notes(made_by["runs"])
-
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
-        return raw_lines(rows, labels)
+        return layout.raw_lines(rows, labels)
 
     def _explained(self, lines: Sequence[Line]) -> dict[str, bool]:
         """What of the lines needs explaining: the names of LEGEND."""
@@ -149,7 +140,7 @@ class PaperTable(Table):
 
     def _columns(self, datasets: Sequence[str], strong: Bold, style: Style) -> list[Column]:
         """Names and k, then the measures of each dataset, under its name where several stand side by side."""
-        columns = list(LEADING)
+        columns = list(layout.LEADING)
         if not self.own_k:
             columns.append(Column(K, lambda printed: self._k(printed.line)))
         for place, dataset in enumerate(datasets):
@@ -163,7 +154,7 @@ class PaperTable(Table):
         return columns
 
     @staticmethod
-    def _cell(place: int, say: Callable[[Line], Cell]) -> Callable[[Printed], Cell]:
+    def _cell(place: int, say: Callable[[Line], Cell]) -> Callable[[layout.Printed], Cell]:
         """A cell of the dataset in a place, empty where that has no such line."""
         return lambda printed: say(line) if (line := printed.lines[place]) else Cell()
 
@@ -171,15 +162,15 @@ class PaperTable(Table):
         """A block's groups. A page may end below one, but not below the unedited model, which heads what
         follows, nor in a table of chosen k within a block that fits on a page."""
         lines = [line for members in block for row in members for line in row if line]
-        parts = name_parts(lines[0], labels, self.edits)[: 1 if self.side_by_side else None]
-        column = iter(names(parts, [len(members) for members in block], again=self.every_k))
-        methods = algos(lines, labels)
+        parts = layout.name_parts(lines[0], labels, self.edits)[: 1 if self.side_by_side else None]
+        column = iter(layout.names(parts, [len(members) for members in block], again=self.every_k))
+        methods = layout.algos(lines, labels)
         breaks = self.every_k or len(lines) > PAGE
         groups = []
         for members in block:
             told = [methods[next(filter(None, row)).row] for row in members]
             said = ["" if name == before else name for before, name in pairwise(["", *told])]  # once
-            printed = [Printed(next(column), *line) for line in zip(said, members, strict=True)]
+            printed = [layout.Printed(next(column), *line) for line in zip(said, members, strict=True)]
             last = members is block[-1] or (breaks and printed[-1].line.role != "unedited")
             groups.append(group(columns, printed, stays=not last))
         return Block(groups)
@@ -229,15 +220,10 @@ def _interval(line: Line, measure: str) -> str:
     return f"[{low}, {high}]" if low and high else ""
 
 
-def _shares(metric: str, kinds: Sequence[str]) -> Callable[[Printed], str]:
-    """Kinds of a metric in one cell."""
-    return lambda printed: " / ".join(share(printed.line.get(f"{metric}_{kind}")) or "-" for kind in kinds)
-
-
-def _with_interval(measure: str) -> Callable[[Printed], str]:
+def _with_interval(measure: str) -> Callable[[layout.Printed], str]:
     """ "79.0 [70.1, 86.2]"."""
     return lambda printed: f"{share(printed.line.get(measure))} {_interval(printed.line, measure)}".strip()
 
 
-def _perplexity(measure: str) -> Callable[[Printed], str]:
+def _perplexity(measure: str) -> Callable[[layout.Printed], str]:
     return lambda printed: perplexity(printed.line.printed(measure))

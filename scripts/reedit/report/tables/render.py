@@ -12,6 +12,7 @@ from reedit.storage.csv_text import csv_text
 
 WIDTH = 138  # columns of a terminal that notes stay within
 TEMPLATE = "table.tex.j2"
+PLAIN = Style()
 
 
 class Texts(NamedTuple):
@@ -27,15 +28,14 @@ def texts(
     rows: Sequence[Row],
     notes: Sequence[str],
     templates: Templates,
-    style: Style | None = None,
-    sentence: str = "",
+    style: Style = PLAIN,
 ) -> Texts:
     """A table from rows of its schema, with notes on what produced them.
 
-    `templates` are the template files, table.tex.j2 and captions.yaml among them. A `sentence` stands above
-    the table, in the .csv in a column. Raises InputError for a template that asks for what was not measured.
+    `templates` are the template files, table.tex.j2 and captions.yaml among them. Raises InputError for a
+    template that asks for what was not measured.
     """
-    style = style or Style()
+    sentence = style.sentence
     sheets = (table.sheet(rows, style), table.terminal(rows, style)) if rows else (Sheet(), Sheet())
     columns, lines = table.raw(rows, style.labels)
     if sentence:
@@ -62,12 +62,12 @@ def tex(
         return f"% {table.headline.split(':')[0]}: {table.empty}\n"
     words = captions(templates)
     grids = [{"grid": grid, "heads": heads(grid.columns)} for grid in sheet.grids]
-    cells = (cell for grid in sheet.grids for cell in cells_of(grid))
+    lines = (line for grid in sheet.grids for block in grid.blocks for line in block.lines)
     values = {
         "table": table,
         "caption": words["tables"].get(table.name, table.title),
         "grids": grids,
-        "intervals": any(cell.below for cell in cells),
+        "intervals": any(cell.below for line in lines for cell in line.cells),
         "legend": [words["legend"][name] for name in sheet.legend],
         "below": [*sheet.notes, *notes],
         "sentence": sentence,
@@ -90,17 +90,11 @@ def heads(columns: Sequence[Column]) -> list[list[dict[str, Any]]]:
             spans = [(first, end)] if names[-1] else [(one, one) for one in range(first, end + 1)]
             line += [{"cell": Cell(names[-1]), "first": a, "last": b, "room": ""} for a, b in spans]
         lines.append(line)
-    own = [column.head if isinstance(column.head, Cell) else Cell(column.head) for column in columns]
-    numbered = enumerate(zip(own, columns, strict=True), start=1)
-    return [
-        *lines,
-        [{"cell": cell, "first": n, "last": n, "room": column.aside} for n, (cell, column) in numbered],
+    own = [
+        {"cell": column.top, "first": number, "last": number, "room": column.aside}
+        for number, column in enumerate(columns, start=1)
     ]
-
-
-def cells_of(grid: Grid) -> list[Cell]:
-    """All cells of a grid."""
-    return [cell for block in grid.blocks for lines in block.groups for line in lines for cell in line.cells]
+    return [*lines, own]
 
 
 def markdown(table: Table, sheet: Sheet, notes: Sequence[str]) -> str:
@@ -138,9 +132,8 @@ def bullets(notes: Sequence[str]) -> list[str]:
 
 def _terminal_grid(grid: Grid) -> list[list[str]]:
     """The texts of a grid, its heads first; a block's title is a line of its own."""
-    texts = [[column.head.text if isinstance(column.head, Cell) else column.head for column in grid.columns]]
+    texts = [[column.top.text for column in grid.columns]]
     for block in grid.blocks:
         texts += [[block.title, *[""] * (len(grid.columns) - 1)]] if block.title else []
-        lines = [line for members in block.groups for line in members]
-        texts += [[f"{cell.text} {cell.aside}".strip() for cell in line.cells] for line in lines]
+        texts += [[f"{cell.text} {cell.aside}".strip() for cell in line.cells] for line in block.lines]
     return texts

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reedit.report.tables.notes import choice_notes, provenance_notes
+from reedit.report.tables.notes import Produced, choice_notes, run_notes
 from reedit.report.words import Labels, method_of, name_of
 from reedit.storage.schemas import SCHEMAS
 
@@ -21,10 +21,11 @@ PAGE = 30  # lines of a group that stay on one page
 
 @dataclass(frozen=True)
 class Style:
-    """How an experiment wants its tables: by which names, and whether with intervals."""
+    """How an experiment wants its tables: by which names, whether with intervals, under what."""
 
     labels: Labels = field(default_factory=dict)
     intervals: bool = False
+    sentence: str = ""  # what stands above each, in the .csv in a column
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Column:
     align: str = "r"  # r, l, or a paragraph's width: 85mm
     once: tuple[str, ...] = ()  # blank while these entries are those of the line before
     aside: str = ""  # in TeX the room for what stands aside: 0.9em
+
+    @property
+    def top(self) -> Cell:
+        """Its head as a cell."""
+        return self.head if isinstance(self.head, Cell) else Cell(self.head)
 
     def of(self, row: Any, before: Any = None) -> Cell:
         """The cell of a row that stands under `before`."""
@@ -75,6 +81,11 @@ class Block:
 
     groups: list[list[Line]]
     title: str = ""
+
+    @property
+    def lines(self) -> list[Line]:
+        """All of them."""
+        return [line for members in self.groups for line in members]
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,7 @@ class Table:
     left: int = 2
     reading: Sequence[str] = ()  # how to read it
     size: str = "wide"  # of its print: wide, tight or small
+    produced_by: Produced = run_notes
 
     @property
     def made_of(self) -> str:
@@ -167,10 +179,6 @@ class Table:
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
         """All that the terminal shows, likewise."""
         return self.sheet(rows, style)
-
-    def produced_by(self, made_by: Mapping[str, Any], labels: Labels) -> list[str]:
-        """Notes on what produced it, from the provenance of its rows."""
-        return provenance_notes(made_by["runs"])
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         """Columns and lines of its .csv, unrounded: by default the rows as they are."""
