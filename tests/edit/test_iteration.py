@@ -58,9 +58,7 @@ def without_times(iterations: list[Iteration]) -> list[Any]:
     return [({k: v for k, v in i.row.items() if k not in WALL}, i.targets) for i in iterations]
 
 
-EVERYWHERE = [
-    (name, (3, True)) for name in (*ARCHITECTURES, "gemma3_text", "gemma2", "qwen3_5_text", "granite")
-]
+EVERYWHERE = [(name, (3, True)) for name in (*ARCHITECTURES, "gemma3_text", "gemma2")]
 EVERYWHERE += [("llama", (0, False)), ("llama", (1, False))]
 THOROUGH = [
     (*where, variant, protocol)

@@ -256,6 +256,15 @@ def test_what_no_row_of_layouts_can_say_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_model_whose_positions_see_later_ones_is_refused() -> None:
+    config = AutoConfig.for_model(
+        **tiny_config("gemma3_text", 64).to_dict() | {"use_bidirectional_attention": True}
+    )
+    network = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    with pytest.raises(InputError, match="m: a gemma3_text model that .* a mask that shows later positions"):
+        LanguageModel(network, tiny_tokenizer()).check_forward("m")
+
+
 @pytest.mark.parametrize("architecture", ["mistral", "phi3", "gemma2", "gemma3_text", "qwen2", "cohere2"])
 def test_what_positions_see_is_what_the_models_own_pass_says(architecture: str) -> None:
     """A window of eight shows the position itself and seven before it."""

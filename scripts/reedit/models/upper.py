@@ -82,7 +82,7 @@ def told_masks(run: Callable[[], Any], layers: Mapping[int, nn.Module], length: 
     """By layer which position of a text [length] sees which: bool, [length, length].
 
     `run` is the model's own pass over such a text, of one row. Layers that are told alike share a tensor.
-    Raises ValueError for a mask that does more than hide positions.
+    Raises ValueError for a mask that does more than hide positions, or shows later ones.
     """
     seen: dict[int, Any] = {}
 
@@ -95,7 +95,9 @@ def told_masks(run: Callable[[], Any], layers: Mapping[int, nn.Module], length: 
         run()
     visible: dict[int, Tensor] = {}
     for layer, mask in seen.items():
-        found = _visible(mask, length, next(module.parameters()).device)
+        found = _visible(mask, length, next(layers[layer].parameters()).device)
+        if found.triu(1).any():
+            raise ValueError("a mask that shows later positions")
         same = (other for other in visible.values() if torch.equal(other, found))
         visible[layer] = next(same, found)
     return visible
