@@ -261,7 +261,7 @@ def test_a_model_whose_positions_see_later_ones_is_refused() -> None:
         **tiny_config("gemma3_text", 64).to_dict() | {"use_bidirectional_attention": True}
     )
     network = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    with pytest.raises(InputError, match="m: a gemma3_text model that .* a mask that shows later positions"):
+    with pytest.raises(InputError, match=r"m: a gemma3_text model that .* a mask that shows later positions"):
         LanguageModel(network, tiny_tokenizer()).check_forward("m")
 
 

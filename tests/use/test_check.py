@@ -23,7 +23,7 @@ from tiny import ALL_ARCHITECTURES, save_tiny_model, tiny_config, tiny_facts, ti
 from transformers import AutoModelForCausalLM
 from workflow import REPOSITORY
 
-from reedit.__main__ import main
+from reedit.__main__ import NOT_HELD, main
 from reedit.edit.edits import Rows
 from reedit.edit.found import Found
 from reedit.models.language_model import LanguageModel
@@ -153,7 +153,7 @@ def test_a_plan_with_a_local_model_that_cannot_be_edited_is_one_line(kind: str, 
 def test_a_revision_of_the_users_own_is_no_mark_of_ours(mark: str, place: Path) -> None:
     own = place / "mine/revision.json"
     own.write_text(mark)
-    assert main(["edit", "mine", *EDIT]) == 0
+    assert main(["edit", "mine", *EDIT]) in (0, NOT_HELD)
     assert own.read_text() == mark
     made = json.loads((place / "out/revision.json").read_text())
     assert made["model"] == "mine" and made["base_revision"].startswith("sha256:")
@@ -168,7 +168,7 @@ def test_a_model_is_found_by_its_links_and_called_as_the_user_calls_it(
     ways = {str(snapshot): "tiny", "linked/": "linked", "~/linked": "linked", "cache/../linked": "linked"}
     for way, name in ways.items():
         assert main(["check", way]) == 0
-        assert main(["edit", way, *EDIT]) == 0
+        assert main(["edit", way, *EDIT]) in (0, NOT_HELD)
         made = json.loads((place / "out/revision.json").read_text())
         assert made["model"] == name
         assert not any(path.is_symlink() for path in (place / "out").iterdir())
@@ -311,7 +311,7 @@ def test_every_fact_that_cannot_be_edited_is_a_line(place: Path, capsys: pytest.
     told = capsys.readouterr()
     assert "facts:        1 of 3 in facts.json can be edited" in told.out
     first, second = told.err.splitlines()
-    assert "facts.json: case 1" in first and "the model takes at most 256" in first
+    assert "facts.json: case 1" in first and "expected at most the model's 256" in first
     assert "facts.json: case 2" in second
 
 

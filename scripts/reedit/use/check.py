@@ -192,7 +192,7 @@ def _in_words(tried: Tried, layers: int) -> str:
 
 
 def judge_facts(model: LanguageModel, dataset: Dataset) -> tuple[list[str], list[str]]:
-    """Why facts cannot be edited with a model, or beside each other; and what is to be known of the others."""
+    """Why facts cannot be edited with a model, or beside each other; and what to know of the others."""
     settings = SplitSettings(edits="all", seed=0, protocols=["corrected"])
     cases = CaseJudge(model.wording, settings, model.model.config.max_position_embeddings)
     unfit = cases.unfit(dataset.facts, {})
