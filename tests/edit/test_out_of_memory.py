@@ -169,7 +169,9 @@ def bucket(llama: LanguageModel, tiny_dataset: list[Fact]) -> Bucket:
 
 
 def tensors(bucket: Bucket) -> dict[str, torch.Tensor]:
-    found = {field.name: getattr(bucket, field.name) for field in fields(bucket) if field.name != "cache"}
+    others = ("cache", "masks", "mask_of")
+    found = {field.name: getattr(bucket, field.name) for field in fields(bucket) if field.name not in others}
+    found |= {f"mask{number}": mask for number, mask in enumerate(bucket.masks)}
     for name in ("keys", "values"):
         found |= {f"{name}{layer}": kept for layer, kept in getattr(bucket.cache, name).items()}
     return found

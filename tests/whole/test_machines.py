@@ -206,7 +206,12 @@ with whole_folder(Path("out")) as folder:
 def test_what_a_signal_ends_is_put_away(number: signal.Signals, tmp_path: Path, house: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(house / "scripts")}
     process = subprocess.Popen(
-        [sys.executable, "-c", PUT_AWAY], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PUT_AWAY],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # tests may run under nohup
     )
     assert process.stdout.readline() == "begun\n"
     process.send_signal(number)
