@@ -66,8 +66,8 @@ def test_no_more_texts_than_a_chunk_are_held(llama: LanguageModel, monkeypatch: 
             yield text
 
     forward = llama.backbone.forward
-    monkeypatch.setattr(
-        llama.backbone, "forward", lambda **inputs: [passes.append(read), forward(**inputs)][1]
+    monkeypatch.setitem(
+        vars(llama.backbone), "forward", lambda **inputs: [passes.append(read), forward(**inputs)][1]
     )
     collect_moments(llama, texts(), [2], Reading(20, chunk=2))
     assert set(passes) == {2, 4}
