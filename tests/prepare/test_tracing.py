@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from naive import module_of, naive_greedy
+from tiers import long_but
 from tiny import ARCHITECTURES, LAYERS, teach, tiny_network, tiny_tokenizer
 from torch import Tensor, nn
 
@@ -23,7 +24,10 @@ from reedit.storage import parquet
 SETTINGS = {"facts": 3, "samples": 2, "noise": 3, "window": 3, "seed": 5}
 
 
-@pytest.fixture(scope="module", params=[*ARCHITECTURES, "gemma2", "qwen3_5_text"])
+@pytest.fixture(
+    scope="module",
+    params=long_but([*ARCHITECTURES, "gemma2", "qwen3_5_text"], {"llama", "gpt2"}.__contains__),
+)
 def taught(request: pytest.FixtureRequest) -> LanguageModel:
     network, tokenizer = tiny_network(request.param), tiny_tokenizer()
     teach(network, tokenizer)
