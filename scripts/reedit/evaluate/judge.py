@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reedit.evaluate.alignment import Asked, misaligned
 from reedit.evaluate.conflicts import contradictions, equal_keys, first_tokens, named, repeated_subjects
+from reedit.models.layouts import POSITIONS, number_in
 from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.settings import SplitSettings
@@ -60,6 +61,4 @@ class CaseJudge:
 
 def longest_text(folder: Path) -> int | None:
     """The tokens that a model reads at most, by its folder's config.json; None where it does not say."""
-    found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    length = found.get("max_position_embeddings") or found.get("n_positions")
-    return length if isinstance(length, int) else None
+    return number_in(json.loads((folder / "config.json").read_text(encoding="utf-8")), POSITIONS)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from reedit.errors import InputError
 
@@ -56,6 +57,18 @@ LAYOUTS: Mapping[str, Layout] = {  # by the model_type of the configuration
     **dict.fromkeys(("ministral", "ministral3", "cohere", "cohere2", "stablelm", "glm", "helium"), LLAMA),
     **dict.fromkeys(("arcee", "apertus", "ernie4_5", "hunyuan_v1_dense", "nemotron", "seed_oss"), LLAMA),
 }
+
+
+# what a config.json says, by the names that architectures have for it
+LAYERS = ("num_hidden_layers", "n_layer")
+POSITIONS = ("max_position_embeddings", "n_positions")
+
+
+def number_in(told: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    """A whole number that a config.json says, of its text part where it has one; None where it says none."""
+    inner = told.get("text_config")
+    both = {**told, **(inner if isinstance(inner, dict) else {})}
+    return next((both[name] for name in names if type(both.get(name)) is int), None)
 
 
 def layout_of_kind(kind: str) -> Layout:

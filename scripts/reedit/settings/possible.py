@@ -7,16 +7,12 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.methods.hyperparameters import check_for_model
-from reedit.models.layouts import LAYOUTS
+from reedit.models.layouts import LAYERS, LAYOUTS, POSITIONS, number_in
 from reedit.prepare.facts import Dataset, Fact
 from reedit.prepare.roles import is_eligible
 from reedit.settings.definitions import LocalSource, Texts
 from reedit.settings.needs import Needs
 from reedit.settings.runs import Entry, Run
-
-# in a config.json, by the names that architectures have for it
-LAYERS = ("num_hidden_layers", "n_layer")
-POSITIONS = ("max_position_embeddings", "n_positions")
 
 
 def check_possible(asked: Needs, datasets: Mapping[str, Dataset]) -> None:
@@ -76,9 +72,9 @@ def _sizes(asked: Needs, model: str) -> _Sizes:
     source = asked.asked.sources[asked.asked.models[model].source]
     here = isinstance(source, LocalSource) and source.kind == "folder"
     told = _json_object(asked, source.path) if here else {}
-    inner = told.get("text_config")
-    told = told | (inner if isinstance(inner, dict) else {})
-    return _Sizes(_number(told, LAYERS), _number(told, POSITIONS), told.get("model_type"))
+    kind = told.get("text_config", told)
+    kind = kind.get("model_type") if isinstance(kind, dict) else None
+    return _Sizes(number_in(told, LAYERS), number_in(told, POSITIONS), kind)
 
 
 def _json_object(asked: Needs, folder: str) -> dict[str, Any]:
@@ -88,10 +84,6 @@ def _json_object(asked: Needs, folder: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
-
-
-def _number(told: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((told[name] for name in names if type(told.get(name)) is int), None)
 
 
 def _check_model(asked: Needs, model: str) -> None:
