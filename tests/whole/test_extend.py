@@ -75,6 +75,7 @@ def test_a_new_model_is_traced_and_then_edited_in_the_layers_that_were_found(min
         " --configfile experiments/mine.yaml\n"
     )
     goal = command.split()[3]
+    mine.config["hyperparameters"] = {"memit": {"smollm2-135m": INSIDE}}
     outcome = mine.run(goal, config=extended(mine, model))
     assert outcome.status == 0, outcome.output
     traced = (mine.folder / goal).read_text()
