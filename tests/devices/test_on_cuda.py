@@ -14,6 +14,7 @@ from optimizing import MEMIT, SETTINGS, edits_of, relative
 from planted import LEGAL, MIXTURES, planted
 from pretended_cuda import pretended_cuda
 from steps import found_of
+from tiers import long_but
 from variants import VARIANTS, plan
 from whole_path import check_alike, edited, facts_of, told, whole_path
 
@@ -49,7 +50,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("folder", tiny.ALL_ARCHITECTURES, indirect=True)
+@pytest.mark.parametrize(
+    "folder", long_but(tiny.ALL_ARCHITECTURES, {"llama", "gpt2", "gemma3_text"}.__contains__), indirect=True
+)
 def test_every_architecture_loads_and_its_tail_is_the_whole_model(
     folder: Path, tiny_dataset: list[Fact], request: pytest.FixtureRequest
 ) -> None:

@@ -13,6 +13,7 @@ from hostile import Refused, damaged, one_line_if_refused, places, share, spoile
 from hostile_models import shard
 from hypothesis import given
 from hypothesis import strategies as st
+from tiers import long_but
 from tiny import save_tiny_model
 
 from reedit.models.folder import check_folder
@@ -22,7 +23,7 @@ ARCHITECTURES = ("llama", "gpt2", "gemma3_text")
 LARGEST = 2000  # a number in a configuration; larger ones pass the door only where nothing is made of them
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=long_but(ARCHITECTURES, {"llama"}.__contains__))
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "model"
     save_tiny_model(folder, architecture=request.param)
