@@ -20,7 +20,7 @@ import transformers
 from safetensors import safe_open
 
 from reedit.errors import InputError
-from reedit.models.layouts import LAYOUTS, layout_of_kind
+from reedit.models.layouts import LAYERS, LAYOUTS, layout_of_kind
 from reedit.models.tokenizers import added_at_start, read_tokenizer
 from reedit.storage.files import visible_files
 
@@ -46,7 +46,7 @@ TEXTS = (
 TEXTS += ("special_tokens_map.json", "vocab.json", "merges.txt")
 FLOATS = ("F64", "F32", "F16", "BF16")  # how safetensors calls the number formats that can be edited
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight")
-DEEP, DEEPEST = ("num_hidden_layers", "n_layer"), 10_000
+DEEPEST = 10_000  # layers
 CODE_ASKED = "not a model that loads (it asks for code of its own to be run)"
 
 
@@ -155,7 +155,7 @@ def checked_config(folder: Path) -> "PretrainedConfig":
     """What the config.json of a folder says; InputError where it does not load without code of its own."""
     written = _json(folder / CONFIG)
     for part in (written, written.get("text_config")):
-        for name in DEEP if isinstance(part, dict) else ():
+        for name in LAYERS if isinstance(part, dict) else ():
             depth = part.get(name)
             if isinstance(depth, int) and depth > DEEPEST:  # lists as long would be made of it
                 raise InputError(f"{folder}: {CONFIG}: {name} is {depth}, expected at most {DEEPEST}")

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from reedit.errors import InputError
 from reedit.models.folder import INDEX, checked_config
-from reedit.models.layouts import layout_of_kind
+from reedit.models.layouts import LAYERS, layout_of_kind
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.preparation import REVISION, STAND_IN, TEXT
 from reedit.storage.files import file_sha256, visible_files, whole_folder
@@ -37,7 +37,6 @@ NARROW = {
     "linear_num_value_heads": 4,
     "query_pre_attn_scalar": 8,
 }
-DEEP = ("num_hidden_layers", "n_layer")
 SPREAD = 0.2  # standard deviation of the weights: large enough that every part of a pass matters
 CONFIG = "config.json"
 OF_MODEL = (CONFIG, "generation_config.json", INDEX, REVISION)
@@ -91,7 +90,7 @@ def _narrow(config: PretrainedConfig, shape: Mapping[str, Any]) -> PretrainedCon
     if values.get("num_key_value_heads") is not None:
         changed["num_key_value_heads"] = 2 if grouped else 4
     if "layers" in shape:
-        changed |= {name: shape["layers"] for name in DEEP if name in values}
+        changed |= {name: shape["layers"] for name in LAYERS if name in values}
         if values.get("layer_types"):  # by place how a layer attends
             kinds = values["layer_types"]
             changed["layer_types"] = [kinds[i % len(kinds)] for i in range(shape["layers"])]
@@ -114,7 +113,7 @@ def _shape_of(folder: Path, config: PretrainedConfig) -> dict[str, int]:
     file_size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     return {
         "parameters": file_size // 4,
-        "layers": next(values[name] for name in DEEP if name in values),
+        "layers": next(values[name] for name in LAYERS if name in values),
         "width": width,
         "keys": values.get("intermediate_size") or values.get("n_inner") or 4 * width,
         "vocabulary": config.vocab_size,
