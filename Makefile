@@ -9,8 +9,8 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # A name in experiments/, or several, laid over config.yaml in turn. Empty: config.yaml alone, the default.
 EXPERIMENT ?=
 CORES ?= all
-# More arguments for snakemake; in `make test`, `make test-cluster` and `make test-downstream`, for pytest; in `make verify`,
-# --delete; in `make test-gpu`, for the check.
+# More arguments for snakemake; in `make test` and the like, for pytest; in `make verify`, --delete; in `make test-gpu`,
+# for the check.
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -34,8 +34,8 @@ HOME ?= /nonexistent
 export HOME
 
 .DEFAULT_GOAL := all
-.PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-gpu test-cluster test-downstream \
-    schema lint clean
+.PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-gpu test-cluster \
+    test-downstream test-older schema lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
@@ -81,6 +81,10 @@ test-cluster: setup-slurm  ## run the cluster's tests, on a Slurm that they star
 
 test-downstream: setup-downstream  ## run the tests that need lm-evaluation-harness
 	@.venv-downstream/bin/python -m pytest tests/evaluate/test_downstream.py $(ARGS)
+
+test-older: setup  ## read exported models by transformers 4, in an environment beside ours
+	@sh envs/older.sh
+	@$(IN_VENV) OLD_TRANSFORMERS=.venv-older/bin/python pytest tests/use/test_older.py $(ARGS)
 
 schema: setup  ## write rules/schemas/config.schema.yaml anew from scripts/reedit/settings/definitions.py
 	@$(IN_VENV) PYTHONPATH=scripts python -m reedit.settings.schema

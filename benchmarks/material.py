@@ -24,7 +24,7 @@ from reedit.evaluate.alignment import Asked, misaligned
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Fact
 from reedit.prepare.prefixes import sample_prefixes
 from reedit.statistics.moments import Reading, collect_moments
@@ -59,7 +59,7 @@ def read_prefix_settings() -> dict[str, int]:
 
 
 def read_world_facts() -> list[Fact]:
-    return list(load_counterfact(ROOT / "resources/worldfacts.json").facts)
+    return list(load_facts(ROOT / "resources/worldfacts.json").facts)
 
 
 def first_facts(model: LanguageModel, count: int) -> list[Fact]:

@@ -15,7 +15,8 @@ from material import arguments, joined_documents, load, read_settings
 from measuring import chunks, print_machine, print_table, ratio, timed
 
 from reedit.models.batches import by_length, padded
-from reedit.models.language_model import LanguageModel, stopped_after
+from reedit.models.hooks import stopped_after
+from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
 from reedit.statistics.moments import Reading, collect_moments
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
-from reedit.models.tokens import Wording
 from reedit.prepare.facts import read_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.preparation import model_revision
@@ -20,8 +19,7 @@ with job(snakemake.log[0]):
     settings, inputs = snakemake.params.settings, {n: Path(p) for n, p in snakemake.input.items()}
     revision = {"model_revision": model_revision(inputs["model"])}
     fixed = parquet.read_provenance(inputs["facts"])["fixed_roles"]
-    model = LanguageModel.load(inputs["model"], settings["dtype"])
-    model.wording = Wording.of(model.tokenizer, **settings.get("wording", {}))
+    model = LanguageModel.load(inputs["model"], settings["dtype"], wording=settings.get("wording"))
     made_by = provenance(settings, snakemake.params.code, revision)
     told = {**made_by, "device": model.device.type}
     saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))

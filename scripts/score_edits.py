@@ -10,7 +10,6 @@ from reedit.evaluate.scoring import score
 from reedit.evaluate.settings import ScoreSettings
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
-from reedit.models.tokens import Wording
 from reedit.prepare.preparation import model_revision
 from reedit.prepare.trials import scored_neighbors, trial_facts
 from reedit.storage import parquet
@@ -24,8 +23,7 @@ with job(snakemake.log[0]):
     paths = {name: Path(path) for name, path in snakemake.input.items()}
     facts, filtered = trial_facts(paths, settings.trial)
     neighbors = scored_neighbors(facts, filtered, settings.eligible, settings.assisting)
-    model = LanguageModel.load(paths["model"], settings.dtype)
-    model.wording = Wording.of(model.tokenizer, **settings.wording)
+    model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     probes = make_probes(model, facts, neighbors, settings.protocol)
     states = kept_states(model, paths["weights"], settings.layers)
     rows = [row for k in states for row in score(model, probes, k)]

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
-from reedit.models.tokens import Wording
 from reedit.prepare.facts import read_facts
 from reedit.prepare.preparation import model_revision
 from reedit.prepare.tracing import trace_facts
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     settings, folder = snakemake.params.settings, Path(snakemake.input.model)
-    model = LanguageModel.load(folder, settings["dtype"])
-    model.wording = Wording.of(model.tokenizer, **settings.get("wording", {}))
+    model = LanguageModel.load(folder, settings["dtype"], wording=settings.get("wording"))
     rows = trace_facts(model, read_facts(Path(snakemake.input.facts)), settings)
     made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
     parquet.write(rows, snakemake.output[0], "tracing", made_by)

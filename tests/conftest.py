@@ -13,7 +13,7 @@ from workflow import HAS_ENGINE, Experiment, copy_workflow, make_inputs, tiny_co
 
 from reedit.jobs.warm import warm
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Fact
 from reedit.statistics.moments import Reading, collect_moments
 from reedit.watch.call import IMPORTED
@@ -51,7 +51,7 @@ def one_thread() -> None:
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> list[Fact]:
     path = tmp_path_factory.mktemp("facts") / "facts.json"
     path.write_text(json.dumps(tiny.tiny_facts()))
-    return list(load_counterfact(path).facts)
+    return list(load_facts(path).facts)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from reedit.methods.recipe import Recipe
 from reedit.models.generation import generate
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
-from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Fact
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import sample_prefixes
@@ -49,7 +49,7 @@ SETTINGS = {
 
 def facts_of(file: Path) -> list[Fact]:
     """Three cases of a file in CounterFact's form, of both its relations."""
-    return list(load_counterfact(file).facts)[::8]
+    return list(load_facts(file).facts)[::8]
 
 
 def edits_of(model: LanguageModel, facts: list[Fact], recipe: Recipe, templates: list[str]) -> list[Edit]:

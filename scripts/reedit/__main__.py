@@ -183,7 +183,6 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_compare(args: argparse.Namespace) -> int:
-    from reedit.models.tokens import Wording
     from reedit.prepare.facts import tidy, tidy_prompt
     from reedit.use.before_after import (  # torch takes seconds: not for --help
         Question,
@@ -196,9 +195,8 @@ def run_compare(args: argparse.Namespace) -> int:
     targets = (tidy(args.target),) if args.target else ()
     places = [find_model(args.before), find_model(args.after)]
     dtype = args.dtype or places[1].dtype
-    models = [place.load(dtype) for place in places]
-    for model in models:
-        model.wording = Wording.of(model.tokenizer, args.separator, bool(args.chat))
+    wording = {"separator": args.separator, "chat": bool(args.chat)}
+    models = [place.load(dtype, wording) for place in places]
     width = _width()
     for label, place in zip(("before", "after"), places, strict=True):
         print(f"{label + ':':8}{place.name}")

@@ -115,6 +115,7 @@ def test_what_is_bad_is_status_1_and_first_on_the_page_and_the_other_stages_go_o
     assert lines[1]["holds"]
 
 
+@pytest.mark.long
 def test_a_stage_ends_with_the_minutes_and_what_no_longer_fits_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -249,6 +249,7 @@ def test_a_pass_that_fails_at_any_step_counts_no_row_twice(
     assert failures
 
 
+@pytest.mark.long
 def test_optimization_within_ever_less_memory_gives_the_same_deltas(
     llama: LanguageModel, tiny_dataset: list[Fact], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -32,7 +32,7 @@ from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
-from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Fact
 from reedit.prepare.preparation import prepare_model
 from reedit.statistics.corpora import Documents
@@ -119,7 +119,7 @@ def golden() -> Golden:
     texts = Documents(payload(cached("lee-background", CORPUS)), "lines", 100, 128)
     model = LanguageModel.load(folder, device="cpu")
     moments, tokens = collect_moments(model, texts, LAYERS, Reading(128))
-    facts = list(load_counterfact(GOLDEN / "facts.json").facts)
+    facts = list(load_facts(GOLDEN / "facts.json").facts)
     evaluating = {fact.case_id: list(fact.neighbors[1:]) for fact in facts}
     return Golden(
         model,

@@ -145,7 +145,7 @@ def test_prompts_that_are_equal_are_read_once_and_progress_counts_all(
 def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused(llama: LanguageModel) -> None:
     limit = llama.model.config.max_position_embeddings
     generate(llama, [[5] * (limit - 20)], 20)
-    with pytest.raises(InputError, match=f"a text of {limit + 1} tokens.*at most {limit}"):
+    with pytest.raises(InputError, match=f"a text of {limit + 1} tokens.*at most the model's {limit}"):
         generate(llama, [[5] * (limit - 19)], 20)
 
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from tiny import tiny_facts
 
 from reedit.evaluate.collapse import read_texts
-from reedit.prepare.counterfact import load_counterfact
-from reedit.prepare.datasets import load_dataset
+from reedit.prepare.datasets import load_dataset, load_facts
 from reedit.prepare.facts import (
     Dataset,
     Fact,
@@ -143,7 +142,7 @@ def test_a_damaged_parquet_file_is_refused_or_reads_as_facts(data: st.DataObject
 
 def load_counterfact_of(cases: list[dict]) -> tuple[Fact, ...]:
     with file_of(json.dumps(cases)) as path:
-        return load_counterfact(path).facts
+        return load_facts(path).facts
 
 
 @given(spoiled([{"Text": "One."}, {"Text": "Two."}]) | JSON)

@@ -29,7 +29,7 @@ from reedit.evaluate.alignment import Asked, misaligned
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Fact
 from reedit.statistics.moments import Reading, collect_moments
 from reedit.statistics.spectra import decomposed
@@ -99,7 +99,7 @@ SMALL = (
 
 
 def world_facts() -> list[Fact]:
-    return list(load_counterfact(ROOT / "resources/worldfacts.json").facts)
+    return list(load_facts(ROOT / "resources/worldfacts.json").facts)
 
 
 def small_facts() -> list[Fact]:
@@ -107,7 +107,7 @@ def small_facts() -> list[Fact]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "facts.json"
         file.write_text(json.dumps(tiny_facts()))
-        return list(load_counterfact(file).facts)[::9]
+        return list(load_facts(file).facts)[::9]
 
 
 def sentences(facts: Sequence[Fact]) -> list[str]:

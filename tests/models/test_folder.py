@@ -24,9 +24,10 @@ from tiny import ALL_ARCHITECTURES, save_tiny_model, tiny_config
 from tokenizers import processors
 
 from reedit.errors import InputError
-from reedit.models.folder import check_folder, judge, weights_in
+from reedit.models.folder import check_folder, judge
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
+from reedit.models.weights import weights_in
 
 
 @pytest.fixture

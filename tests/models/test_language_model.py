@@ -21,7 +21,9 @@ from tiny import (
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, Qwen3_5Config
 
 from reedit.errors import InputError
-from reedit.models.language_model import LanguageModel, captured, stopped_after
+from reedit.models.assumed import check_forward
+from reedit.models.hooks import captured, stopped_after
+from reedit.models.language_model import LanguageModel
 from reedit.models.layouts import LAYOUTS, Layout, layout_of
 
 IDS = torch.tensor([[5, 40, 80, 7, 99, 12]])
@@ -220,7 +222,7 @@ def test_of_a_model_that_also_sees_the_text_part_is_loaded(tmp_path: Path) -> No
 def test_every_architecture_passes_the_door(architecture: str) -> None:
     """Scaled and capped logits, multipliers and parts of a pass are the model's own."""
     model = tiny_model(architecture, dtype=torch.float32)
-    model.check_forward("m")
+    check_forward(model, "m")
     final, own = model.backbone(input_ids=IDS)[0], model.model(IDS).logits
     assert torch.equal(model.logits(final), own)
 
@@ -262,7 +264,7 @@ def test_a_model_whose_positions_see_later_ones_is_refused() -> None:
     )
     network = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     with pytest.raises(InputError, match=r"m: a gemma3_text model that .* a mask that shows later positions"):
-        LanguageModel(network, tiny_tokenizer()).check_forward("m")
+        check_forward(LanguageModel(network, tiny_tokenizer()), "m")
 
 
 @pytest.mark.parametrize("architecture", ["mistral", "phi3", "gemma2", "gemma3_text", "qwen2", "cohere2"])
@@ -304,4 +306,4 @@ def test_flash_attention_is_not_used_whatever_a_model_asks_for(name: str, tmp_pa
     assert model.model.config._attn_implementation == "eager"
     model.model.config._attn_implementation = "flash_attention_2"
     with pytest.raises(InputError, match="m: attention by 'flash_attention_2', expected eager or sdpa"):
-        model.check_forward("m")
+        check_forward(model, "m")

@@ -55,7 +55,7 @@ def test_a_text_longer_than_the_model_reads_is_one_line(architecture: str) -> No
     longest = (5,) * 256
     assert len(likelihoods(model, [LabelledRow(longest, (5,))])) == 1
     for row in (LabelledRow((*longest, 5), (5,)), LabelledRow(longest, (5,), shift=1)):
-        with pytest.raises(InputError, match=r"a text of 257 tokens.*the model takes at most 256"):
+        with pytest.raises(InputError, match=r"a text of 257 tokens.*expected at most the model's 256"):
             likelihoods(model, [row])
 
 

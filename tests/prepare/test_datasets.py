@@ -10,9 +10,9 @@ from dataset_entries import QUESTION
 from tiny import tiny_facts
 
 from reedit.errors import InputError
-from reedit.prepare.datasets import load_dataset
+from reedit.prepare.datasets import load_dataset, load_facts
 from reedit.prepare.facts import by_file, read_facts, write_facts
-from reedit.prepare.zsre import NO_ANSWER, load_zsre
+from reedit.prepare.zsre import NO_ANSWER
 
 
 def written(folder: Path, cases: Any, name: str = "zsre.json") -> Path:
@@ -22,7 +22,7 @@ def written(folder: Path, cases: Any, name: str = "zsre.json") -> Path:
 
 def test_zsre_edits_in_the_first_answer_and_asks_loc_as_a_question(tmp_path: Path) -> None:
     other = QUESTION | {"subject": "Rome", "src": "Where is Rome?", "answers": ["Italy"]}
-    dataset = load_zsre(written(tmp_path, [QUESTION, other]))
+    dataset = load_facts(written(tmp_path, [QUESTION, other]))
     fact = dataset.facts[0]
     assert [fact.case_id for fact in dataset.facts] == [0, 1]
     assert (fact.subject, fact.prompt) == ("Kyoto", "Which country does {} lie in?")
@@ -61,7 +61,7 @@ FAULTS = {
 def test_a_fault_in_zsre_names_the_file_the_case_and_the_field(fault: str, tmp_path: Path) -> None:
     change, message = FAULTS[fault]
     with pytest.raises(InputError, match=rf"zsre\.json: case 1: {message}") as caught:
-        load_zsre(written(tmp_path, [QUESTION, QUESTION | change]))
+        load_facts(written(tmp_path, [QUESTION, QUESTION | change]))
     assert "\n" not in str(caught.value)
 
 

@@ -11,7 +11,7 @@ from dataset_entries import RELEASED, without_samples
 from tiny import tiny_facts
 
 from reedit.errors import InputError
-from reedit.prepare.counterfact import load_counterfact
+from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Neighbor, read_facts, write_facts
 from reedit.storage import parquet
 
@@ -24,7 +24,7 @@ def written(folder: Path, cases: Any) -> Path:
 
 def test_the_published_form_is_read_as_it_stands(tmp_path: Path) -> None:
     cases = tiny_facts()
-    dataset = load_counterfact(written(tmp_path, cases))
+    dataset = load_facts(written(tmp_path, cases))
     assert [fact.case_id for fact in dataset.facts] == [case["case_id"] for case in cases]
     assert not dataset.fixed_roles and dataset.dropped == 0
     for fact, case in zip(dataset.facts, cases, strict=True):
@@ -41,8 +41,8 @@ def test_the_published_form_is_read_as_it_stands(tmp_path: Path) -> None:
 
 
 def test_without_samples_subjects_are_recovered_from_the_relations_templates(tmp_path: Path) -> None:
-    with_samples = load_counterfact(written(tmp_path, tiny_facts()))
-    recovered = load_counterfact(written(tmp_path, without_samples(tiny_facts())))
+    with_samples = load_facts(written(tmp_path, tiny_facts()))
+    recovered = load_facts(written(tmp_path, without_samples(tiny_facts())))
     assert recovered.facts == with_samples.facts and recovered.dropped == 0
 
 
@@ -51,7 +51,7 @@ def test_the_longest_template_that_fits_gives_the_subject(tmp_path: Path) -> Non
     cases[0]["requested_rewrite"]["prompt"] = "{} lies in"
     cases[1]["requested_rewrite"]["prompt"] = "The town of {} lies in"
     cases[0]["neighborhood_prompts"] = ["The town of Osaka lies in", "Nara lies in"]
-    dataset = load_counterfact(written(tmp_path, cases))
+    dataset = load_facts(written(tmp_path, cases))
     assert [n.subject for n in dataset.facts[0].neighbors] == ["Osaka", "Nara"]
 
 
@@ -59,14 +59,14 @@ def test_templates_of_another_relation_recover_nothing(tmp_path: Path) -> None:
     cases = without_samples(tiny_facts()[:2])
     cases[1]["requested_rewrite"] |= {"prompt": "The town of {} lies in", "relation_id": "other"}
     cases[0]["neighborhood_prompts"] = ["The town of Osaka lies in"]
-    dataset = load_counterfact(written(tmp_path, cases))
+    dataset = load_facts(written(tmp_path, cases))
     assert dataset.facts[0].neighbors == ()
 
 
 def test_unrecoverable_neighbors_are_dropped_and_counted(tmp_path: Path) -> None:
     cases = without_samples(tiny_facts())
     cases[0]["neighborhood_prompts"] += ["Nobody knows this form", " is a city in the country of"]
-    dataset = load_counterfact(written(tmp_path, cases))
+    dataset = load_facts(written(tmp_path, cases))
     assert dataset.dropped == 2
     assert len(dataset.facts[0].neighbors) == 3
 
@@ -74,11 +74,11 @@ def test_unrecoverable_neighbors_are_dropped_and_counted(tmp_path: Path) -> None
 def test_a_sample_that_is_not_in_its_text_tells_nothing(tmp_path: Path) -> None:
     cases = tiny_facts()
     cases[0]["neighborhood_samples"][1]["subject"] = "Atlantis"
-    expected = load_counterfact(written(tmp_path, tiny_facts())).facts
-    dataset = load_counterfact(written(tmp_path, cases))
+    expected = load_facts(written(tmp_path, tiny_facts())).facts
+    dataset = load_facts(written(tmp_path, cases))
     assert dataset.facts == expected and dataset.dropped == 0
     cases[0]["neighborhood_prompts"][1] = "Nobody knows this form"
-    dataset = load_counterfact(written(tmp_path, cases))
+    dataset = load_facts(written(tmp_path, cases))
     assert dataset.dropped == 1 and len(dataset.facts[0].neighbors) == 2
 
 
@@ -97,7 +97,7 @@ def test_a_subject_that_the_samples_name_otherwise_is_kept_beside_the_recovered_
         {"subject": "Uji", "prompt": "The town of {} lies in"},
     ]
     path = tmp_path / "facts.parquet"
-    write_facts(load_counterfact(written(tmp_path, cases)).facts, path, {})
+    write_facts(load_facts(written(tmp_path, cases)).facts, path, {})
     neighbors = read_facts(path)[0].neighbors
     assert [(n.subject, n.given) for n in neighbors] == [
         ("New Osaka", "Osaka"),
@@ -115,7 +115,7 @@ def test_a_subject_that_the_samples_name_otherwise_is_kept_beside_the_recovered_
 
 
 def test_the_released_form_fixes_the_roles(tmp_path: Path) -> None:
-    dataset = load_counterfact(written(tmp_path, [RELEASED]))
+    dataset = load_facts(written(tmp_path, [RELEASED]))
     (fact,) = dataset.facts
     assert dataset.fixed_roles and dataset.dropped == 0
     assert (fact.case_id, fact.subject, fact.prompt) == (5, "Porsche 911", "{}, created by")
@@ -129,7 +129,7 @@ def test_the_released_form_fixes_the_roles(tmp_path: Path) -> None:
 
 def test_facts_survive_parquet_in_their_order(tmp_path: Path) -> None:
     for cases in (tiny_facts()[::-1], [RELEASED]):
-        facts = load_counterfact(written(tmp_path, cases)).facts
+        facts = load_facts(written(tmp_path, cases)).facts
         write_facts(facts, tmp_path / "facts.parquet", {"dataset": "tiny"})
         assert tuple(read_facts(tmp_path / "facts.parquet")) == facts
         assert parquet.read_provenance(tmp_path / "facts.parquet") == {"dataset": "tiny"}
@@ -137,7 +137,7 @@ def test_facts_survive_parquet_in_their_order(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.json: no such file"):
-        load_counterfact(tmp_path / "nowhere.json")
+        load_facts(tmp_path / "nowhere.json")
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,13 @@ def test_a_file_that_is_no_list_of_cases_is_named(content: bytes, message: str, 
     path = tmp_path / "facts.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"facts\.json.*{message}"):
-        load_counterfact(path)
+        load_facts(path)
 
 
 @pytest.mark.parametrize("path", [".", "x" * 300, "nul\0"])
 def test_a_path_that_cannot_be_read_is_one_line(path: str, tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        load_counterfact(tmp_path / path)
+        load_facts(tmp_path / path)
 
 
 def put(*keys: Any, value: Any) -> Callable[[dict], None]:
@@ -245,7 +245,7 @@ def test_a_fault_names_the_file_the_case_and_the_field(fault: str, tmp_path: Pat
     cases = tiny_facts()
     change(cases[3])
     with pytest.raises(InputError, match=rf"facts\.json: case 3.*{message}") as caught:
-        load_counterfact(written(tmp_path, cases))
+        load_facts(written(tmp_path, cases))
     assert "\n" not in str(caught.value)
     if fault != "no case_id":
         assert f"case_id {cases[3]['case_id']}" in str(caught.value)
@@ -291,7 +291,7 @@ def test_a_fault_in_the_released_form_names_the_case_and_the_field(fault: str, t
     broken = copy.deepcopy(RELEASED) | {"case_id": 6}
     change(broken)
     with pytest.raises(InputError, match=rf"facts\.json: case 1 \(case_id 6\).*{message}"):
-        load_counterfact(written(tmp_path, [RELEASED, broken]))
+        load_facts(written(tmp_path, [RELEASED, broken]))
 
 
 def test_a_repeated_case_id_is_named(tmp_path: Path) -> None:
@@ -300,12 +300,12 @@ def test_a_repeated_case_id_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=rf"facts\.json: case 5 \(case_id {cases[2]['case_id']}\): its case_id appears twice"
     ):
-        load_counterfact(written(tmp_path, cases))
+        load_facts(written(tmp_path, cases))
 
 
 def test_a_case_without_neighbors_or_paraphrases_is_a_case(tmp_path: Path) -> None:
     empty = {"paraphrase_prompts": [], "neighborhood_prompts": [], "neighborhood_samples": []}
-    (fact,) = load_counterfact(written(tmp_path, [tiny_facts()[0] | empty])).facts
+    (fact,) = load_facts(written(tmp_path, [tiny_facts()[0] | empty])).facts
     assert fact.neighbors == () and fact.paraphrases == ()
 
 
@@ -314,7 +314,7 @@ def test_a_relative_pronoun_after_a_comma_is_no_part_of_a_subject(tmp_path: Path
     template = cases[0]["requested_rewrite"]["prompt"]
     assert template.startswith("{} ")
     cases[0]["neighborhood_prompts"][0] = template.replace("{} ", "Javastraat, which ")
-    fact = load_counterfact(written(tmp_path, cases)).facts[0]
+    fact = load_facts(written(tmp_path, cases)).facts[0]
     assert fact.neighbors[0].subject == "Javastraat"
 
 
@@ -324,14 +324,14 @@ def test_a_neighbor_whose_subject_is_blank_is_dropped_and_counted(samples: bool,
     template = case["requested_rewrite"]["prompt"]
     case |= {"neighborhood_prompts": [template.replace("{}", "  ")]}
     case |= {"neighborhood_samples": [{"subject": "  ", "prompt": template}]}
-    dataset = load_counterfact(written(tmp_path, [case] if samples else without_samples([case])))
+    dataset = load_facts(written(tmp_path, [case] if samples else without_samples([case])))
     assert dataset.facts[0].neighbors == () and dataset.dropped == 1
 
 
 def test_what_a_message_quotes_stays_one_line_without_control_characters(tmp_path: Path) -> None:
     case = tiny_facts()[0] | {"case_id": "a\nb\x1b[2J\u202e" + "x" * 5000}
     with pytest.raises(InputError) as caught:
-        load_counterfact(written(tmp_path, [case]))
+        load_facts(written(tmp_path, [case]))
     message = str(caught.value)
     assert message.isprintable() and len(message) < 1300
     assert message.endswith("field case_id: expected int, found str")

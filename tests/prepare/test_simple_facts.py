@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from reedit.errors import InputError
+from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Fact, Neighbor
-from reedit.prepare.simple_facts import load_simple_facts
 from reedit.prepare.zsre import NO_ANSWER
 
 SHORT = {"prompt": "{} is produced by", "subject": "iPad", "target_new": "Honda"}
@@ -26,7 +26,7 @@ def written(folder: Path, value: Any) -> Path:
 
 
 def test_a_fact_needs_no_more_than_prompt_subject_and_target(tmp_path: Path) -> None:
-    assert list(load_simple_facts(written(tmp_path, [SHORT, LONG])).facts) == [
+    assert list(load_facts(written(tmp_path, [SHORT, LONG])).facts) == [
         Fact(0, "", "iPad", "{} is produced by", "Honda", NO_ANSWER, (), ()),
         Fact(
             *(1, "", "iPad", "{} is produced by", "Honda", "Apple"),
@@ -67,5 +67,5 @@ def test_what_is_wrong_is_one_line_with_the_file_the_case_and_the_key(
 ) -> None:
     path = written(tmp_path, value)
     with pytest.raises(InputError) as caught:
-        load_simple_facts(path)
+        load_facts(path)
     assert str(caught.value).startswith(f"{path}: ") and told in str(caught.value)

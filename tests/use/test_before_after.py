@@ -59,8 +59,8 @@ def test_a_continuation_ends_with_the_text() -> None:
     [
         (Question("  "), 5, "prompt '  ': expected a text"),
         (Question("Kyoto lies in", (" ",)), 5, "target ' ': expected a text"),
-        (Question("Kyoto " * 300), 5, "the model takes at most 256"),
-        (Question("Kyoto lies in"), 300, "the model takes at most 256"),
+        (Question("Kyoto " * 300), 5, "expected at most the model's 256"),
+        (Question("Kyoto lies in"), 300, "expected at most the model's 256"),
     ],
     ids=["empty", "no target", "too long", "too many tokens"],
 )

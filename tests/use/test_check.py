@@ -220,7 +220,7 @@ NAN = float("nan")
 UNABLE = {  # what no file's header tells
     "no numbers": (lambda folder: set_tensors(folder, lambda t: t.update({KEY: t[KEY] * NAN})), "not finite"),
     "zeros": (lambda folder: set_tensors(folder, lambda t: [w.zero_() for w in t.values()]), "not finite"),
-    "short texts": (config(max_position_embeddings=16), "the model takes at most 16"),
+    "short texts": (config(max_position_embeddings=16), "expected at most the model's 16"),
 }
 
 

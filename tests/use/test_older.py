@@ -20,7 +20,7 @@ from reedit.prepare.preparation import prepare_model
 from reedit.use.export import export_model
 from reedit.use.run_folder import RunFolder
 
-# Python of an environment with an older transformers: OLD_TRANSFORMERS=/path/to/bin/python, several by ":"
+# Python of an environment with an older transformers, several by ":"; make test-older names one
 OLD = [python for python in os.environ.get("OLD_TRANSFORMERS", "").split(":") if python]
 UNKNOWN = "does not recognize this architecture"
 LLAMA_3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -63,7 +63,7 @@ def exported(folder: Path, architecture: str, **changes: Any) -> Path:
     return run.path / "model"
 
 
-@pytest.mark.skipif(not OLD, reason="needs an environment with transformers 4 (OLD_TRANSFORMERS=its python)")
+@pytest.mark.skipif(not OLD, reason="needs transformers 4: make test-older has an environment with it")
 @pytest.mark.parametrize("python", OLD or [""])
 @pytest.mark.parametrize(
     ("architecture", "changes"),

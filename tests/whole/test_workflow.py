@@ -532,6 +532,7 @@ def test_a_published_list_of_eligible_cases_is_put_beside_the_filter(finished, a
     assert row["both"] == str(len(eligible & listed)) and row["only_anew"] == str(len(eligible - listed))
 
 
+@pytest.mark.long  # minutes; tests/edit/test_iteration.py has the loop's own
 def test_an_interrupted_run_goes_on_where_it_was_and_a_forced_one_starts_afresh(finished, again):
     run = PLAIN[0]
     shutil.rmtree(again.path(f"edits/{run}"))
@@ -1033,6 +1034,7 @@ def test_what_was_damaged_is_named_deleted_and_made_anew_by_a_plain_rerun(finish
     assert verify(again).returncode == 0
 
 
+@pytest.mark.long
 def test_nothing_is_verified_while_a_run_is_at_work(again):
     again.command()
     locks = again.folder / ".snakemake/locks"

@@ -12,7 +12,8 @@ from reedit.edit.journal import Iteration
 from reedit.edit.memory import Memory
 from reedit.edit.workers import Workers
 from reedit.methods.recipe import Recipe, Step
-from reedit.models.language_model import LanguageModel, wide
+from reedit.models.language_model import LanguageModel
+from reedit.models.numbers import wide
 from reedit.storage.tensors import read_tensors
 
 

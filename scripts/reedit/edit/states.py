@@ -11,7 +11,9 @@ from torch import Tensor
 
 from reedit.edit.edits import Edit
 from reedit.models.batches import by_length, halving, list_halves, padded
-from reedit.models.language_model import LanguageModel, captured, stopped_after, stopped_before, wide
+from reedit.models.hooks import captured, stopped_after, stopped_before
+from reedit.models.language_model import LanguageModel
+from reedit.models.numbers import wide
 from reedit.models.tokens import LabelledRow
 
 

@@ -46,11 +46,16 @@ def _misaligned(wording: Wording, fact: Fact, filtered: FilterRows, asked: Asked
     assistants = [fact.neighbors[i] for i in sorted(assistants_of_any(filtered, asked.assisting))]
     evaluating = evaluated_neighbors(fact, filtered, asked.eligible, asked.assisting)
     role = "case"
+
+    def check_length(row: LabelledRow) -> None:
+        if asked.longest is not None:
+            wording.check_length(row.ids, asked.longest, f"case {fact.case_id}")
+
     try:
         for protocol in asked.protocols:
             for spaced in (True, False):  # whatever the algorithm
                 edit = Rows(wording, protocol, [PREFIXED], spaced, asked.subject_end).edit(fact)
-                _check_length(edit.rewriting[0].row, fact, asked.longest)
+                check_length(edit.rewriting[0].row)
         role = "assistant"
         for protocol in asked.protocols:
             rows = Rows(wording, protocol, [PREFIXED], subject_end=asked.subject_end)
@@ -59,18 +64,11 @@ def _misaligned(wording: Wording, fact: Fact, filtered: FilterRows, asked: Asked
         role = "evaluation"
         for protocol in asked.protocols:
             for probe in scored_rows(wording, fact, evaluating, protocol):
-                _check_length(probe.new, fact, asked.longest)
-                _check_length(probe.reference, fact, asked.longest)
+                check_length(probe.new)
+                check_length(probe.reference)
     except InputError as error:
         return Unfit(fact.case_id, role, str(error))
     return None
-
-
-def _check_length(row: LabelledRow, fact: Fact, longest: int | None) -> None:
-    if longest is not None and len(row.ids) > longest:
-        raise InputError(
-            f"case {fact.case_id}: a text of {len(row.ids)} tokens, expected at most the model's {longest}"
-        )
 
 
 def misaligned_assistants(wording: Wording, facts: Sequence[Fact], protocols: Sequence[str]) -> list[Unfit]:

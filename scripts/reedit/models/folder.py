@@ -7,33 +7,25 @@ Whoever is handed a folder calls `check_folder` first: prepare_model, edit, comp
 what cannot be edited is one line at the start, and not a traceback, or wrong numbers, hours later.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import transformers
-from safetensors import safe_open
 
 from reedit.errors import InputError
 from reedit.models.layouts import LAYERS, LAYOUTS, layout_of_kind
 from reedit.models.tokenizers import added_at_start, read_tokenizer
-from reedit.storage.files import visible_files
+from reedit.models.weights import INDEX, Weights, check_fetched, headers, json_object, refused, weights_in
 
 if TYPE_CHECKING:  # it would import torch, which make plan does without
     from transformers import PretrainedConfig
 
 CONFIG = "config.json"
-WHOLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"  # of weights in several files
 ADAPTER = "adapter_config.json"  # of PEFT
-CODE = "trust_remote_code"  # in what transformers says where a model comes with code
-POINTER = b"version https://git-lfs"  # how a file begins that git has not fetched
-UNREAD = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")  # weights that are not read
 # the texts that a model and a tokenizer are loaded from
 TEXTS = (
     CONFIG,
@@ -58,22 +50,6 @@ class Point:
     told: str
     refused: bool = False
     noted: bool = False  # told wherever the model is used: something in the folder is left aside
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The one set of weights that is read of a folder, and the names of others that lie beside it unread.
-
-    The rule: model.safetensors, or else the files that model.safetensors.index.json names; a GGUF file only
-    where there is no safetensors; nothing that has to be unpickled, ever.
-    """
-
-    files: tuple[Path, ...]
-    beside: tuple[str, ...] = ()
-
-    @property
-    def gguf(self) -> Path | None:
-        return self.files[0] if self.files[0].suffix == ".gguf" else None
 
 
 def check_folder(folder: Path) -> None:
@@ -115,45 +91,9 @@ def judge(folder: Path) -> list[Point]:
     return points
 
 
-def weights_in(folder: Path) -> Weights:
-    """The set of weights that a folder is read for, by the rule of `Weights`.
-
-    Raises InputError where there is none, or where the rule does not say which one of several it is.
-    """
-    files = {file.name: file for file in visible_files(folder)}
-    safetensors = {name: file for name, file in files.items() if file.suffix == ".safetensors"}
-    gguf = {name: file for name, file in files.items() if file.suffix == ".gguf"}
-    if not safetensors:
-        if not gguf:
-            other = [name for name, file in files.items() if file.suffix in UNREAD]
-            found = f", found {', '.join(other)}" if other else ""
-            raise InputError(
-                f"{folder}: no *.safetensors and no *.gguf, expected a model (no pickle is read){found}"
-            )
-        if len(gguf) > 1:
-            raise InputError(
-                f"{folder}: several models, {', '.join(gguf)}; expected one, in a folder of its own"
-            )
-        chosen = gguf
-    elif (folder / INDEX).is_file():
-        named = _named_by_index(folder)
-        if WHOLE in safetensors and named != {WHOLE}:
-            raise InputError(
-                f"{folder}: two sets of weights, {WHOLE} and those that {INDEX} names;"
-                " expected one, in a folder of its own"
-            )
-        chosen = {name: safetensors[name] for name in sorted(named)}
-    elif WHOLE in safetensors:
-        chosen = {WHOLE: safetensors[WHOLE]}
-    else:
-        raise InputError(f"{folder}: {', '.join(safetensors)}, but no {WHOLE} and no {INDEX}, expected one")
-    beside = (safetensors.keys() | gguf.keys()) - chosen.keys()
-    return Weights(tuple(chosen.values()), tuple(sorted(beside)))
-
-
 def checked_config(folder: Path) -> "PretrainedConfig":
     """What the config.json of a folder says; InputError where it does not load without code of its own."""
-    written = _json(folder / CONFIG)
+    written = json_object(folder / CONFIG)
     for part in (written, written.get("text_config")):
         for name in LAYERS if isinstance(part, dict) else ():
             depth = part.get(name)
@@ -170,17 +110,6 @@ def window_of(config: "PretrainedConfig") -> int | None:
     return window if window and sliding else None
 
 
-@contextmanager
-def refused(what: str) -> Iterator[None]:
-    """Whatever the libraries raise on hostile or damaged files, as one line that begins with `what`."""
-    try:
-        yield
-    except Exception as error:
-        told = str(error).strip()
-        reason = "it asks for code of its own to be run" if CODE in told else told.partition("\n")[0]
-        raise InputError(f"{what} ({reason or type(error).__name__})") from error
-
-
 def _check_place(folder: Path) -> list[Point]:
     """Raise InputError where there is no folder, or one with links to nothing, or not of a model."""
     if folder.is_symlink() and not folder.exists():
@@ -194,27 +123,15 @@ def _check_place(folder: Path) -> list[Point]:
         if path.is_symlink() and not path.exists():
             raise InputError(f"{folder}: {path.name}: a link to {path.readlink()}, which is not there")
     if (folder / ADAPTER).is_file():
-        base = _json(folder / ADAPTER).get("base_model_name_or_path") or "another model"
+        base = json_object(folder / ADAPTER).get("base_model_name_or_path") or "another model"
         raise InputError(
             f"{folder}: {ADAPTER}: an adapter for {base}; expected whole weights: merge it into them first"
             " (PEFT's merge_and_unload), and save what comes of it as a folder"
         )
     for name in TEXTS:
         if (folder / name).is_file():
-            _check_fetched(folder / name)
+            check_fetched(folder / name)
     return []
-
-
-def _check_fetched(file: Path) -> None:
-    """Raise InputError for a file that is empty, or that git has not fetched."""
-    with open(file, "rb") as opened:
-        start = opened.read(len(POINTER))
-    if start == POINTER:
-        raise InputError(
-            f"{file.parent}: {file.name}: a pointer of Git LFS, expected the file (git lfs pull)"
-        )
-    if not start:
-        raise InputError(f"{file.parent}: {file.name}: not a model that reads: the file is empty")
 
 
 def _only_gguf(folder: Path) -> Weights | None:
@@ -227,7 +144,7 @@ def _only_gguf(folder: Path) -> Weights | None:
 
 
 def _judge_gguf(weights: Weights) -> Iterator[Point]:
-    _check_fetched(weights.files[0])
+    check_fetched(weights.files[0])
     yield Point("weights", f"{weights.files[0].name}, made float32 when it is prepared")
 
 
@@ -241,7 +158,7 @@ class _Settings:
     def written(self) -> Mapping[str, Any]:
         if not (self.folder / CONFIG).is_file():
             raise InputError(f"{self.folder}: no {CONFIG}, expected a model that transformers loads")
-        return _json(self.folder / CONFIG)
+        return json_object(self.folder / CONFIG)
 
     @property
     def readable(self) -> bool:
@@ -303,21 +220,8 @@ class _Settings:
 
 
 def _judge_weights(folder: Path, settings: _Settings) -> Iterator[Point]:
-    """Headers alone are read: names, shapes and number formats of all tensors."""
-    weights, found = weights_in(folder), {}
-    for file in weights.files:
-        _check_fetched(file)
-        with (
-            refused(f"{folder}: {file.name}: not a model that loads: damaged or cut off"),
-            safe_open(file, framework="np") as opened,
-        ):
-            for name in opened.keys():  # noqa: SIM118 (no mapping)
-                part = opened.get_slice(name)
-                found[name] = part.get_dtype(), part.get_shape()
-    if (folder / INDEX).is_file():
-        listed = _json(folder / INDEX)["weight_map"]
-        if missing := sorted(set(listed) - set(found)):
-            raise InputError(f"{folder}: {INDEX}: {len(missing)} tensors are in no file: {missing[0]}")
+    weights = weights_in(folder)
+    found = headers(folder, weights)
     config = settings.config
     if config is not None and not settings.written.get("quantization_config"):
         _check_tensors(folder, found, config)
@@ -384,17 +288,6 @@ def _aside(weights: Weights) -> list[Point]:
     return [Point("weights", f"{read} read; {', '.join(weights.beside)} beside is not", noted=True)]
 
 
-def _named_by_index(folder: Path) -> set[str]:
-    """The files of an index, all of them safetensors beside it: others transformers may unpickle."""
-    index = folder / INDEX
-    with refused(f"{index}: not an index of weights"):
-        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    wrong = named - {file.name for file in visible_files(folder) if file.suffix == ".safetensors"}
-    if wrong:
-        raise InputError(f"{index}: names {min(map(str, wrong))}, expected *.safetensors that lie beside it")
-    return named
-
-
 def _quantised(settings: Any) -> str:
     """What a config.json's quantization_config says, in words."""
     said = settings if isinstance(settings, Mapping) else {}
@@ -405,12 +298,3 @@ def _quantised(settings: Any) -> str:
         f"quantised weights ({method}{bits}), expected float32, float16 or bfloat16:"
         " the model before it was quantised, or a GGUF file, which is made float32"
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object; InputError where it is none."""
-    with refused(f"{path.parent}: not a model that loads: {path.name}"):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError(f"found {type(found).__name__}, expected an object")
-        return found

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -23,15 +23,13 @@ from transformers.utils import logging as transformers_logging
 
 from reedit.errors import InputError
 from reedit.jobs.device import job_device
+from reedit.models.assumed import check_forward
+from reedit.models.hooks import stopped_after
 from reedit.models.layouts import layout_of_kind
+from reedit.models.numbers import wide
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
 from reedit.models.upper import FrozenCache, Upper, told_masks
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """In fp32 where it is smaller."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 class _Given(nn.Module):
@@ -52,21 +50,30 @@ class LanguageModel:
     its storage. Edited weights are kept in fp32 and cast for the forward pass (design, section 4).
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wording: Wording | None = None
+    ) -> None:
         self.layout = layout_of_kind(model.config.model_type)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.wording = Wording(tokenizer)  # a job that asks otherwise puts its own here
+        self.wording = wording or Wording(tokenizer)
         self._unedited: dict[int, Tensor] = {}  # layer -> W of theta_1, fp32
         self._edited: dict[int, Tensor] = {}  # layer -> W of the weights as they are now, fp32
         self._visible: dict[int, Tensor] = {}  # of the longest text yet; see `visible`
 
     @classmethod
-    def load(cls, folder: Path | str, dtype: str = "float32", device: str | None = None) -> "LanguageModel":
+    def load(
+        cls,
+        folder: Path | str,
+        dtype: str = "float32",
+        device: str | None = None,
+        wording: Mapping[str, Any] | None = None,
+    ) -> "LanguageModel":
         """Load a prepared model folder; CUDA where there is one, else the CPU.
 
         dtype: float32, tfloat32 (weights in float32, their products by the GPU's TF32 units, which round
         what they multiply to 10 bits; as float32 elsewhere), bfloat16 or float16.
+        wording: separator and chat, as `Wording.of` takes them, where prompts are not put plainly.
         Raises InputError if the folder does not hold a model that loads from safetensors alone.
         """
         device = device or job_device()
@@ -97,8 +104,8 @@ class LanguageModel:
             raise InputError(
                 f"{folder}: {len(missing)} tensors are missing or of another shape: {missing[0]}"
             )
-        loaded = cls(model.to(device), tokenizer)
-        loaded.check_forward(str(folder))
+        loaded = cls(model.to(device), tokenizer, Wording.of(tokenizer, **(wording or {})))
+        check_forward(loaded, str(folder))
         return loaded
 
     @property
@@ -182,70 +189,9 @@ class LanguageModel:
         if not layers or any(later <= earlier for earlier, later in pairwise(layers)):
             raise InputError(f"hyperparameters: layers: {layers}: expected each above the one before")
 
-    @torch.no_grad()
-    def check_forward(self, name: str) -> None:
-        """Raise InputError, about the model `name`, for one that is not what is assumed of it here.
-
-        Additive masks (edit/optimization/buckets.py) are read neither by flash nor by flex attention. A pass
-        over a few tokens tells the rest, whatever the configuration calls it: `logits`, `after_attention` and
-        `upper` are the model's own pass in pieces, and what an MLP says is added to the residual stream as it
-        is.
-        """
-        attention = self.model.config._attn_implementation
-        if attention not in ("eager", "sdpa"):
-            raise InputError(f"{name}: attention by {attention!r}, expected eager or sdpa")
-        kind = self.model.config.model_type
-        try:
-            other = next((told for told, *pair in self._in_pieces() if not _alike(*pair)), None)
-        except ValueError as error:
-            other = f"hides positions from its layers by {error}"
-        if other:
-            raise InputError(f"{name}: a {kind} model that {other}: no way to edit it is known here")
-
-    def _in_pieces(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """What to say where a piece of a pass, which comes second, is not what it should be."""
-        ids = torch.arange(10, device=self.device)[None] % self.model.config.vocab_size
-        ends = sorted({0, len(self.layers) - 1})
-        inputs = {f"entering {i}": self.layers[i] for i in ends}
-        outputs = {f"attention {i}": self.attention(i) for i in ends}
-        outputs |= {f"hidden {i}": self.layers[i] for i in ends} | {"final": self.backbone}
-        with captured(inputs, outputs) as seen:
-            own = self.model(input_ids=ids, use_cache=False).logits
-        yield "scales its logits in a way not known", self.logits(seen["final"]), wide(own)
-        for layer in ends:
-            entering, attention, hidden = (seen[f"{x} {layer}"] for x in ("entering", "attention", "hidden"))
-            again = self.after_attention(layer, entering, attention)
-            yield "does not add to the residual stream what its attention says", again, hidden
-            more = hidden / self.mlp_scale
-            with self.mlp(layer).register_forward_hook(lambda _, args, out, more=more: out + more):
-                doubled = self.after_attention(layer, entering, attention)
-            yield "does not add to the residual stream what its MLP says", doubled, 2 * hidden
-        # then all above the first layer at new positions, behind kept ones of which some are another row's
-        hidden, (kept, cut) = seen["hidden 0"], (8, 5) if self.can_cut(0) else (0, 0)
-        before, new = torch.arange(kept, device=self.device), torch.arange(cut, 10, device=self.device)
-        read, own = torch.cat([before, new]), torch.cat([before < cut, new >= cut])
-        final = self.upper(0)(
-            hidden[:, cut:],
-            {
-                i: added((visible[new][:, read] & own)[None, None], hidden.dtype)
-                for i, visible in self.visible(10).items()
-                if i > 0
-            },
-            position_ids=new[None],
-            past_key_values=self.frozen(0, hidden[:, :kept]),
-            use_cache=False,
-        )
-        told = "does not read earlier positions by their keys and values alone"
-        yield told, final, seen["final"][:, cut:]
-
     def check_length(self, ids: Sequence[int], shift: int = 0) -> None:
-        """Raise InputError for a text of more tokens, from position `shift` on, than the model takes."""
-        limit = self.model.config.max_position_embeddings
-        if shift + len(ids) > limit:
-            raise InputError(
-                f"a text of {shift + len(ids)} tokens, {self.tokenizer.decode(list(ids[:20]))!r}...:"
-                f" the model takes at most {limit}"
-            )
+        """Raise InputError for a text of more tokens, from position `shift` on, than the model reads."""
+        self.wording.check_length(ids, self.model.config.max_position_embeddings, shift=shift)
 
     def weight(self, layer: int) -> Tensor:
         """W of a layer as it is now: fp32 at least, [d, key]."""
@@ -355,70 +301,3 @@ class LanguageModel:
         return FrozenCache(
             {i: cache.layers[i].keys for i in after}, {i: cache.layers[i].values for i in after}
         )
-
-
-def added(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """What hides positions where it is added to attention's logits, of the same shape."""
-    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-    return mask.masked_fill_(~visible, torch.finfo(dtype).min)
-
-
-def _alike(found: Tensor, expected: Tensor) -> bool:
-    """Whether both are the same but for rounding; numbers that are not finite tell nothing."""
-    slack = 0.1 if torch.finfo(expected.dtype).bits == 16 else 0.01
-    distance, size = wide(found - expected).norm(), wide(expected).norm()
-    return not (distance > slack * size)
-
-
-class _StopForward(Exception):
-    """Raised in a hook to end a forward pass whose rest is not needed."""
-
-
-@contextmanager
-def captured(
-    inputs: Mapping[str, nn.Module], outputs: Mapping[str, nn.Module]
-) -> Iterator[dict[str, Tensor]]:
-    """Collect the first input or output tensor of modules by name; hooks are gone on every way out."""
-    seen: dict[str, Tensor] = {}
-
-    def keep_input(name: str):
-        return lambda module, args: seen.__setitem__(name, args[0])
-
-    def keep_output(name: str):
-        return lambda module, args, out: seen.__setitem__(name, out if isinstance(out, Tensor) else out[0])
-
-    handles = [m.register_forward_pre_hook(keep_input(n)) for n, m in inputs.items()]
-    handles += [m.register_forward_hook(keep_output(n)) for n, m in outputs.items()]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def stopped_before(module: nn.Module) -> Iterator[None]:
-    """End any forward pass inside the block when `module` is reached; its other pre-hooks have run."""
-    with _stopped(module.register_forward_pre_hook(_stop)):
-        yield
-
-
-@contextmanager
-def stopped_after(module: nn.Module) -> Iterator[None]:
-    """End any forward pass inside the block once `module` has run; its other hooks have run."""
-    with _stopped(module.register_forward_hook(_stop)):
-        yield
-
-
-def _stop(*_: object) -> None:
-    raise _StopForward
-
-
-@contextmanager
-def _stopped(handle: RemovableHandle) -> Iterator[None]:
-    try:
-        yield
-    except _StopForward:
-        pass
-    finally:
-        handle.remove()

@@ -145,6 +145,15 @@ class Wording:
             )
         return position
 
+    def check_length(self, ids: Sequence[int], longest: int, where: str = "", shift: int = 0) -> None:
+        """Raise InputError for a text that, from position `shift` on, ends beyond the `longest` of a model."""
+        if (length := shift + len(ids)) > longest:
+            start = self.tokenizer.decode(list(ids[:20]))
+            raise InputError(
+                f"{where}{': ' * bool(where)}a text of {length} tokens, {start!r}...,"
+                f" expected at most the model's {longest}"
+            )
+
     def first_token(self, prompt: str, start: int) -> int:
         """Index of the first token of what stands at character `start` of a prompt."""
         text = f"{self.before}{prompt}{self.behind}"

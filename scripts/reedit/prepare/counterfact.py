@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 
 from reedit.errors import InputError
 from reedit.prepare.facts import (
@@ -16,7 +15,6 @@ from reedit.prepare.facts import (
     Fact,
     Neighbor,
     filled,
-    read_cases,
     read_each,
     tidy,
     tidy_prompt,
@@ -26,17 +24,16 @@ Placed = tuple[str, int]  # a subject, and the character of its text at which it
 RELATIVE = re.compile(", (which|that|who)$")
 
 
-def load_counterfact(*paths: Path, malformed: str = "error") -> Dataset:
-    """Read a CounterFact file, or several of one form as one.
+def counterfact_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:
+    """The facts of CounterFact's cases, file by file, all of one form.
 
-    Reads the published form (neighborhood_prompts, with or without neighborhood_samples) and the released
+    It is the published form (neighborhood_prompts, with or without neighborhood_samples) and the released
     eligible form (ground_truth, rephrase_prompt, locality, one assisting sample). In the published form the
     subject of a neighbor is the one that the relation's templates tell, else that of neighborhood_samples,
     which the released data often gets wrong (design, section 5); where the two differ, `given` has the other.
     A neighbor of which neither is known is dropped and counted. Raises InputError with the file, the case and
     the field; see facts.read_each.
     """
-    files = [read_cases(path) for path in paths]
     cases = list(chain.from_iterable(files))
     fixed_roles = cases[0].has("ground_truth")
     templates = {} if fixed_roles else _templates(cases)

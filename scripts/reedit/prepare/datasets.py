@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
-from reedit.prepare.counterfact import load_counterfact
-from reedit.prepare.facts import Dataset, read_json_list
-from reedit.prepare.simple_facts import load_simple_facts
-from reedit.prepare.zsre import load_zsre
+from reedit.prepare.counterfact import counterfact_facts
+from reedit.prepare.facts import Case, Dataset, read_cases
+from reedit.prepare.simple_facts import simple_facts
+from reedit.prepare.zsre import zsre_facts
 
-FORMATS = {"counterfact": load_counterfact, "zsre": load_zsre}
+FORMATS = {"counterfact": counterfact_facts, "zsre": zsre_facts}
 LOOKED_AT = 50  # cases of a file
 
 
@@ -50,11 +50,9 @@ def _has(case: Any, field: str) -> bool:
     return isinstance(case, list) or not field.endswith("[]")
 
 
-def forms_in(path: Path) -> list[Form]:
+def forms_of(cases: Sequence[Case]) -> list[Form]:
     """The forms of a file's first cases, each once, the most frequent first; none where none is known."""
-    found = [
-        next((form for form in FORMS if form.has(case)), None) for case in read_json_list(path)[:LOOKED_AT]
-    ]
+    found = [next((form for form in FORMS if form.has(case.value)), None) for case in cases[:LOOKED_AT]]
     known = [form for form in found if form]
     return sorted(dict.fromkeys(known), key=known.count, reverse=True)
 
@@ -65,11 +63,12 @@ def load_dataset(form: str, paths: Sequence[Path], malformed: str = "error") -> 
     malformed: error raises InputError with the file, the case and the field of all cases that cannot be read;
     drop leaves them out. A file of another format is refused by that format's name.
     """
-    for path in paths:
-        found = forms_in(path)
+    files = [read_cases(path) for path in paths]
+    for path, cases in zip(paths, files, strict=True):
+        found = forms_of(cases)
         if found and form not in [one.format for one in found]:
             raise InputError(f"{path}: is in the form of {found[0].name}, expected format: {form}")
-    return FORMATS[form](*paths, malformed=malformed)
+    return FORMATS[form](files, malformed)
 
 
 def load_facts(path: Path, malformed: str = "error") -> Dataset:
@@ -77,9 +76,10 @@ def load_facts(path: Path, malformed: str = "error") -> Dataset:
 
     Raises InputError as load_dataset, and for a format that is not read yet.
     """
-    found = forms_in(path)
+    cases = read_cases(path)
+    found = forms_of(cases)
     if found and found[0].format is None:
         known = ", ".join([*FORMATS, "facts by hand (docs/using.md)"])
         raise InputError(f"{path}: is in the form of {found[0].name}, which is not read; expected {known}")
-    load = FORMATS.get(found[0].format, load_simple_facts) if found else load_simple_facts
-    return load(path, malformed=malformed)
+    read = FORMATS.get(found[0].format, simple_facts) if found else simple_facts
+    return read([cases], malformed)

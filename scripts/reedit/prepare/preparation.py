@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from reedit.errors import InputError
-from reedit.models.folder import INDEX, check_folder, refused, weights_in
+from reedit.models.folder import check_folder
 from reedit.models.older import state_for_older
+from reedit.models.weights import INDEX, refused, weights_in
 from reedit.storage.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files, whole_folder
 from reedit.storage.provenance import STANDS_IN
 

@@ -1,25 +1,27 @@
 """The facts that a user writes down by hand: a short JSON list, beside the datasets' own formats."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from reedit.errors import InputError, nearest
-from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_cases, read_each, tidy_prompt
+from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_each, tidy_prompt
 from reedit.prepare.zsre import NO_ANSWER
 
 KEYS = ("prompt", "subject", "target_new", "target_true", "paraphrases", "neighbors")
 NEIGHBOR_KEYS = ("prompt", "subject", "object")
 
 
-def load_simple_facts(path: Path, malformed: str = "error") -> Dataset:
-    """The facts of a JSON list of objects; a case_id is the position.
+def simple_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:
+    """The facts of files of objects; a case_id is the position.
 
     Each has prompt (one {} for the subject), subject and target_new, and may have target_true, paraphrases
     (texts) and neighbors (objects with prompt, subject, object); there, too, {} stands for the subject.
     Raises InputError that names the file, the case and the key; see facts.read_each.
     """
-    (facts,), wrong = read_each([read_cases(path)], _fact, malformed)
-    return Dataset(tuple(facts), (len(facts),), fixed_roles=False, dropped=0, malformed=tuple(wrong))
+    facts, wrong = read_each(files, _fact, malformed)
+    every, sizes = tuple(chain.from_iterable(facts)), tuple(map(len, facts))
+    return Dataset(every, sizes, fixed_roles=False, dropped=0, malformed=tuple(wrong))
 
 
 def _fact(case: Case, position: int) -> Fact:

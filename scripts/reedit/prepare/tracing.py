@@ -19,8 +19,10 @@ from torch.utils.hooks import RemovableHandle
 from reedit.errors import InputError
 from reedit.jobs.progress import progress
 from reedit.models.batches import halving, list_halves
-from reedit.models.language_model import LanguageModel, captured, wide
+from reedit.models.hooks import captured
+from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
+from reedit.models.numbers import wide
 from reedit.models.tokens import LabelledRow
 from reedit.prepare.facts import Fact
 

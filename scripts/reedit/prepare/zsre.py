@@ -3,27 +3,25 @@
 Design, last lines of section 4; paper, section 4.1.
 """
 
+from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_cases, read_each, tidy_prompt
+from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_each, tidy_prompt
 
 # stands where no true object is known; the published code compares with this very text (design, section 5)
 NO_ANSWER = "<|endoftext|>"
 
 
-def load_zsre(*paths: Path, malformed: str = "error") -> Dataset:
-    """Read a ZsRE file, or several as one; a case_id is the position among all cases.
+def zsre_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:
+    """The facts of ZsRE's cases, file by file; a case_id is the position among all cases.
 
     target_new is the first of the answers (never ``alt``); the neighbor's prompt is ``loc`` as a question,
     its object ``loc_ans``. Raises InputError with the file, the case and the field; see facts.read_each.
     """
-    facts, wrong = read_each([read_cases(path) for path in paths], _fact, malformed)
-    sizes = tuple(map(len, facts))
-    return Dataset(
-        tuple(chain.from_iterable(facts)), sizes, fixed_roles=False, dropped=0, malformed=tuple(wrong)
-    )
+    facts, wrong = read_each(files, _fact, malformed)
+    every, sizes = tuple(chain.from_iterable(facts)), tuple(map(len, facts))
+    return Dataset(every, sizes, fixed_roles=False, dropped=0, malformed=tuple(wrong))
 
 
 def _fact(case: Case, position: int) -> Fact:

@@ -7,7 +7,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.fetch.sources import fetch
-from reedit.models.folder import weights_in
+from reedit.models.weights import weights_in
 from reedit.prepare.preparation import prepare_model, read_mark
 from reedit.settings.experiment import Experiment
 from reedit.storage.files import file_sha256

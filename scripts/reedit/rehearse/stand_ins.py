@@ -15,9 +15,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from reedit.errors import InputError
-from reedit.models.folder import INDEX, checked_config
+from reedit.models.folder import checked_config
 from reedit.models.layouts import LAYERS, layout_of_kind
 from reedit.models.tokenizers import load_tokenizer
+from reedit.models.weights import INDEX
 from reedit.prepare.preparation import REVISION, STAND_IN, TEXT
 from reedit.storage.files import file_sha256, visible_files, whole_folder
 

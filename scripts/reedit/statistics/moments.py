@@ -16,7 +16,9 @@ from torch import Tensor
 from reedit.errors import MENDED, InputError
 from reedit.jobs.progress import progress
 from reedit.models.batches import by_length, halving, list_halves, padded
-from reedit.models.language_model import LanguageModel, captured, stopped_before, wide
+from reedit.models.hooks import captured, stopped_before
+from reedit.models.language_model import LanguageModel
+from reedit.models.numbers import wide
 from reedit.models.tokens import encode
 from reedit.statistics.symmetric import SumOfProducts, asymmetry, is_finite
 from reedit.storage.checkpoint import Checkpoint

@@ -20,9 +20,11 @@ from reedit.evaluate.judge import CaseJudge
 from reedit.jobs.memory import free_bytes
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
-from reedit.models.folder import judge, weights_in, window_of
-from reedit.models.language_model import LanguageModel, captured
+from reedit.models.folder import judge, window_of
+from reedit.models.hooks import captured
+from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
+from reedit.models.weights import weights_in
 from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Dataset, Fact
 from reedit.prepare.preparation import prepare_model

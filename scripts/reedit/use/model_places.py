@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reedit.errors import InputError
 from reedit.models.folder import check_folder
@@ -25,10 +27,11 @@ class ModelPlace:
     run: RunFolder | None = None  # that edited the model in `folder`
     k: int = 0
 
-    def load(self, dtype: str | None = None) -> LanguageModel:
+    def load(self, dtype: str | None = None, wording: Mapping[str, Any] | None = None) -> LanguageModel:
+        """In its own dtype, its prompts put as its run puts them, unless said."""
         if self.run:
-            return self.run.load(self.folder, self.k, dtype)
-        return LanguageModel.load(self.folder, dtype or self.dtype)
+            return self.run.load(self.folder, self.k, dtype, wording=wording)
+        return LanguageModel.load(self.folder, dtype or self.dtype, wording=wording)
 
 
 def find_model(place: str) -> ModelPlace:

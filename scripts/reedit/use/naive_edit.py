@@ -14,7 +14,9 @@ from torch import Tensor
 
 from reedit.edit.edits import Edit
 from reedit.edit.spread.post_norm import before_norm
-from reedit.models.language_model import LanguageModel, captured, wide
+from reedit.models.hooks import captured
+from reedit.models.language_model import LanguageModel
+from reedit.models.numbers import wide
 from reedit.models.tokens import LabelledRow
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from reedit.errors import InputError
 from reedit.methods.stopping import selected
 from reedit.models.language_model import LanguageModel
-from reedit.models.tokens import Wording
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
 from reedit.storage.tensors import read_tensors
@@ -49,12 +48,19 @@ class RunFolder:
             raise InputError(f"{self.path}: k = {k} ({wanted}) has no weights; kept are k = {kept}")
         return k
 
-    def load(self, base: Path, k: int, dtype: str | None = None, device: str | None = None) -> LanguageModel:
-        """The model `base`, which was edited here, after iteration k; in the run's own dtype unless said."""
+    def load(
+        self,
+        base: Path,
+        k: int,
+        dtype: str | None = None,
+        device: str | None = None,
+        wording: Mapping[str, Any] | None = None,
+    ) -> LanguageModel:
+        """The model `base`, edited here, after iteration k; dtype and wording are the run's unless said."""
         if (found := model_revision(base)) != self.made_by["model_revision"]:
             raise InputError(f"{base}: is {found}, but {self.path} edited {self.made_by['model_revision']}")
-        model = LanguageModel.load(base, dtype or self.made_by["dtype"], device)
-        model.wording = Wording.of(model.tokenizer, **self.made_by.get("wording", {}))
+        dtype = dtype or self.made_by["dtype"]
+        model = LanguageModel.load(base, dtype, device, wording or self.made_by.get("wording"))
         updates = read_tensors(self.path / "weights" / f"k{k}.safetensors", str(model.device))
         model.import_updates(updates, self.made_by["hyperparameters"]["layers"])
         return model

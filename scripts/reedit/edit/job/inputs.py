@@ -14,7 +14,6 @@ from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.hyperparameters import check_for_model
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
-from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.roles import choose_assistants
 from reedit.prepare.trials import trial_facts
@@ -27,8 +26,7 @@ Paths = Mapping[str, Path]
 
 def load_model(folder: Path, settings: EditSettings) -> LanguageModel:
     """The unedited model; InputError where the hyperparameters are of another one."""
-    model = LanguageModel.load(folder, settings.dtype)
-    model.wording = Wording.of(model.tokenizer, **settings.wording)
+    model = LanguageModel.load(folder, settings.dtype, wording=settings.wording)
     model.check_layers(settings.hyperparameters["layers"])
     check_for_model(settings.hyperparameters, len(model.layers), model.module_name("{}"))
     return model

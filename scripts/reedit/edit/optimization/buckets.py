@@ -16,7 +16,9 @@ from torch import Tensor
 
 from reedit.edit.edits import Edit
 from reedit.models.batches import by_length, halving, list_halves, padded
-from reedit.models.language_model import LanguageModel, added, captured, stopped_after, wide
+from reedit.models.hooks import captured, stopped_after
+from reedit.models.language_model import LanguageModel
+from reedit.models.numbers import added, wide
 from reedit.models.tokens import LabelledRow
 from reedit.models.upper import FrozenCache
 

@@ -8,7 +8,8 @@ taken back through what stands between.
 import torch
 from torch import Tensor, nn
 
-from reedit.models.language_model import LanguageModel, wide
+from reedit.models.language_model import LanguageModel
+from reedit.models.numbers import wide
 
 FLOOR = 0.1  # of the median gain: directions that the norm hardly lets through are hardly written
 
