@@ -146,7 +146,7 @@ class Wording:
         return position
 
     def check_length(self, ids: Sequence[int], longest: int, where: str = "", shift: int = 0) -> None:
-        """Raise InputError for a text that, from position `shift` on, ends beyond the `longest` of a model."""
+        """Raise InputError for a text that, from position `shift` on, ends beyond `longest` tokens."""
         if (length := shift + len(ids)) > longest:
             start = self.tokenizer.decode(list(ids[:20]))
             raise InputError(
