@@ -251,7 +251,7 @@ def test_splits_of_other_protocols_or_assistants_are_others() -> None:
     assert asdict(settings) == {
         "edits": 8, "trials": 1, "eligible": False, "assisting": [], "misaligned": "drop", "seed": 3,
         "protocols": ["released"], "subject_end": None, "wording": {},
-        "distinct_keys": False, "first_token": "bare", "one_by_one": False,
+        "apart": None, "distinct_keys": False, "first_token": "bare", "one_by_one": False,
     }  # fmt: skip
     assert SplitSettings(**plain(settings)) == settings and "eligible" not in plain(settings)
 
