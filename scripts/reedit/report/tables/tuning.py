@@ -50,7 +50,7 @@ def hyperparameters_file(tuned: Tuned, name: str) -> str:
 def markdown(tuned: Tuned, title: str) -> str:
     """The page: what was found, beside what else there is, on facts held out; then part by part."""
     made_by, found, optimized = tuned.made_by, tuned.found, tuned.of("optimization")
-    keys = [key for key in values(found) if key != "layers"]
+    keys = _keys(tuned)
     reached = ", ".join(f"{metric} of {wanted:g}" for metric, wanted in made_by["reach"].items())
     minutes = made_by["spent_seconds"] / 60
     lines = [
@@ -60,7 +60,7 @@ def markdown(tuned: Tuned, title: str) -> str:
         f" {' and '.join(made_by['maximise'])} as possible. {found['edits']} facts were edited at once;"
         f" {minutes:.0f} minutes on {made_by['device']}.",
         "",
-        *aligned(_held_out(tuned, keys), left=1),
+        *held_out(tuned),
         "",
         "In per cent, on facts that no attempt had seen, with 95 % bootstrap intervals over them. Below each"
         " other row its difference to what was found, of the same facts; bold where its interval is free of"
@@ -96,7 +96,9 @@ def markdown(tuned: Tuned, title: str) -> str:
     return "\n".join([*lines, *bullets(notes)]) + "\n"
 
 
-def _held_out(tuned: Tuned, keys: Sequence[str]) -> list[list[str]]:
+def held_out(tuned: Tuned) -> list[str]:
+    """What was found beside what else there is, on facts held out, as a Markdown table."""
+    keys = _keys(tuned)
     grid = [["", "layers", *keys, *METRICS]]
     for row in tuned.of("held out"):
         said = values(row)
@@ -104,7 +106,12 @@ def _held_out(tuned: Tuned, keys: Sequence[str]) -> list[list[str]]:
         grid.append([WHAT[row["role"]], _layers(row), *(_said(said.get(key)) for key in keys), *cells])
         if row["role"] != FOUND and row["more_efficacy"] is not None:
             grid.append(["", "", *[""] * len(keys), *(_difference(row, metric) for metric in METRICS)])
-    return grid
+    return aligned(grid, left=1)
+
+
+def _keys(tuned: Tuned) -> list[str]:
+    """The hyperparameters but for the layers."""
+    return [key for key in values(tuned.found) if key != "layers"]
 
 
 def _attempts(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[list[str]]:
