@@ -37,7 +37,7 @@ class Memory:
             self.keys[batch] = {**self.keys.get(batch, {}), **kept}
 
     def keep_targets(self, targets: Tensor, ppl_target: Sequence[float]) -> None:
-        """What SPREAD may go on writing, [m, d], and how likely it made the targets; of held edits as before."""
+        """What SPREAD may go on writing, [m, d], and how likely that was; of held edits as before."""
         targets, likely = targets.cpu().clone(), torch.tensor(ppl_target, dtype=torch.float64)
         if held := list(self.held):
             targets[held], likely[held] = self.targets[held], self.ppl_target[held]
