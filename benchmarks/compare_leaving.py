@@ -2,11 +2,13 @@
 
     python benchmarks/compare_leaving.py ../shared/data --edits 200 --trials 2 --iterations 5 > leaving.md
 
-The folder holds counterfact-subset-1.json and me-ppl-50.json, the files of experiments/counterfact-cpu.yaml.
-The workflow makes the runs, in --work: each method with and without, on the same eligible cases. What is
-finished there is not made again, and what was interrupted goes on. Beside them cases.parquet has a row for
-each method, trial, k and case, and iterations.parquet one for each method, trial and k. Printed are paired
-differences, gap minus never, at each k and where the proposed rule stops, with bootstrap intervals of 95 %.
+The folder holds counterfact-subset-1.json, counterfact-eligible-739.json and me-ppl-50.json, the published
+files (experiments/paper.yaml says where from). The workflow makes the runs, in --work: each method with and
+without, on the same cases; assisted ones on the eligible cases of either file, since SmolLM2 knows the
+neighbors of one case in eight. What is finished there is not made again, and what was interrupted goes on.
+Beside them cases.parquet has a row for each run, k and case, and iterations.parquet one for each run and k.
+Printed are paired differences, gap minus never, at each k and where the proposed rule stops, with bootstrap
+intervals of 95 %.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from reedit.settings.overlays import read_experiment
 from reedit.storage import parquet
 from reedit.storage.files import write_text
 
-PROTOCOL, SEED = "corrected", 0
+PROTOCOL, SEED, WAYS = "corrected", 0, ("_gap", "")  # what is compared, and with what
 MEASURES = [f"{metric}_{kind}" for metric in METRICS for kind in KINDS]
 COLUMNS = [
     "method",
@@ -48,26 +50,35 @@ def configuration(chosen: argparse.Namespace) -> Path:
     """The overlay of config.yaml, written into the working folder."""
     sources = {
         name: {"kind": "file", "path": str((chosen.data / f"{name}.json").resolve())}
-        for name in ("counterfact-subset-1", "me-ppl-50")
+        for name in ("counterfact-subset-1", "counterfact-eligible-739", "me-ppl-50")
     }
     model = {}
     if chosen.model:
         sources["its-folder"] = {"kind": "folder", "path": str(chosen.model.resolve())}
         model = {NAME: {"source": "its-folder"}}
     known = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["methods"]
-    entry = {
-        **{"model": NAME, "dataset": "counterfact", "corpus": "wikipedia-sample", "protocol": PROTOCOL},
-        **{"edits": chosen.edits, "trials": chosen.trials, "iterations": chosen.iterations},
-        **{"stop": "none", "eligible": True, "misaligned": "drop"},
-        "methods": [name for method in chosen.methods for name in (method, f"{method}_gap")],
-    }
+    assisted = [name for name in chosen.methods if "neighbors" in known[name]]
+    plain = [name for name in chosen.methods if name not in assisted]
+    asked = [("counterfact", plain, {"edits": chosen.edits, "trials": chosen.trials})]
+    fewer = {"edits": chosen.assisted if chosen.assisted == "all" else int(chosen.assisted), "eligible": True}
+    asked += [(dataset, assisted, fewer) for dataset in ("counterfact", "counterfact_eligible")]
+    shared = {"model": NAME, "corpus": "wikipedia-sample", "protocol": PROTOCOL, "misaligned": "drop"}
+    shared |= {"iterations": chosen.iterations, "stop": "none"}
+    runs = [
+        shared | {"dataset": dataset, "methods": [f"{name}{way}" for name in names for way in WAYS]} | more
+        for dataset, names, more in asked
+        if names
+    ]
     overlay = {
         "sources": sources,
         "models": model,
-        "datasets": {"counterfact": {"format": "counterfact", "source": "counterfact-subset-1"}},
+        "datasets": {
+            "counterfact": {"format": "counterfact", "source": "counterfact-subset-1"},
+            "counterfact_eligible": {"format": "counterfact", "source": "counterfact-eligible-739"},
+        },
         "methods": {f"{name}_gap": {**known[name], "leaves": "gap"} for name in chosen.methods},
         "collapse": {"source": "me-ppl-50"},
-        "runs": [entry],
+        "runs": runs,
     }
     path = chosen.work / "leaving.yaml"
     write_text(path, yaml.safe_dump(overlay, sort_keys=False))
@@ -129,12 +140,13 @@ def line(
 def main() -> None:
     """Make the runs, write what they gave, print the differences."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="folder of the two files")
+    parser.add_argument("data", type=Path, help="folder of the three files")
     parser.add_argument("--work", type=Path, default=Path("leaving"), help="where the runs are made")
     parser.add_argument("--model", type=Path, help=f"a folder of {NAME}; by default it is fetched")
     parser.add_argument("--methods", nargs="+", default=["memit", "pmet", "na_memit"])
     parser.add_argument("--edits", type=int, default=200)
     parser.add_argument("--trials", type=int, default=2, help="disjoint samples")
+    parser.add_argument("--assisted", default="all", help="eligible cases of each file, for assisted methods")
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     chosen = parser.parse_args()
@@ -144,26 +156,31 @@ def main() -> None:
     experiment = read_experiment([ROOT / "config.yaml", config], ROOT)
     cases = pd.DataFrame(parquet.read(results / "summary/cases.parquet", "cases"))
     made = {
-        (run.method.name, run.trial): iterations(results, path, experiment.edit_settings(run).recipe)
+        (run.method.name, run.entry.dataset, run.trial): iterations(
+            results, path, experiment.edit_settings(run).recipe
+        )
         for path, run in experiment.runs.items()
     }
     cases.to_parquet(chosen.work / "cases.parquet")
-    told = pd.concat(made, names=["method", "trial"]).reset_index(["method", "trial"])
-    told.drop(columns="texts").to_parquet(chosen.work / "iterations.parquet")
+    names = ["method", "dataset", "trial"]
+    pd.concat(made, names=names).reset_index(names).drop(columns="texts").to_parquet(
+        chosen.work / "iterations.parquet"
+    )
+    by_run = dict(iter(cases.sort_values("case_id").groupby([*names, "k"])))
 
-    def side(method: str, trial: int, k: int) -> tuple[pd.DataFrame, np.ndarray]:
-        of = cases.query("method == @method and trial == @trial and k == @k").sort_values("case_id")
-        values = of[MEASURES].to_numpy(float).reshape(len(of), len(METRICS), len(KINDS))
-        return made[method, trial].query("k <= @k"), values
+    def side(method: str, sample: tuple[str, int], k: int | None) -> tuple[pd.DataFrame, np.ndarray]:
+        rows = made[method, *sample]
+        k = k or selected(rows.to_dict("records"))[0]
+        values = by_run[method, *sample, k][MEASURES].to_numpy(float)
+        return rows[rows["k"] <= k], values.reshape(-1, len(METRICS), len(KINDS))
 
     lines = []
     for method in chosen.methods:
+        samples = [(dataset, trial) for name, dataset, trial in made if name == method]
         for k in (*range(2, chosen.iterations + 1), None):  # the last one: where the rule stops
             pairs = []
-            for trial in range(1, chosen.trials + 1):
-                names = (f"{method}_gap", method)
-                ks = [k or selected(made[name, trial].to_dict("records"))[0] for name in names]
-                (ours, mine), (theirs, other) = (side(n, trial, at) for n, at in zip(names, ks, strict=True))
+            for sample in samples:
+                (ours, mine), (theirs, other) = (side(f"{method}{way}", sample, k) for way in WAYS)
                 pairs.append((ours, theirs, mine, other))
             lines.append(line(method if k else f"{method}, where it stops", pairs))
     print_table(COLUMNS, lines)
