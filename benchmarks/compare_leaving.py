@@ -85,13 +85,13 @@ def configuration(chosen: argparse.Namespace) -> Path:
     return path
 
 
-def make(chosen: argparse.Namespace, config: Path) -> None:
+def make(chosen: argparse.Namespace, configs: Sequence[Path]) -> None:
     """Run the workflow as far as the scores; what it says goes to the standard error."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(chosen.work), "--configfile", str(config), "--cores", str(chosen.cores)]
+    command += ["--directory", str(chosen.work), "--cores", str(chosen.cores)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     subprocess.run(
-        [*command, "results/summary/cases.parquet"],
+        [*command, "--configfile", *map(str, configs), "--", "results/summary/cases.parquet"],
         check=True,
         stdout=sys.stderr,
         env={**os.environ, "PATH": path},
@@ -148,12 +148,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2, help="disjoint samples")
     parser.add_argument("--assisted", default="all", help="eligible cases of each file, for assisted methods")
     parser.add_argument("--iterations", type=int, default=5)
+    parser.add_argument("--overlay", type=Path, nargs="+", default=[], help="other hyperparameters, say")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     chosen = parser.parse_args()
-    config = configuration(chosen)
-    make(chosen, config)
+    configs = [configuration(chosen), *(path.resolve() for path in chosen.overlay)]
+    make(chosen, configs)
     results = chosen.work / "results"
-    experiment = read_experiment([ROOT / "config.yaml", config], ROOT)
+    experiment = read_experiment([ROOT / "config.yaml", *configs], ROOT)
     cases = pd.DataFrame(parquet.read(results / "summary/cases.parquet", "cases"))
     made = {
         (run.method.name, run.entry.dataset, run.trial): iterations(
