@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, WrapValidator
 
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.protocols import PROTOCOLS
+from reedit.methods.recipe import LEAVES
 from reedit.methods.stopping import RULES
 from reedit.settings.dtypes import DTYPES
 from reedit.settings.forms import (
@@ -43,6 +44,7 @@ SubjectEnd = Literal["exact", "published"]
 Wrong = Literal["error", "drop"]
 Stop = Literal[RULES]
 Metric = Literal[METRICS]
+Leaves = Literal[LEAVES]
 ReportedModel = Literal["gpt2-xl", "gpt-j-6b", "llama-2-7b"]
 ReportedMethod = Literal["rome", "memit", "pmet", "na_memit", "nap_memit", "na_pmet", "nap_pmet"]
 
@@ -211,6 +213,7 @@ class EditingMethod:
     algorithm: Algorithm
     batch: Maybe[Count] = None
     spread_only: bool = False
+    leaves: Leaves = "never"
     protocol: Maybe[Protocol] = None  # in place of an entry's
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # in place of the algorithm's, key by key
     reported_as: Maybe[ReportedMethod] = None

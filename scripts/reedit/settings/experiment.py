@@ -71,7 +71,9 @@ class Experiment(Needs):
         return EditSettings(
             **_said(run, "protocol", "trial"),
             **_said(run.entry, "iterations", "extend_to", "stop", "keep_weights", "nonfinite", "subject_end"),
-            **_said(run.method, "algorithm", "assisting", "choice", "prefixed", "batch", "spread_only"),
+            **_said(
+                run.method, "algorithm", "assisting", "choice", "prefixed", "batch", "spread_only", "leaves"
+            ),
             engine=engine_of(run.method, self.files),
             repository=self.repository(run.entry.model),
             wording=self.wording(run.entry.model, run.entry.dataset),

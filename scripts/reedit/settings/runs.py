@@ -48,7 +48,8 @@ class Method(EditingMethod):
     def family(self) -> str:
         """The algorithm and what makes this method another one than its published form, neighbors aside."""
         parts = [self.algorithm]
-        parts += ["spread_only"] * self.spread_only + [f"batch{self.batch}"] * (self.batch is not None)
+        parts += ["spread_only"] * self.spread_only + [self.leaves] * (self.leaves != "never")
+        parts += [f"batch{self.batch}"] * (self.batch is not None)
         parts += [self.regularisation["name"]] if self.regularisation else []
         return "+".join(parts)
 
@@ -176,12 +177,16 @@ def _method(config: Config, name: str) -> Method:
 def _check_method(method: Method, entry: Entry) -> None:
     """Raise InputError for a method that this entry cannot have."""
     where, engine = f"config: methods.{method.name}", method.engine.name
-    if method.spread_only and len(ALGORITHMS[method.algorithm].stages((0, 1))) > 1:
-        raise InputError(f"{where}: spread_only: not with {method.algorithm}, which has a target a layer")
-    if method.spread_only and ALGORITHMS[method.algorithm].one_by_one:
-        raise InputError(f"{where}: spread_only: not with {method.algorithm}, which edits one by one")
-    if engine != "reedit" and (method.batch or method.spread_only):
-        raise InputError(f"{where}: batch, spread_only: not with engine {engine}")
+    algorithm = ALGORITHMS[method.algorithm]
+    holding = ["spread_only"] * method.spread_only + ["leaves"] * (method.leaves != "never")
+    if len(holding) > 1:
+        raise InputError(f"{where}: leaves: not with spread_only, which optimises nothing after k = 1")
+    if holding and len(algorithm.stages((0, 1))) > 1:
+        raise InputError(f"{where}: {holding[0]}: not with {method.algorithm}, which has a target a layer")
+    if holding and algorithm.one_by_one:
+        raise InputError(f"{where}: {holding[0]}: not with {method.algorithm}, which edits one by one")
+    if engine != "reedit" and (method.batch or holding):
+        raise InputError(f"{where}: batch, spread_only, leaves: not with engine {engine}")
     if engine != "reedit" and method.algorithm not in PUBLISHED:
         raise InputError(
             f"{where}.engine: {engine} is asked for {method.algorithm}, expected one of {PUBLISHED}"
