@@ -251,7 +251,7 @@ def test_splits_of_other_protocols_or_assistants_are_others() -> None:
     assert asdict(settings) == {
         "edits": 8, "trials": 1, "eligible": False, "assisting": [], "misaligned": "drop", "seed": 3,
         "protocols": ["released"], "subject_end": None, "wording": {},
-        "distinct_keys": False, "first_token": "bare", "one_by_one": False,
+        "apart": None, "distinct_keys": False, "first_token": "bare", "one_by_one": False,
     }  # fmt: skip
     assert SplitSettings(**plain(settings)) == settings and "eligible" not in plain(settings)
 
@@ -292,7 +292,7 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
     settings = made.edit_settings(run)
     params = plain(settings)
     assert {"trial", "assisting", "extend_to", "keep_weights"} < set(params)
-    assert {"stop", "batch", "spread_only", "engine", "choice"}.isdisjoint(params)
+    assert {"stop", "batch", "spread_only", "leaves", "engine", "choice"}.isdisjoint(params)
     assert EditSettings(**params) == settings
     # provenance has the defaults too, under the keys of old
     assert set(settings.told) == {
@@ -307,7 +307,7 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
             "hyperparameters",
         ),
         *("iterations", "extend_to", "stop", "dtype", "keep_weights", "nonfinite", "batch", "spread_only"),
-        *("seed", "trial", "subject_end", "wording"),
+        *("leaves", "seed", "trial", "subject_end", "wording"),
     }
     assert replace(settings, code="c0de").told == settings.told | {"code": "c0de"}
 
@@ -406,6 +406,14 @@ FURTHER = {
     "in_batches": {"algorithm": "memit", "batch": 2, "spread_only": True},
     "blue_again": {"algorithm": "blue", "spread_only": True},
     "rome_again": {"algorithm": "rome", "spread_only": True},
+    "leaving": {"algorithm": "memit", "leaves": "gap", "batch": 2},
+    "blue_leaving": {"algorithm": "blue", "leaves": "gap"},
+    "rome_leaving": {"algorithm": "rome", "leaves": "gap"},
+    "again_leaving": {"algorithm": "memit", "leaves": "gap", "spread_only": True},
+    "theirs_leaving": {
+        **{"algorithm": "memit", "leaves": "gap"},
+        "engine": {"name": "easyedit", "path": "/somewhere"},
+    },
 }
 
 
@@ -422,9 +430,11 @@ def test_a_regularising_method_has_the_settings_of_the_run_whose_updates_it_take
 
 
 def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> None:
-    made = experiment(methods=FURTHER, runs=[entry(methods=["memit", "gentle", "in_batches"])])
+    made = experiment(methods=FURTHER, runs=[entry(methods=["memit", "gentle", "in_batches", "leaving"])])
     families = [made.identity(run)["algorithm"] for run in made.runs.values()]
-    assert families == ["memit", "memit+rect", "memit+spread_only+batch2"]
+    assert families == ["memit", "memit+rect", "memit+spread_only+batch2", "memit+gap+batch2"]
+    leaving = [run for run in made.runs.values() if run.method.name == "leaving"]
+    assert [made.edit_settings(run).recipe.leaves for run in leaving] == ["gap"]
 
 
 @pytest.mark.parametrize(
@@ -440,6 +450,10 @@ def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> Non
         (["memit", "gentle"], {"keep_weights": "last"}, r"expected keep_weights: all, found last"),
         (["blue_again"], {}, r"methods\.blue_again: spread_only: not with blue, which has a target a layer"),
         (["rome_again"], {}, r"methods\.rome_again: spread_only: not with rome, which edits one by one"),
+        (["blue_leaving"], {}, r"methods\.blue_leaving: leaves: not with blue, which has a target a layer"),
+        (["rome_leaving"], {}, r"methods\.rome_leaving: leaves: not with rome, which edits one by one"),
+        (["again_leaving"], {}, r"leaves: not with spread_only, which optimises nothing after k = 1"),
+        (["theirs_leaving"], {}, r"batch, spread_only, leaves: not with engine easyedit"),
     ],
 )
 def test_a_method_that_cannot_be_is_one_line(
