@@ -176,6 +176,7 @@ class Verification:
             "state/*/*/*/*/fingerprint": check_not_empty,
             "state/*/*/*/*/k*/iteration.json": check_json,
             "state/*/*/*/*/k*/*.safetensors": check_readable,  # a perplexity in it may be infinite
+            "state/targets/*/*.safetensors": check_readable,
             "state/moments/*/*/fingerprint": check_not_empty,
             "state/moments/*/*/saved*/sums.json": check_json,
             "state/moments/*/*/saved*/*.safetensors": check_tensors,

@@ -20,14 +20,14 @@ from reedit.edit.job.inputs import (
     read_templates,
 )
 from reedit.edit.job.settings import EditSettings
-from reedit.edit.journal import FORMAT, Iteration, Journal
+from reedit.edit.journal import FORMAT, Iteration, Journal, Unedited
 from reedit.edit.kept_weights import kept_iterations
 from reedit.edit.ranks import join
 from reedit.edit.workers import Workers
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
 from reedit.storage.checkpoint import fingerprint
-from reedit.storage.files import link_or_copy
+from reedit.storage.files import link_or_copy, visible_files
 from reedit.storage.provenance import digest, processor_name, provenance
 
 
@@ -35,8 +35,9 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     """Edit the cases of one trial and write targets, iterations and weights.
 
     `paths`: model, facts, split, prefixes, where the algorithm needs them moments or spectra, where neighbors
-    were filtered neighbors; outputs targets, iterations, weights. An interrupted job goes on from
-    `state_folder`. In processes that share the job (ranks.py) the leading one writes.
+    were filtered neighbors; outputs targets, iterations, weights; unedited, where jobs of the same code share
+    what OPTIMIZATION finds at theta_1. An interrupted job goes on from `state_folder`. In processes that
+    share the job (ranks.py) the leading one writes.
     """
     ranks = join()
     published = None  # the engine is ours
@@ -64,7 +65,8 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     lasting = {name: value for name, value in made_by.items() if name not in ("nonfinite", "keep_weights")}
     inputs = ("facts", "split", "prefixes", "moments", "spectra", "neighbors", "model")
     mark = fingerprint(lasting | {"journal": FORMAT}, {name: paths[name] for name in inputs if name in paths})
-    journal = ranks.in_turn(lambda: Journal(state_folder, mark))
+    unedited = _unedited(paths, settings, made_by, "/".join(state_folder.parts[-4:]))
+    journal = ranks.in_turn(lambda: Journal(state_folder, mark, unedited))
     editor = Editor(model, recipe, factors, workers=Workers(journal, ranks))
     if published:
         with easyedit.scratch_folder(journal) as scratch:
@@ -79,6 +81,16 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
         made_by |= {"device_name": device_name(model.device), "processes": ranks.count}
         _write(paths, done, journal, settings.keep_weights, made_by)
     ranks.leave()
+
+
+def _unedited(paths: Paths, settings: EditSettings, made_by: Mapping[str, Any], run: str) -> Unedited | None:
+    """What jobs that share targets at theta_1 have in common: the model, how it is loaded, and the code."""
+    if "unedited" not in paths or not settings.code:
+        return None
+    files = [path.stat() for path in visible_files(paths["model"])]
+    common = {name: made_by[name] for name in ("model_revision", "device", "packages", "dtype", "code")}
+    common["files"] = [[stat.st_size, stat.st_mtime_ns] for stat in files]
+    return Unedited(paths["unedited"], digest(common), run)
 
 
 def device_name(device: torch.device) -> str:
