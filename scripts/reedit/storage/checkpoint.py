@@ -20,14 +20,19 @@ def begin_state(folder: Path, fingerprint: str) -> bool:
 
     That is what the job depends on: a state of another one is discarded.
     """
-    mark = folder / "fingerprint"
-    known = mark.exists() and mark.read_text() == fingerprint
+    known = marked(folder, fingerprint)
     if folder.exists() and not known:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic(mark) as temporary:
+    with atomic(folder / "fingerprint") as temporary:
         temporary.write_text(fingerprint)
     return known
+
+
+def marked(folder: Path, fingerprint: str) -> bool:
+    """Whether a state is of this `fingerprint`."""
+    mark = folder / "fingerprint"
+    return mark.exists() and mark.read_text() == fingerprint
 
 
 def fingerprint(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
