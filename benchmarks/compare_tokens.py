@@ -1,12 +1,12 @@
-"""How many tokens do the second moments need? One SPREAD of the same targets with moments of ever more of them.
+"""How many tokens do the second moments need? One SPREAD of the same targets, with moments of ever more.
 
     python benchmarks/compare_tokens.py --sizes 2 3 5 10 30 100 300 --other 10 100
-    python benchmarks/compare_tokens.py --model results/models/gemma-3-270m --experiment experiments/gemma.yaml
+    python benchmarks/compare_tokens.py --model MODELS/gemma-3-270m --experiment experiments/gemma.yaml
 
-Of the default corpus' articles two thirds are A and one third is B; each is cut into passages of so many
-tokens, in a seeded order. Sizes are multiples of the edited key's width. A's moments of each size are held
-against those of its largest one; B's, of other articles, are the yardstick: what the choice of texts changes.
-All that is made is kept in --state, and an interrupted run goes on from there. What it found is in
+Of the default corpus' articles two thirds are A and one third is B; each is cut into passages of
+--max-tokens, in a seeded order. Sizes are multiples of the edited key's width. A's moments of each size are
+held against those of its largest one; B's, of other articles, are the yardstick: what the choice of texts
+changes. All that is made is kept in --state, and an interrupted run goes on from there. What it found is in
 docs/statistics.md.
 """
 
@@ -101,7 +101,7 @@ class Comparison:
         return json.loads(path.read_text())
 
     def collect(self, part: str, sizes: Sequence[int]) -> None:
-        """The moments of a part at each size: the passages of a smaller one are among those of a larger one."""
+        """The moments of a part at each size; a larger one has the passages of the smaller ones too."""
         passages, before, start = self.passages()[part], 0, 0
         print(f"{part}: {len(passages)} passages, {len(passages) * self.chosen.max_tokens // self.keys}x")
         for size in sorted(sizes):

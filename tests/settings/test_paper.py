@@ -17,9 +17,10 @@ from workflow import REPOSITORY, Outcome
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
+from reedit.settings.definitions import Texts
 from reedit.settings.experiment import Experiment
 from reedit.storage.schemas import SCHEMAS
-from reedit.use.costs import Shape, Sizes, edit_cost, iteration_work
+from reedit.use.costs import Shape, Sizes, edit_cost, iteration_work, moment_cost, tokens_read
 from reedit.use.plan import calibrated, job_costs, job_counts, plan_lines
 
 
@@ -155,6 +156,19 @@ def test_a_job_of_several_processes_is_planned_shorter_and_needs_more_memory() -
     )
     assert four.work < alone.work / 2 and four.host == 4 * alone.host and four.gpu == alone.gpu
     assert "several processes" in "".join(plan_lines(shared, Path("nowhere")))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "read"), [(None, 600), ("10x", 600), ("9x", 576), (599, 599), (700, 600), ("1x", 64)], ids=str
+)
+def test_a_corpus_is_planned_up_to_its_tokens_or_its_documents(tokens: int | str | None, read: int) -> None:
+    """20 documents of at most 30 tokens, keys of 64 numbers."""
+    shape = Shape(parameters=1e5, layers=6, width=32, keys=64, vocabulary=320)
+    texts = Texts(format="lines", source="lines", samples=20, max_tokens=30, tokens=tokens)
+    assert tokens_read(shape, texts) == read
+    one, all_of_them = (moment_cost(shape, [1, 2], count) for count in (1, read))
+    assert all_of_them.work == pytest.approx(read * one.work)
+    assert replace(all_of_them, work=0) == replace(one, work=0), "memory and disk are those of the sums"
 
 
 def test_norms_and_generation_are_planned_where_they_are_asked_for() -> None:
