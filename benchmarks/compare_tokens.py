@@ -284,19 +284,20 @@ def main() -> None:
     parser.add_argument("--other", type=int, nargs="+", default=[10, 30], help="of part B")
     parser.add_argument("--scored", type=int, nargs="+", help="of AlphaEdit; by default all")
     parser.add_argument("--state", type=Path, help="by default results/compare-tokens/MODEL")
-    parser.add_argument("--stop-after", choices=["targets", "moments", "spread"])
+    parser.add_argument("--only", choices=["targets", "moments"], help="make these and no more")
     chosen = parser.parse_args()
     chosen.state = chosen.state or Path("results/compare-tokens") / chosen.model.name
     chosen.state.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     comparison = Comparison(load(chosen), chosen)
+    if chosen.only != "targets":
+        comparison.collect("A", chosen.sizes)
+        comparison.collect("B", chosen.other)
+    if chosen.only == "moments":
+        return
     edits = comparison.edits()
     targets = comparison.targets(edits)
-    if chosen.stop_after == "targets":
-        return
-    comparison.collect("A", chosen.sizes)
-    comparison.collect("B", chosen.other)
-    if chosen.stop_after == "moments":
+    if chosen.only == "targets":
         return
     sizes = [*(("A", size) for size in chosen.sizes), *(("B", size) for size in chosen.other)]
     for algorithm in ("memit", "alphaedit"):
@@ -308,7 +309,7 @@ def main() -> None:
             continue
         for part, size in sizes:
             wanted = algorithm == "memit" or not chosen.scored or size in chosen.scored
-            if wanted and chosen.stop_after != "spread":
+            if wanted:
                 comparison.score(algorithm, part, size)
         columns = ["texts", "tokens", "update's difference by layer, %", *METRICS, "ME-PPL"]
         print(f"{algorithm}:\n")

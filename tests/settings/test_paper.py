@@ -57,7 +57,7 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
         "filter_neighbors": 3,
         "sample_split": 2 * 3 * 3,  # corrected leaves out what does not align, released takes all
         "sample_prefixes": 3 * 3,  # the model's, and ROME's own in both protocols
-        "collect_moments": 3,
+        "collect_moments": 2 * 3,  # of the released runs and of the corrected ones
         "decompose_moments": 0,  # its methods need none
         "edit_facts": runs,
         "regularise_edits": 0,
@@ -68,6 +68,19 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
     }
     assert {rule: outcome.jobs.get(rule, 0) for rule in expected} == expected
     assert job_counts(experiment("paper")) == expected
+
+
+def test_the_papers_moments_are_of_the_published_articles_or_of_enough_tokens() -> None:
+    """Released runs keep the published samples; corrected ones take thirty times the key's width."""
+    made = experiment("paper")
+    for run in made.runs.values():
+        corpus = made.asked.corpora[run.entry.corpus]
+        expected = None if run.protocol == "released" else "30x"
+        assert (corpus.samples, corpus.tokens) == (100_000, expected), run.method.name
+    work = {(g.model, *g.names): g.cost.work for g in job_costs(made) if g.cost.rule == "collect_moments"}
+    for model, keys in (("gpt2-xl", 6400), ("gpt-j-6b", 16384), ("llama-2-7b", 11008)):
+        fewer, all_articles = work[model, "wikipedia-30x"], work[model, "wikipedia"]
+        assert fewer / all_articles == pytest.approx(30 * keys / 6e7)
 
 
 OTHERS = [
