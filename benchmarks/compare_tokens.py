@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2, 3, 5, 10, 30, 100], help="of part A")
     parser.add_argument("--other", type=int, nargs="+", default=[10, 30], help="of part B")
+    parser.add_argument("--algorithms", nargs="+", default=["memit", "alphaedit"])
     parser.add_argument("--scored", type=int, nargs="+", help="of AlphaEdit; by default all")
     parser.add_argument("--state", type=Path, help="by default results/compare-tokens/MODEL")
     parser.add_argument("--only", choices=["targets", "moments"], help="make these and no more")
@@ -300,7 +301,7 @@ def main() -> None:
     if chosen.only == "targets":
         return
     sizes = [*(("A", size) for size in chosen.sizes), *(("B", size) for size in chosen.other)]
-    for algorithm in ("memit", "alphaedit"):
+    for algorithm in chosen.algorithms:
         try:
             for part, size in sizes:
                 comparison.spread(algorithm, part, size, edits, targets)
