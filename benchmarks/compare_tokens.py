@@ -129,6 +129,11 @@ class Comparison:
     def folder(self, part: str, size: int) -> Path:
         return self.state / "moments" / f"{part}{size}"
 
+    def named(self, algorithm: str, part: str, size: int, suffix: str) -> Path:
+        """The file of what was found with these moments."""
+        spreads = self.chosen.spreads
+        return self.state / f"{algorithm}-{part}{size}{f'-{spreads}' if spreads > 1 else ''}{suffix}"
+
     def factors(self, algorithm: str, part: str, size: int) -> dict[int, Tensor]:
         """What an algorithm reads of the moments of a part at a size."""
         found = {}
@@ -143,22 +148,26 @@ class Comparison:
 
     def spread(self, algorithm: str, part: str, size: int, edits: Sequence[Edit], targets: Tensor) -> None:
         """The update of the targets with these moments, kept with what it took."""
-        path = self.state / f"{algorithm}-{part}{size}.safetensors"
+        path = self.named(algorithm, part, size, ".safetensors")
         if path.exists():
             return
         start = time.monotonic()
         editor = Editor(self.model, self.recipe(algorithm), self.factors(algorithm, part, size))
         (step,) = editor.recipe.steps(1, len(edits))
-        update = update_of(editor, edits, step, targets)
+        with self.model.restored(self.layers):
+            before = {layer: self.model.weight(layer).clone() for layer in self.layers}
+            for _ in range(self.chosen.spreads):
+                editor.write(step, update_of(editor, edits, step, targets))
+            deltas = {layer: self.model.weight(layer) - weight for layer, weight in before.items()}
         free = {layer: factor.shape[1] for layer, factor in editor.factors.items()}
         told = {"seconds": f"{time.monotonic() - start:.1f}", "free": json.dumps(free)}
         with atomic(path) as temporary:
-            tensors = {str(layer): delta.contiguous() for layer, delta in update.deltas.items()}
+            tensors = {str(layer): delta.contiguous() for layer, delta in deltas.items()}
             save_file(tensors, temporary, metadata=told)
 
     def score(self, algorithm: str, part: str, size: int) -> None:
         """Case means of accuracy and success, and the general texts' perplexities, of the edited model."""
-        path = self.state / f"{algorithm}-{part}{size}.json"
+        path = self.named(algorithm, part, size, ".json")
         if path.exists():
             return
         start, deltas = time.monotonic(), self.update(algorithm, part, size)
@@ -180,7 +189,7 @@ class Comparison:
         return self._probes
 
     def update(self, algorithm: str, part: str, size: int) -> dict[int, Tensor]:
-        found = read_tensors(self.state / f"{algorithm}-{part}{size}.safetensors")
+        found = read_tensors(self.named(algorithm, part, size, ".safetensors"))
         return {int(layer): delta for layer, delta in found.items()}
 
     def rows(self, algorithm: str, sizes: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
@@ -190,24 +199,29 @@ class Comparison:
         reference = self.scores(algorithm, "A", best)
         for part, size in sizes:
             found = self.update(algorithm, part, size)
-            apart = [
-                float((found[layer] - expected[layer]).norm() / expected[layer].norm()) for layer in expected
-            ]
+            apart = [difference(found[layer], expected[layer]) for layer in expected]
             cells = [
                 f"{part}, {size}x",
                 f"{size * self.keys:,}",
                 " ".join(f"{100 * one:.0f}" for one in apart),
             ]
+            one, other = (torch.cat([u[layer].flatten() for layer in expected]) for u in (found, expected))
+            cells += [f"{one.norm() / other.norm():.2f}", f"{torch.cosine_similarity(one, other, dim=0):.2f}"]
             scores = self.scores(algorithm, part, size)
             yield cells + (
                 compared(scores, reference, (part, size) == ("A", best)) if scores else ["", "", "", ""]
             )
 
     def scores(self, algorithm: str, part: str, size: int) -> dict[str, np.ndarray] | None:
-        path = self.state / f"{algorithm}-{part}{size}.json"
+        path = self.named(algorithm, part, size, ".json")
         if not path.exists():
             return None
         return {name: np.array(values) for name, values in json.loads(path.read_text()).items()}
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    """Norm of what two updates differ in, by that of the other one."""
+    return float((one - other).norm() / other.norm())
 
 
 def compared(scores: dict[str, np.ndarray], reference: dict[str, np.ndarray], itself: bool) -> list[str]:
@@ -279,6 +293,7 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, default=ROOT / "resources/general-sentences.json")
     parser.add_argument("--edits", type=int, default=60)
     parser.add_argument("--neighbors", type=int, default=3, help="scored a case")
+    parser.add_argument("--spreads", type=int, default=1, help="so often the same targets, as spread_only")
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2, 3, 5, 10, 30, 100], help="of part A")
     parser.add_argument("--other", type=int, nargs="+", default=[10, 30], help="of part B")
@@ -308,11 +323,12 @@ def main() -> None:
         except InputError as error:
             print(f"{algorithm}: {error}")
             continue
-        for part, size in sizes:
+        for part, size in sorted(sizes, key=lambda one: -one[1]):  # what the others are held against first
             wanted = algorithm == "memit" or not chosen.scored or size in chosen.scored
             if wanted:
                 comparison.score(algorithm, part, size)
-        columns = ["texts", "tokens", "update's difference by layer, %", *METRICS, "ME-PPL"]
+        columns = ["texts", "tokens", "update's difference by layer, %", "its norm, times", "cosine"]
+        columns += [*METRICS, "ME-PPL"]
         print(f"{algorithm}:\n")
         print_table(columns, list(comparison.rows(algorithm, sizes)))
     print_machine(comparison.model.device, "float32")

@@ -71,16 +71,16 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
 
 
 def test_the_papers_moments_are_of_the_published_articles_or_of_enough_tokens() -> None:
-    """Released runs keep the published samples; corrected ones take thirty times the key's width."""
+    """Released runs keep the published samples; corrected ones take a hundred times the key's width."""
     made = experiment("paper")
     for run in made.runs.values():
         corpus = made.asked.corpora[run.entry.corpus]
-        expected = None if run.protocol == "released" else "30x"
+        expected = None if run.protocol == "released" else "100x"
         assert (corpus.samples, corpus.tokens) == (100_000, expected), run.method.name
     work = {(g.model, *g.names): g.cost.work for g in job_costs(made) if g.cost.rule == "collect_moments"}
     for model, keys in (("gpt2-xl", 6400), ("gpt-j-6b", 16384), ("llama-2-7b", 11008)):
-        fewer, all_articles = work[model, "wikipedia-30x"], work[model, "wikipedia"]
-        assert fewer / all_articles == pytest.approx(30 * keys / 6e7)
+        fewer, all_articles = work[model, "wikipedia-100x"], work[model, "wikipedia"]
+        assert fewer / all_articles == pytest.approx(100 * keys / 6e7)
 
 
 OTHERS = [
