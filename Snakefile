@@ -8,6 +8,7 @@
     results/neighbors/{model}/{dataset}.parquet        the filter of Appendix B.2
     results/splits/{model}/{dataset}/{sample}.parquet  the cases of each trial
     results/tracing/{model}/{dataset}.{parquet,md,pdf,png}  causal tracing, on request
+    results/hyperparameters/{model}/{algorithm}.{yaml,parquet,md,pdf,png}  found by tuning, on request
     results/prefixes/{owner}.parquet                   prefix templates, of a model or a method
     results/moments/{model}/{corpus}/{layer}.safetensors
     results/spectra/{model}/{corpus}/{layer}.safetensors  their eigenvectors, where an algorithm needs them
@@ -37,6 +38,7 @@ include: "rules/fetch.smk"
 include: "rules/prepare.smk"
 include: "rules/statistics.smk"
 include: "rules/edit.smk"
+include: "rules/tune.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 include: "rules/use.smk"

@@ -103,8 +103,8 @@ def small_factors(model: LanguageModel, layers: Sequence[int], count: int) -> di
 
     A hundredth of the mean diagonal is added, so that they are of full rank however few the documents.
     """
-    found, tokens = collect_moments(model, joined_documents(model, count), layers, Reading(256))
-    moments = dict(found)
+    collected, tokens = collect_moments(model, joined_documents(model, count), layers, Reading(256))
+    moments = dict(collected)
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())
     return {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}

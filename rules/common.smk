@@ -24,6 +24,7 @@ from reedit.report.tables import catalog, paper
 from reedit.jobs.code_digest import Code
 from reedit.errors import InputError, nearest
 from reedit.jobs.machine import provide_home
+from reedit.methods.algorithms import ALGORITHMS
 from reedit.settings.experiment import Experiment
 from reedit.jobs.job import errors_since
 from reedit.jobs.params import plain
@@ -120,7 +121,9 @@ def hours(first):
 
 def state_of(output):
     """Where an interrupted job keeps what it has done; of an edit under its run's own name."""
-    place = re.sub("results/(edits/|(?=moments/|neighbors/))", "results/state/", output, count=1)
+    place = re.sub(
+        "results/(edits/|(?=moments/|neighbors/|hyperparameters/))", "results/state/", output, count=1
+    )
     return place.removesuffix(".parquet")
 
 

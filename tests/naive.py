@@ -417,10 +417,11 @@ def naive_iterate(
     algorithm: str = "memit",
     batch: int | None = None,
     spread_only: bool = False,
+    leaves: str = "never",
 ) -> list[NaiveIteration]:
     """One iteration after the other, at theta_1, theta_2, ...; `network` is left alone.
 
-    In batches, each is edited on the weights that the ones before it left.
+    In batches, each is edited on the weights that the ones before it left. `leaves`: never, or gap.
     """
     network = copy.deepcopy(network)
     layers, size = settings["layers"], batch or len(edits)
@@ -439,9 +440,12 @@ def naive_iterate(
                     now, update = naive_rome(network, some, moments, settings, algorithm)
                     updates = {stage[0]: update}
                 else:
-                    now = [naive_optimize(network, edit, stage[-1], settings, algorithm) for edit in some]
-                    if spread_only and done:
-                        now = repeated(network, some, stage[-1], algorithm, start, done)
+                    now = []
+                    for place, edit in enumerate(some, start=start):
+                        if done and (spread_only or (leaves == "gap" and is_done(done[-1], place))):
+                            now.append(repeated(network, edit, stage[-1], algorithm, place, done[-1]))
+                        else:
+                            now.append(naive_optimize(network, edit, stage[-1], settings, algorithm))
                     own = settings.get("protect_own_keys", False)
                     others = [keys for b, keys in solved.items() if own or b != start]
                     earlier = {layer: [keys[layer] for keys in others] for layer in layers}
@@ -466,23 +470,21 @@ def after(first: NaiveOptimized, then: NaiveOptimized) -> NaiveOptimized:
     return replace(then, steps=first.steps + then.steps, ppl_initial=first.ppl_initial)
 
 
+def is_done(last: NaiveIteration, place: int) -> bool:
+    """Whether an edit's gap of the last iteration is closed and its target has half of the probability."""
+    edited, target = last.edited[place], last.optimized[place].ppl_target
+    return -1 <= edited - target <= 1 and edited <= 2
+
+
 def repeated(
-    network: nn.Module,
-    edits: Sequence[NaiveEdit],
-    layer: int,
-    algorithm: str,
-    start: int,
-    done: Sequence[NaiveIteration],
-) -> list[NaiveOptimized]:
-    """The targets of the first iteration, with the residuals that are left of them now."""
-    result = []
-    for place, edit in enumerate(edits, start=start):
-        first, parts = done[0].optimized[place], PARTS[algorithm]
-        hidden = torch.stack([row_state(network, layer, edit.rewriting[0], part) for part in parts])
-        delta = torch.zeros_like(hidden)
-        delta[-1] = first.target - hidden[-1]
-        result.append(NaiveOptimized(hidden, delta, 0, done[-1].edited[place], first.ppl_target, [], []))
-    return result
+    network: nn.Module, edit: NaiveEdit, layer: int, algorithm: str, place: int, last: NaiveIteration
+) -> NaiveOptimized:
+    """The target of the last iteration, with the residual that is left of it now."""
+    before, parts = last.optimized[place], PARTS[algorithm]
+    hidden = torch.stack([row_state(network, layer, edit.rewriting[0], part) for part in parts])
+    delta = torch.zeros_like(hidden)
+    delta[-1] = before.target - hidden[-1]
+    return NaiveOptimized(hidden, delta, 0, last.edited[place], before.ppl_target, [], [])
 
 
 def naive_moment(network: nn.Module, layer: int, texts: Sequence[Sequence[int]]) -> tuple[Tensor, int]:

@@ -46,7 +46,11 @@ VARIANTS = {
     "memit, SPREAD only": ("memit", SETTINGS),
     "pmet, SPREAD only": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
     "pmet in batches, SPREAD only": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
+    "memit, leaving": ("memit", SETTINGS),
+    "pmet, leaving": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
+    "memit in batches, leaving": ("memit", SETTINGS),
 }
+LEAVING = [variant for variant in VARIANTS if "leaving" in variant]  # tests/edit/test_leaving.py
 
 
 def plan(
@@ -62,6 +66,7 @@ def plan(
         *(ALGORITHMS[algorithm], settings, protocol, iterations, stop, extend_to),
         batch=batch,
         spread_only=spread_only,
+        leaves="gap" if variant in LEAVING else "never",
     )
 
 

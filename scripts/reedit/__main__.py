@@ -1,4 +1,4 @@
-"""python -m reedit: check a model, edit a few facts of it, compare two on prompts, without the workflow."""
+"""python -m reedit: check and tune a model, edit facts of it, compare two on prompts; no workflow."""
 
 import sys
 
@@ -7,6 +7,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 
 import argparse
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _check_command(commands)
+    _tune_command(commands)
     for command in (_compare_command(commands), _edit_command(commands)):
         command.add_argument(
             "--tokens", type=_count, default=20, metavar="N", help="of a continuation (default: 20)"
@@ -70,6 +72,34 @@ def _check_command(commands: "argparse._SubParsersAction") -> None:
         "--facts", type=_path, metavar="FILE", help="tell which of these facts can be edited with it"
     )
     check.set_defaults(run=run_check)
+
+
+def _tune_command(commands: "argparse._SubParsersAction") -> None:
+    tune = commands.add_parser(
+        "tune",
+        help="find a model's layers and hyperparameters",
+        description="Find layers and hyperparameters of an algorithm on MODEL, within a budget, and write"
+        " them as OUT/ALGORITHM.yaml, with a page that says why. The same command goes on where it was cut"
+        " off.",
+    )
+    tune.add_argument("model", metavar="MODEL", type=_path, help="a folder that transformers loads")
+    tune.add_argument("--out", type=_path, default=Path("tuned"), metavar="OUT", help="default: tuned")
+    tune.add_argument("--algorithm", default="memit", metavar="NAME", help="default: memit")
+    tune.add_argument("--facts", type=_path, metavar="FILE", help="default: those of config.yaml")
+    tune.add_argument(
+        "--corpus",
+        type=_path,
+        metavar="TEXTS",
+        help="for the second moments, one text a line (default: config.yaml's, which is fetched)",
+    )
+    tune.add_argument("--minutes", type=_minutes, metavar="M", help="at most (default: config.yaml's, 30)")
+    tune.add_argument("--edits", type=_count, metavar="N", help="at most so many are optimised in all")
+    tune.add_argument("--at-once", type=_count, metavar="N", help="facts edited together (default: 24)")
+    tune.add_argument("--dtype", choices=DTYPES, help="of the model's numbers (default: float32)")
+    tune.add_argument(
+        "--config", type=_path, action="append", default=[], metavar="FILE", help="an overlay of config.yaml"
+    )
+    tune.set_defaults(run=run_tune)
 
 
 def _compare_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentParser:
@@ -167,6 +197,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _minutes(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
+    return found
+
+
 def _text(text: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in text):  # bytes that Python could not read
         raise argparse.ArgumentTypeError(f"found {text!r}, expected text in {sys.getfilesystemencoding()}")
@@ -180,6 +220,18 @@ def run_check(args: argparse.Namespace) -> int:
     for reason in reasons:
         print(f"error: {reason}", file=sys.stderr)
     return int(bool(reasons))
+
+
+def run_tune(args: argparse.Namespace) -> int:
+    from reedit.report.tables.tuning import held_out
+    from reedit.use.tune_model import TuneRequest, tune_model
+
+    names = ("model", "out", "algorithm", "facts", "corpus", "minutes", "edits", "at_once", "dtype")
+    given = {name: getattr(args, name) for name in names}
+    tuned = tune_model(TuneRequest(**given, configurations=args.config))
+    print(*held_out(tuned), "", sep="\n")
+    print(f"{args.out / args.algorithm}.yaml: found; {args.algorithm}.md beside it says why", flush=True)
+    return 0
 
 
 def run_compare(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from reedit.edit.spread.regularisation import prune, rect
 
 pytestmark = pytest.mark.long
 ALGORITHMS = ["r_rome", "emmet", "alphaedit", "blue", "encore"]
-OTHERS = ["spread_only", "in_batches", "prune", "rect"]
+OTHERS = ["spread_only", "leaving", "in_batches", "prune", "rect"]
 METHODS = ["memit", *ALGORITHMS, *OTHERS]
 
 
@@ -36,6 +36,7 @@ def further(finished: Experiment, tmp_path_factory: pytest.TempPathFactory) -> E
         hyperparameters__blue={"tiny": usual},
         hyperparameters__encore={"tiny": usual | {"update_norm_lambda": 0.1}},
         methods__in_batches={"algorithm": "alphaedit", "batch": 5},
+        methods__leaving={"algorithm": "memit", "leaves": "gap"},
         runs=[
             {
                 **{"model": "tiny", "dataset": "facts", "corpus": "lines", "edits": "all", "iterations": 2},
@@ -70,6 +71,19 @@ def test_spread_alone_keeps_the_targets_of_the_first_iteration(further: Experime
         assert after["residual_after"] < after["residual_before"]
 
 
+def test_edits_leave_by_what_the_tables_say(further: Experiment) -> None:
+    """The file of targets alone tells who was optimised at k = 2."""
+    first, second = (
+        [r for r in rows(of(further, "leaving") / "targets.parquet") if r["k"] == k] for k in (1, 2)
+    )
+    for before, after in zip(first, second, strict=True):
+        gap = abs(before["ppl_edited"] - before["ppl_target"])
+        if gap <= 1 and before["ppl_edited"] <= 2:
+            assert after["steps"] == 0 and after["ppl_target"] == before["ppl_target"]
+        else:
+            assert after["steps"] > 0
+
+
 @pytest.mark.parametrize(("method", "regularise"), [("prune", prune), ("rect", rect)])
 @pytest.mark.parametrize("k", [1, 2])
 def test_what_is_regularised_is_the_whole_update_of_the_unedited_weights(
@@ -91,7 +105,8 @@ def test_what_is_regularised_is_the_whole_update_of_the_unedited_weights(
 
 
 def test_a_table_says_what_was_edited_in_batches_and_the_figure_is_drawn(further: Experiment) -> None:
-    assert "in batches of 5" in further.path("tables/table6.md").read_text()
+    table = further.path("tables/table6.md").read_text()
+    assert "in batches of 5" in table and "leaving: from k = 2 on, edits whose gap is closed" in table
     assert further.path("figures/retention.pdf").stat().st_size > 5000
     assert provenance(of(further, "in_batches") / "targets.parquet")["batch"] == 5
 
@@ -110,7 +125,7 @@ def test_all_of_it_is_known_to_make_verify(further: Experiment) -> None:
     assert "belongs to no result" not in done.stdout
 
 
-@pytest.mark.parametrize("method", ["alphaedit", "blue", "encore", "spread_only", "in_batches"])
+@pytest.mark.parametrize("method", ["alphaedit", "blue", "encore", "spread_only", "leaving", "in_batches"])
 def test_each_edits_by_hand_as_in_its_job(method: str, further: Experiment, tmp_path: Path) -> None:
     moments = str(further.path("moments/tiny/lines"))
     more = ["--iterations", "2", "--moments", moments]

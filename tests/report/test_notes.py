@@ -77,3 +77,13 @@ def test_notes_name_the_commit_of_another_engine_and_what_it_leaves_open() -> No
     notes = provenance_notes({"small/mine/memit/trial1": RUN | {"engine": {"name": "reedit"}}} | runs)
     (told,) = [note for note in notes if "EasyEdit" in note]
     assert told.startswith("memit_easyedit was edited by EasyEdit (commit c0ffee), which does not tell Δp")
+
+
+def test_a_method_whose_edits_leave_says_so_once() -> None:
+    runs = {
+        f"small/mine/{name}/trial{t}": RUN | {"leaves": how}
+        for name, how in (("memit", "never"), ("memit_gap", "gap"))
+        for t in (1, 2)
+    }
+    told = [note for note in provenance_notes(runs) if "OPTIMIZATION is of the others alone" in note]
+    assert len(told) == 1 and told[0].startswith("memit_gap: ")

@@ -1,5 +1,7 @@
 """The typed view of the configuration: which runs it gives, and with which settings."""
 
+import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -251,7 +253,7 @@ def test_splits_of_other_protocols_or_assistants_are_others() -> None:
     assert asdict(settings) == {
         "edits": 8, "trials": 1, "eligible": False, "assisting": [], "misaligned": "drop", "seed": 3,
         "protocols": ["released"], "subject_end": None, "wording": {},
-        "distinct_keys": False, "first_token": "bare", "one_by_one": False,
+        "apart": None, "distinct_keys": False, "first_token": "bare", "one_by_one": False,
     }  # fmt: skip
     assert SplitSettings(**plain(settings)) == settings and "eligible" not in plain(settings)
 
@@ -292,7 +294,7 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
     settings = made.edit_settings(run)
     params = plain(settings)
     assert {"trial", "assisting", "extend_to", "keep_weights"} < set(params)
-    assert {"stop", "batch", "spread_only", "engine", "choice"}.isdisjoint(params)
+    assert {"stop", "batch", "spread_only", "leaves", "engine", "choice"}.isdisjoint(params)
     assert EditSettings(**params) == settings
     # provenance has the defaults too, under the keys of old
     assert set(settings.told) == {
@@ -307,7 +309,7 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
             "hyperparameters",
         ),
         *("iterations", "extend_to", "stop", "dtype", "keep_weights", "nonfinite", "batch", "spread_only"),
-        *("seed", "trial", "subject_end", "wording"),
+        *("leaves", "seed", "trial", "subject_end", "wording"),
     }
     assert replace(settings, code="c0de").told == settings.told | {"code": "c0de"}
 
@@ -406,6 +408,14 @@ FURTHER = {
     "in_batches": {"algorithm": "memit", "batch": 2, "spread_only": True},
     "blue_again": {"algorithm": "blue", "spread_only": True},
     "rome_again": {"algorithm": "rome", "spread_only": True},
+    "leaving": {"algorithm": "memit", "leaves": "gap", "batch": 2},
+    "blue_leaving": {"algorithm": "blue", "leaves": "gap"},
+    "rome_leaving": {"algorithm": "rome", "leaves": "gap"},
+    "again_leaving": {"algorithm": "memit", "leaves": "gap", "spread_only": True},
+    "theirs_leaving": {
+        **{"algorithm": "memit", "leaves": "gap"},
+        "engine": {"name": "easyedit", "path": "/somewhere"},
+    },
 }
 
 
@@ -422,9 +432,11 @@ def test_a_regularising_method_has_the_settings_of_the_run_whose_updates_it_take
 
 
 def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> None:
-    made = experiment(methods=FURTHER, runs=[entry(methods=["memit", "gentle", "in_batches"])])
+    made = experiment(methods=FURTHER, runs=[entry(methods=["memit", "gentle", "in_batches", "leaving"])])
     families = [made.identity(run)["algorithm"] for run in made.runs.values()]
-    assert families == ["memit", "memit+rect", "memit+spread_only+batch2"]
+    assert families == ["memit", "memit+rect", "memit+spread_only+batch2", "memit+gap+batch2"]
+    leaving = [run for run in made.runs.values() if run.method.name == "leaving"]
+    assert [made.edit_settings(run).recipe.leaves for run in leaving] == ["gap"]
 
 
 @pytest.mark.parametrize(
@@ -440,6 +452,10 @@ def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> Non
         (["memit", "gentle"], {"keep_weights": "last"}, r"expected keep_weights: all, found last"),
         (["blue_again"], {}, r"methods\.blue_again: spread_only: not with blue, which has a target a layer"),
         (["rome_again"], {}, r"methods\.rome_again: spread_only: not with rome, which edits one by one"),
+        (["blue_leaving"], {}, r"methods\.blue_leaving: leaves: not with blue, which has a target a layer"),
+        (["rome_leaving"], {}, r"methods\.rome_leaving: leaves: not with rome, which edits one by one"),
+        (["again_leaving"], {}, r"leaves: not with spread_only, which optimises nothing after k = 1"),
+        (["theirs_leaving"], {}, r"batch, spread_only, leaves: not with engine easyedit"),
     ],
 )
 def test_a_method_that_cannot_be_is_one_line(
@@ -456,3 +472,53 @@ def test_the_published_engine_runs_published_algorithms_alone() -> None:
         InputError, match=r"methods\.memit\.engine: easyedit is asked for encore, expected one of"
     ):
         experiment(methods={"memit": method})
+
+
+def tuned(folder: Path, **changes: Any) -> Experiment:
+    """One whose model's memit reads a file that tuning has made, and rome a mapping."""
+    file = folder / "results/hyperparameters/small/memit.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(experiment().hyperparameters(next(iter(experiment().runs.values())))))
+    return experiment(hyperparameters={"memit": {"small": str(file)}}, **changes)
+
+
+def test_runs_of_tuned_values_leave_alone_what_tuning_has_seen(tmp_path: Path) -> None:
+    made = tuned(tmp_path, runs=[entry(), entry(edits=4, apart=False, dataset="mine_eligible")])
+    assert [(one.sample, one.apart) for one in made.entries] == [("8x1-apart", True), ("4x1-eligible", False)]
+    assert made.split_settings("small", "mine", "8x1-apart").apart == made.asked.tuning.share
+    assert made.taken("small") == []  # nobody else edits the dataset that is tuned with
+    assert made.tune_settings("small", "memit").current is None  # what tuning itself has made
+    plain = experiment(runs=[entry(), entry(edits=4, trials=2, methods=["na_memit"])])
+    assert plain.taken("small") == [one.sample for one in plain.entries]
+    assert plain.tune_settings("small", "memit").current["layers"]
+    assert plain.tune_settings("small", "alphaedit").current is None
+    missing = {"memit": {"small": "results/hyperparameters/small/memit.yaml"}}
+    with pytest.raises(InputError, match=r"memit\.yaml: not there yet; snakemake .*memit\.yaml makes it"):
+        experiment(hyperparameters=missing)
+
+
+def test_tuning_reads_the_texts_and_facts_of_the_models_own_runs_unless_it_is_told() -> None:
+    assert experiment().tuned_on("small") == ("mine", "lines")
+    told = experiment(
+        tuning={"dataset": "mine_eligible", "reach": {"efficacy": 90}, "budget": {"minutes": 5}}
+    )
+    assert told.tuned_on("small") == ("mine_eligible", "lines") == told.tuned_on("other")
+    settings = told.tune_settings("small", "pmet")
+    assert (settings.minutes, settings.edits, settings.reach) == (5, None, {"efficacy": 90})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "mien"}, "tuning.dataset: unknown dataset 'mien' (did you mean mine?)"),
+        ({"corpus": "line"}, "tuning.corpus: unknown corpus 'line' (did you mean lines?)"),
+        ({"share": 1}, "tuning.share: found 1, expected below 1"),
+        ({"reach": {"eficacy": 9}}, "tuning.reach"),
+        ({"reach": {"efficacy": 101}}, "tuning.reach.efficacy: found 101, expected at most 100"),
+        ({"maximise": []}, "tuning.maximise"),
+        ({"budget": {"minutes": 0}}, "tuning.budget.minutes: found 0, expected above 0"),
+    ],
+)
+def test_what_tuning_cannot_be_asked_is_one_line(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"config: {message}")):
+        experiment(tuning=change)

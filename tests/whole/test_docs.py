@@ -32,6 +32,7 @@ WILDCARDS = {  # of the page's paths and the rules': a value of each, and what i
     "evaluated": ("smollm2-135m/unedited", r".+"),
     "n": ("1", r"\d*"),
     "summary": ("norms", r"\w+"),
+    "algorithm": ("memit", r"\w+"),
     "table": ("norms", r"differences|norms|generation"),
     "figure": ("scores", r"\w+"),
 }
@@ -42,7 +43,7 @@ NAMED = re.compile(rf"(?<![\w./{{}}-])((?:[\w.-]+/)*[\w-][\w.-]*\.(?:{ENDINGS}))
 THEIRS = re.compile(  # files of a user's own, of others' repositories, and those that runs make
     r"scripts/reedit/report/tables/costs\.py|experiments/(mine|NAME|counterfact-small)\.yaml|mine\.yaml|path/to/.*|my-.*|edited/.*|facts\.json|"
     r"(rehearsal|results)/.*|reports/gpu/.*|report\.(md|json)|config\.json|tokenizer(_config)?\.json|"
-    r"revision\.json|.*gpt2-xl\.yaml|[\w-]+\.csv"
+    r"memit\.\w+|revision\.json|.*gpt2-xl\.yaml|[\w-]+\.csv"
 )
 
 

@@ -10,6 +10,8 @@ import yaml
 from tiny import LAYERS, tiny_corpus, tiny_facts
 from workflow import REPOSITORY, Experiment, copy_workflow, rows
 
+from reedit.storage import parquet
+
 pytestmark = pytest.mark.long
 PAGE = (REPOSITORY / "docs/extend.md").read_text(encoding="utf-8")
 INSIDE = {"layers": [1, 2, 3], "mom2_update_weight": 20}  # of a model with six layers and small keys
@@ -88,6 +90,28 @@ def test_a_new_model_is_traced_and_then_edited_in_the_layers_that_were_found(min
     lines = table(mine, extended(mine, model, with_layers))
     assert {line["model"] for line in lines} == {"my-model"}
     assert {line["method"] for line in lines} == {"unedited", "memit"}
+
+
+def test_a_new_model_is_tuned_and_edited_with_what_was_found(mine: Experiment) -> None:
+    """On facts that tuning has not seen, nor those that another run of it edits."""
+    model, _ = blocks("yaml", "model")
+    (command,), (settings,) = blocks("sh", "tuned"), blocks("yaml", "tuned")
+    goal = command.split()[3]
+    mine.config["hyperparameters"] = {"memit": {"smollm2-135m": INSIDE}}
+    mine.config["tuning"] = {"facts": 3, "budget": {"minutes": 0.05}}
+    outcome = mine.run(goal, config=extended(mine, model))
+    assert outcome.status == 0, outcome.output
+    page = (mine.folder / goal).with_suffix(".md").read_text()
+    assert "# Tuning: memit on my-model" in page and "| found " in page
+    assert all((mine.folder / goal).with_suffix(suffix).stat().st_size for suffix in (".png", ".pdf"))
+    lines = table(mine, extended(mine, model, settings.replace("edits: 16", "edits: 5")))
+    assert {line["method"] for line in lines} == {"unedited", "memit"}
+    split = mine.path("splits/my-model/worldfacts/5x1-apart.parquet")
+    edited = {row["case_id"] for row in rows(split)}
+    told = parquet.read_provenance((mine.folder / goal).with_suffix(".parquet"))
+    assert edited and not edited & {*told["searched"], *told["held_out"]}
+    kept = parquet.read_provenance(split)
+    assert kept["for_tuning"] + kept["for_runs"] == kept["cases"] and kept["for_tuning"] >= 6
 
 
 def test_a_new_dataset_is_a_file_and_an_entry(mine: Experiment) -> None:

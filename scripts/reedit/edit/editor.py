@@ -1,7 +1,7 @@
 """The five things that an edit is made with, and the one place where theta moves."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -59,7 +59,7 @@ class Editor:
 
         The model takes them as they are saved, to the last bit: a resumed run goes on alike.
         """
-        if self.recipe.spread_only and self.memory.targets is None:
+        if self.recipe.holds:
             self.memory.keep_targets(found.target(self.recipe.algorithm.spreads), found.ppl_target)
         updates = self.model.export_updates(self.recipe.layers)
         self.model.import_updates(updates, self.recipe.layers)
@@ -68,8 +68,13 @@ class Editor:
     def completed(self, iteration: Iteration, updates: Mapping[str, Tensor]) -> Iteration:
         """The iteration as the leading rank has it, which puts it into the journal."""
         iteration = self.workers.completed(iteration, updates, self.memory)
-        self.memory.ppl_now = iteration.ppl_edited
+        self.begin_after(iteration.targets)
         return iteration
+
+    def begin_after(self, rows: Sequence[Mapping[str, float | None]]) -> None:
+        """What the next iteration knows by the rows of `targets` of the one before."""
+        self.memory.ppl_now = [row["ppl_edited"] for row in rows]
+        self.memory.held = self.recipe.held(rows)
 
     def resumed(self) -> "tuple[Editor, list[Iteration]]":
         """The editor after the last complete iteration of the journal, and all of these."""
@@ -80,8 +85,9 @@ class Editor:
         logging.getLogger("reedit").info("resuming after iteration %d", len(done))
         updates = read_tensors(journal.weights(len(done)), str(self.model.device))
         self.model.import_updates(updates, self.recipe.layers)
-        memory = replace(journal.memory(len(done)), ppl_now=done[-1].ppl_edited)
-        return replace(self, memory=memory), done
+        editor = replace(self, memory=journal.memory(len(done)))
+        editor.begin_after(done[-1].targets)
+        return editor, done
 
 
 def nothing(model: LanguageModel, layers: list[int]) -> Update:

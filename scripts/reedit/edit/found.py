@@ -37,6 +37,15 @@ class Found:
         target = [inf if i in lost else ppl for i, ppl in enumerate(self.ppl_target)]
         return replace(self, ppl_target=target, lost=lost)
 
+    def of(self, places: Sequence[int]) -> "Found":
+        """What was found for some of the edits, told by their places."""
+        places = list(places)
+        return Found(
+            *(self.vectors, self.hidden[places], self.delta[places]),
+            *([values[i] for i in places] for values in (self.steps, self.ppl_initial, self.ppl_target)),
+            lost={new: self.lost[old] for new, old in enumerate(places) if old in self.lost},
+        )
+
     def to(self, device: torch.device | str) -> "Found":
         """The same with its tensors on a device."""
         return replace(self, hidden=self.hidden.to(device), delta=self.delta.to(device))

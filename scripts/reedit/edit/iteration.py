@@ -44,7 +44,8 @@ def iterate(editor: Editor, edits: Sequence[Edit], take: Take | None = None) -> 
 def one_iteration(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> Found:
     """Step after step, each on what the one before it wrote; what was found for every edit."""
     parts: dict[tuple[int, ...], list[Found]] = {}
-    for step in editor.workers.begin(editor.recipe.steps(k, len(edits)), editor.recipe):
+    steps = editor.recipe.steps(k, len(edits), editor.memory.held)
+    for step in editor.workers.begin(steps, editor.recipe):
         found, update = take(editor, [edits[place] for place in step.places], step)
         editor.write(step, update)
         parts.setdefault(step.places, []).append(found)

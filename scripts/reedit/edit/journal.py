@@ -30,11 +30,6 @@ class Iteration:
     row: dict[str, float | None]
     targets: list[dict[str, float | None]]
 
-    @property
-    def ppl_edited(self) -> list[float]:
-        """p(theta_{k+1}, h-hat) of each edit."""
-        return [row["ppl_edited"] for row in self.targets]
-
 
 @dataclass(frozen=True)
 class Piece:

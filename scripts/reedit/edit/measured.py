@@ -63,7 +63,7 @@ def measured(
         for edit, initial, after, vectors in of_edits
     ]
     iteration = Iteration(row, targets)
-    tell(iteration)
+    tell(iteration, len(edits) - len(editor.memory.held))
     return iteration
 
 
@@ -141,14 +141,14 @@ def _norm(tensors: Any) -> float:
     return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in tensors))
 
 
-def tell(iteration: Iteration) -> None:
-    """One line for the log, and another one where the model has collapsed."""
+def tell(iteration: Iteration, optimised: int) -> None:
+    """One line for the log, `optimised` edits of them all, and one where the model has collapsed."""
     logger, row = logging.getLogger("reedit"), iteration.row
     columns = ("ppl_initial", "ppl_target", "ppl_edited", "delta_p")
     known = ["unknown" if row[name] is None else f"{row[name]:.4g}" for name in columns]
     logger.info(
-        "k=%d: perplexity %s before, %s optimised, %s edited; |delta p| %s; %.1f s",
-        *(row["k"], *known, row["seconds_total"]),
+        "k=%d: perplexity %s before, %s optimised, %s edited; |delta p| %s; %d of %d edits optimised; %.1f s",
+        *(row["k"], *known, optimised, len(iteration.targets), row["seconds_total"]),
     )
     infinite = sum(not math.isfinite(target["ppl_edited"]) for target in iteration.targets)
     if not math.isfinite(row["ppl_edited"]):

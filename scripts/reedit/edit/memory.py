@@ -9,16 +9,17 @@ from torch import Tensor
 
 @dataclass
 class Memory:
-    """Keys that later SPREADs leave alone, targets that SPREAD alone goes on writing; often neither.
+    """Keys that later SPREADs leave alone, targets that SPREAD may go on writing; often neither.
 
     All of it on the CPU, whatever device the job runs on: what a job has found and what its journal has given
     back are alike.
     """
 
     keys: dict[int, dict[int, Tensor]] = field(default_factory=dict)  # batch -> layer -> [cases, key], fp32
-    targets: Tensor | None = None  # z of k = 1, [m, d]
-    ppl_target: Tensor | None = None  # p(theta_1, h-bar) of these, [m]
+    targets: Tensor | None = None  # z of every edit as it was found last, [m, d]
+    ppl_target: Tensor | None = None  # p(theta, h-bar) of these then, [m]
     ppl_now: list[float] | None = None  # p(theta_k) of every edit, as it was measured when k began
+    held: frozenset[int] = frozenset()  # the edits that k writes these targets of again
 
     def protected(self, batch: int, layer: int, own: bool) -> Tensor | None:
         """A layer's keys [n, key] of all batches but this one, with `own` of this one too; None for none."""
@@ -36,15 +37,18 @@ class Memory:
             self.keys[batch] = {**self.keys.get(batch, {}), **kept}
 
     def keep_targets(self, targets: Tensor, ppl_target: Sequence[float]) -> None:
-        """What SPREAD alone is to go on writing, [m, d], and how likely it made the targets."""
-        self.targets, self.ppl_target = targets.cpu(), torch.tensor(ppl_target, dtype=torch.float64)
+        """What SPREAD may go on writing, [m, d], and how likely that was; of held edits as before."""
+        targets, likely = targets.cpu().clone(), torch.tensor(ppl_target, dtype=torch.float64)
+        if held := list(self.held):
+            targets[held], likely[held] = self.targets[held], self.ppl_target[held]
+        self.targets, self.ppl_target = targets, likely
 
     def copy(self) -> "Memory":
         """One that may go on to remember other things."""
         return replace(self, keys=dict(self.keys))
 
     def tensors(self) -> dict[str, Tensor]:
-        """By name, for a file of the journal; without `ppl_now`, which the iteration's rows tell."""
+        """By name, for a file of the journal; without what the iteration's rows tell."""
         named = {"targets": self.targets, "ppl_target": self.ppl_target} if self.targets is not None else {}
         return named | {
             f"keys.{batch}.{layer}": keys

@@ -44,7 +44,7 @@ class Workers:
     def begin(self, steps: Sequence[Step], recipe: Recipe) -> Iterator[Step]:
         """The steps of an iteration, one after the other."""
         self.seconds, self._passes, start = Seconds(), 0, time.monotonic()
-        most = recipe.passes * sum(len(step.places) for step in steps)
+        most = recipe.passes * sum(len(step.places) - len(step.held) for step in steps)
         self._report = progress(f"k={steps[0].k} OPTIMIZATION, passes", most)
         yield from steps
         self.seconds.spread = time.monotonic() - start - self.seconds.now

@@ -13,9 +13,8 @@ import pyarrow as pa
 from reedit.errors import InputError
 from reedit.methods.protocols import PROTOCOLS
 from reedit.storage import parquet
-from reedit.storage.schemas import MEASURES
+from reedit.storage.schemas import MEASURES, METRICS
 
-METRICS = ("efficacy", "generalization", "specificity")
 KINDS = ("accuracy", "success")
 
 

@@ -44,6 +44,8 @@ class Algorithm:
     preserves: str = "moments"  # what an update keeps as it is: see spread/solve.py
     weight: str | None = "mom2_update_weight"  # hyperparameter: what is preserved, against what is written
     requires: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters beside those that all require
+    width: int = 5  # layers that are edited where they are tuned
+    tunes: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters of SPREAD that may be tuned
     damped: bool = False  # a tenth of the NLL once every label is the argmax
     leads: bool = False  # an edit is done once every label is the argmax
     distinct_keys: bool = False  # every target is written exactly: no two edits may have one key
@@ -71,6 +73,8 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             solves="rank_one",
             weight=None,
             requires=(),
+            width=1,
+            tunes=(),
         ),
         Algorithm("memit", "Meng et al. 2023, Mass-editing memory in a transformer"),
         Algorithm(
@@ -91,6 +95,8 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             solves="rank_one",
             weight=None,
             requires=(),
+            width=1,
+            tunes=(),
             one_key=True,
         ),
         Algorithm(
@@ -98,6 +104,8 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Gupta et al. 2024, A unified framework for model editing",
             weight="emmet_lambda",
             requires=(),
+            width=1,
+            tunes=("emmet_lambda",),
             distinct_keys=True,
         ),
         Algorithm(
@@ -106,6 +114,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             preserves="null_space",
             weight="L2",
             requires=("L2", "nullspace_threshold"),
+            tunes=("L2", "nullspace_threshold"),
         ),
         Algorithm(
             "blue",
@@ -117,6 +126,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Gupta et al. 2025, Lifelong sequential knowledge editing without model degradation",
             leads=True,
             requires=("mom2_update_weight", "update_norm_lambda"),
+            tunes=("mom2_update_weight", "update_norm_lambda"),
         ),
     )
 }

@@ -13,6 +13,8 @@ from reedit.methods import stopping
 from reedit.methods.algorithms import Algorithm
 from reedit.methods.protocols import PROTOCOLS, Protocol
 
+LEAVES = ("never", "gap")  # when an edit is done, and OPTIMIZATION leaves it alone
+
 
 @dataclass(frozen=True)
 class Step:
@@ -24,6 +26,7 @@ class Step:
     places: tuple[int, ...]  # of its cases among those of the run
     layers: list[int]
     name: str  # what a log says of it
+    held: frozenset[int] = frozenset()  # of these cases those that OPTIMIZATION leaves alone
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Recipe:
     nonfinite: str = "drop"  # what to do with a case whose numbers are not finite: drop, or stop
     batch: int | None = None  # so many cases at a time, one batch on what the others left; None: all at once
     spread_only: bool = False  # from k = 2 on, the targets of k = 1 again: no OPTIMIZATION
+    leaves: str = "never"  # or gap: from k = 2 on, OPTIMIZATION only of edits that are not done
     engine: str = "reedit"  # or easyedit, which tells of no passes
 
     @property
@@ -51,8 +55,8 @@ class Recipe:
         """All layers that are edited, in order."""
         return self.hyperparameters["layers"]
 
-    def steps(self, k: int, edits: int) -> list[Step]:
-        """What iteration k does with so many cases, in order.
+    def steps(self, k: int, edits: int, held: frozenset[int] = frozenset()) -> list[Step]:
+        """What iteration k does with so many cases, in order; `held` of them without OPTIMIZATION.
 
         Batch after batch; in a batch edit after edit, where the algorithm takes them so, else all of them; of
         these stage after stage.
@@ -67,12 +71,39 @@ class Recipe:
                 for layers in stages:
                     name = f"k={k}" + f" batch {batch + 1} of {len(batches)}" * (len(batches) > 1)
                     name += f" layer {layers[-1]}" * (len(stages) > 1)
-                    steps.append(Step(k, next(numbers), batch, places, layers, name))
+                    steps.append(
+                        Step(k, next(numbers), batch, places, layers, name, held.intersection(places))
+                    )
         return steps
 
     def in_turn(self, edits: int) -> bool:
         """Whether some of so many cases are edited on what others have left in the same iteration."""
         return edits > 1 and (self.algorithm.one_by_one or edits > (self.batch or edits))
+
+    @property
+    def holds(self) -> bool:
+        """Whether an iteration may go on writing what an earlier one has found."""
+        return self.spread_only or self.leaves != "never"
+
+    def held(self, rows: Sequence[Mapping[str, float | None]]) -> frozenset[int]:
+        """The edits, by place, whose last targets SPREAD writes again in the next iteration, none found anew.
+
+        `rows`: those of `targets` of the iteration before. With `leaves: gap` an edit is held while its own
+        gap |p(theta_k, h-hat) - p(theta_{k-1}, h-bar)| is at most epsilon and its target leads. The gap alone
+        would hold a hard fact as well, whose h-bar did not make the target likely either. A target leads
+        where p(theta_k, h-hat) is at most 1 + epsilon = 2: it has half of the probability, on the geometric
+        mean over its rows, and no other token more. So the tables of a run tell which edits were held.
+        """
+        if self.spread_only:
+            return frozenset(range(len(rows)))
+        if self.leaves == "never":
+            return frozenset()
+        told = [(row["ppl_edited"], row["ppl_target"]) for row in rows]
+        return frozenset(
+            place
+            for place, (edited, target) in enumerate(told)
+            if abs(edited - target) <= stopping.EPSILON and edited <= 1 + stopping.EPSILON
+        )
 
     @property
     def passes(self) -> int:

@@ -14,6 +14,7 @@ class SplitSettings:
     eligible: bool = False  # only cases that pass the neighbor filter
     assisting: Sequence[Sequence[Any]] = field(default_factory=list)  # [count, choice] of each
     misaligned: str = "error"
+    apart: float | None = None  # the share of cases that are left to tuning (prepare/apart.py)
     protocols: Sequence[str]
     subject_end: str | None = None  # as of edit/job/settings.py
     wording: Mapping[str, Any] = field(default_factory=dict)  # separator, chat: see models/tokens.py

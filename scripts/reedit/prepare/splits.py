@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from reedit.errors import InputError
+from reedit.prepare.apart import apart
 from reedit.prepare.facts import Fact, by_file, together
 from reedit.prepare.roles import by_case, choose_assistants, is_eligible
 from reedit.prepare.settings import SplitSettings
@@ -46,12 +47,17 @@ def make_split(
 
     `sizes`: cases of each file of the dataset; `filtered`: rows of the neighbor filter, none where it did not
     run. The second value has the numbers of cases: `cases` in all, `eligible` of them, and with misaligned:
-    drop `aligned` of those and `left_out`, the others with role and reason; `warnings`; and `prefixed`, the
-    cases that first_token: prefixed edits behind a prefix. Raises InputError where too few are left, where
-    sampled cases cannot be edited, and where one lacks assistants.
+    drop `aligned` of those and `left_out`, the others with role and reason; where some are kept for tuning
+    `for_tuning` and `for_runs`; `warnings`; and `prefixed`, the cases that first_token: prefixed edits behind
+    a prefix. Raises InputError where too few are left, where sampled cases cannot be edited, and where one
+    lacks assistants.
     """
     log, listed, cases = logging.getLogger("reedit"), by_file(facts, sizes), by_case(filtered)
     assisting, counts = settings.assisting, {"cases": len(facts)}
+    if settings.apart:
+        kept = set(apart([fact.case_id for fact in facts], settings.apart, settings.seed))
+        facts = [fact for fact in facts if fact.case_id not in kept]
+        counts |= {"for_tuning": len(kept), "for_runs": len(facts)}
     if settings.eligible:
         facts = [fact for fact in facts if is_eligible(cases.get(fact.case_id, []), assisting)]
         counts["eligible"] = len(facts)

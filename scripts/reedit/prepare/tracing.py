@@ -46,7 +46,8 @@ def trace_facts(
 
     `settings`: how many `facts`; `samples` of noise for each; `noise`, its standard deviation by that of the
     subjects' embeddings; `window`, so many layers at a time have their MLP or attention restored (of `hidden`
-    one is enough: it holds all that came before). Raises InputError where the model knows none of the facts.
+    one is enough: it holds all that came before); `kinds`, where not all of KINDS are restored. Raises
+    InputError where the model knows none of the facts.
     """
     known = known_facts(model, facts, settings["facts"], settings["seed"])
     embedding = model.model.get_input_embeddings()
@@ -105,11 +106,11 @@ def _candidate(model: LanguageModel, fact: Fact) -> tuple[Known, LabelledRow]:
 def _trace(model: LanguageModel, fact: Known, settings: Mapping[str, Any], scale: float) -> list[dict]:
     """The rows of one fact; `scale` is the noise's standard deviation."""
     first, t = fact.subject
-    modules = {kind: _modules(model, kind) for kind in KINDS}
+    modules = {kind: _modules(model, kind) for kind in settings.get("kinds", KINDS)}
     every = {f"{kind}.{i}": m for kind, found in modules.items() for i, m in enumerate(found)}
     with captured({}, every) as clean:
         p_clean = _answer(model, fact, 1)[0].item()
-    width = clean["hidden.0"].shape[-1]
+    width = next(iter(clean.values())).shape[-1]
     shape = (settings["samples"], t - first + 1, width)
     noise = scale * unit_noise(settings["seed"], fact.case_id, shape)  # [samples, subject, d]
     with _noisy(model, noise, first):

@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, WrapValidator
 
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.protocols import PROTOCOLS
+from reedit.methods.recipe import LEAVES
 from reedit.methods.stopping import RULES
 from reedit.settings.dtypes import DTYPES
 from reedit.settings.forms import (
@@ -32,6 +33,7 @@ from reedit.settings.forms import (
     as_written,
     mapping,
 )
+from reedit.storage.schemas import METRICS
 
 Algorithm = Literal[tuple(ALGORITHMS)]
 Dtype = Literal[DTYPES]
@@ -42,6 +44,8 @@ Nonfinite = Literal["drop", "stop"]
 SubjectEnd = Literal["exact", "published"]
 Wrong = Literal["error", "drop"]
 Stop = Literal[RULES]
+Metric = Literal[METRICS]
+Leaves = Literal[LEAVES]
 ReportedModel = Literal["gpt2-xl", "gpt-j-6b", "llama-2-7b"]
 ReportedMethod = Literal["rome", "memit", "pmet", "na_memit", "nap_memit", "na_pmet", "nap_pmet"]
 
@@ -211,6 +215,7 @@ class EditingMethod:
     algorithm: Algorithm
     batch: Maybe[Count] = None
     spread_only: bool = False
+    leaves: Leaves = "never"
     protocol: Maybe[Protocol] = None  # in place of an entry's
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # in place of the algorithm's, key by key
     reported_as: Maybe[ReportedMethod] = None
@@ -267,6 +272,7 @@ class Entry:
     keep_weights: Maybe[KeepWeights] = None
     nonfinite: Maybe[Nonfinite] = None
     misaligned: Wrong = "error"
+    apart: Maybe[bool] = None  # leave out the cases kept for tuning; None: where hyperparameters were tuned
     first_token: Literal["bare", "prefixed"] = "bare"  # a subject that is the first token of all
     subject_end: Maybe[SubjectEnd] = None  # where a token crosses it; None: as the protocol has it
 
@@ -285,6 +291,31 @@ class Tracing:
     samples: Maybe[Count] = None
     noise: Maybe[Annotated[float, Field(gt=0)]] = None
     window: Maybe[Count] = None
+
+
+@mapping
+class Budget:
+    """What tuning may take: minutes in all, and edits that OPTIMIZATION works on."""
+
+    minutes: Annotated[float, Field(gt=0)] = 30
+    edits: Maybe[Count] = None
+
+
+@mapping
+class Tuning:
+    """How results/hyperparameters/{model}/{algorithm}.yaml is found."""
+
+    dataset: Maybe[str] = None  # None: that of the first run of the model, else of the first run
+    corpus: Maybe[str] = None  # likewise
+    facts: Count = 24  # that are edited at once; as many are held out
+    share: Annotated[float, Field(gt=0, lt=1), WrapValidator(as_written)] = 0.25  # of the cases, kept apart
+    reach: dict[Metric, Annotated[float, Field(ge=0, le=100)]] = field(
+        default_factory=lambda: {"efficacy": 95}
+    )
+    maximise: Annotated[Distinct[Metric], Field(min_length=1)] = field(
+        default_factory=lambda: ["generalization", "specificity"]
+    )
+    budget: Budget = Budget()
 
 
 @mapping
@@ -341,6 +372,7 @@ class Config:
     runs: Annotated[list[Entry], Field(min_length=1)]
     export: Export = Export()
     tracing: Maybe[Tracing] = None
+    tuning: Tuning = Tuning()
     rehearsal: Maybe[Rehearsal] = None
     downstream: Maybe[Downstream] = None
     report: Report = Report()

@@ -8,12 +8,14 @@ from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
 from reedit.evaluate.settings import ScoreSettings
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.prepare.settings import SplitSettings
-from reedit.settings.definitions import ReportedModel
+from reedit.settings.definitions import ReleasedStatistics, ReportedModel
 from reedit.settings.engines import check_engine, engine_of
 from reedit.settings.needs import Needs
 from reedit.settings.possible import check_possible
-from reedit.settings.runs import Run
+from reedit.settings.runs import Run, is_tuned
+from reedit.tune.settings import TuneSettings
 
 REPORTED_MODELS = set(get_args(ReportedModel))
 
@@ -57,6 +59,7 @@ class Experiment(Needs):
         names = ("edits", "trials", "eligible", "assisting", "misaligned", "protocols")
         return SplitSettings(
             **_said(entry, *names, "subject_end", "first_token"),
+            apart=self.asked.tuning.share if entry.apart else None,
             wording=self.wording(model, dataset),
             distinct_keys=entry.some_method("distinct_keys"),
             one_by_one=any(other.some_method("one_by_one") for other in entries),
@@ -68,7 +71,9 @@ class Experiment(Needs):
         return EditSettings(
             **_said(run, "protocol", "trial"),
             **_said(run.entry, "iterations", "extend_to", "stop", "keep_weights", "nonfinite", "subject_end"),
-            **_said(run.method, "algorithm", "assisting", "choice", "prefixed", "batch", "spread_only"),
+            **_said(
+                run.method, "algorithm", "assisting", "choice", "prefixed", "batch", "spread_only", "leaves"
+            ),
             engine=engine_of(run.method, self.files),
             repository=self.repository(run.entry.model),
             wording=self.wording(run.entry.model, run.entry.dataset),
@@ -76,6 +81,48 @@ class Experiment(Needs):
             dtype=self.asked.models[run.entry.model].dtype,
             seed=self.asked.seed,
         )
+
+    def tuned_on(self, model: str) -> tuple[str, str]:
+        """The dataset and the corpus that a model is tuned with."""
+        asked = self.asked.tuning
+        entry = next((entry for entry in self.entries if entry.model == model), self.entries[0])
+        return asked.dataset or entry.dataset, asked.corpus or entry.corpus
+
+    def tune_settings(self, model: str, algorithm: str) -> TuneSettings:
+        """All that determines what tuning finds beside its input files."""
+        (dataset, corpus), asked = self.tuned_on(model), self.asked.tuning
+        if isinstance(self.asked.corpora[corpus], ReleasedStatistics):
+            raise InputError(
+                f"config: tuning.corpus: {corpus} is released statistics, expected a corpus of texts"
+            )
+        return TuneSettings(
+            algorithm=algorithm,
+            **_said(asked, "facts", "share", "reach", "maximise"),
+            minutes=asked.budget.minutes,
+            edits=asked.budget.edits,
+            current=self._in_use(model, algorithm),
+            corpus=self.reading(corpus),
+            protocol=self.asked.protocol,
+            repository=self.repository(model),
+            wording=self.wording(model, dataset),
+            dtype=self.asked.models[model].dtype,
+            seed=self.asked.seed,
+        )
+
+    def _in_use(self, model: str, algorithm: str) -> dict[str, Any] | None:
+        """The hyperparameters that the configuration has already; None where tuning itself has made them."""
+        value = self.asked.hyperparameters.get(algorithm, {}).get(model)
+        if value is None or is_tuned(value):
+            return None
+        given = self.files.found(value) if isinstance(value, str) else value
+        where = f"config: hyperparameters.{algorithm}.{model}"
+        return as_mapping(read_hyperparameters(given, algorithm, where))
+
+    def taken(self, model: str) -> list[str]:
+        """Samples of the runs whose cases tuning must not see: they do not leave its share alone."""
+        dataset, _ = self.tuned_on(model)
+        entries = [e for e in self.entries if (e.model, e.dataset) == (model, dataset) and not e.apart]
+        return list(dict.fromkeys(entry.sample for entry in entries))
 
     def score_settings(self, run: Run) -> ScoreSettings:
         """All that determines a run's scores beside its input files."""

@@ -51,6 +51,10 @@ def _references(config: Config) -> Iterator[tuple[str, str, str, Iterable[str]]]
         yield f"report.eligible[{index}].model", "model", pair.model, models
         yield f"report.eligible[{index}].pool", "dataset", pair.pool, datasets
         yield f"report.eligible[{index}].published", "dataset", pair.published, datasets
+    if config.tuning.dataset is not None:
+        yield "tuning.dataset", "dataset", config.tuning.dataset, datasets
+    if config.tuning.corpus is not None:
+        yield "tuning.corpus", "corpus", config.tuning.corpus, config.corpora
     for index, run in enumerate(config.runs):
         yield f"runs[{index}].model", "model", run.model, models
         yield f"runs[{index}].dataset", "dataset", run.dataset, datasets

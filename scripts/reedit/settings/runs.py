@@ -1,7 +1,9 @@
 """What the configuration's `runs` say: entries, the methods they name, and the jobs they expand to."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import PurePath
 from typing import Any
 
 from reedit.errors import InputError
@@ -10,6 +12,7 @@ from reedit.settings import definitions
 from reedit.settings.definitions import Config, EditingMethod
 
 OPTIONS = {"prune": "log_base", "rect": "keep"}  # of each regularisation
+TUNED = "results/hyperparameters"  # where tuning puts what it finds: {model}/{algorithm}.yaml
 PUBLISHED = ("rome", "memit", "pmet")  # algorithms that the engine easyedit runs
 
 
@@ -45,7 +48,8 @@ class Method(EditingMethod):
     def family(self) -> str:
         """The algorithm and what makes this method another one than its published form, neighbors aside."""
         parts = [self.algorithm]
-        parts += ["spread_only"] * self.spread_only + [f"batch{self.batch}"] * (self.batch is not None)
+        parts += ["spread_only"] * self.spread_only + [self.leaves] * (self.leaves != "never")
+        parts += [f"batch{self.batch}"] * (self.batch is not None)
         parts += [self.regularisation["name"]] if self.regularisation else []
         return "+".join(parts)
 
@@ -59,6 +63,7 @@ class Entry(definitions.Entry):
     protocol: str
     keep_weights: str
     nonfinite: str
+    apart: bool
 
     @property
     def assisting(self) -> list[list[Any]]:
@@ -86,6 +91,7 @@ class Entry(definitions.Entry):
         parts += ["eligible"] * self.eligible
         parts += [f"{count}{choice}" for count, choice in self.assisting]
         parts += ["aligned"] * (self.misaligned == "drop")
+        parts += ["apart"] * self.apart
         parts += ["distinct"] * self.some_method("distinct_keys")
         parts += ["prefixed"] * (self.first_token == "prefixed")
         parts += [f"{self.subject_end}-end"] if self.subject_end else []
@@ -127,6 +133,8 @@ def _entry(config: Config, index: int) -> Entry:
     said |= {name: said[name] or getattr(config, name) for name in ("protocol", "keep_weights", "nonfinite")}
     said["subject_end"] = run.subject_end or config.subject_end
     said["eligible"] = run.eligible if dataset.eligible is None else dataset.eligible
+    if said["apart"] is None:
+        said["apart"] = any(_tuned(config, name, run.model) for name in run.methods)
     said["methods"] = tuple(_method(config, name) for name in run.methods)
     entry = Entry(index=index, **said)
     for method in entry.methods:
@@ -137,6 +145,17 @@ def _entry(config: Config, index: int) -> Entry:
                 " chat templates nor separators; expected chat: false and a space"
             )
     return entry
+
+
+def _tuned(config: Config, name: str, model: str) -> bool:
+    """Whether the hyperparameters of a method and model are those that the workflow has tuned."""
+    return is_tuned(config.hyperparameters.get(_method(config, name).algorithm, {}).get(model))
+
+
+def is_tuned(hyperparameters: Mapping[str, Any] | str | None) -> bool:
+    """Whether a value of the configuration's `hyperparameters` is a file that tuning makes."""
+    named = isinstance(hyperparameters, str)
+    return named and f"{TUNED}/" in PurePath(os.path.normpath(hyperparameters)).as_posix()
 
 
 def _method(config: Config, name: str) -> Method:
@@ -158,12 +177,16 @@ def _method(config: Config, name: str) -> Method:
 def _check_method(method: Method, entry: Entry) -> None:
     """Raise InputError for a method that this entry cannot have."""
     where, engine = f"config: methods.{method.name}", method.engine.name
-    if method.spread_only and len(ALGORITHMS[method.algorithm].stages((0, 1))) > 1:
-        raise InputError(f"{where}: spread_only: not with {method.algorithm}, which has a target a layer")
-    if method.spread_only and ALGORITHMS[method.algorithm].one_by_one:
-        raise InputError(f"{where}: spread_only: not with {method.algorithm}, which edits one by one")
-    if engine != "reedit" and (method.batch or method.spread_only):
-        raise InputError(f"{where}: batch, spread_only: not with engine {engine}")
+    algorithm = ALGORITHMS[method.algorithm]
+    holding = ["spread_only"] * method.spread_only + ["leaves"] * (method.leaves != "never")
+    if len(holding) > 1:
+        raise InputError(f"{where}: leaves: not with spread_only, which optimises nothing after k = 1")
+    if holding and len(algorithm.stages((0, 1))) > 1:
+        raise InputError(f"{where}: {holding[0]}: not with {method.algorithm}, which has a target a layer")
+    if holding and algorithm.one_by_one:
+        raise InputError(f"{where}: {holding[0]}: not with {method.algorithm}, which edits one by one")
+    if engine != "reedit" and (method.batch or holding):
+        raise InputError(f"{where}: batch, spread_only, leaves: not with engine {engine}")
     if engine != "reedit" and method.algorithm not in PUBLISHED:
         raise InputError(
             f"{where}.engine: {engine} is asked for {method.algorithm}, expected one of {PUBLISHED}"

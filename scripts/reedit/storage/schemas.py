@@ -13,6 +13,7 @@ NEIGHBOR = pa.struct(
     ]
 )
 
+METRICS = ("efficacy", "generalization", "specificity")
 MEASURES = [
     "efficacy_accuracy",
     "efficacy_success",
@@ -61,6 +62,23 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("p_clean", pa.float64()),
             ("p_corrupted", pa.float64()),
             ("p_restored", pa.float64()),
+        ]
+    ),
+    "tuning": pa.schema(
+        [
+            ("part", pa.string()),  # layers, optimization, spread, or held out: facts that no other part saw
+            ("number", pa.int64()),  # of the attempt, in its part
+            ("role", pa.string()),  # of what is held out: found, most specific, fastest, in use
+            ("front", pa.bool_()),  # whether no other attempt of the part is better in every goal
+            ("layers", pa.list_(pa.int64())),
+            ("hyperparameters", pa.string()),  # JSON
+            ("edits", pa.int64()),
+            ("nll", pa.float64()),  # log p(theta_1, h-bar), the mean over the facts
+            ("size", pa.float64()),  # ||delta|| / ||h||, likewise
+            ("passes", pa.float64()),  # of OPTIMIZATION, likewise
+            *[(f"{metric}{end}", pa.float64()) for metric in METRICS for end in ("", "_low", "_high")],
+            *[(f"more_{metric}{end}", pa.float64()) for metric in METRICS for end in ("", "_low", "_high")],
+            ("seconds", pa.float64()),
         ]
     ),
     "targets": pa.schema(

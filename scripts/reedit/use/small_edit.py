@@ -60,8 +60,8 @@ def edit_model(request: Request, tokens: int) -> Edited:
 
 def _edit(request: Request, dataset: Dataset, results: Path, tokens: int) -> Edited:
     """With `results` laid out as the workflow's own."""
-    base = _prepared(request.model, results)
-    name = _name(base)
+    base = prepared(request.model, results)
+    name = shown_name(base)
     experiment, run = _one_run(request, name, base)
     source = read_mark(base).get("source", {})
     settings = replace(experiment.edit_settings(run), repository=source.get("repo", name))
@@ -95,7 +95,7 @@ def _edit(request: Request, dataset: Dataset, results: Path, tokens: int) -> Edi
     return Edited(questions, before, after, k, lines)
 
 
-def _prepared(model: Path, results: Path) -> Path:
+def prepared(model: Path, results: Path) -> Path:
     """The model itself where it was prepared or exported here; else what prepare_model makes of it."""
     if own_mark(model):
         check_folder(model)
@@ -113,7 +113,7 @@ def called(model: Path) -> str:
     return path.name or GIVEN
 
 
-def _name(base: Path) -> str:
+def shown_name(base: Path) -> str:
     """The model's name in the configuration: of an edited one, its base's."""
     name = str(read_mark(base).get("model", called(base)))
     return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]", "-", name).lstrip("-") or GIVEN
@@ -124,7 +124,7 @@ def _one_run(request: Request, name: str, base: Path) -> tuple[Experiment, Run]:
 
     Facts and texts come by other ways; that they are defined, too, is for the definitions.
     """
-    config = _configuration(request.configurations)
+    config = configuration(request.configurations)
     if request.method not in config["methods"]:
         raise InputError(
             f"--algorithm: unknown method {request.method!r}{nearest(request.method, config['methods'])}"
@@ -177,7 +177,7 @@ def _one_run(request: Request, name: str, base: Path) -> tuple[Experiment, Run]:
     return experiment, run
 
 
-def _configuration(overlays: Sequence[Path]) -> dict[str, Any]:
+def configuration(overlays: Sequence[Path]) -> dict[str, Any]:
     """config.yaml with overlays, checked."""
     if not (HOUSE / "config.yaml").is_file():
         raise InputError(f"{HOUSE}: no config.yaml in it, expected a checkout of the workflow")

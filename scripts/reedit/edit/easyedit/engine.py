@@ -142,7 +142,7 @@ class Engine:
         self.tokenizer = load_tokenizer(material.folder)
         self.tokenizer.padding_side = "right"  # it counts labels from a row's beginning
         self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
-        values = _values(model, names, recipe.hyperparameters, recipe.algorithm.name)
+        values = _values(model, recipe.hyperparameters, recipe.algorithm.name)
         values |= {"model_name": name, "stats_dir": str(material.scratch)}
         self.hyperparameters = _made(published.hyperparameters, values)
         if not hasattr(published.module, "CONTEXT_TEMPLATES_CACHE"):
@@ -178,15 +178,28 @@ class Engine:
             )
 
 
-def _values(model: LanguageModel, names: Names, given: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
-    """What EasyEdit's classes of hyperparameters ask for, under its own keys."""
+def module_names(model: LanguageModel, algorithm: str) -> dict[str, str]:
+    """What EasyEdit calls the modules of a model, under its own keys; of an architecture it does not know,
+    as far as ours has them.
+    """
     layout, head = model.layout, model.head.weight
-    layer = f"{layout.backbone}.{layout.layers}.{{}}"
-    rewrite = model.module_name("{}")
+    names = NAMES.get(model.model.config.model_type)
+    layer, rewrite = f"{layout.backbone}.{layout.layers}.{{}}", model.module_name("{}")
     damped = algorithm == "pmet"  # its vectors are the outputs of the two last linear maps
-    attention = names.attention_output if damped else layout.attention
+    attention = names.attention_output if damped and names else layout.attention
     # a tied head has no name of its own among the parameters
     tied = next(name for name, parameter in model.model.named_parameters() if parameter is head)
+    return {
+        "rewrite_module_tmp": rewrite,
+        "layer_module_tmp": layer,
+        "mlp_module_tmp": rewrite if damped else rewrite.rpartition(".")[0],
+        "attn_module_tmp": f"{layer}.{attention}",
+        "lm_head_module": tied.removesuffix(".weight"),
+    } | ({"ln_f_module": f"{layout.backbone}.{names.final_norm}"} if names else {})
+
+
+def _values(model: LanguageModel, given: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
+    """What EasyEdit's classes of hyperparameters ask for, under its own keys."""
     return {
         "layer_selection": "all",
         "fact_token": "subject_last",
@@ -195,13 +208,8 @@ def _values(model: LanguageModel, names: Names, given: Mapping[str, Any], algori
         **given,
         "v_loss_layer": len(model.layers) - 1,
         "context_template_length_params": [],  # the prefixes are given
-        "rewrite_module_tmp": rewrite,
-        "rewrite_module_tmps": [rewrite],
-        "layer_module_tmp": layer,
-        "mlp_module_tmp": rewrite if damped else rewrite.rpartition(".")[0],
-        "attn_module_tmp": f"{layer}.{attention}",
-        "ln_f_module": f"{layout.backbone}.{names.final_norm}",
-        "lm_head_module": tied.removesuffix(".weight"),
+        **module_names(model, algorithm),
+        "rewrite_module_tmps": [model.module_name("{}")],
         "mom2_dataset": CORPUS,
         "mom2_n_samples": SAMPLES,
         "mom2_dtype": "float32",

@@ -30,6 +30,7 @@ class EditSettings:
     nonfinite: str = "drop"
     batch: int | None = None
     spread_only: bool = False
+    leaves: str = "never"
     seed: int
     trial: int
     code: str | None = None  # digest of the code that the job runs, where a rule starts it
@@ -38,7 +39,7 @@ class EditSettings:
     def recipe(self) -> Recipe:
         """What the run does with its cases."""
         names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
-        told = {name: getattr(self, name) for name in (*names, "batch", "spread_only")}
+        told = {name: getattr(self, name) for name in (*names, "batch", "spread_only", "leaves")}
         return Recipe(ALGORITHMS[self.algorithm], **told, engine=self.engine["name"])
 
     @property

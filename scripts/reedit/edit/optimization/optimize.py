@@ -1,13 +1,14 @@
-"""OPTIMIZATION of a step's edits: found anew, or the targets of the first iteration again."""
+"""OPTIMIZATION of a step's edits: found anew, or of those that are held the last targets again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
 
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit
-from reedit.edit.found import Found
+from reedit.edit.found import Found, joined
 from reedit.edit.optimization.descent import descend
 from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
 from reedit.edit.states import bare_rows, states_at_subject
@@ -17,10 +18,20 @@ from reedit.methods.recipe import Step
 def optimize(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch | None = None) -> Found:
     """Find delta for every edit, each as if alone (design, section 4, OPTIMIZATION, PMET, ROME).
 
-    `at_once`: default from free memory.
+    Those that the step holds make no pass. `at_once`: default from free memory.
     """
-    if editor.memory.targets is not None:
-        return _again(editor, edits, step)
+    ways = {True: _again, False: partial(_anew, at_once=at_once)}
+    parts = []
+    for held, way in ways.items():
+        rows = [row for row, place in enumerate(step.places) if (place in step.held) == held]
+        if rows:
+            part = replace(step, places=tuple(step.places[row] for row in rows))
+            parts.append((rows, way(editor, [edits[row] for row in rows], part)))
+    return joined(parts)
+
+
+def _anew(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch | None) -> Found:
+    """By descent, in pieces that survive a kill."""
     layer, workers = step.layers[-1], editor.workers  # l_c
     # the same on all ranks, whatever each has of free memory
     at_once = workers.ranks.agreed(at_once or micro_batch(editor.model, edits, layer))
@@ -29,7 +40,7 @@ def optimize(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBa
 
 
 def _again(editor: Editor, edits: Sequence[Edit], step: Step) -> Found:
-    """The targets of k = 1 as if they had been found now: what is missing from theta_k's states to them."""
+    """Their last targets as if they had been found now: what is missing from theta_k's states to them."""
     memory, places = editor.memory, list(step.places)
     vectors, spreads = editor.recipe.algorithm.optimises, editor.recipe.algorithm.spreads
     states = states_at_subject(editor.model, bare_rows(edits), step.layers[-1], vectors)

@@ -72,6 +72,11 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{method} was edited by EasyEdit (commit {engine}), which does not tell Δp: whether the"
             " criterion is met is unknown, and the last iteration is shown (docs/easyedit.md)."
         )
+    for method in _distinct(path.split("/")[2] for path, p in runs.items() if p.get("leaves") == "gap"):
+        notes.append(
+            f"{method}: from k = 2 on, edits whose gap is closed and whose target leads keep their target;"
+            " OPTIMIZATION is of the others alone (docs/methods.md)."
+        )
     for dataset, counts in _distinct(
         (path.split("/")[1], _left_out(p.get("left_out"))) for path, p in runs.items()
     ):

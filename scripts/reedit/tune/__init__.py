@@ -1,0 +1,1 @@
+"""Tuning: from a model that nobody has edited to its layers and hyperparameters."""

@@ -1,0 +1,137 @@
+"""What an attempt at hyperparameters is tried on: a model, some facts edited at once, and their scores."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from reedit.edit.editor import Editor, Update
+from reedit.edit.edits import Edit
+from reedit.edit.found import Found
+from reedit.edit.iteration import Take, one_iteration, ours
+from reedit.edit.journal import NUMBERS
+from reedit.edit.optimization.optimize import optimize
+from reedit.edit.spread.spread import spread
+from reedit.evaluate.measures import KINDS, METRICS
+from reedit.evaluate.scored_rows import Probe
+from reedit.evaluate.scoring import score
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import Recipe, Step
+from reedit.models.language_model import LanguageModel
+from reedit.storage.files import atomic
+from reedit.storage.tensors import metadata_of, read_tensors
+from reedit.tune.factors import Factors
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What OPTIMIZATION found for all facts at theta_1, by the last layer of a stage."""
+
+    stages: Mapping[int, Found]
+    passes: float  # made of an edit, the mean
+
+    @property
+    def nll(self) -> float:
+        """Of the target tokens with delta in place: the mean over the facts of log p(theta_1, h-bar)."""
+        return float(np.log(self._last.ppl_target).mean())
+
+    @property
+    def size(self) -> float:
+        """||delta|| by ||h||, the mean over facts and vectors."""
+        found = self._last
+        return float((found.delta.norm(dim=2) / found.hidden.norm(dim=2)).mean())
+
+    @property
+    def told(self) -> dict[str, float]:
+        """Its columns of the schema ``tuning``."""
+        return {"nll": self.nll, "size": self.size, "passes": self.passes}
+
+    def write(self, path: Path) -> None:
+        """Save them; `read` has them back."""
+        tensors = {"passes": torch.tensor(self.passes, dtype=torch.float64)}
+        for layer, found in self.stages.items():
+            numbers = {name: torch.tensor(getattr(found, name), dtype=torch.float64) for name in NUMBERS}
+            parts = {"hidden": found.hidden, "delta": found.delta, **numbers}
+            tensors |= {f"{layer}.{name}": tensor.contiguous() for name, tensor in parts.items()}
+        vectors = next(iter(self.stages.values())).vectors
+        with atomic(path) as temporary:
+            save_file(tensors, temporary, metadata={"vectors": json.dumps(vectors)})
+
+    @classmethod
+    def read(cls, path: Path) -> "Targets":
+        """What `write` has saved; InputError where it has been damaged since."""
+        tensors, vectors = read_tensors(path), tuple(json.loads(metadata_of(path)["vectors"]))
+        stages = {}
+        for layer in sorted({int(name.partition(".")[0]) for name in tensors if "." in name}):
+            hidden, delta, *numbers = (tensors[f"{layer}.{name}"] for name in ("hidden", "delta", *NUMBERS))
+            steps, initial, target = (part.tolist() for part in numbers)
+            stages[layer] = Found(vectors, hidden, delta, [int(n) for n in steps], initial, target)
+        return cls(stages, float(tensors["passes"]))
+
+    @property
+    def _last(self) -> Found:
+        return self.stages[max(self.stages)]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model at theta_1, which every attempt leaves as it was, and the facts that all attempts edit."""
+
+    model: LanguageModel
+    algorithm: str
+    protocol: str
+    edits: Sequence[Edit]
+    probes: Sequence[Probe]
+    factors: Factors
+
+    def optimize(self, hyperparameters: Mapping[str, Any]) -> Targets:
+        """OPTIMIZATION alone, of every edit as if alone."""
+        recipe = self._recipe(hyperparameters)
+        editor, places = Editor(self.model, recipe), tuple(range(len(self.edits)))
+        stages = enumerate(recipe.algorithm.stages(recipe.layers))
+        steps = [Step(1, number, 0, places, layers, "tuning") for number, layers in stages]
+        found = {
+            step.layers[-1]: optimize(editor, self.edits, step).to("cpu")
+            for step in editor.workers.begin(steps, recipe)
+        }
+        made = [sum(one.steps) / len(places) + 1 for one in found.values()]  # the last pass moves nothing
+        return Targets(found, sum(made))
+
+    def spread(self, hyperparameters: Mapping[str, Any], targets: Targets) -> np.ndarray:
+        """The scores [facts, metrics, kinds] that SPREAD of these targets leads to."""
+
+        def take(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
+            found = targets.stages[step.layers[-1]].of(step.places).to(self.model.device)
+            return spread(editor, edits, step, found)
+
+        return self._edited(hyperparameters, take)
+
+    def edit(self, hyperparameters: Mapping[str, Any]) -> np.ndarray:
+        """The scores [facts, metrics, kinds] of one iteration, as a run makes it."""
+        return self._edited(hyperparameters, ours)
+
+    def _edited(self, hyperparameters: Mapping[str, Any], take: Take) -> np.ndarray:
+        recipe = self._recipe(hyperparameters)
+        editor = Editor(self.model, recipe, self.factors.of(recipe))
+        with self.model.restored(recipe.layers):
+            one_iteration(editor, self.edits, 1, take)
+            return self._scores()
+
+    def _scores(self) -> np.ndarray:
+        """Means over each fact's prompts, NaN where it has none."""
+        order = {edit.case_id: place for place, edit in enumerate(self.edits)}
+        total = np.zeros((len(order), len(METRICS), len(KINDS)))
+        count = np.zeros((len(order), len(METRICS), 1))
+        for row in score(self.model, self.probes, 1):
+            place = order[row["case_id"]], METRICS.index(row["metric"])
+            total[place] += [row[kind] for kind in KINDS]
+            count[place] += 1
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+    def _recipe(self, hyperparameters: Mapping[str, Any]) -> Recipe:
+        return Recipe(ALGORITHMS[self.algorithm], hyperparameters, self.protocol)

@@ -1,0 +1,137 @@
+"""Tuning of a local model without Snakemake: what the rules do for it, one after the other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reedit.errors import InputError, nearest
+from reedit.fetch.sources import fetch
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.datasets import load_facts
+from reedit.prepare.facts import write_facts
+from reedit.prepare.prefixes import sample_prefixes
+from reedit.report.figures.drawing import save
+from reedit.report.figures.tuning import tuning
+from reedit.report.rows.tuning import Tuned, read_tuning
+from reedit.report.tables.tuning import hyperparameters_file, markdown
+from reedit.settings.experiment import Experiment
+from reedit.settings.overlays import overlaid
+from reedit.storage import parquet
+from reedit.storage.files import file_sha256, link_or_copy, whole_folder, write_text
+from reedit.storage.provenance import digest
+from reedit.tune.job import tune_hyperparameters
+from reedit.use.small_edit import GIVEN, HOUSE, configuration, prepared, shown_name
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What is to be tuned, on what, and for how long; None: as config.yaml has it."""
+
+    model: Path  # a folder that transformers loads
+    out: Path  # the folder that files are put in
+    algorithm: str = "memit"
+    facts: Path | None = None  # in any of the formats that are read
+    corpus: Path | None = None  # texts for the second moments, one a line
+    minutes: float | None = None
+    edits: int | None = None
+    at_once: int | None = None  # facts that are edited together
+    configurations: Sequence[Path] = ()  # overlays of config.yaml
+    dtype: str | None = None
+
+
+def tune_model(request: TuneRequest) -> Tuned:
+    """Write out/{algorithm}.yaml, .md, .pdf, .png and .parquet; what they rest on lies in out/.tuning.
+
+    The same command goes on from there. Raises InputError with one line.
+    """
+    if request.algorithm not in ALGORITHMS:
+        hint = nearest(request.algorithm, ALGORITHMS)
+        raise InputError(f"--algorithm: unknown algorithm {request.algorithm!r}{hint}")
+    for given in (request.facts, request.corpus):
+        if given and not given.is_file():
+            raise InputError(f"{given}: no such file")
+    results = request.out / ".tuning" / _mark(request)
+    base = prepared(request.model, results)
+    name = shown_name(base)
+    experiment = Experiment(_overlaid(request, name, base), HOUSE)
+    settings = experiment.tune_settings(name, request.algorithm)
+    if request.facts:  # no run edits them
+        settings = replace(settings, share=1.0)
+    paths = {
+        "model": base,
+        "facts": _facts(request, experiment, name, results),
+        "source": _texts(request, experiment, name, results),
+        "rows": request.out / f"{request.algorithm}.parquet",
+        "prefixes": results / "prefixes.parquet",
+    }
+    if not paths["prefixes"].exists():
+        templates = sample_prefixes(LanguageModel.load(base, settings.dtype), **experiment.prefixes(name))
+        parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})
+    tune_hyperparameters(paths, [], results / "state" / request.algorithm, settings)
+    tuned, file = read_tuning(paths["rows"]), request.out / request.algorithm
+    title = f"{request.algorithm} on {name}"
+    write_text(file.with_suffix(".yaml"), hyperparameters_file(tuned, name))
+    write_text(file.with_suffix(".md"), markdown(tuned, title))
+    save(tuning(tuned, title), file.with_suffix(".pdf"), file.with_suffix(".png"))
+    return tuned
+
+
+def _mark(request: TuneRequest) -> str:
+    """Of what is made once: another model, other facts or texts have a folder of their own."""
+    given = [file_sha256(path) if path else None for path in (request.facts, request.corpus)]
+    model = request.model.resolve()
+    return digest([str(model), model.stat().st_mtime if model.exists() else None, given, request.dtype])
+
+
+def _overlaid(request: TuneRequest, name: str, base: Path) -> dict[str, Any]:
+    """The configuration, as if it had fetched the model."""
+    config = configuration(request.configurations)
+    known, asked = config["models"].get(name, {}), {}
+    budget = {"minutes": request.minutes, "edits": request.edits}
+    asked["budget"] = {key: value for key, value in budget.items() if value is not None}
+    if request.at_once:
+        asked["facts"] = request.at_once
+    model = {
+        "source": GIVEN,
+        "dtype": request.dtype or known.get("dtype", "float32"),
+        "prefixes": {key: value for key, value in known.get("prefixes", {}).items() if key != "source"},
+    }
+    source = {"kind": "folder", "path": str(base)}
+    return overlaid(config, {"sources": {GIVEN: source}, "models": {name: model}, "tuning": asked})
+
+
+def _facts(request: TuneRequest, experiment: Experiment, name: str, results: Path) -> Path:
+    path = results / "facts.parquet"
+    if not path.exists():
+        write_facts(load_facts(request.facts or _own_facts(experiment, name)).facts, path, {})
+    return path
+
+
+def _own_facts(experiment: Experiment, name: str) -> Path:
+    """The file of the dataset that the configuration tunes with."""
+    dataset, _ = experiment.tuned_on(name)
+    files = [experiment.files.local(source) for source in experiment.files.of_dataset(dataset)]
+    if len(files) != 1 or not files[0]:
+        raise InputError(f"tuning: {dataset} is no single file on this machine; expected --facts FILE")
+    return Path(files[0][0])
+
+
+def _texts(request: TuneRequest, experiment: Experiment, name: str, results: Path) -> Path:
+    """The corpus as a fetched source: the texts given, or the configuration's."""
+    _, corpus = experiment.tuned_on(name)
+    folder = results / "corpus"
+    if folder.exists():
+        return folder
+    if request.corpus:
+        with whole_folder(folder) as temporary:
+            link_or_copy(request.corpus, temporary / request.corpus.name)
+        return folder
+    source = experiment.asked.corpora[corpus].source
+    fetch(source, _source(experiment, source), folder)
+    return folder
+
+
+def _source(experiment: Experiment, name: str) -> Mapping[str, Any]:
+    return experiment.files.located(name)
