@@ -62,9 +62,9 @@ def read_world_facts() -> list[Fact]:
     return list(load_facts(ROOT / "resources/worldfacts.json").facts)
 
 
-def first_facts(model: LanguageModel, count: int) -> list[Fact]:
-    """The first world facts whose tokens align."""
-    known = read_world_facts()
+def first_facts(model: LanguageModel, count: int, known: Sequence[Fact] | None = None) -> list[Fact]:
+    """The first of the `known` facts, by default the world facts, whose tokens align."""
+    known = known or read_world_facts()
     wrong = {one.case_id for one in misaligned(model.wording, known, {}, Asked([PROTOCOL]))}
     facts = [fact for fact in known if fact.case_id not in wrong]
     if len(facts) < count:
@@ -103,7 +103,8 @@ def small_factors(model: LanguageModel, layers: Sequence[int], count: int) -> di
 
     A hundredth of the mean diagonal is added, so that they are of full rank however few the documents.
     """
-    moments, tokens = collect_moments(model, joined_documents(model, count), layers, Reading(256))
+    collected, tokens = collect_moments(model, joined_documents(model, count), layers, Reading(256))
+    moments = dict(collected)
     for moment in moments.values():
         moment.diagonal().add_(0.01 * moment.diagonal().mean())
     return {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}

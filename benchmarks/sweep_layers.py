@@ -80,7 +80,7 @@ def main() -> None:
     layers = sorted({layer for window in windows.values() for layer in window})
     texts = Documents(payload(chosen.results / "sources/wikipedia-sample"), "wikipedia-dump", 106, 256)
     moments, tokens = collect_moments(model, texts, layers, Reading(256))
-    factors = {layer: factorise(moment, layer, tokens) for layer, moment in moments.items()}
+    factors = {layer: factorise(moment, layer, tokens) for layer, moment in moments}
     algorithm = ALGORITHMS[chosen.algorithm]
     zero = {layer: torch.zeros_like(model.weight(layer)) for layer in layers}
     print(f"| {' | '.join([*COLUMNS, 'specificity'])} |\n|{' ---: |' * (len(COLUMNS) + 1)}")

@@ -20,6 +20,7 @@ rule collect_moments:
     params:
         settings=lambda wildcards: {
             **experiment.reading(wildcards.corpus),
+            **experiment.tokens(wildcards.corpus),
             "layers": experiment.layers(wildcards.model, wildcards.corpus),
             "dtype": dtype_of(wildcards),
         },

@@ -234,8 +234,8 @@ def moments(bench: Bench) -> None:
     """Second moments of all edited layers in one pass, and their factorisation in double precision."""
     texts, most = documents(4 if bench.small else 16, 100), 64 if bench.small else 1024
     (found, tokens), seconds, peak = bench.timed(lambda: moments_of(bench.model, texts, bench.layers, most))
-    cost = moment_cost(bench.shape, bench.layers, 100_000, most)
-    work = tokens * moment_cost(bench.shape, bench.layers, 1, 1).work
+    cost = moment_cost(bench.shape, bench.layers, 100_000 * most)
+    work = tokens * moment_cost(bench.shape, bench.layers, 1).work
     bench.measured("second moments: tokens a second", tokens / seconds, "", _per_second(bench, work, tokens))
     bench.measured(f"second moments: {HOURS_OF:.0e} tokens", HOURS_OF / tokens * seconds / 3600, "h")
     bench.measured("second moments: peak of memory", peak, "GB", cost.gpu)

@@ -303,10 +303,13 @@ def test_all_edits_leave_room_for_one_trial_only() -> None:
     assert "runs[0].trials: found 2, expected 1 with edits: all" in refused(change)
 
 
-def test_corpora_of_every_format_pass() -> None:
+@pytest.mark.parametrize("tokens", [None, 1, 5000, "1x", "10x", "300x"])
+def test_corpora_of_every_format_pass(tokens: int | str | None) -> None:
     config = configuration()
     with_released(lambda _: None)(config)
-    check_configuration(config)
+    if tokens is not None:
+        config["corpora"]["wiki"]["tokens"] = tokens
+    assert check_configuration(config).corpora["wiki"].tokens == tokens
 
 
 @pytest.mark.parametrize(
@@ -316,6 +319,17 @@ def test_corpora_of_every_format_pass() -> None:
         (("corpora", "wiki", "check"), "lines", "corpora.wiki.check: unknown key"),
         (("corpora", "wiki", "samples"), 0, "corpora.wiki.samples: found 0, expected at least 1"),
         (("corpora", "released", "samples"), 9, "corpora.released.samples: unknown key"),
+        (("corpora", "released", "tokens"), "9x", "corpora.released.tokens: unknown key"),
+        (("corpora", "wiki", "tokens"), "0x", "corpora.wiki.tokens: found '0x', expected a whole number"),
+        (("corpora", "wiki", "tokens"), "1.5x", "wiki.tokens: found '1.5x', expected a whole number"),
+        (("corpora", "wiki", "tokens"), "10 x", "wiki.tokens: found '10 x', expected a whole number"),
+        (("corpora", "wiki", "tokens"), "10", "wiki.tokens: found '10', expected a whole number"),
+        (("corpora", "wiki", "tokens"), f"{10**9}x", "wiki.tokens: found '1000000000x', expected a whole"),
+        (("corpora", "wiki", "tokens"), -3, "corpora.wiki.tokens: found -3, expected a whole number"),
+        (("corpora", "wiki", "tokens"), 2.0, "corpora.wiki.tokens: found 2.0, expected a whole number"),
+        (("corpora", "wiki", "tokens"), True, "corpora.wiki.tokens: found True, expected a whole number"),
+        (("corpora", "wiki", "tokens"), None, "corpora.wiki.tokens: found None, expected a whole number"),
+        (("corpora", "wiki", "tokens"), [], "corpora.wiki.tokens: found [], expected a whole number"),
         (("corpora", "released"), {"format": "released-statistics", "source": "npz"}, "check: missing"),
         (("corpora", "wiki"), {"format": "hub", "source": "npz", "samples": 9}, "wiki.max_tokens: missing"),
         (("corpora", "wiki"), {"source": "npz"}, "corpora.wiki.format: missing"),

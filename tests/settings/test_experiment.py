@@ -1,5 +1,7 @@
 """The typed view of the configuration: which runs it gives, and with which settings."""
 
+import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -470,3 +472,53 @@ def test_the_published_engine_runs_published_algorithms_alone() -> None:
         InputError, match=r"methods\.memit\.engine: easyedit is asked for encore, expected one of"
     ):
         experiment(methods={"memit": method})
+
+
+def tuned(folder: Path, **changes: Any) -> Experiment:
+    """One whose model's memit reads a file that tuning has made, and rome a mapping."""
+    file = folder / "results/hyperparameters/small/memit.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(experiment().hyperparameters(next(iter(experiment().runs.values())))))
+    return experiment(hyperparameters={"memit": {"small": str(file)}}, **changes)
+
+
+def test_runs_of_tuned_values_leave_alone_what_tuning_has_seen(tmp_path: Path) -> None:
+    made = tuned(tmp_path, runs=[entry(), entry(edits=4, apart=False, dataset="mine_eligible")])
+    assert [(one.sample, one.apart) for one in made.entries] == [("8x1-apart", True), ("4x1-eligible", False)]
+    assert made.split_settings("small", "mine", "8x1-apart").apart == made.asked.tuning.share
+    assert made.taken("small") == []  # nobody else edits the dataset that is tuned with
+    assert made.tune_settings("small", "memit").current is None  # what tuning itself has made
+    plain = experiment(runs=[entry(), entry(edits=4, trials=2, methods=["na_memit"])])
+    assert plain.taken("small") == [one.sample for one in plain.entries]
+    assert plain.tune_settings("small", "memit").current["layers"]
+    assert plain.tune_settings("small", "alphaedit").current is None
+    missing = {"memit": {"small": "results/hyperparameters/small/memit.yaml"}}
+    with pytest.raises(InputError, match=r"memit\.yaml: not there yet; snakemake .*memit\.yaml makes it"):
+        experiment(hyperparameters=missing)
+
+
+def test_tuning_reads_the_texts_and_facts_of_the_models_own_runs_unless_it_is_told() -> None:
+    assert experiment().tuned_on("small") == ("mine", "lines")
+    told = experiment(
+        tuning={"dataset": "mine_eligible", "reach": {"efficacy": 90}, "budget": {"minutes": 5}}
+    )
+    assert told.tuned_on("small") == ("mine_eligible", "lines") == told.tuned_on("other")
+    settings = told.tune_settings("small", "pmet")
+    assert (settings.minutes, settings.edits, settings.reach) == (5, None, {"efficacy": 90})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "mien"}, "tuning.dataset: unknown dataset 'mien' (did you mean mine?)"),
+        ({"corpus": "line"}, "tuning.corpus: unknown corpus 'line' (did you mean lines?)"),
+        ({"share": 1}, "tuning.share: found 1, expected below 1"),
+        ({"reach": {"eficacy": 9}}, "tuning.reach"),
+        ({"reach": {"efficacy": 101}}, "tuning.reach.efficacy: found 101, expected at most 100"),
+        ({"maximise": []}, "tuning.maximise"),
+        ({"budget": {"minutes": 0}}, "tuning.budget.minutes: found 0, expected above 0"),
+    ],
+)
+def test_what_tuning_cannot_be_asked_is_one_line(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"config: {message}")):
+        experiment(tuning=change)

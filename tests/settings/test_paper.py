@@ -17,9 +17,10 @@ from workflow import REPOSITORY, Outcome
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
+from reedit.settings.definitions import Texts
 from reedit.settings.experiment import Experiment
 from reedit.storage.schemas import SCHEMAS
-from reedit.use.costs import Shape, Sizes, edit_cost, iteration_work
+from reedit.use.costs import Shape, Sizes, edit_cost, iteration_work, moment_cost, tokens_read
 from reedit.use.plan import calibrated, job_costs, job_counts, plan_lines
 
 
@@ -56,7 +57,7 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
         "filter_neighbors": 3,
         "sample_split": 2 * 3 * 3,  # corrected leaves out what does not align, released takes all
         "sample_prefixes": 3 * 3,  # the model's, and ROME's own in both protocols
-        "collect_moments": 3,
+        "collect_moments": 2 * 3,  # of the released runs and of the corrected ones
         "decompose_moments": 0,  # its methods need none
         "edit_facts": runs,
         "regularise_edits": 0,
@@ -67,6 +68,19 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
     }
     assert {rule: outcome.jobs.get(rule, 0) for rule in expected} == expected
     assert job_counts(experiment("paper")) == expected
+
+
+def test_the_papers_moments_are_of_the_published_articles_or_of_enough_tokens() -> None:
+    """Released runs keep the published samples; corrected ones take a hundred times the key's width."""
+    made = experiment("paper")
+    for run in made.runs.values():
+        corpus = made.asked.corpora[run.entry.corpus]
+        expected = None if run.protocol == "released" else "100x"
+        assert (corpus.samples, corpus.tokens) == (100_000, expected), run.method.name
+    work = {(g.model, *g.names): g.cost.work for g in job_costs(made) if g.cost.rule == "collect_moments"}
+    for model, keys in (("gpt2-xl", 6400), ("gpt-j-6b", 16384), ("llama-2-7b", 11008)):
+        fewer, all_articles = work[model, "wikipedia-100x"], work[model, "wikipedia"]
+        assert fewer / all_articles == pytest.approx(100 * keys / 6e7)
 
 
 OTHERS = [
@@ -155,6 +169,19 @@ def test_a_job_of_several_processes_is_planned_shorter_and_needs_more_memory() -
     )
     assert four.work < alone.work / 2 and four.host == 4 * alone.host and four.gpu == alone.gpu
     assert "several processes" in "".join(plan_lines(shared, Path("nowhere")))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "read"), [(None, 600), ("10x", 600), ("9x", 576), (599, 599), (700, 600), ("1x", 64)], ids=str
+)
+def test_a_corpus_is_planned_up_to_its_tokens_or_its_documents(tokens: int | str | None, read: int) -> None:
+    """20 documents of at most 30 tokens, keys of 64 numbers."""
+    shape = Shape(parameters=1e5, layers=6, width=32, keys=64, vocabulary=320)
+    texts = Texts(format="lines", source="lines", samples=20, max_tokens=30, tokens=tokens)
+    assert tokens_read(shape, texts) == read
+    one, all_of_them = (moment_cost(shape, [1, 2], count) for count in (1, read))
+    assert all_of_them.work == pytest.approx(read * one.work)
+    assert replace(all_of_them, work=0) == replace(one, work=0), "memory and disk are those of the sums"
 
 
 def test_norms_and_generation_are_planned_where_they_are_asked_for() -> None:

@@ -81,16 +81,17 @@ def test_not_a_number_never_passes() -> None:
         check_fingerprint("f", nothing, nothing, 1)
 
 
-def test_a_sample_ends_with_the_document_that_fills_it(
+def test_a_sample_ends_in_the_document_that_fills_it(
     llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fingerprint, "SAMPLE_TOKENS", 50)
     lengths = [min(len(encode(llama.tokenizer, text)), 20) for text in TEXTS]
     needed = next(n for n in range(len(TEXTS)) if sum(lengths[:n]) >= 50)
+    assert sum(lengths[:needed]) > 50, "the last one was meant to be cut"
     asked: list[str] = []
     texts = (asked.append(text) or text for text in TEXTS)
     sample = Sample(llama, texts, [2, 4], 20)
-    assert sample.tokens == sum(lengths[:needed]) and len(asked) == needed
-    expected, _ = collect_moments(llama, TEXTS[:needed], [2, 4], Reading(20))
+    assert sample.tokens == 50 and len(asked) == needed
+    expected, _ = collect_moments(llama, TEXTS[:needed], [2, 4], Reading(20, tokens=50))
     for layer, moment in expected:
         assert torch.equal(sample.moment(layer), moment)

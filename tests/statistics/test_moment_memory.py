@@ -48,7 +48,7 @@ def test_the_peak_of_collecting_moments_is_the_planned_one(
         for layer, moment in moments:
             write_moment(moment, tmp_path / f"{layer}.safetensors", {"count": str(count)})
             del moment
-    cost = moment_cost(shape, layers, 2, 40)
+    cost = moment_cost(shape, layers, 80)
     assert weights(model.model) + seen.peak == pytest.approx(cost.host * GB, rel=0.1)
     assert cost.gpu * GB == pytest.approx(cost.host * GB - 4 * keys**2 + WORKSPACE * GB)
     assert seen.live() < 0.01 * seen.peak, "nothing is left"
@@ -59,7 +59,7 @@ def test_what_is_kept_for_a_kill_is_the_planned_disk(tmp_path: Path) -> None:
     sums.add({layer: torch.randn(7, KEYS) for layer in layers})
     sums.write(tmp_path)
     kept = sum(path.stat().st_size for path in tmp_path.iterdir())
-    cost = moment_cost(Shape(parameters=1e5, layers=6, width=32, keys=KEYS, vocabulary=320), layers, 2, 40)
+    cost = moment_cost(Shape(parameters=1e5, layers=6, width=32, keys=KEYS, vocabulary=320), layers, 80)
     assert 2 * kept + len(layers) * MATRIX == pytest.approx(cost.disk * GB, rel=0.01)
     with Storages() as seen:
         sums.write(tmp_path)

@@ -14,6 +14,7 @@ from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
 from reedit.statistics import moments
+from reedit.statistics.corpora import tokens_of
 from reedit.statistics.moments import Reading, read_moment, write_moment
 
 TEXTS = tiny_corpus().splitlines()[:4]
@@ -104,6 +105,53 @@ def test_a_moment_is_symmetric_positive_and_has_the_mean_square_as_its_trace(lla
 def test_collecting_leaves_no_hook(llama: LanguageModel) -> None:
     collect_moments(llama, TEXTS, [2], Reading(20))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in llama.model.modules())
+
+
+# -- so many tokens in all ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tokens", [1, 33, 40, 41, 57, 60])
+@pytest.mark.parametrize(("budget", "chunk"), [(1, 1000), (50, 1), (4096, 2), (4096, 1000)])
+def test_a_corpus_ends_with_the_token_asked_for_however_it_is_read(
+    tokens: int, budget: int, chunk: int, llama: LanguageModel
+) -> None:
+    """The documents in their order, the last one cut."""
+    rows, left = [], tokens
+    for text in TEXTS:
+        rows.append(encode(llama.tokenizer, text)[: min(20, left)])
+        left -= len(rows[-1])
+    expected, _ = naive_moment(llama.model, 2, [row for row in rows if row])
+    found, count = collect_moments(llama, TEXTS, [2], Reading(20, budget, chunk, tokens))
+    assert count == tokens
+    assert (found[2] - expected).norm() < 1e-6 * expected.norm()
+
+
+def test_no_document_behind_the_last_token_is_read(
+    llama: LanguageModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+    with caplog.at_level("INFO", "reedit"):
+        collect_moments(llama, (asked.append(text) or text for text in TEXTS), [2], Reading(20, tokens=40))
+    assert asked == TEXTS[:2]
+    assert "tokens for the moments: 40 of 40 (100 %)" in caplog.text and "ends after" not in caplog.text
+
+
+def test_a_corpus_of_fewer_tokens_than_asked_for_is_told(
+    llama: LanguageModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, count = collect_moments(llama, TEXTS, [2], Reading(20))
+    found, told = collect_moments(llama, TEXTS, [2], Reading(20, tokens=count + 1))
+    assert told == count and torch.equal(found[2], whole[2])
+    assert f"the corpus ends after {count} of the {count + 1} tokens that were asked for" in caplog.text
+
+
+def test_a_multiple_is_of_the_widest_key(llama: LanguageModel) -> None:
+    keys = llama.widest_key([1, 3])
+    assert keys == llama.mlp_output(1).in_features
+    assert [tokens_of(asked, keys) for asked in (None, 7, "1x", "10x")] == [None, 7, keys, 10 * keys]
+
+
+# -- its file -----------------------------------------------------------------------------------------------
 
 
 def test_a_moment_survives_its_file_in_fp32(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,10 @@ def test_sums_come_back_to_the_last_bit(tmp_path: Path) -> None:
         assert all(map(torch.equal, found.layers[layer].blocks, total.blocks))
 
 
-def interrupted(model: LanguageModel, folder: Path, after: int) -> list[int]:
+READING = Reading(30, budget=90, chunk=10)
+
+
+def interrupted(model: LanguageModel, folder: Path, after: int, reading: Reading = READING) -> list[int]:
     """The tokens of the passes that a job makes, killed with so many batches saved."""
     read: list[int] = []
     forward, saves = model.backbone.forward, 0
@@ -150,17 +154,20 @@ def interrupted(model: LanguageModel, folder: Path, after: int) -> list[int]:
         patch.setattr(Sums, "write", dies)
         saved = Checkpoint(folder, "a", every=0)
         with pytest.raises(Killed):
-            collect_moments(model, TEXTS, [1, 3], Reading(30, budget=90, chunk=10), saved=saved)
+            collect_moments(model, TEXTS, [1, 3], reading, saved=saved)
     return read
 
 
+@pytest.mark.parametrize("limit", [None, 1000])
 @pytest.mark.parametrize("kills", [[1], [3], [4, 2], [2, 2, 2, 2]], ids=str)
 def test_moments_after_kills_are_those_of_an_uninterrupted_job_to_the_last_bit(
-    kills: list[int], llama: LanguageModel, tmp_path: Path
+    kills: list[int], limit: int | None, llama: LanguageModel, tmp_path: Path
 ) -> None:
-    expected, count = collect_moments(llama, TEXTS, [1, 3], Reading(30, budget=90, chunk=10))
+    reading = replace(READING, tokens=limit)
+    expected, count = collect_moments(llama, TEXTS, [1, 3], reading)
     usual = dict(expected)
-    begun = [tokens for after in kills for tokens in interrupted(llama, tmp_path / "state", after)]
+    assert limit in (None, count)
+    begun = [tokens for after in kills for tokens in interrupted(llama, tmp_path / "state", after, reading)]
     saved = Checkpoint(tmp_path / "state", "a")
     passes: list[int] = []
     forward = llama.backbone.forward
@@ -170,7 +177,7 @@ def test_moments_after_kills_are_those_of_an_uninterrupted_job_to_the_last_bit(
             "forward",
             lambda **inputs: [passes.append(int((inputs["input_ids"] != 0).sum())), forward(**inputs)][1],
         )
-        found, tokens = collect_moments(llama, TEXTS, [1, 3], Reading(30, budget=90, chunk=10), saved=saved)
+        found, tokens = collect_moments(llama, TEXTS, [1, 3], reading, saved=saved)
     assert tokens == count == sum(begun) + sum(passes), "no document is read twice"
     for layer, moment in found:
         assert torch.equal(moment, usual[layer])
@@ -181,9 +188,9 @@ def test_a_damaged_save_costs_the_work_and_no_more(
 ) -> None:
     interrupted(llama, tmp_path / "state", 3)
     (tmp_path / "state/saved3/1.7.safetensors").write_bytes(b"cut off")
-    expected, count = collect_moments(llama, TEXTS, [1, 3], Reading(30, budget=90, chunk=10))
+    expected, count = collect_moments(llama, TEXTS, [1, 3], READING)
     saved = Checkpoint(tmp_path / "state", "a")
-    found, tokens = collect_moments(llama, TEXTS, [1, 3], Reading(30, budget=90, chunk=10), saved=saved)
+    found, tokens = collect_moments(llama, TEXTS, [1, 3], READING, saved=saved)
     assert tokens == count and all(map(torch.equal, dict(found).values(), dict(expected).values()))
     assert "begins anew" in caplog.text
 

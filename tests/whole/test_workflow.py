@@ -244,6 +244,18 @@ def test_moments_are_symmetric_and_say_what_they_were_taken_over(finished):
 
 
 @pytest.mark.long
+def test_moments_of_a_multiple_of_the_key_are_of_so_many_tokens(again):
+    again.config["corpora"]["lines"]["tokens"] = "5x"
+    outcome = again.run("--", "results/moments/tiny/lines")
+    assert outcome.status == 0 and outcome.jobs == {"collect_moments": 1}, outcome.output
+    for layer in (1, 2, 3):
+        with safe_open(again.path(f"moments/tiny/lines/{layer}.safetensors"), "pt") as file:
+            metadata = file.metadata()
+        assert (metadata["count"], metadata["tokens"]) == (str(5 * 64), "5x")
+        assert int(metadata["samples"]) < 40
+
+
+@pytest.mark.long
 def test_moments_go_out_as_npz_and_come_back_once_they_are_found_to_be_the_models(finished, again, tmp_path):
     exports = "results/exports/tiny/lines_stats"
     again.config["sources"]["npz"] = {"kind": "folder", "path": str(tmp_path / "npz")}

@@ -180,6 +180,10 @@ class LanguageModel:
         """The edited parameter's own name in the model's state dict."""
         return f"{self.module_name(layer)}.weight"
 
+    def widest_key(self, layers: Sequence[int]) -> int:
+        """The most numbers that what the edited module of one of `layers` reads has."""
+        return max(self.weight(layer).shape[1] for layer in layers)
+
     def check_layers(self, layers: list[int]) -> None:
         """Raise InputError if a layer does not exist or the list is not strictly increasing."""
         count = len(self.layers)

@@ -27,6 +27,7 @@ from reedit.settings.forms import (
     Revision,
     Seed,
     Sha256,
+    Tokens,
     Url,
     Version,
     as_written,
@@ -177,6 +178,7 @@ class Texts:
     source: str
     samples: Count
     max_tokens: Count
+    tokens: Maybe[Tokens] = None  # in all: the corpus ends where either is reached
 
 
 @mapping

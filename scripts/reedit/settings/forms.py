@@ -44,6 +44,10 @@ Distinct = Annotated[
     list[T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
 ]
 Count = Annotated[int, Field(ge=1)]
+Tokens = Annotated[
+    Count | _text("[1-9][0-9]{0,8}x", "a multiple of the widest edited key"),
+    Field(description="a whole number of tokens of at least 1, or of widths of the edited key as 10x"),
+]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Filled = Annotated[str, Field(min_length=1)]
 Name = _text(  # becomes part of a path

@@ -87,6 +87,11 @@ class Needs(Selection):
         texts: Texts = self.asked.corpora[corpus]
         return {"format": texts.format, "samples": texts.samples, "max_tokens": texts.max_tokens}
 
+    def tokens(self, corpus: str) -> dict[str, int | str]:
+        """After how many tokens a corpus ends, where it says so."""
+        tokens = self.asked.corpora[corpus].tokens
+        return {} if tokens is None else {"tokens": tokens}
+
     # -- neighbors and splits --------------------------------------------------------------------------------
 
     def neighbors_in_file_order(self, model: str, dataset: str) -> bool:

@@ -19,6 +19,7 @@ EXPECTED = {
     "dataclass_type": "a mapping",
     "finite_number": "a finite number",
     "greater_than": "above {gt:g}",
+    "less_than": "below {lt:g}",
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
     "multiple_of": "a multiple of {multiple_of}",

@@ -8,7 +8,7 @@ from typing import Any
 from reedit.errors import InputError, nearest
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.settings.configuration import check_configuration
-from reedit.settings.runs import Run, distinct_runs, entries_of
+from reedit.settings.runs import Run, distinct_runs, entries_of, is_tuned
 from reedit.settings.source_files import SourceFiles
 
 
@@ -67,4 +67,9 @@ class Selection:
         if changes:
             where += f" with methods.{run.method.edited_as}.hyperparameters"
         given = self.files.found(value) if isinstance(value, str) else value
+        if is_tuned(value) and not given.exists():
+            raise InputError(
+                f"{where}: {value}: not there yet; snakemake {value} makes it, asked for with other"
+                " hyperparameters, or without a run that needs these"
+            )
         return as_mapping(read_hyperparameters(given, algorithm, where, changes))

@@ -28,6 +28,11 @@ class Reading(TypedDict):
     max_tokens: int
 
 
+def tokens_of(asked: int | str | None, keys: int) -> int | None:
+    """How many tokens a corpus' `tokens` are: a number, or a multiple of the `keys`' width as 10x."""
+    return keys * int(asked.removesuffix("x")) if isinstance(asked, str) else asked
+
+
 class Documents:
     """The first `samples` non-empty documents of a corpus, in its order, as plain text.
 

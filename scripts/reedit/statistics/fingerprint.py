@@ -4,16 +4,14 @@ It is compared with a moment of about 5,000 tokens that the model gives itself, 
 (design, section 6). How the thresholds were found: docs/statistics.md.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
-from reedit.models.tokens import encode
 from reedit.statistics.moments import Reading, key_batches
 from reedit.statistics.symmetric import SumOfProducts, inner_product
 
@@ -34,14 +32,13 @@ class Resemblance:
 
 
 class Sample:
-    """Keys of the first documents that have SAMPLE_TOKENS tokens together; moments are made of them."""
+    """Keys of the first SAMPLE_TOKENS tokens of some documents; moments are made of them."""
 
     def __init__(
         self, model: LanguageModel, texts: Iterable[str], layers: Sequence[int], max_tokens: int
     ) -> None:
         """A document counts up to `max_tokens` tokens."""
-        enough = list(_until(SAMPLE_TOKENS, texts, model.tokenizer, max_tokens))
-        batches = key_batches(model, enough, layers, Reading(max_tokens))
+        batches = key_batches(model, texts, layers, Reading(max_tokens, tokens=SAMPLE_TOKENS))
         self._keys = [keys for _, batch in batches for keys in batch]
         self.tokens = sum(len(keys[layers[0]]) for keys in self._keys)
 
@@ -52,17 +49,6 @@ class Sample:
         while pieces:
             total.add(pieces.pop(0))
         return total.used_up(self.tokens)
-
-
-def _until(
-    wanted: int, texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int
-) -> Iterator[str]:
-    """The first texts that have `wanted` tokens together, each counted up to `max_tokens`."""
-    for text in texts:
-        yield text
-        wanted -= min(len(encode(tokenizer, text)), max_tokens)
-        if wanted <= 0:
-            return
 
 
 def resemblance(moment: Tensor, sample: Tensor) -> Resemblance:

@@ -2,9 +2,10 @@
 
 import json
 import logging
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from operator import length_hint
 from pathlib import Path
@@ -35,15 +36,20 @@ class Place:
 
     documents: int = 0
     batches: int = 0
+    tokens: int = 0  # of the documents of whole chunks
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How texts are read: each cut to `max_tokens` tokens; `chunk` at a time, batched by length within it."""
+    """How texts are read: each cut to `max_tokens` tokens; `chunk` at a time, batched by length within it.
+
+    Where there are `tokens`, they are all that is read: the text in which the last one lies is cut behind it.
+    """
 
     max_tokens: int
     budget: int = 4096  # padded positions per forward pass
     chunk: int = 1000
+    tokens: int | None = None
 
 
 @dataclass
@@ -73,9 +79,8 @@ class Sums:
         for layer, total in self.layers.items():
             for number, block in enumerate(total.blocks):
                 save_file({"block": block.cpu()}, folder / f"{layer}.{number}.safetensors")
-        place = {"documents": self.place.documents, "batches": self.place.batches}
         sizes = {layer: total.size for layer, total in self.layers.items()}
-        told = {"tokens": self.tokens, "place": place, "sizes": sizes}
+        told = {"tokens": self.tokens, "place": asdict(self.place), "sizes": sizes}
         (folder / "sums.json").write_text(json.dumps(told))
 
     @classmethod
@@ -114,6 +119,8 @@ def collect_moments(
     count, dimension = sums.tokens, max(total.size for total in sums.layers.values())
     logger = logging.getLogger("reedit")
     logger.info("%d tokens for %d dimensions (%.1f times)", count, dimension, count / dimension)
+    if reading.tokens and count < reading.tokens:
+        logger.warning("the corpus ends after %d of the %d tokens that were asked for", count, reading.tokens)
     if count < 2 * dimension:
         logger.warning("a moment of fewer tokens than twice its dimensions is hardly of full rank")
     return sums.moments(), count
@@ -143,25 +150,44 @@ def key_batches(
             model.backbone(input_ids=ids, use_cache=False)
         return {layer: wide(seen.pop(str(layer))[mask.bool()]) for layer in layers}
 
-    stream, read, skip = iter(texts), start.documents, start.batches
-    report = progress("documents for the moments", length_hint(texts), begun=read)
-    for _ in islice(stream, read):
+    stream, before, skip = iter(texts), replace(start, batches=0), start.batches
+    report = _progress(texts, reading, before)
+    for _ in islice(stream, before.documents):
         pass
-    while part := list(islice(stream, reading.chunk)):
-        rows = [row for text in part if (row := encode(model.tokenizer, text)[: reading.max_tokens])]
+    while part := _next_chunk(model, stream, reading, before.tokens):
+        rows = [row for row in part if row]
         batches = [
             [rows[i] for i in batch] for batch in by_length([len(row) for row in rows], reading.budget)
         ]
         tokens, fed = sum(map(len, rows)), 0
+        after = Place(before.documents + len(part), tokens=before.tokens + tokens)
         for number, batch in enumerate(batches, start=1):
             fed += sum(map(len, batch))
             if number <= skip:
                 continue
             last = number == len(batches)
-            place = Place(read + len(part), 0) if last else Place(read, number)
-            yield place, halving([batch], keys_of, list_halves)
-            report(read + len(part) * fed // tokens)
-        read, skip = read + len(part), 0
+            yield after if last else replace(before, batches=number), halving([batch], keys_of, list_halves)
+            report(Place(before.documents + len(part) * fed // tokens, tokens=before.tokens + fed))
+        before, skip = after, 0
+
+
+def _next_chunk(model: LanguageModel, texts: Iterator[str], reading: Reading, taken: int) -> list[list[int]]:
+    """The token ids of the next texts, of which no more are read than it takes; `taken`: tokens before."""
+    rows: list[list[int]] = []
+    left = math.inf if reading.tokens is None else reading.tokens - taken
+    while left and len(rows) < reading.chunk and (text := next(texts, None)) is not None:
+        rows.append(encode(model.tokenizer, text)[: min(reading.max_tokens, left)])
+        left -= len(rows[-1])
+    return rows
+
+
+def _progress(texts: Iterable[str], reading: Reading, begun: Place) -> Callable[[Place], None]:
+    """Progress by tokens where these are told, else by documents."""
+    if reading.tokens:
+        report = progress("tokens for the moments", reading.tokens, begun=begun.tokens)
+        return lambda place: report(place.tokens)
+    report = progress("documents for the moments", length_hint(texts), begun=begun.documents)
+    return lambda place: report(place.documents)
 
 
 def write_moment(moment: Tensor, path: Path, metadata: Mapping[str, str]) -> None:

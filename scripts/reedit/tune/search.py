@@ -37,7 +37,7 @@ class Search:
     def __init__(self, journal: Path, name: str, space: Space, goals: Mapping[str, str], seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         journal.parent.mkdir(parents=True, exist_ok=True)
-        self._space = {key: _distribution(one) for key, one in space.items()}
+        self._space = {key: distribution(one) for key, one in space.items()}
         self._study = optuna.create_study(
             study_name=name,
             storage=JournalStorage(JournalFileBackend(str(journal))),
@@ -82,7 +82,8 @@ class Search:
         return [_row(trial) for trial in self._study.best_trials]
 
 
-def _distribution(values: Range | Sequence[Any]) -> BaseDistribution:
+def distribution(values: Range | Sequence[Any]) -> BaseDistribution:
+    """How Optuna says it."""
     if not isinstance(values, Range):
         return CategoricalDistribution(range(len(values)))
     if values.step:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from reedit.evaluate.answers import NEW_TOKENS
 from reedit.methods.hyperparameters import reads_moments
 from reedit.methods.recipe import Recipe
-from reedit.settings.definitions import Shape
+from reedit.settings.definitions import Shape, Texts
+from reedit.statistics.corpora import tokens_of
 
 GB = 1e9
 # tokens of a prefixed row, of it from the subject's end on, of a prompt with its target, labels of a row
@@ -106,9 +107,14 @@ def norm_cost(shape: Shape, layers: Sequence[int], kept: int) -> Cost:
     return Cost("measure_norms", gpu, weights, 0.001, 0.0, (1 + kept) * len(layers) * values)
 
 
-def moment_cost(shape: Shape, layers: Sequence[int], samples: int, max_tokens: int) -> Cost:
+def tokens_read(shape: Shape, corpus: Texts) -> int:
+    """How many tokens of a corpus are read, as far as its definition tells."""
+    most = corpus.samples * min(corpus.max_tokens, ARTICLE)
+    return min(most, tokens_of(corpus.tokens, shape.keys) or most)
+
+
+def moment_cost(shape: Shape, layers: Sequence[int], tokens: int) -> Cost:
     """One pass up to the last measured layer, for all layers; on disk also what is kept for a kill, twice."""
-    tokens = samples * min(max_tokens, ARTICLE)
     matrix = shape.keys**2 * 4 / GB  # of numbers in single precision
     weights, sums = shape.parameters * 4 / GB, len(layers) * 2 * matrix * 9 / 16
     work = tokens * (2 * max(layers) * shape.block + 1.1 * len(layers) * shape.keys**2)

@@ -25,6 +25,7 @@ from reedit.use.costs import (
     moment_cost,
     norm_cost,
     score_cost,
+    tokens_read,
 )
 
 
@@ -149,8 +150,8 @@ def job_costs(experiment: Experiment) -> list[Group]:
         if experiment.needs_moments(run):
             layers = experiment.layers(entry.model, entry.corpus)
             corpus = experiment.asked.corpora[entry.corpus]
-            size = (corpus.samples, corpus.max_tokens) if isinstance(corpus, Texts) else (0, 0)
-            shared["collect_moments", entry.model, entry.corpus] = moment_cost(shape, layers, *size)
+            tokens = tokens_read(shape, corpus) if isinstance(corpus, Texts) else 0
+            shared["collect_moments", entry.model, entry.corpus] = moment_cost(shape, layers, tokens)
         if entry.filtered:
             cost = filter_cost(shape, cases_of(experiment, entry.dataset))
             shared["filter_neighbors", entry.model, entry.dataset] = cost
