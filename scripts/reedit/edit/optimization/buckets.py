@@ -119,13 +119,13 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
         rows.append(_Row(index, edit.kl, 0.0, 0.0, start(edit.kl)))
     starts = Starts.of(model, [row.row.ids for row in rows], [row.start for row in rows])
     lower = starts.climb(layer + 1)
-    kept = Kept(starts, lower[1], lower[0].climb(len(model.layers))[1])
+    kept = _Kept(starts, lower[1], lower[0].climb(len(model.layers))[1])
     batches = by_length([len(row.row.ids) - row.start for row in rows], budget)
     return list(halving(batches, lambda batch: _make_bucket(kept, rows, batch, layer), list_halves))
 
 
 @dataclass(frozen=True)
-class Kept:
+class _Kept:
     """The starts that rows share, and their keys and values up to l_c and above."""
 
     starts: Starts
@@ -133,7 +133,7 @@ class Kept:
     upper: FrozenCache | None
 
 
-def _make_bucket(kept: Kept, every: Sequence[_Row], batch: list[int], layer: int) -> Bucket:
+def _make_bucket(kept: _Kept, every: Sequence[_Row], batch: list[int], layer: int) -> Bucket:
     rows, starts, model = [every[row] for row in batch], kept.starts, kept.starts.model
     device, dtype = model.device, model.model.dtype
     shared = starts.before(batch)  # [r]
@@ -182,7 +182,9 @@ def _make_bucket(kept: Kept, every: Sequence[_Row], batch: list[int], layer: int
     )
 
 
-def _before(kept: Kept, batch: list[int], start: Tensor, hidden: Tensor, layers: range) -> FrozenCache | None:
+def _before(
+    kept: _Kept, batch: list[int], start: Tensor, hidden: Tensor, layers: range
+) -> FrozenCache | None:
     """Keys and values of the positions before `start` [r]; `hidden`: what leaves l_c behind shared starts."""
     if not (start.any() and layers):
         return None
