@@ -40,8 +40,8 @@ COLUMNS = [
     "k",
     *(name.replace("_", ", ") for name in MEASURES),
     "ME-PPL",
-    "optimised",
-    "s",
+    "optimised from k = 2, gap / never",
+    "s from k = 2, gap / never",
     "ratio",
 ]
 

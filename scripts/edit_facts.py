@@ -15,6 +15,11 @@ with job(snakemake.log[0]):
     paths = {name: Path(path) for name, path in [*snakemake.input.items(), *snakemake.output.items()]}
     settings = EditSettings(**snakemake.params.settings, **snakemake.params.code)
     state = Path(snakemake.params.state["folder"])
+    states = state.parents[3]
+    paths |= {
+        "unedited": states / "targets",
+        "finished": states.parent / "finished" / state.relative_to(states),
+    }
     if (processes := snakemake.resources.processes) > 1:
         share_edit_run(processes, Path(snakemake.log[0]), paths, state, settings)
     else:

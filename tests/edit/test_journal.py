@@ -119,7 +119,7 @@ def test_batches_of_another_size_take_up_what_is_saved(
         workers=Workers(Journal(tmp_path, "f")),
     )
     assert resumed.steps == whole.steps
-    assert torch.allclose(resumed.delta, whole.delta, atol=1e-6)
+    assert torch.allclose(resumed.delta, whole.delta, atol=1e-5)  # batches share other starts
 
 
 def test_an_interrupted_rome_goes_on_with_the_edits_it_had_not_made(

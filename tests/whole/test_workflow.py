@@ -636,6 +636,33 @@ def test_odd_facts_and_an_instruct_model_go_through_every_rule(again, inputs, tm
 
 
 @pytest.mark.long
+def test_more_iterations_and_another_method_repeat_nothing(again):
+    entry = {"model": "tiny", "dataset": "facts", "methods": ["memit"], "corpus": "lines", "edits": 4}
+    again.config["methods"] |= {"memit_once": {"algorithm": "memit", "spread_only": True}}
+    goals, run, other = [], PLAIN[0], PLAIN[0].replace("memit", "memit_once")
+    for name in (run, other):
+        goals.append(f"results/edits/{name}/iterations.parquet")
+
+    def edited(iterations, *methods):
+        again.config["runs"] = [entry | {"iterations": iterations, "methods": list(methods)}]
+        outcome = again.run(*goals[: len(methods)])
+        assert outcome.status == 0, outcome.output
+
+    edited(3, "memit")
+    at_once = [timeless(again.path(f"edits/{run}/{name}.parquet")) for name in ("targets", "iterations")]
+    shutil.rmtree(again.path(f"edits/{run}"))
+    shutil.rmtree(again.path("finished"))
+    edited(2, "memit")
+    edited(3, "memit", "memit_once")
+    log = again.log(f"edit_facts/{run}.log")
+    assert "resuming after iteration 2" in log and "k=3 OPTIMIZATION" in log and "k=2 OPT" not in log
+    found = [timeless(again.path(f"edits/{run}/{name}.parquet")) for name in ("targets", "iterations")]
+    assert found == at_once
+    log = again.log(f"edit_facts/{other}.log")
+    assert f"targets of 4 edits were found for {run}" in log and "k=1 OPTIMIZATION" not in log
+
+
+@pytest.mark.long
 def test_stopping_early_and_keeping_the_last_weights_still_gives_tables(again):
     again.config["keep_weights"] = "last"
     entry = {"model": "tiny", "dataset": "facts", "methods": ["memit"], "corpus": "lines", "edits": 4}

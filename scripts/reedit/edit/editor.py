@@ -77,9 +77,10 @@ class Editor:
         self.memory.held = self.recipe.held(rows)
 
     def resumed(self) -> "tuple[Editor, list[Iteration]]":
-        """The editor after the last complete iteration of the journal, and all of these."""
+        """The editor after the last complete iteration of the journal that is asked for, and all up to it."""
         journal = self.workers.journal
         done = [journal.load(k) for k in range(1, journal.completed() + 1)]
+        done = done[: self.recipe.over_after([iteration.row for iteration in done])]
         if not done:
             return self, done
         logging.getLogger("reedit").info("resuming after iteration %d", len(done))

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -17,9 +18,10 @@ from reedit.errors import InputError
 from reedit.methods.recipe import Step
 from reedit.storage.checkpoint import begin_state
 from reedit.storage.files import atomic, flush, naming
-from reedit.storage.tensors import read_tensors
+from reedit.storage.provenance import digest
+from reedit.storage.tensors import metadata_of, read_tensors
 
-FORMAT = 2  # of what is on disk: a journal of another one is no journal of this job
+FORMAT = 3  # of what is on disk: a journal of another one is no journal of this job
 NUMBERS = ("steps", "ppl_initial", "ppl_target")  # of Found, one of each an edit
 
 
@@ -41,16 +43,36 @@ class Piece:
     earlier: bool  # by a job that was interrupted
 
 
+@dataclass(frozen=True)
+class Unedited:
+    """Where jobs share what OPTIMIZATION finds at theta_1, and what they have to have in common for it.
+
+    A folder is named by all that was read to find what is in it: nothing in it can be out of date.
+    """
+
+    folder: Path
+    fingerprint: str  # of the model as it is loaded, and of the code
+    run: str  # whose job this is
+
+
 class Journal:
     """The complete iterations of one job, each a folder k{k} that appears as a whole, and pieces of the next.
 
-    `fingerprint` is what the job depends on; a journal of another fingerprint is discarded.
+    `fingerprint` is what the job depends on; a journal of another fingerprint is discarded. Pieces that other
+    jobs can use lie where `unedited` says, and stay there.
     """
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, fingerprint: str, unedited: Unedited | None = None) -> None:
+        self.folder, self.unedited, self._fingerprint = folder, unedited, fingerprint
         self._own: set[Path] = set()  # pieces that this job has kept
-        begin_state(folder, fingerprint)
+        self._shared: dict[tuple[int, int], Path] = {}  # k and number of a step -> where its pieces lie
+        self._resumed = begin_state(folder, fingerprint)
+
+    def share(self, step: Step, read: Any) -> None:
+        """Pieces of a step at theta_1, of which OPTIMIZATION has `read` that, are any job's."""
+        if self.unedited:
+            known = digest([FORMAT, self.unedited.fingerprint, read])
+            self._shared[step.k, step.number] = self.unedited.folder / known
 
     def completed(self) -> int:
         """The last k whose iteration is complete, 0 for none."""
@@ -106,31 +128,46 @@ class Journal:
             "delta": found.delta.cpu().contiguous(),
             "seconds": torch.tensor(seconds, dtype=torch.float64),
         } | {name: torch.tensor(getattr(found, name), dtype=torch.float64) for name in NUMBERS}
-        path = self._pieces(step.k) / f"{step.number}.{places[0]}.safetensors"
+        path = self._of(step) / f"{step.number}.{places[0]}.safetensors"
         with atomic(path) as temporary:
-            save_file(tensors, temporary)
+            run = self.unedited.run if self.unedited else ""
+            save_file(tensors, temporary, {"run": run, "job": self._fingerprint})
         self._own.add(path)
 
     def pieces(self, step: Step, vectors: tuple[str, ...]) -> list[Piece]:
         """All that was kept of a step; a file that was damaged goes, and its edits are optimised again."""
-        pieces = []
-        for path in sorted(self._pieces(step.k).glob(f"{step.number}.*.safetensors")):
+        pieces, others = [], set()
+        for path in sorted(self._of(step).glob(f"{step.number}.*.safetensors")):
             try:
-                saved = read_tensors(path)
-            except InputError as error:
+                told, piece = metadata_of(path), self._piece(path, vectors)
+            except (InputError, KeyError) as error:
                 logging.getLogger("reedit").warning("%s; its edits are optimised again", error)
                 path.unlink(missing_ok=True)
                 continue
-            numbers = {name: saved[name].tolist() for name in NUMBERS}
-            numbers["steps"] = [int(steps) for steps in numbers["steps"]]
-            found = Found(vectors, saved["hidden"], saved["delta"], **numbers)
-            earlier = path not in self._own
-            pieces.append(Piece(saved["edits"].tolist(), found, float(saved["seconds"]), earlier))
+            if told.get("job") != self._fingerprint:
+                others.add(told.get("run", ""))
+            elif piece.earlier and not self._resumed:
+                continue  # of this job when it ended, which is asked for afresh
+            pieces.append(piece)
+        if others:
+            known = len({place for piece in pieces for place in piece.places})
+            line = "%s: the targets of %d edits were found for %s and are used again"
+            logging.getLogger("reedit").info(line, step.name, known, ", ".join(sorted(others)))
         return pieces
+
+    def _piece(self, path: Path, vectors: tuple[str, ...]) -> Piece:
+        saved = read_tensors(path)
+        numbers = {name: saved[name].tolist() for name in NUMBERS}
+        numbers["steps"] = [int(steps) for steps in numbers["steps"]]
+        found = Found(vectors, saved["hidden"], saved["delta"], **numbers)
+        return Piece(saved["edits"].tolist(), found, float(saved["seconds"]), path not in self._own)
 
     def discard(self) -> None:
         """The job is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _of(self, step: Step) -> Path:
+        return self._shared.get((step.k, step.number), self._pieces(step.k))
 
     def _pieces(self, k: int) -> Path:
         return self.folder / f"k{k}.optimized"

@@ -3,27 +3,33 @@
 Only positions up to t are read: a causal model computes the same there whatever follows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from reedit.edit.edits import Edit
-from reedit.models.batches import by_length, halving, list_halves, padded
+from reedit.models.batches import by_length, halving, list_halves
 from reedit.models.hooks import captured, stopped_after, stopped_before
 from reedit.models.language_model import LanguageModel
 from reedit.models.numbers import wide
+from reedit.models.starts import Starts
 from reedit.models.tokens import LabelledRow
+from reedit.models.upper import FrozenCache
 
 
 @dataclass(frozen=True)
 class _Held:
-    """Some of the rows up to t, right-padded, as they enter a layer; none of them sees what fills it up."""
+    """Some of the rows up to t, right-padded, as they enter a layer; none of them sees what fills it up.
+
+    Where rows begin alike, from where they part (models/starts.py).
+    """
 
     rows: list[int]  # which rows these are
     entering: Tensor  # input of the layer, [b, length, d]
-    last: Tensor  # t, [b]
+    last: Tensor  # index of t there, [b]
 
     def halves(self) -> list["_Held"]:
         middle = len(self.rows) // 2
@@ -43,17 +49,20 @@ class Walk:
         self, model: LanguageModel, rows: Sequence[LabelledRow], layer: int, budget: int = 4096
     ) -> None:
         """Bring `rows` before `layer`; `budget`: padded positions per forward pass."""
-        self.model, self.layer, self.count = model, layer, len(rows)
+        self.model, self.layer = model, layer
         heads = [row.ids[: row.position + 1] for row in rows]
+        starts = Starts.of(model, heads, [row.position for row in rows])
+        self.starts, cache = starts.climb(layer)
 
         def enter(batch: list[int]) -> _Held:
-            ids, mask = padded([heads[i] for i in batch], 0, model.device)
             block = model.layers[layer]
+            told = starts.told(batch, cache, model.model.dtype)
             with captured({"entering": block}, {}) as seen, stopped_before(block):
-                model.backbone(input_ids=ids, use_cache=False)
-            return _Held(batch, seen["entering"], mask.sum(1) - 1)
+                model.upper(-1)(None, input_ids=starts.ids(batch), use_cache=False, **told)
+            last = torch.tensor([len(starts.rest(row)) - 1 for row in batch], device=model.device)
+            return _Held(batch, seen["entering"], last)
 
-        batches = by_length([len(head) for head in heads], budget)
+        batches = by_length([len(starts.rest(row)) for row in range(len(rows))], budget)
         self.held = list(halving(batches, enter, list_halves))
 
     @torch.no_grad()
@@ -61,15 +70,16 @@ class Walk:
         """Bring the rows before `layer`, at or above the one they are held before."""
         if layer == self.layer:
             return
+        starts, cache = self.starts.climb(layer)
 
         def enter(held: _Held) -> _Held:
-            block = self.model.layers[layer]
+            block, told = self.model.layers[layer], self._told(held, cache)
             with captured({"entering": block}, {}) as seen, stopped_before(block):
-                self._run(held)
+                self._run(held, told)
             return _Held(held.rows, seen["entering"], held.last)
 
         self.held = list(halving(self.held, enter, _Held.halves))
-        self.layer = layer
+        self.layer, self.starts = layer, starts
 
     @torch.no_grad()
     def read(self, layer: int, names: Sequence[str]) -> dict[str, Tensor]:
@@ -87,10 +97,12 @@ class Walk:
         inputs = {"key": model.mlp_output(layer)} if "key" in names else {}
         outputs = {name: modules[name] for name in names if name != "key"}
         end = model.layers[layer] if "hidden" in names else model.mlp(layer)
+        _, cache = self.starts.climb(layer + 1)
 
         def look(held: _Held) -> tuple[list[int], dict[str, Tensor]]:
+            told = self._told(held, cache)
             with captured(inputs, outputs) as seen, stopped_after(end):
-                self._run(held)
+                self._run(held, told)
             lines = torch.arange(len(held.rows), device=held.last.device)
             found = {name: wide(seen[name][lines, held.last]) for name in names}
             if "mlp" in found:
@@ -101,9 +113,13 @@ class Walk:
         back = torch.tensor([row for rows, _ in found for row in rows]).argsort()
         return {name: torch.cat([states[name] for _, states in found])[back] for name in names}
 
-    def _run(self, held: _Held) -> None:
+    def _told(self, held: _Held, cache: FrozenCache | None) -> dict[str, Any]:
+        """What a pass is told; `cache`: of the starts, in the layers that it goes through."""
+        return self.starts.told(held.rows, cache, held.entering.dtype)
+
+    def _run(self, held: _Held, told: Mapping[str, Any]) -> None:
         """A forward pass on from the layer that the rows are held before; hooks read and end it."""
-        self.model.upper(self.layer - 1)(held.entering, use_cache=False)
+        self.model.upper(self.layer - 1)(held.entering, use_cache=False, **told)
 
 
 def states_at_subject(

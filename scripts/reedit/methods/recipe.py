@@ -166,3 +166,7 @@ class Recipe:
         if len(gaps) < self.iterations or self.extend_to is None or None in gaps:
             return len(gaps) >= self.iterations
         return stopping.met("proposed", gaps, changes) is not None or len(gaps) >= self.extend_to
+
+    def over_after(self, rows: Sequence[Mapping[str, float | None]]) -> int | None:
+        """How many of the iterations of these rows are asked for; None where more are than there are."""
+        return next((count for count in range(1, len(rows) + 1) if self.is_over(rows[:count])), None)

@@ -54,7 +54,9 @@ def _in_pieces(model: "LanguageModel") -> Iterator[tuple[str, Tensor, Tensor]]:
             doubled = model.after_attention(layer, entering, attention)
         yield "does not add to the residual stream what its MLP says", doubled, 2 * hidden
     # then all above the first layer at new positions, behind kept ones of which some are another row's
-    hidden, (kept, cut) = seen["hidden 0"], (8, 5) if model.can_cut(0) else (0, 0)
+    hidden, (kept, cut), above = seen["hidden 0"], (8, 5), range(1, len(model.layers))
+    if not (above and model.can_cut(0)):
+        kept = cut = 0
     before, new = torch.arange(kept, device=model.device), torch.arange(cut, 10, device=model.device)
     read, own = torch.cat([before, new]), torch.cat([before < cut, new >= cut])
     final = model.upper(0)(
@@ -65,7 +67,7 @@ def _in_pieces(model: "LanguageModel") -> Iterator[tuple[str, Tensor, Tensor]]:
             if i > 0
         },
         position_ids=new[None],
-        past_key_values=model.frozen(0, hidden[:, :kept]),
+        past_key_values=model.frozen(above, hidden[:, :kept])[1] if kept else None,
         use_cache=False,
     )
     told = "does not read earlier positions by their keys and values alone"

@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from reedit.errors import InputError
 from reedit.jobs.device import job_device
 from reedit.models.assumed import check_forward
-from reedit.models.hooks import stopped_after
+from reedit.models.hooks import captured, stopped_after, stopped_before
 from reedit.models.layouts import layout_of_kind
 from reedit.models.numbers import wide
 from reedit.models.tokenizers import load_tokenizer
@@ -290,18 +290,24 @@ class LanguageModel:
         return {layer: cropped[seen] for layer, seen in self._visible.items()}
 
     @torch.no_grad()
-    def frozen(self, layer: int, hidden: Tensor) -> FrozenCache | None:
-        """Keys and values of the layers after `layer`, whose output at the first p positions is `hidden`.
+    def frozen(
+        self, layers: range, entering: Tensor | None, **given: Any
+    ) -> tuple[Tensor | None, FrozenCache | None]:
+        """Keys and values of some layers, and what enters the layer above them, [r, p, d]; None at the end.
 
-        [r, p, d]. A row's own positions are its first ones, which see nothing of what fills it up: no mask is
-        needed. None where there is nothing to keep.
+        `entering` [r, p, d]: the input of the first of them at rows' first positions, which see nothing of
+        what fills them up, so that no mask is needed; or None, with `input_ids` among what is `given`. With
+        `masks`, `position_ids` and `past_key_values` they follow kept ones, whose keys stand before theirs.
         """
-        after = range(layer + 1, len(self.layers))
-        if not hidden.shape[1] or not after:
-            return None
-        cache = DynamicCache()
-        with stopped_after(self.layers[-1]):
-            self.upper(layer)(hidden, past_key_values=cache, use_cache=True)
-        return FrozenCache(
-            {i: cache.layers[i].keys for i in after}, {i: cache.layers[i].values for i in after}
+        cache, kept = DynamicCache(), given.pop("past_key_values", None)
+        for layer in layers if kept else ():
+            cache.update(kept.keys[layer], kept.values[layer], layer)
+        ends = layers.stop == len(self.layers)
+        above = {} if ends else {"above": self.layers[layers.stop]}
+        stop = stopped_after(self.layers[-1]) if ends else stopped_before(above["above"])
+        with captured(above, {}) as seen, stop:
+            self.upper(layers.start - 1)(entering, past_key_values=cache, use_cache=True, **given)
+        return seen.get("above"), FrozenCache(
+            {layer: cache.layers[layer].keys for layer in layers},
+            {layer: cache.layers[layer].values for layer in layers},
         )

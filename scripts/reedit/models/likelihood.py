@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reedit.models.batches import by_length, halving, list_halves, padded
+from reedit.models.batches import by_length, halving, list_halves
 from reedit.models.language_model import LanguageModel
+from reedit.models.starts import Starts
 from reedit.models.tokens import LabelledRow
 
 
@@ -64,21 +65,27 @@ def likelihoods(
     members: list[list[int]] = [[] for _ in inputs]
     for index, covering in enumerate(cover):
         members[covering].append(index)
+    # a row's labels are predicted from what it has by itself; those that are shifted share no start
+    first = [0 if row.shift else row.predicted_from for row in rows]
+    texts = [ids for _, *ids in inputs]
+    starts = Starts.of(model, texts, [min(first[member] for member in of_input) for of_input in members])
+    _, cache = starts.climb(len(model.layers))
+    lengths = [len(starts.rest(index)) for index in range(len(texts))]
     results: list[Likelihood | None] = [None] * len(rows)
     done = 0
 
     def run(batch: list[int]) -> int:
-        ids, mask = padded([inputs[index][1:] for index in batch], 0, model.device)
-        shifts = [inputs[index][0] for index in batch]
-        hidden = model.backbone(  # [b, length, d]
-            input_ids=ids, position_ids=_positions(shifts, mask), use_cache=False
-        )[0]
+        told = starts.told(batch, cache, model.model.dtype)
+        if any(shifts := [inputs[index][0] for index in batch]):
+            own = [lengths[index] for index in batch]
+            told["position_ids"] = _shifted(told.get("position_ids"), shifts, own, model.device)
+        hidden = model.upper(-1)(None, input_ids=starts.ids(batch), use_cache=False, **told)
         places, labels, owners = [], [], []
         for line, index in enumerate(batch):
             for member in members[index]:
                 row = rows[member]
-                first = len(row.ids) - len(row.labels)
-                places += [(line, first + j) for j in range(len(row.labels))]
+                begin = row.predicted_from - starts.lengths[index]
+                places += [(line, begin + j) for j in range(len(row.labels))]
                 labels += row.labels
                 owners.append(member)
         where = torch.tensor(places, device=model.device)  # [n, 2]
@@ -93,19 +100,21 @@ def likelihoods(
             start = end
         return len(owners)
 
-    for finished in halving(by_length([len(ids) for ids in inputs], budget), run, list_halves):
+    for finished in halving(by_length(lengths, budget), run, list_halves):
         done += finished
         if report:
             report(done)
     return results
 
 
-def _positions(shifts: Sequence[int], mask: Tensor) -> Tensor | None:
-    """Positions of padded rows [rows, length] that start where their shifts say; None for the usual ones."""
-    if not any(shifts):
-        return None
-    start = torch.tensor(shifts, device=mask.device)[:, None]
-    return start + (mask.cumsum(1) - 1)  # what fills a row up stays at its last position
+def _shifted(
+    positions: Tensor | None, shifts: Sequence[int], lengths: Sequence[int], device: torch.device
+) -> Tensor:
+    """Positions [rows, length] that are told, or the usual ones, each row's moved by its shift."""
+    own, shift = (torch.tensor(counts, device=device)[:, None] for counts in (lengths, shifts))
+    if positions is None:  # what fills a row up stays at its last position
+        positions = torch.minimum(torch.arange(max(lengths), device=device), own - 1)
+    return positions + shift
 
 
 @torch.no_grad()

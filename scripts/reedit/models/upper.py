@@ -31,11 +31,18 @@ class FrozenCache:
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return next(iter(self.keys.values())).shape[2]
 
-    def select(self, rows: Tensor | slice) -> "FrozenCache":
-        return FrozenCache(
-            {layer: key[rows] for layer, key in self.keys.items()},
-            {layer: value[rows] for layer, value in self.values.items()},
-        )
+    def select(self, rows: Tensor | slice, positions: int | None = None) -> "FrozenCache":
+        """Some rows, and of them all positions or the first ones."""
+        return self._each(lambda kept: kept[rows, :, :positions])
+
+    def ordered(self, places: Tensor) -> "FrozenCache":
+        """Of each row the positions at its `places`, [rows, positions]."""
+        every = torch.arange(len(places), device=places.device)[:, None]
+        return self._each(lambda kept: kept.transpose(1, 2)[every, places].transpose(1, 2))
+
+    def _each(self, take: Callable[[Tensor], Tensor]) -> "FrozenCache":
+        kept = ({layer: take(one) for layer, one in part.items()} for part in (self.keys, self.values))
+        return FrozenCache(*kept)
 
 
 class Upper:
@@ -52,21 +59,25 @@ class Upper:
             self.backbone.config = copy.copy(backbone.config)
             self.backbone.config.layer_types = backbone.config.layer_types[kept:]
 
-    def __call__(self, entering: Tensor, masks: Mapping[int, Tensor] | None = None, **given: Any) -> Tensor:
+    def __call__(
+        self, entering: Tensor | None, masks: Mapping[int, Tensor] | None = None, **given: Any
+    ) -> Tensor:
         """The final hidden states [r, s, d] of rows that enter the first layer as `entering`, [r, s, d].
 
-        `masks`: by layer, additive, [r, 1, s, positions seen]; without them the backbone makes its own of
-        `attention_mask` [r, s], which is among what else its forward pass is `given`.
+        None: they enter the model by `input_ids`, which are among what is given. `masks`: by layer, additive,
+        [r, 1, s, positions seen]; without them the backbone makes its own of `attention_mask` [r, s], which
+        is among what else its forward pass is `given`.
         """
         with ExitStack() as hooks:
-            hooks.enter_context(self._entered(entering))
+            if entering is not None:  # embeddings and positions would be of an input that has them already
+                hooks.enter_context(self._entered(entering))
+                given["inputs_embeds"] = entering
             if masks:
                 given["attention_mask"] = next(iter(masks.values()))  # of four dimensions: none is made
                 for place, layer in enumerate(self.layers, start=self.first):
                     if place in masks:
                         hooks.enter_context(_told(layer, masks[place]))
-            # its embeddings, positions and multipliers would be of an input that has them already
-            return self.backbone(inputs_embeds=entering, **given)[0]
+            return self.backbone(**given)[0]
 
     def _entered(self, entering: Tensor) -> Any:
         """Within: whatever the backbone makes of its input, the first layer is given `entering`."""

@@ -101,7 +101,7 @@ class Experiment(Needs):
             minutes=asked.budget.minutes,
             edits=asked.budget.edits,
             current=self._in_use(model, algorithm),
-            corpus=self.reading(corpus),
+            corpus=self.reading(corpus) | self.tokens(corpus),
             protocol=self.asked.protocol,
             repository=self.repository(model),
             wording=self.wording(model, dataset),

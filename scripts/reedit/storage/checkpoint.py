@@ -15,17 +15,24 @@ from reedit.storage.provenance import digest
 T = TypeVar("T")
 
 
-def begin_state(folder: Path, fingerprint: str) -> None:
-    """Make a job's state folder, or leave it as it is where it is of the same `fingerprint`.
+def begin_state(folder: Path, fingerprint: str) -> bool:
+    """Make a job's state folder, or leave it as it is where it is of the same `fingerprint`; whether it was.
 
     That is what the job depends on: a state of another one is discarded.
     """
-    mark = folder / "fingerprint"
-    if folder.exists() and not (mark.exists() and mark.read_text() == fingerprint):
+    known = marked(folder, fingerprint)
+    if folder.exists() and not known:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic(mark) as temporary:
+    with atomic(folder / "fingerprint") as temporary:
         temporary.write_text(fingerprint)
+    return known
+
+
+def marked(folder: Path, fingerprint: str) -> bool:
+    """Whether a state is of this `fingerprint`."""
+    mark = folder / "fingerprint"
+    return mark.exists() and mark.read_text() == fingerprint
 
 
 def fingerprint(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:

@@ -13,6 +13,7 @@ from reedit.jobs.memory import free_bytes
 from reedit.methods.hyperparameters import reads_moments
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
+from reedit.statistics.corpora import tokens_of
 from reedit.statistics.moments import Reading, collect_moments, write_moment
 from reedit.statistics.spectra import decompose_moments
 
@@ -30,6 +31,7 @@ class Factors:
     texts: Iterable[str]
     max_tokens: int
     folder: Path
+    tokens: int | str | None = None  # that the corpus ends after (statistics/corpora.tokens_of)
 
     def of(self, recipe: Recipe) -> dict[int, Tensor]:
         """By layer, what a recipe reads (spread/solve.py); nothing for ROME without mom2_adjustment."""
@@ -45,11 +47,12 @@ class Factors:
     def collect(self, layers: Sequence[int]) -> None:
         """Have the moments of these layers: as many in a pass over the corpus as memory holds the sums of."""
         missing = self._missing("moments", layers)
+        reading = Reading(self.max_tokens, tokens=tokens_of(self.tokens, self.model.widest_key(layers)))
         size = 8 * self.model.weight(layers[0]).shape[1] ** 2
         at_once = max(1, int(SHARE * free_bytes(torch.device("cpu")) // size))
         for first in range(0, len(missing), at_once):
             some = missing[first : first + at_once]
-            moments, count = collect_moments(self.model, self.texts, some, Reading(self.max_tokens))
+            moments, count = collect_moments(self.model, self.texts, some, reading)
             for layer, moment in moments:
                 path = self.folder / "moments" / f"{layer}.safetensors"
                 write_moment(moment, path, {"count": str(count)})

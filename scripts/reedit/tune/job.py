@@ -62,9 +62,8 @@ def tune_hyperparameters(
     told["modules"] = module_names(model, settings.algorithm) | {"v_loss_layer": len(model.layers) - 1}
     made_by = provenance(asdict(settings), code or {}, told)
     begin_state(state, _mark(made_by, paths))
-    factors = Factors(
-        model, fetched_documents(paths["source"], settings.corpus), settings.corpus["max_tokens"], state
-    )
+    texts, corpus = fetched_documents(paths["source"], settings.corpus), settings.corpus
+    factors = Factors(model, texts, corpus["max_tokens"], state, corpus.get("tokens"))
     templates = read_templates(paths)
     bench, other = (_bench(some, templates, factors, settings) for some in (facts, held_out))
     budget = Budget(settings.minutes, settings.edits, state / "spent.json")

@@ -67,7 +67,8 @@ SCHEMAS = {
     "summary/eligible.parquet": "eligible",
 }
 # what one job makes as a whole, by how many parts of its path; elsewhere each file by itself
-PARTS = {"sources": 2, "models": 2, "moments": 3, "spectra": 3, "exports": 3, "edits": 5, "state": 5}
+PARTS = {"sources": 2, "models": 2, "moments": 3, "spectra": 3, "exports": 3}
+PARTS |= dict.fromkeys(("edits", "state", "finished"), 5)
 # not asked for by a rerun that has all tables
 ON_DEMAND = ("sources", "models", "moments", "spectra", "exports", "tracing")
 EXPORTED = "edits/*/*/*/*/model"  # nor is this one, which is not of the job that makes the others in edits
@@ -173,9 +174,17 @@ class Verification:
             f"{EXPORTED}/*.safetensors": check_tensors,
             f"{EXPORTED}/*.json": check_json,
             f"{EXPORTED}/*": check_not_empty,
-            "state/*/*/*/*/fingerprint": check_not_empty,
-            "state/*/*/*/*/k*/iteration.json": check_json,
-            "state/*/*/*/*/k*/*.safetensors": check_readable,  # a perplexity in it may be infinite
+            **{
+                f"{place}/*/*/*/*/{name}": check
+                for place in ("state", "finished")
+                for name, check in {
+                    "fingerprint": check_not_empty,
+                    "ended": check_not_empty,
+                    "k*/iteration.json": check_json,
+                    "k*/*.safetensors": check_readable,  # a perplexity in it may be infinite
+                }.items()
+            },
+            "state/targets/*/*.safetensors": check_readable,
             "state/moments/*/*/fingerprint": check_not_empty,
             "state/moments/*/*/saved*/sums.json": check_json,
             "state/moments/*/*/saved*/*.safetensors": check_tensors,

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from reedit.edit.easyedit import engine as easyedit
 from reedit.edit.editor import Editor
 from reedit.edit.iteration import iterate
+from reedit.edit.job.finished import begin, leave, take_up
 from reedit.edit.job.inputs import (
     Paths,
     left_out,
@@ -20,23 +22,28 @@ from reedit.edit.job.inputs import (
     read_templates,
 )
 from reedit.edit.job.settings import EditSettings
-from reedit.edit.journal import FORMAT, Iteration, Journal
+from reedit.edit.journal import FORMAT, Iteration, Journal, Unedited
 from reedit.edit.kept_weights import kept_iterations
 from reedit.edit.ranks import join
 from reedit.edit.workers import Workers
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
 from reedit.storage.checkpoint import fingerprint
-from reedit.storage.files import link_or_copy
+from reedit.storage.files import link_or_copy, visible_files
 from reedit.storage.provenance import digest, processor_name, provenance
+
+# settings that no complete iteration depends on
+OF_THE_REST = ("nonfinite", "keep_weights", "iterations", "extend_to", "stop")
 
 
 def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     """Edit the cases of one trial and write targets, iterations and weights.
 
     `paths`: model, facts, split, prefixes, where the algorithm needs them moments or spectra, where neighbors
-    were filtered neighbors; outputs targets, iterations, weights. An interrupted job goes on from
-    `state_folder`. In processes that share the job (ranks.py) the leading one writes.
+    were filtered neighbors; outputs targets, iterations, weights; unedited, where jobs of the same code share
+    what OPTIMIZATION finds at theta_1; finished, where a job that has ended leaves what another number of
+    iterations goes on from. An interrupted job goes on from `state_folder`. In processes that share the job
+    (ranks.py) the leading one writes.
     """
     ranks = join()
     published = None  # the engine is ours
@@ -60,11 +67,16 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
             "device": model.device.type,
         },
     )
-    # what is complete stays so under another policy for what comes
-    lasting = {name: value for name, value in made_by.items() if name not in ("nonfinite", "keep_weights")}
+    # what is complete stays so whatever is to come
+    lasting = {name: value for name, value in made_by.items() if name not in OF_THE_REST}
     inputs = ("facts", "split", "prefixes", "moments", "spectra", "neighbors", "model")
     mark = fingerprint(lasting | {"journal": FORMAT}, {name: paths[name] for name in inputs if name in paths})
-    journal = ranks.in_turn(lambda: Journal(state_folder, mark))
+    unedited = _unedited(paths, settings, made_by, "/".join(state_folder.parts[-4:]))
+    asked, ended = digest(made_by), paths.get("finished")
+    if ranks.leads:
+        take_up(state_folder, ended, mark, asked)
+    make = partial(Journal, state_folder, mark, unedited)
+    journal = ranks.in_turn(lambda: begin(make, recipe, settings.keep_weights))
     editor = Editor(model, recipe, factors, workers=Workers(journal, ranks))
     if published:
         with easyedit.scratch_folder(journal) as scratch:
@@ -77,8 +89,19 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     if ranks.leads:
         # not part of the journal's fingerprint: a job may go on on another machine
         made_by |= {"device_name": device_name(model.device), "processes": ranks.count}
-        _write(paths, done, journal, settings.keep_weights, made_by)
+        kept = _write(paths, done, journal, settings.keep_weights, made_by)
+        leave(journal, ended, len(done), kept, asked)
     ranks.leave()
+
+
+def _unedited(paths: Paths, settings: EditSettings, made_by: Mapping[str, Any], run: str) -> Unedited | None:
+    """What jobs that share targets at theta_1 have in common: the model, how it is loaded, and the code."""
+    if "unedited" not in paths or not settings.code:
+        return None
+    files = [path.stat() for path in visible_files(paths["model"])]
+    common = {name: made_by[name] for name in ("model_revision", "device", "packages", "dtype", "code")}
+    common["files"] = [[stat.st_size, stat.st_mtime_ns] for stat in files]
+    return Unedited(paths["unedited"], digest(common), run)
 
 
 def device_name(device: torch.device) -> str:
@@ -88,19 +111,20 @@ def device_name(device: torch.device) -> str:
 
 def _write(
     paths: Paths, done: Sequence[Iteration], journal: Journal, keep_weights: str, made_by: Mapping[str, Any]
-) -> None:
-    """The job's output files; its journal is not needed any more."""
+) -> list[int]:
+    """The job's output files; the iterations whose weights are among them."""
     targets = [row for iteration in done for row in iteration.targets]
     made_by = {**made_by, "dropped": _dropped(targets)}
     iterations = [iteration.row for iteration in done]
     paths["weights"].mkdir(parents=True, exist_ok=True)
-    for k in kept_iterations(iterations, keep_weights):
+    kept = kept_iterations(iterations, keep_weights)
+    for k in kept:
         place = paths["weights"] / f"k{k}.safetensors"
         place.unlink(missing_ok=True)
         link_or_copy(journal.weights(k), place)
     parquet.write(targets, paths["targets"], "targets", made_by)
     parquet.write(iterations, paths["iterations"], "iterations", made_by)
-    journal.discard()
+    return kept
 
 
 def _dropped(targets: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -5,7 +5,8 @@ is redone where delta enters there). So all that is run once, the keys and value
 are kept for the layers after l_c, and a pass of OPTIMIZATION processes the positions from t on, in those
 layers only: the same numbers for a fraction of the work (design, section 8). A row of which a label is
 predicted before t, as `released` may have it, is processed from there on; and whole, with nothing kept,
-where a layer after l_c has more to remember than keys and values (linear attention).
+where a layer after l_c has more to remember than keys and values (linear attention). Starts that many rows
+share, as prefixes are, are run once for all of them (models/starts.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor
 
 from reedit.edit.edits import Edit
-from reedit.models.batches import by_length, halving, list_halves, padded
+from reedit.models.batches import by_length, halving, list_halves
 from reedit.models.hooks import captured, stopped_after
 from reedit.models.language_model import LanguageModel
-from reedit.models.numbers import added, wide
+from reedit.models.numbers import wide
+from reedit.models.starts import Behind, Starts
 from reedit.models.tokens import LabelledRow
 from reedit.models.upper import FrozenCache
 
@@ -115,38 +117,39 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
     for index, edit in enumerate(edits):
         rows += [_Row(index, w.row, w.loss_weight, w.perplexity_weight, start(w.row)) for w in edit.labelled]
         rows.append(_Row(index, edit.kl, 0.0, 0.0, start(edit.kl)))
-    lengths = [len(row.row.ids) - row.start for row in rows]
-    batches = by_length(lengths, budget)
-    make = halving(batches, lambda batch: _make_bucket(model, [rows[i] for i in batch], layer), list_halves)
-    return list(make)
+    starts = Starts.of(model, [row.row.ids for row in rows], [row.start for row in rows])
+    lower = starts.climb(layer + 1)
+    kept = Kept(starts, lower[1], lower[0].climb(len(model.layers))[1])
+    batches = by_length([len(row.row.ids) - row.start for row in rows], budget)
+    return list(halving(batches, lambda batch: _make_bucket(kept, rows, batch, layer), list_halves))
 
 
-def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Bucket:
-    device = model.device
-    ids, _ = padded([row.row.ids for row in rows], 0, device)
+@dataclass(frozen=True)
+class Kept:
+    """The starts that rows share, and their keys and values up to l_c and above."""
+
+    starts: Starts
+    lower: FrozenCache | None
+    upper: FrozenCache | None
+
+
+def _make_bucket(kept: Kept, every: Sequence[_Row], batch: list[int], layer: int) -> Bucket:
+    rows, starts, model = [every[row] for row in batch], kept.starts, kept.starts.model
+    device, dtype = model.device, model.model.dtype
+    shared = starts.before(batch)  # [r]
     start = torch.tensor([row.start for row in rows], device=device)  # [r]
     subject = torch.tensor([row.row.position for row in rows], device=device)  # t, [r]
     block = model.layers[layer]
+    told = starts.told(batch, kept.lower, dtype)
     with (
         captured({"entering": block}, {"attention": model.attention(layer), "hidden": block}) as seen,
         stopped_after(block),
     ):
-        model.backbone(input_ids=ids, use_cache=False)
+        model.upper(-1)(None, input_ids=starts.ids(batch), use_cache=False, **told)
     hidden = seen["hidden"]
-    frozen = int(start.max())  # p: positions before the first, of the row where they are most
-    before = torch.arange(frozen, device=device) < start[:, None]  # [r, p]
-    size = max(len(row.row.ids) - row.start for row in rows)  # s
-    steps = torch.arange(size, device=device)
-    length = ids.shape[1]
-    beyond = start[:, None] + steps >= length  # of all rows; they stay at the last position, [r, s]
-    where = (start[:, None] + steps).clamp(max=length - 1)  # [r, s]
-    read = torch.cat([torch.arange(frozen, device=device).expand(len(rows), -1), where], 1)  # [r, p + s]
-    hold = torch.cat([before, ~beyond], 1)  # what is at a position once, and a row's own
-    itself = (
-        torch.arange(frozen + size, device=device) == frozen + steps[:, None]
-    )  # lest there is nothing seen
-    sees = {i: visible for i, visible in model.visible(length).items() if i > layer}
-    kinds = {visible: kind for kind, visible in enumerate(dict.fromkeys(sees.values()))}
+    after = range(layer + 1, len(model.layers))
+    own = torch.tensor([len(row.row.ids) for row in rows], device=device) - start
+    behind = Behind.of(model, start, own, after, dtype)
     lines = torch.arange(len(rows), device=device)
     labels = [
         (line, row.row.predicted_from + j - row.start, label)
@@ -160,17 +163,14 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
     weights = weights.to(device, wide(hidden).dtype)  # [r, 2]
     return Bucket(
         edit=torch.tensor([row.edit for row in rows], device=device),
-        hidden=hidden.gather(1, where[:, :, None].expand(-1, -1, hidden.shape[2])),
+        hidden=hidden[lines[:, None], behind.positions - shared[:, None]],
         subject=subject - start,
-        entering=seen["entering"][lines, subject],
-        attention=seen["attention"][lines, subject],
-        positions=where,
-        masks=tuple(
-            added((visible[where[:, :, None], read[:, None]] & hold[:, None] | itself)[:, None], hidden.dtype)
-            for visible in kinds
-        ),
-        mask_of={i: kinds[visible] for i, visible in sees.items()},
-        cache=model.frozen(layer, hidden[:, :frozen]),
+        entering=seen["entering"][lines, subject - shared],
+        attention=seen["attention"][lines, subject - shared],
+        positions=behind.positions,
+        masks=behind.masks,
+        mask_of=behind.mask_of,
+        cache=_before(kept, batch, start, hidden, after),
         label_row=label_row,
         label_at=label_at,
         label=label,
@@ -180,6 +180,23 @@ def _make_bucket(model: LanguageModel, rows: Sequence[_Row], layer: int) -> Buck
             [line for line, row in enumerate(rows) if not row.row.labels], dtype=torch.long, device=device
         ),
     )
+
+
+def _before(kept: Kept, batch: list[int], start: Tensor, hidden: Tensor, layers: range) -> FrozenCache | None:
+    """Keys and values of the positions before `start` [r]; `hidden`: what leaves l_c behind shared starts."""
+    if not (start.any() and layers):
+        return None
+    shared = kept.starts.before(batch)
+    between = int((start - shared).max())
+    told = kept.starts.told(batch, kept.upper, hidden.dtype, between)
+    cache = told.get("past_key_values")
+    if between:
+        _, cache = kept.starts.model.frozen(layers, hidden[:, :between], **told)
+    if not told:
+        return cache
+    positions = torch.arange(int(start.max()), device=start.device)  # a row's own stand behind all starts
+    places = positions + (positions >= shared[:, None]) * (shared.max() - shared)[:, None]
+    return cache.ordered(places.clamp(max=cache.get_seq_length() - 1))
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found
 from reedit.edit.optimization.buckets import Bucket, Tail, make_buckets
 from reedit.edit.states import bare_rows, states_at_subject
+from reedit.methods.recipe import Recipe
 from reedit.models.batches import halving
+from reedit.models.language_model import LanguageModel
 
 STOP_LOSS = 0.05  # an edit stops before its update once its loss is below (design, section 4)
+# and step_length or v_lr
+READ = ("v_num_grad_steps", "clamp_norm_factor", "v_weight_decay", "kl_factor")
 STOP_KL = 0.01  # PMET: likewise, once every label is the argmax and the KL term is not above
 
 
@@ -49,24 +52,53 @@ class _Factors:
     kl: float
 
 
+@dataclass(frozen=True)
+class Asked:
+    """All that the descent depends on beside the model and the edits' rows."""
+
+    layer: int  # l_c
+    vectors: tuple[str, ...]
+    hyperparameters: Mapping[str, float]  # those that it reads
+    nll_factor: float
+    damped: bool
+    leads: bool
+    scaled_perplexity: bool
+
+    @classmethod
+    def of(cls, recipe: Recipe, layer: int) -> "Asked":
+        """Of OPTIMIZATION at a layer, as a recipe has it."""
+        algorithm, known = recipe.algorithm, recipe.hyperparameters
+        read = [*READ, "step_length" if "step_length" in known else "v_lr"]
+        return cls(
+            layer=layer,
+            vectors=algorithm.optimises,
+            hyperparameters={name: known[name] for name in read},
+            nll_factor=recipe.nll_factor,
+            damped=algorithm.damped,
+            leads=algorithm.leads,
+            scaled_perplexity=recipe.rules.scaled_perplexity,
+        )
+
+
 def descend(
-    editor: Editor, layer: int, positions: int, edits: Sequence[Edit], report: Callable[[int], None]
+    model: LanguageModel,
+    asked: Asked,
+    positions: int,
+    edits: Sequence[Edit],
+    report: Callable[[int], None],
 ) -> Found:
     """Delta of every edit by descent on its loss, all of them at once, each as if alone.
 
-    `layer` is l_c; `positions`: at most so many in one forward and backward pass; `report` is called with the
-    passes made so far. Hyperparameters: v_lr, v_num_grad_steps, clamp_norm_factor, v_weight_decay, kl_factor,
-    nll_loss_factor where the algorithm damps, and step_length, which replaces the published Adam and its v_lr
-    (docs/performance.md).
+    `positions`: at most so many in one forward and backward pass; `report` is called with the passes made so
+    far. Of the hyperparameters, step_length replaces the published Adam and its v_lr (docs/performance.md).
     """
-    model, recipe = editor.model, editor.recipe
-    algorithm, hyperparameters, passes = recipe.algorithm, recipe.hyperparameters, recipe.passes
-    full = recipe.nll_factor
-    states = states_at_subject(model, bare_rows(edits), layer, algorithm.optimises)
-    hidden = torch.stack([states[name] for name in algorithm.optimises], 1)  # [m, vectors, d]
+    layer, hyperparameters, full = asked.layer, asked.hyperparameters, asked.nll_factor
+    passes = hyperparameters["v_num_grad_steps"]
+    states = states_at_subject(model, bare_rows(edits), layer, asked.vectors)
+    hidden = torch.stack([states[name] for name in asked.vectors], 1)  # [m, vectors, d]
     norm = hidden.norm(dim=2)  # [m, vectors]
     radius = hyperparameters["clamp_norm_factor"] * norm
-    tail = Tail(model, layer, algorithm.optimises)
+    tail = Tail(model, layer, asked.vectors)
     buckets = make_buckets(model, edits, layer, positions)
     m = len(edits)
     delta = torch.zeros_like(hidden, requires_grad=True)
@@ -83,7 +115,7 @@ def descend(
             decay = hyperparameters["v_weight_decay"] * (delta.norm(dim=2) / norm**2).sum(1)  # [m]
             pull = torch.autograd.grad(decay.sum(), delta)[0]
         loss = factor * now.nll + now.kl + decay.detach()
-        scaled = factor if recipe.rules.scaled_perplexity else 1.0  # of one where nothing damps
+        scaled = factor if asked.scaled_perplexity else 1.0  # of one where nothing damps
         ppl_now = (scaled * now.log_ppl).double().exp()
         ppl_now[~loss.isfinite()] = math.inf  # a collapsed model says no numbers
         for i, ppl in enumerate(ppl_now.tolist()):
@@ -92,9 +124,9 @@ def descend(
                 if number == 0:
                     ppl_initial[i] = ppl_target[i]
         finished = (loss < STOP_LOSS) | ~loss.isfinite() | last
-        if algorithm.leads:
+        if asked.leads:
             finished |= now.best
-        if algorithm.damped:
+        if asked.damped:
             finished |= now.best & (now.kl <= STOP_KL)
             factor = torch.full_like(factor, full)
             factor[now.best] = 0.1 * full
@@ -115,7 +147,7 @@ def descend(
                 buckets[place] = buckets[place].select(active[buckets[place].edit])
             buckets = [bucket for bucket in buckets if len(bucket.edit)]
     found = torch.where(found.isfinite().all(dim=2, keepdim=True), found, 0.0)
-    return Found(algorithm.optimises, hidden, found, steps, ppl_initial, ppl_target)
+    return Found(asked.vectors, hidden, found, steps, ppl_initial, ppl_target)
 
 
 def _step_rule(delta: Tensor, norm: Tensor, hyperparameters: Mapping[str, Any]) -> Callable[[Tensor], None]:

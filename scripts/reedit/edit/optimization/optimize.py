@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
 from reedit.edit.editor import Editor
-from reedit.edit.edits import Edit
+from reedit.edit.edits import Edit, WeightedRow
 from reedit.edit.found import Found, joined
-from reedit.edit.optimization.descent import descend
+from reedit.edit.optimization.descent import Asked, descend
 from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.methods.recipe import Step
+from reedit.models.tokens import LabelledRow
 
 
 def optimize(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch | None = None) -> Found:
@@ -35,8 +37,18 @@ def _anew(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch
     layer, workers = step.layers[-1], editor.workers  # l_c
     # the same on all ranks, whatever each has of free memory
     at_once = workers.ranks.agreed(at_once or micro_batch(editor.model, edits, layer))
-    work = partial(descend, editor, layer, at_once.positions)
+    asked = Asked.of(editor.recipe, layer)
+    if workers.journal and step.number == 0 and step.k == 1 and not editor.recipe.algorithm.one_by_one:
+        rows = [[_read(row.row, row) for row in edit.labelled] + [_read(edit.kl)] for edit in edits]
+        workers.journal.share(step, [vars(asked), rows])  # nothing is written yet
+    work = partial(descend, editor.model, asked, at_once.positions)
     return workers.map(work, edits, step, editor.recipe, at_once.edits).to(editor.model.device)
+
+
+def _read(row: LabelledRow, weighted: WeightedRow | None = None) -> list[Any]:
+    """All that OPTIMIZATION reads of a row, as plain values."""
+    weights = [weighted.loss_weight, weighted.perplexity_weight] if weighted else []
+    return [row.ids, row.labels, row.position, row.shift, *weights]
 
 
 def _again(editor: Editor, edits: Sequence[Edit], step: Step) -> Found:

@@ -1,0 +1,69 @@
+"""What a finished job leaves behind, so that one that is asked for more iterations, or fewer, repeats none.
+
+An iteration does not depend on how many follow. The journal of a job that has ended stays, in a place that
+Snakemake does not wipe with the outputs; the weights in it are theirs by other names (hard links).
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reedit.edit.journal import Journal
+from reedit.edit.kept_weights import kept_iterations
+from reedit.methods.recipe import Recipe
+from reedit.storage.checkpoint import marked
+from reedit.storage.files import write_text
+
+ENDED = "ended"  # in the journal of a job that has: all that it was asked for
+
+
+def take_up(state: Path, finished: Path | None, fingerprint: str, asked: str) -> None:
+    """Make what a job of this `fingerprint` left in `finished` the `state` to go on from; else it goes.
+
+    Not where the same was `asked` then: who asks again wants it afresh.
+    """
+    if finished is None or not finished.exists():
+        return
+    ended = finished / ENDED
+    other = ended.exists() and ended.read_text() != asked
+    if other and marked(finished, fingerprint) and not state.exists():
+        state.parent.mkdir(parents=True, exist_ok=True)
+        finished.rename(state)
+    else:
+        shutil.rmtree(finished)
+
+
+def begin(make: Callable[[], Journal], recipe: Recipe, keep_weights: str) -> Journal:
+    """The journal that a job goes on with: a fresh one where weights to be kept are not there any more."""
+    journal = make()
+    rows = [journal.load(k).row for k in range(1, journal.completed() + 1)]
+    over = recipe.over_after(rows)
+    if over:
+        needed = {over, *kept_iterations(rows[:over], keep_weights)}
+    elif rows and keep_weights == "last":
+        needed = {len(rows)}
+    else:
+        needed = set(range(1, len(rows) + 1))
+    if all(journal.weights(k).exists() for k in needed):
+        return journal
+    journal.discard()
+    return make()
+
+
+def leave(journal: Journal, finished: Path | None, last: int, kept: Sequence[int], asked: str) -> None:
+    """The job is done after iteration `last`, and its outputs hold the weights of the `kept` ones.
+
+    Before the last no other weights stay. What lies beyond had been asked for earlier.
+    """
+    top = journal.completed()
+    linked = all(journal.weights(k).stat().st_nlink > 1 for k in kept)
+    if finished is None or not linked:  # a file system without hard links: it would hold them twice
+        return journal.discard()
+    for k in range(1, top):
+        if k < last and k not in kept:
+            journal.weights(k).unlink(missing_ok=True)
+        journal.weights(k).with_name("memory.safetensors").unlink(missing_ok=True)
+    write_text(journal.folder / ENDED, asked)
+    shutil.rmtree(finished, ignore_errors=True)
+    finished.parent.mkdir(parents=True, exist_ok=True)
+    journal.folder.rename(finished)

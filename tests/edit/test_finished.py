@@ -1,0 +1,132 @@
+"""A job that has ended, asked for more iterations or fewer: what is complete is not made again."""
+
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_iteration import without_times
+from tiny import tiny_model
+from variants import LAYERS, Moments, edits_of, factors_of, plan
+
+from reedit.edit import iteration
+from reedit.edit.editor import Editor
+from reedit.edit.edits import Edit
+from reedit.edit.found import Found
+from reedit.edit.iteration import iterate
+from reedit.edit.job.finished import begin, leave, take_up
+from reedit.edit.journal import Iteration, Journal
+from reedit.edit.kept_weights import kept_iterations
+from reedit.edit.workers import Workers
+from reedit.methods.recipe import Recipe
+from reedit.prepare.facts import Fact
+from reedit.storage.files import link_or_copy
+
+
+class Jobs:
+    """Edit jobs of one run, whose outputs Snakemake wipes before each; what each of them iterated."""
+
+    def __init__(
+        self, folder: Path, facts: list[Fact], moments_of: Moments, patch: pytest.MonkeyPatch
+    ) -> None:
+        self.folder, self.facts, self.moments_of, self.patch = folder, facts, moments_of, patch
+
+    def run(
+        self, recipe: Recipe, keep: str = "all", asked: str | None = None
+    ) -> tuple[list[Iteration], list[int]]:
+        model, made = tiny_model("llama", dtype=torch.float32), []
+        state, finished, weights = (self.folder / name for name in ("state", "finished", "weights"))
+        shutil.rmtree(weights, ignore_errors=True)
+        asked = asked or f"{recipe.iterations} {recipe.stop} {recipe.extend_to} {keep}"
+        take_up(state, finished, "f", asked)
+        journal = begin(partial(Journal, state, "f"), recipe, keep)
+        once = iteration.one_iteration
+
+        def watched(editor: Editor, edits: list[Edit], k: int, *rest: Any) -> Found:
+            made.append(k)
+            return once(editor, edits, k, *rest)
+
+        factors = factors_of(self.moments_of(model, LAYERS), recipe)
+        with self.patch.context() as patch:
+            patch.setattr(iteration, "one_iteration", watched)
+            editor = Editor(model, recipe, factors, workers=Workers(journal))
+            done = iterate(editor, edits_of(model, self.facts))
+        weights.mkdir()
+        kept = kept_iterations([one.row for one in done], keep)
+        for k in kept:
+            link_or_copy(journal.weights(k), weights / f"k{k}.safetensors")
+        leave(journal, finished, len(done), kept, asked)
+        assert not state.exists()
+        return done, made
+
+    def weights(self) -> dict[str, dict[str, torch.Tensor]]:
+        return {path.name: load_file(path) for path in (self.folder / "weights").iterdir()}
+
+
+@pytest.fixture
+def jobs(
+    tmp_path: Path, tiny_dataset: list[Fact], moments_of: Moments, monkeypatch: pytest.MonkeyPatch
+) -> Jobs:
+    return Jobs(tmp_path, tiny_dataset[:3], moments_of, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "variant", ["memit", "memit, SPREAD only", "memit, leaving", "alphaedit in batches protecting its own"]
+)
+@pytest.mark.parametrize("keep", ["all", "last"])
+def test_more_iterations_are_those_of_a_run_that_was_asked_for_them_at_once(
+    variant: str, keep: str, jobs: Jobs, tmp_path: Path
+) -> None:
+    straight = Jobs(tmp_path / "at once", jobs.facts, jobs.moments_of, jobs.patch)
+    straight.folder.mkdir()
+    expected, _ = straight.run(plan(3, variant=variant), keep)
+    assert jobs.run(plan(2, variant=variant), keep)[1] == [1, 2]
+    found, made = jobs.run(plan(3, variant=variant), keep)
+    assert made == [3] and without_times(found) == without_times(expected)
+    weights = jobs.weights()
+    assert weights.keys() == straight.weights().keys()
+    for name, tensors in straight.weights().items():
+        assert all(torch.equal(tensors[key], weights[name][key]) for key in tensors)
+
+
+def test_fewer_iterations_and_back_make_none(jobs: Jobs) -> None:
+    whole, _ = jobs.run(plan(3))
+    fewer, made = jobs.run(plan(1))
+    assert made == [] and fewer == whole[:1] and set(jobs.weights()) == {"k1.safetensors"}
+    again, made = jobs.run(plan(3))
+    assert made == [] and again == whole
+
+
+def test_another_rule_to_stop_goes_on_or_ends_earlier(jobs: Jobs) -> None:
+    jobs.run(plan(2))
+    wanted = replace(plan(9), stop="small_change", extend_to=None)
+    done, made = jobs.run(wanted)
+    assert made == list(range(3, len(done) + 1))
+
+
+def test_who_asks_for_the_same_again_has_it_made_afresh(jobs: Jobs) -> None:
+    jobs.run(plan(2))
+    assert jobs.run(plan(2))[1] == [1, 2]
+
+
+def test_weights_that_were_not_kept_are_made_again_where_they_are_asked_for(jobs: Jobs) -> None:
+    jobs.run(plan(2), "last")
+    assert jobs.run(plan(2), "all")[1] == [1, 2]
+    assert jobs.run(plan(2), "last")[1] == []
+
+
+def test_no_weights_lie_there_that_the_outputs_have_not(jobs: Jobs) -> None:
+    jobs.run(plan(3), "last")
+    (left,) = (jobs.folder / "finished").glob("k*/weights.safetensors")
+    assert left.samefile(jobs.folder / "weights/k3.safetensors")
+
+
+def test_where_there_are_no_hard_links_nothing_stays(jobs: Jobs) -> None:
+    jobs.patch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError()))
+    jobs.run(plan(1))
+    assert not (jobs.folder / "finished").exists()
+    assert jobs.run(plan(2))[1] == [1, 2]
