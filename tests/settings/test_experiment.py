@@ -309,7 +309,7 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
             "hyperparameters",
         ),
         *("iterations", "extend_to", "stop", "dtype", "keep_weights", "nonfinite", "batch", "spread_only"),
-        *("leaves", "seed", "trial", "subject_end", "wording"),
+        *("leaves", "speed", "seed", "trial", "subject_end", "wording"),
     }
     assert replace(settings, code="c0de").told == settings.told | {"code": "c0de"}
 

@@ -38,6 +38,16 @@ class Editor:
     factors: Mapping[int, Tensor] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
     workers: Workers = field(default_factory=Workers)
+    light: LanguageModel | None = None  # a copy for OPTIMIZATION alone, in a smaller number format
+
+    @property
+    def optimizes_on(self) -> LanguageModel:
+        """The model that OPTIMIZATION runs, at theta_k."""
+        if self.light is None:
+            return self.model
+        for layer in self.recipe.layers:
+            self.light.set_weight(layer, self.model.weight(layer))
+        return self.light
 
     def write(self, step: Step, update: Update) -> None:
         """theta moves by what the leading rank's update says, to the last bit; memory keeps the keys.

@@ -56,6 +56,11 @@ class Algorithm:
         """The layers of each stage, in the order of an iteration."""
         return STAGES[self.staged](layers)
 
+    @property
+    def can_hold(self) -> bool:
+        """Whether SPREAD can go on writing targets found earlier: one an edit, all in one system."""
+        return not self.one_by_one and len(self.stages((0, 1))) == 1
+
     def released_space(self, repository: str) -> bool:
         """Whether `released` puts a space before target_new for a model of that repository."""
         return self.spaced_for in repository.lower()

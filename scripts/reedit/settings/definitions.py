@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, WrapValidator
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.protocols import PROTOCOLS
 from reedit.methods.recipe import LEAVES
+from reedit.methods.speed import SPEEDS
 from reedit.methods.stopping import RULES
 from reedit.settings.dtypes import DTYPES
 from reedit.settings.forms import (
@@ -46,6 +47,7 @@ Wrong = Literal["error", "drop"]
 Stop = Literal[RULES]
 Metric = Literal[METRICS]
 Leaves = Literal[LEAVES]
+Speed = Literal[SPEEDS]
 ReportedModel = Literal["gpt2-xl", "gpt-j-6b", "llama-2-7b"]
 ReportedMethod = Literal["rome", "memit", "pmet", "na_memit", "nap_memit", "na_pmet", "nap_pmet"]
 
@@ -267,6 +269,7 @@ class Entry:
     trials: Annotated[int, Field(ge=1, le=1000)] = 1  # each is a job
     extend_to: Maybe[Count] = None
     stop: Stop = "none"
+    speed: Speed = "exact"
     eligible: bool = False
     protocol: Maybe[Protocol] = None
     keep_weights: Maybe[KeepWeights] = None

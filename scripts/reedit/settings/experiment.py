@@ -1,6 +1,7 @@
 """An experiment: everything the rules ask of a configuration, and the settings of their jobs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,6 +10,7 @@ from reedit.errors import InputError
 from reedit.evaluate.settings import ScoreSettings
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
+from reedit.methods.speed import faster, leaves_fast
 from reedit.prepare.settings import SplitSettings
 from reedit.settings.definitions import ReleasedStatistics, ReportedModel
 from reedit.settings.engines import check_engine, engine_of
@@ -68,7 +70,7 @@ class Experiment(Needs):
 
     def edit_settings(self, run: Run) -> EditSettings:
         """All that determines a run's edits beside its input files."""
-        return EditSettings(
+        settings = EditSettings(
             **_said(run, "protocol", "trial"),
             **_said(run.entry, "iterations", "extend_to", "stop", "keep_weights", "nonfinite", "subject_end"),
             **_said(
@@ -80,6 +82,15 @@ class Experiment(Needs):
             hyperparameters=self.hyperparameters(run),
             dtype=self.asked.models[run.entry.model].dtype,
             seed=self.asked.seed,
+        )
+        if run.entry.speed == "exact":
+            return settings
+        algorithm = ALGORITHMS[settings.algorithm]
+        return replace(
+            settings,
+            speed=run.entry.speed,
+            hyperparameters=faster(settings.hyperparameters),
+            leaves=leaves_fast(algorithm, settings.leaves, settings.spread_only),
         )
 
     def tuned_on(self, model: str) -> tuple[str, str]:

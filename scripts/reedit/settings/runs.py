@@ -181,10 +181,15 @@ def _check_method(method: Method, entry: Entry) -> None:
     holding = ["spread_only"] * method.spread_only + ["leaves"] * (method.leaves != "never")
     if len(holding) > 1:
         raise InputError(f"{where}: leaves: not with spread_only, which optimises nothing after k = 1")
-    if holding and len(algorithm.stages((0, 1))) > 1:
-        raise InputError(f"{where}: {holding[0]}: not with {method.algorithm}, which has a target a layer")
-    if holding and algorithm.one_by_one:
-        raise InputError(f"{where}: {holding[0]}: not with {method.algorithm}, which edits one by one")
+    if holding and not algorithm.can_hold:
+        why = "edits one by one" if algorithm.one_by_one else "has a target a layer"
+        raise InputError(f"{where}: {holding[0]}: not with {method.algorithm}, which {why}")
+    if entry.speed != "exact":
+        told = f"config: runs[{entry.index}].speed: {entry.speed}: not with {method.name}"
+        if engine != "reedit":
+            raise InputError(f"{told}, which edits by {engine}")
+        if (method.protocol or entry.protocol) == "released":
+            raise InputError(f"{told} under released, which is what the published code computes")
     if engine != "reedit" and (method.batch or holding):
         raise InputError(f"{where}: batch, spread_only, leaves: not with engine {engine}")
     if engine != "reedit" and method.algorithm not in PUBLISHED:

@@ -184,7 +184,12 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
         definition = experiment.asked.models.get(model)
         if not definition or not definition.shape:
             continue
-        if "regularisation" in made_by or made_by.get("spread_only") or made_by.get("leaves") == "gap":
+        if (
+            "regularisation" in made_by
+            or made_by.get("spread_only")
+            or made_by.get("leaves") == "gap"
+            or made_by.get("speed") == "fast"
+        ):
             continue
         algorithm = ALGORITHMS[made_by["algorithm"]]
         if algorithm.one_by_one:  # keeps no GPU busy

@@ -31,6 +31,7 @@ class EditSettings:
     batch: int | None = None
     spread_only: bool = False
     leaves: str = "never"
+    speed: str = "exact"
     seed: int
     trial: int
     code: str | None = None  # digest of the code that the job runs, where a rule starts it

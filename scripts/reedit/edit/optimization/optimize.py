@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit, WeightedRow
@@ -41,8 +42,18 @@ def _anew(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch
     if workers.journal and step.number == 0 and step.k == 1 and not editor.recipe.algorithm.one_by_one:
         rows = [[_read(row.row, row) for row in edit.labelled] + [_read(edit.kl)] for edit in edits]
         workers.journal.share(step, [vars(asked), rows])  # nothing is written yet
-    work = partial(descend, editor.model, asked, at_once.positions)
-    return workers.map(work, edits, step, editor.recipe, at_once.edits).to(editor.model.device)
+    work = partial(descend, editor.optimizes_on, asked, at_once.positions)
+    found = workers.map(work, edits, step, editor.recipe, at_once.edits).to(editor.model.device)
+    if editor.light is None:
+        return found
+    return replace(found, hidden=_hidden(editor, edits, layer))  # z is of the model that is edited
+
+
+def _hidden(editor: Editor, edits: Sequence[Edit], layer: int) -> Tensor:
+    """What the bare prompts have at t, [m, vectors, d]."""
+    vectors = editor.recipe.algorithm.optimises
+    states = states_at_subject(editor.model, bare_rows(edits), layer, vectors)
+    return torch.stack([states[vector] for vector in vectors], 1)
 
 
 def _read(row: LabelledRow, weighted: WeightedRow | None = None) -> list[Any]:
@@ -55,10 +66,9 @@ def _again(editor: Editor, edits: Sequence[Edit], step: Step) -> Found:
     """Their last targets as if they had been found now: what is missing from theta_k's states to them."""
     memory, places = editor.memory, list(step.places)
     vectors, spreads = editor.recipe.algorithm.optimises, editor.recipe.algorithm.spreads
-    states = states_at_subject(editor.model, bare_rows(edits), step.layers[-1], vectors)
-    hidden = torch.stack([states[vector] for vector in vectors], 1)  # [m, vectors, d]
+    hidden, spread = _hidden(editor, edits, step.layers[-1]), vectors.index(spreads)
     delta = torch.zeros_like(hidden)
-    delta[:, vectors.index(spreads)] = memory.targets[places].to(hidden) - states[spreads]
+    delta[:, spread] = memory.targets[places].to(hidden) - hidden[:, spread]
     return Found(
         vectors=vectors,
         hidden=hidden,

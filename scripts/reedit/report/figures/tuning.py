@@ -18,13 +18,14 @@ def tuning(tuned: Tuned, title: str) -> Figure:
     figure = Figure(figsize=(7.5, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     optimized, spread = tuned.of("optimization"), tuned.of("spread")
-    _scatter(left, optimized, ("size", "nll"), 1.0)
+    reach = tuned.made_by["reach"]
+    _scatter(left, optimized, ("size", "nll"), 1.0, {})
     left.set(xlabel="size of delta by that of h", ylabel="NLL of target_new with delta in place")
     left.set_xscale("log")
     left.set_yscale("log")
     left.set_title("OPTIMIZATION, the fewer passes the lighter", fontsize=9)
     across, up = (*tuned.made_by["maximise"], "efficacy")[:2]
-    _scatter(right, spread, (across, up), 100.0)
+    _scatter(right, spread, (across, up), 100.0, reach)
     right.set(xlabel=f"{across}, %", ylabel=f"{up}, %")
     best = max(row[up] or 0.0 for row in spread)
     right.set_title(f"SPREAD of saved targets, of {len(spread)} attempts", fontsize=9)
@@ -50,12 +51,32 @@ def tuning(tuned: Tuned, title: str) -> Figure:
     return figure
 
 
-def _scatter(panel: Axes, rows: Sequence[Mapping[str, Any]], keys: tuple[str, str], times: float) -> None:
-    """All attempts, lighter where they took fewer passes; those of the front with a ring around them."""
+def _reaches(row: Mapping[str, Any], reach: Mapping[str, float]) -> bool:
+    """Whether an attempt has all that has to be reached; OPTIMIZATION alone says nothing of it."""
+    return all(row[metric] is None or 100 * row[metric] >= wanted for metric, wanted in reach.items())
+
+
+def _scatter(
+    panel: Axes,
+    rows: Sequence[Mapping[str, Any]],
+    keys: tuple[str, str],
+    times: float,
+    reach: Mapping[str, float],
+) -> None:
+    """All attempts, lighter where they took fewer passes, crossed where they do not reach what has to be;
+    those of the front with a ring around them."""
     rows = [row for row in rows if all(row[key] is not None for key in keys)]
     across, up = (times * np.array([row[key] for row in rows]) for key in keys)
     passes = np.array([row["passes"] for row in rows])
-    panel.scatter(across, up, c=passes, cmap="Blues", vmin=0, edgecolors=GREY, linewidths=0.4, s=22)
+    enough = np.array([_reaches(row, reach) for row in rows], dtype=bool)
+    shade = {"cmap": "Blues", "vmin": 0, "vmax": passes.max()}
+    panel.scatter(
+        across[enough], up[enough], c=passes[enough], edgecolors=GREY, linewidths=0.4, s=22, **shade
+    )
+    if not enough.all():
+        panel.scatter(
+            across[~enough], up[~enough], color=GREY, marker="x", s=18, label="does not reach enough"
+        )
     front = np.array([row["front"] for row in rows], dtype=bool)
     ring = {"facecolors": "none", "edgecolors": COLORS[1], "linewidths": 1.2, "s": 60}
     panel.scatter(across[front], up[front], label="no other one is better in all", **ring)

@@ -77,6 +77,13 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{method}: from k = 2 on, edits whose gap is closed and whose target leads keep their target;"
             " OPTIMIZATION is of the others alone (docs/methods.md)."
         )
+    for method, dtype in _distinct(
+        (path.split("/")[2], p["optimized_in"]) for path, p in runs.items() if _is_fast(p)
+    ):
+        notes.append(
+            f"{method} was edited fast: OPTIMIZATION in {dtype}, straight steps in place of Adam, edits that"
+            " are done left alone where their targets can be held (docs/performance.md)."
+        )
     for dataset, counts in _distinct(
         (path.split("/")[1], _left_out(p.get("left_out"))) for path, p in runs.items()
     ):
@@ -90,6 +97,11 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     packages = [f"{name} {v}" for name, v in first["packages"].items() if name in ("torch", "transformers")]
     notes.append(f"Hyperparameters: {code} (hash); {', '.join([*packages, first['device']])}.")
     return notes
+
+
+def _is_fast(made_by: Mapping[str, Any]) -> bool:
+    """Whether a run was edited with speed: fast itself, and not made of one that was."""
+    return made_by.get("speed") == "fast" and "optimized_in" in made_by
 
 
 def _left_out(counts: Mapping[str, int] | None) -> str:
