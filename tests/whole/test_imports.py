@@ -10,14 +10,14 @@ from imports import LIBRARY, library_files_of, modules_imported, modules_importe
 # The library's folders and the modules beside them; each imports from itself and from what stands before it.
 FLOORS = (
     *("errors", "storage", "jobs", "methods", "models", "fetch", "prepare", "statistics", "edit", "evaluate"),
-    *("settings", "report", "use", "watch", "rehearse", "__main__"),
+    *("tune", "settings", "report", "use", "watch", "rehearse", "__main__"),
 )
 SCRIPTS = sorted(LIBRARY.parent.glob("*.py"))
 # Seconds before the first line of a job; whatever works with neither a model nor its tensors does without.
 WITH_TORCH = {
     *("prepare_model", "sample_prefixes", "filter_neighbors", "trace_facts"),
     *("collect_moments", "import_moments", "decompose_moments", "export_moments"),
-    *("edit_facts", "regularise_edits", "export_model"),
+    *("edit_facts", "regularise_edits", "export_model", "tune_hyperparameters"),
     *("score_edits", "check_collapse", "measure_norms", "generate_answers", "evaluate_downstream"),
     *("verify_results", "rehearse"),
 }

@@ -199,7 +199,8 @@ def test_the_methods_of_an_entry_evaluate_the_same_prompts(finished):
 
 def test_assistance_changes_the_targets(finished):
     plain, assisted = (rows(finished.path(f"edits/{run}/targets.parquet")) for run in PLAIN)
-    assert [row["ppl_initial"] for row in plain[:CASES]] == [row["ppl_initial"] for row in assisted[:CASES]]
+    before = [[row["ppl_initial"] for row in found[:CASES]] for found in (plain, assisted)]
+    assert before[0] == pytest.approx(before[1], rel=1e-5)  # other rows are run together
     assert all(a["ppl_target"] != b["ppl_target"] for a, b in zip(plain, assisted, strict=True))
 
 

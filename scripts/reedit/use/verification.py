@@ -48,6 +48,7 @@ SCHEMAS = {
     "neighbors/*/*.parquet": "neighbors",
     "splits/*/*/*.parquet": "split",
     "tracing/*/*.parquet": "tracing",
+    "hyperparameters/*/*.parquet": "tuning",
     "prefixes/*.parquet": "prefixes",
     "prefixes/*/*.parquet": "prefixes",
     "edits/*/*/*/*/targets.parquet": "targets",
@@ -70,7 +71,7 @@ SCHEMAS = {
 PARTS = {"sources": 2, "models": 2, "moments": 3, "spectra": 3, "exports": 3}
 PARTS |= dict.fromkeys(("edits", "state", "finished"), 5)
 # not asked for by a rerun that has all tables
-ON_DEMAND = ("sources", "models", "moments", "spectra", "exports", "tracing")
+ON_DEMAND = ("sources", "models", "moments", "spectra", "exports", "tracing", "hyperparameters")
 EXPORTED = "edits/*/*/*/*/model"  # nor is this one, which is not of the job that makes the others in edits
 NO_RESULTS = ("logs", "benchmarks")
 MARKS = (".gitkeep", ".snakemake_timestamp", SUMS)
@@ -185,6 +186,11 @@ class Verification:
                 }.items()
             },
             "state/targets/*/*.safetensors": check_readable,
+            "hyperparameters/*/*.*": check_not_empty,
+            "state/hyperparameters/*/*/fingerprint": check_not_empty,
+            "state/hyperparameters/*/*/*.json": check_json,
+            "state/hyperparameters/*/*/journal": check_not_empty,
+            "state/hyperparameters/*/*/*/*.safetensors": check_readable,
             "state/moments/*/*/fingerprint": check_not_empty,
             "state/moments/*/*/saved*/sums.json": check_json,
             "state/moments/*/*/saved*/*.safetensors": check_tensors,
