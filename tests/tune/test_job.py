@@ -22,6 +22,7 @@ from reedit.tune import job
 from reedit.tune.bench import Bench
 from reedit.tune.job import facts_for, tune_hyperparameters
 from reedit.tune.settings import TuneSettings
+from reedit.tune.tuning import FRUITLESS
 
 READING = {"format": "lines", "samples": 24, "max_tokens": 40}
 
@@ -129,11 +130,29 @@ def test_a_killed_job_goes_on_and_repeats_no_attempt(
     assert all(one in told for one in kept)
 
 
+@pytest.mark.long
 def test_more_minutes_go_on_from_what_was_tried(inputs: dict[str, Path], tmp_path: Path) -> None:
     first = read_tuning(tuned(inputs, tmp_path, minutes=0.001))
     more = read_tuning(tuned(inputs, tmp_path))
     before, after = ([r["hyperparameters"] for r in t.of("optimization")] for t in (first, more))
     assert len(after) > len(before) and after[: len(before)] == before
+
+
+def test_values_that_never_have_a_solution_end_in_one_line(
+    inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread, tried = Bench.spread, []
+
+    def unsolved(self: Bench, hyperparameters: dict, targets: Any) -> Any:
+        tried.append(hyperparameters)
+        if len(tried) > 3:  # the layers were compared
+            raise InputError("SPREAD's system is not positive definite")
+        return spread(self, hyperparameters, targets)
+
+    monkeypatch.setattr(Bench, "spread", unsolved)
+    with pytest.raises(InputError, match="SPREAD has no solution with any of the values tried"):
+        tuned(inputs, tmp_path)
+    assert len(tried) == 3 + FRUITLESS
 
 
 def test_a_spectrum_is_made_where_it_is_read(inputs: dict[str, Path], tmp_path: Path) -> None:

@@ -61,9 +61,10 @@ def windows(layers: int, width: int) -> list[list[int]]:
 def candidates(
     every: Sequence[list[int]], traced: Mapping[int, float], gradient: Sequence[float], count: int
 ) -> list[list[int]]:
-    """At most `count` of the windows `every`, in turn the best by tracing, by gradient, and evenly spaced.
+    """At most `count` of the windows `every`, the most promising first.
 
-    No two overlap by more than half: their edits would hardly differ.
+    In turn the best by tracing, the best by gradient, and evenly spaced ones. No two overlap by more than
+    half: their edits would hardly differ.
     """
     by_effect = sorted(every, key=lambda layers: -traced.get(layers[0], 0.0))
     by_change = sorted(every, key=lambda layers: -sum(gradient[layer] for layer in layers))
@@ -73,7 +74,7 @@ def candidates(
     for layers in _each_once(chain.from_iterable(zip_longest(by_effect, by_change, evenly))):
         if len(chosen) < count and all(abs(layers[0] - other[0]) >= apart for other in chosen):
             chosen.append(layers)
-    return sorted(chosen)
+    return chosen
 
 
 def _each_once(windows: Iterable[list[int] | None]) -> list[list[int]]:

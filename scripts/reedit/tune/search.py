@@ -72,6 +72,11 @@ class Search:
         self._study.tell(attempt, state=TrialState.FAIL)
 
     @property
+    def made(self) -> int:
+        """How many attempts were asked for, those that came to nothing too."""
+        return len([one for one in self._study.get_trials(deepcopy=False) if one.state.is_finished()])
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """What all attempts told, in order."""
         return [_row(trial) for trial in self._study.get_trials(states=(TrialState.COMPLETE,))]

@@ -29,6 +29,7 @@ from reedit.tune.search import Search
 # up to which share of the budget each part may go
 LAYERS, OPTIMIZATION, SPREAD = 0.3, 0.65, 0.8
 AT_MOST = {"optimization": 40, "spread": 80}  # attempts: a machine that is fast does not go on for its sake
+FRUITLESS = 12  # attempts without one that comes to something
 TARGETS = 5  # of OPTIMIZATION, that SPREAD is tried with
 FOUND = "found"  # the role of what tuning ends with; others are what it was chosen among
 
@@ -86,10 +87,11 @@ class Tuning:
         keys = tunable(self.bench.algorithm)
         space = {name: RANGES[name] for name in keys.optimization}
         goals = {"nll": "minimize", "size": "minimize", "passes": "minimize"}
-        search = Search(self.folder / "journal", "optimization", space, goals, self.seed)
+        name = f"optimization {digest(layers)}"
+        search = Search(self.folder / "journal", name, space, goals, self.seed)
         search.begin_with({name: keys.start[name] for name in space})
         edits = len(self.bench.edits)
-        while self._goes_on("optimization", search.rows, OPTIMIZATION, edits):
+        while self._goes_on("optimization", search, OPTIMIZATION, edits):
             attempt, begun = search.ask(), time.monotonic()
             values = {"layers": layers, **keys.start, **attempt.params}
             with self.budget.spending(edits):
@@ -100,6 +102,8 @@ class Tuning:
                 continue
             search.tell(attempt, [row[name] for name in goals], 0.0, row)
             self.budget.tell(f"OPTIMIZATION, attempt {len(search.rows)}: nll {row['nll']:.3f}")
+        if not search.rows:
+            raise InputError("tuning: OPTIMIZATION has no finite outcome with any of the values tried")
         worth = {row["number"] for row in search.front}
         return [row | {"front": row["number"] in worth} for row in search.rows]
 
@@ -113,7 +117,7 @@ class Tuning:
         for place in range(len(targets)):
             search.begin_with({"targets": place, **{name: keys.start[name] for name in keys.spread}})
         every = AT_MOST["spread"] if keys.spread else len(targets)
-        while len(search.rows) < every and self._goes_on("spread", search.rows, SPREAD, 0):
+        while len(search.rows) < every and self._goes_on("spread", search, SPREAD, 0):
             attempt, begun = search.ask(), time.monotonic()
             params = dict(attempt.params)
             values = {**json.loads(targets[params.pop("targets")]["hyperparameters"]), **params}
@@ -159,10 +163,11 @@ class Tuning:
             self.budget.tell(f"{role}, on facts held out: {_told(row)}")
         return rows
 
-    def _goes_on(self, part: str, rows: Sequence[Row], share: float, edits: int) -> bool:
-        """Whether another attempt is within the budget; the first one always is."""
+    def _goes_on(self, part: str, search: Search, share: float, edits: int) -> bool:
+        """Whether another attempt is within the budget; a first one that comes to something always is."""
+        rows = search.rows
         if not rows:
-            return True
+            return search.made < FRUITLESS
         return len(rows) < AT_MOST[part] and self.budget.allows(share, self._longest(rows[-3:]), edits)
 
     def _spread_row(self, part: str, values: Mapping[str, Any], targets: Targets) -> Row | None:
