@@ -16,6 +16,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.statistics.corpora import tokens_of
 from reedit.statistics.moments import Reading, collect_moments, write_moment
 from reedit.statistics.spectra import decompose_moments
+from reedit.storage.tensors import metadata_of
 
 SHARE = 0.3  # of the free memory, for sums of keys
 
@@ -56,6 +57,12 @@ class Factors:
             for layer, moment in moments:
                 path = self.folder / "moments" / f"{layer}.safetensors"
                 write_moment(moment, path, {"count": str(count)})
+
+    @property
+    def counted(self) -> int | None:
+        """How many tokens the moments are of; None where none were asked for."""
+        kept = next((self.folder / "moments").glob("*.safetensors"), None)
+        return int(metadata_of(kept)["count"]) if kept else None
 
     def discard(self) -> None:
         """Tuning is done: they are by far the largest part of what it keeps."""

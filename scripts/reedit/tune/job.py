@@ -72,8 +72,8 @@ def tune_hyperparameters(
         compared = _windows(bench, facts, settings, state)
         factors.collect(sorted({layer for layers in compared for layer in layers}))
     rows = Tuning(bench, objective, budget, state, settings.seed).run(compared, other, settings.current)
+    made_by |= {"spent_seconds": budget.spent_seconds, "corpus_tokens": factors.counted}
     factors.discard()
-    made_by["spent_seconds"] = budget.spent_seconds
     parquet.write([_complete(row) for row in rows], paths["rows"], "tuning", made_by)
 
 

@@ -24,7 +24,7 @@ def hyperparameters_file(tuned: Tuned, name: str) -> str:
 
     Beside the values: what EasyEdit wants to be told of the model, which this workflow checks.
     """
-    found, algorithm = tuned.found, tuned.made_by["algorithm"]
+    found, algorithm, tokens = tuned.found, tuned.made_by["algorithm"], tuned.made_by["corpus_tokens"]
     said = {
         "alg_name": SPELT.get(algorithm, algorithm.upper()),
         "model_name": name,
@@ -42,6 +42,7 @@ def hyperparameters_file(tuned: Tuned, name: str) -> str:
     told = [
         f"Found by tuning, {found['edits']} facts edited at once; on as many held out: {means} (per cent).",
         f"{algorithm}.md beside this file says what else was tried, and by how much it differs.",
+        *([f"For second moments of {tokens} tokens: fewer act as a smaller lambda."] if tokens else []),
     ]
     lines = "".join(f"# {line}\n" for line in told)
     return lines + yaml.safe_dump(said, sort_keys=False, default_flow_style=None, width=1000)
@@ -90,6 +91,9 @@ def markdown(tuned: Tuned, title: str) -> str:
         f" {made_by['dtype']}. {len(made_by['searched'])} facts were searched with, and"
         f" {len(made_by['held_out'])} held out, of the {100 * made_by['share']:g} % of the dataset that no"
         " run of tuned values edits.",
+        f"Second moments of {made_by['corpus_tokens']:,} tokens: what is found is for as many."
+        if made_by["corpus_tokens"]
+        else "No second moments were read.",
         "Bold rows: no other attempt of the part is better in every goal. At most"
         f" {SHOWN} are shown, the others are in the Parquet file.",
     ]
