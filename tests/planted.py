@@ -23,9 +23,9 @@ class Planted:
 
 MIXTURES = {
     "steps": Planted(
-        "edit/optimization/buckets.py",
-        "steps = torch.arange(size, device=device)",
-        "steps = torch.arange(size)",
+        "models/starts.py",
+        "torch.arange(int(counts.max()), device=counts.device)",
+        "torch.arange(int(counts.max()))",
     ),
     "labels": Planted(
         "edit/optimization/buckets.py", "[[]], dtype=torch.long, device=device)", "[[]], dtype=torch.long)"
@@ -53,7 +53,7 @@ LEGAL = {
     ),
     "a mask on the CPU": Planted("statistics/moments.py", "[mask.bool()]", "[mask.bool().cpu()]"),
     "a number on the CPU": Planted(
-        "models/language_model.py",
+        "models/numbers.py",
         "mask.masked_fill_(~visible, torch.finfo(dtype).min)",
         "mask.masked_fill_(~visible, torch.tensor(torch.finfo(dtype).min))",
     ),
