@@ -84,7 +84,7 @@ test-downstream: setup-downstream  ## run the tests that need lm-evaluation-harn
 
 test-older: setup  ## read exported models by transformers 4, in an environment beside ours
 	@sh envs/older.sh
-	@$(IN_VENV) OLD_TRANSFORMERS=.venv-older/bin/python pytest tests/use/test_older.py $(ARGS)
+	@$(IN_VENV) OLD_TRANSFORMERS=.venv-older/bin/python pytest -n 2 tests/use/test_older.py -k older_release $(ARGS)
 
 schema: setup  ## write rules/schemas/config.schema.yaml anew from scripts/reedit/settings/definitions.py
 	@$(IN_VENV) PYTHONPATH=scripts python -m reedit.settings.schema
