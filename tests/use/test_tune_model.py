@@ -8,6 +8,7 @@ import tiny
 
 from reedit.__main__ import main
 from reedit.methods.hyperparameters import read_hyperparameters
+from reedit.tune.bench import Bench
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +17,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_command_finds_a_file_that_edit_reads(
-    taught_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    taught_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "facts.json").write_text(json.dumps(tiny.tiny_facts()))
     (tmp_path / "texts.txt").write_text(tiny.tiny_corpus())
@@ -31,7 +35,8 @@ def test_one_command_finds_a_file_that_edit_reads(
     first = (out / "memit.yaml").read_text()
     assert {path.name for path in out.iterdir()} == {".tuning", *(f"memit.{end}" for end in ENDS)}
     assert read_hyperparameters(out / "memit.yaml", "memit", "here").mom2_update_weight
-    assert main(command) == 0  # nothing is tried again
+    monkeypatch.setattr(Bench, "optimize", lambda *_: pytest.fail("something is tried again"))
+    assert main(command) == 0
     assert (out / "memit.yaml").read_text() == first
     facts = json.dumps([{"prompt": "{} plays the", "subject": "Glenn Gould", "target_new": "piano"}])
     (tmp_path / "one.json").write_text(facts)

@@ -100,9 +100,10 @@ def prepared(model: Path, results: Path) -> Path:
     if own_mark(model):
         check_folder(model)
         return model
-    prepared = results / "models" / called(model)
-    prepare_model(model, prepared, {"kind": "folder", "path": str(model)})
-    return prepared
+    made = results / "models" / called(model)
+    if not made.exists():
+        prepare_model(model, made, {"kind": "folder", "path": str(model)})
+    return made
 
 
 def called(model: Path) -> str:

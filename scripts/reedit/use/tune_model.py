@@ -1,6 +1,6 @@
 """Tuning of a local model without Snakemake: what the rules do for it, one after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,9 +129,5 @@ def _texts(request: TuneRequest, experiment: Experiment, name: str, results: Pat
             link_or_copy(request.corpus, temporary / request.corpus.name)
         return folder
     source = experiment.asked.corpora[corpus].source
-    fetch(source, _source(experiment, source), folder)
+    fetch(source, experiment.files.located(source), folder)
     return folder
-
-
-def _source(experiment: Experiment, name: str) -> Mapping[str, Any]:
-    return experiment.files.located(name)
