@@ -7,6 +7,8 @@ from math import inf, isinf, nan
 import torch
 from torch import Tensor
 
+NUMBERS = ("steps", "ppl_initial", "ppl_target")  # of Found, one of each an edit
+
 
 @dataclass(frozen=True)
 class Found:
@@ -36,6 +38,18 @@ class Found:
         lost = {edit: where for edit in edits} | dict(self.lost)
         target = [inf if i in lost else ppl for i, ppl in enumerate(self.ppl_target)]
         return replace(self, ppl_target=target, lost=lost)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file keeps of it, by name, on the CPU; not what is lost: `of_tensors` has it back."""
+        numbers = {name: torch.tensor(getattr(self, name), dtype=torch.float64) for name in NUMBERS}
+        return {"hidden": self.hidden.cpu().contiguous(), "delta": self.delta.cpu().contiguous(), **numbers}
+
+    @classmethod
+    def of_tensors(cls, vectors: tuple[str, ...], tensors: Mapping[str, Tensor]) -> "Found":
+        """What `tensors` named; KeyError where a name is missing."""
+        numbers = {name: tensors[name].tolist() for name in NUMBERS}
+        numbers["steps"] = [int(steps) for steps in numbers["steps"]]
+        return cls(vectors, tensors["hidden"], tensors["delta"], **numbers)
 
     def of(self, places: Sequence[int]) -> "Found":
         """What was found for some of the edits, told by their places."""

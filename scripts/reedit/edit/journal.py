@@ -22,7 +22,6 @@ from reedit.storage.provenance import digest
 from reedit.storage.tensors import metadata_of, read_tensors
 
 FORMAT = 3  # of what is on disk: a journal of another one is no journal of this job
-NUMBERS = ("steps", "ppl_initial", "ppl_target")  # of Found, one of each an edit
 
 
 @dataclass(frozen=True)
@@ -124,10 +123,8 @@ class Journal:
         """Save what OPTIMIZATION found for some edits of a step; 8 bytes a number of its vectors and edit."""
         tensors = {
             "edits": torch.tensor(places),
-            "hidden": found.hidden.cpu().contiguous(),
-            "delta": found.delta.cpu().contiguous(),
             "seconds": torch.tensor(seconds, dtype=torch.float64),
-        } | {name: torch.tensor(getattr(found, name), dtype=torch.float64) for name in NUMBERS}
+        } | found.tensors()
         path = self._of(step) / f"{step.number}.{places[0]}.safetensors"
         with atomic(path) as temporary:
             run = self.unedited.run if self.unedited else ""
@@ -157,9 +154,7 @@ class Journal:
 
     def _piece(self, path: Path, vectors: tuple[str, ...]) -> Piece:
         saved = read_tensors(path)
-        numbers = {name: saved[name].tolist() for name in NUMBERS}
-        numbers["steps"] = [int(steps) for steps in numbers["steps"]]
-        found = Found(vectors, saved["hidden"], saved["delta"], **numbers)
+        found = Found.of_tensors(vectors, saved)
         return Piece(saved["edits"].tolist(), found, float(saved["seconds"]), path not in self._own)
 
     def discard(self) -> None:

@@ -19,12 +19,18 @@ KINDS = ("accuracy", "success")
 
 
 def prompt_means(path: Path | str, also: Sequence[str] = ()) -> pa.Table:
+    """`prompt_means_of` the file of a run's scores."""
+    return prompt_means_of(parquet.read_table(path, "scores"), path, also)
+
+
+def prompt_means_of(scores: pa.Table, path: Path | str, also: Sequence[str] = ()) -> pa.Table:
     """Means over a case's prompts of accuracy, success and the columns of `also`, per k, case_id, metric.
 
-    Raises InputError for a metric that is not one of METRICS or a value outside 0..1.
+    `path`: where the scores are from. Raises InputError for a metric that is not one of METRICS or a value
+    outside 0..1.
     """
     keys, columns = ["k", "case_id", "metric"], [*KINDS, *also]
-    table = parquet.read_table(path, "scores").select([*keys, *columns])
+    table = scores.select([*keys, *columns])
     unknown = sorted(set(table["metric"].unique().to_pylist()) - set(METRICS), key=str)
     if unknown:
         raise InputError(f"{path}: unknown metric {unknown[0]!r}, expected one of {', '.join(METRICS)}")
@@ -37,11 +43,15 @@ def prompt_means(path: Path | str, also: Sequence[str] = ()) -> pa.Table:
 
 
 def case_means(path: Path | str) -> dict[int, np.ndarray]:
+    """`case_means_of` the file of a run's scores; raises InputError as `prompt_means_of` does."""
+    return case_means_of(prompt_means(path))
+
+
+def case_means_of(means: pa.Table) -> dict[int, np.ndarray]:
     """Per k the means over each case's prompts, [cases, metrics, kinds], NaN where a case has no prompt.
 
-    Cases are in ascending order of case_id. Raises InputError as `prompt_means` does.
+    `means`: of prompt_means_of. Cases are in ascending order of case_id.
     """
-    means = prompt_means(path)
     ks, cases = means["k"].to_numpy(), means["case_id"].to_numpy()
     metrics = np.array([METRICS.index(metric) for metric in means["metric"].to_pylist()], dtype=int)
     values = np.stack([means[kind].to_numpy() for kind in KINDS], axis=-1)  # null becomes NaN

@@ -9,7 +9,6 @@ from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
 from reedit.evaluate.settings import ScoreSettings
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.methods.speed import faster, leaves_fast
 from reedit.prepare.settings import SplitSettings
 from reedit.settings.definitions import ReleasedStatistics, ReportedModel
@@ -125,9 +124,7 @@ class Experiment(Needs):
         value = self.asked.hyperparameters.get(algorithm, {}).get(model)
         if value is None or is_tuned(value):
             return None
-        given = self.files.found(value) if isinstance(value, str) else value
-        where = f"config: hyperparameters.{algorithm}.{model}"
-        return as_mapping(read_hyperparameters(given, algorithm, where))
+        return self._checked_hyperparameters(value, algorithm, f"config: hyperparameters.{algorithm}.{model}")
 
     def taken(self, model: str) -> list[str]:
         """Samples of the runs whose cases tuning must not see: they do not leave its share alone."""

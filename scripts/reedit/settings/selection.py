@@ -66,6 +66,12 @@ class Selection:
         value, changes = known[model], run.method.hyperparameters
         if changes:
             where += f" with methods.{run.method.edited_as}.hyperparameters"
+        return self._checked_hyperparameters(value, algorithm, where, changes)
+
+    def _checked_hyperparameters(
+        self, value: Any, algorithm: str, where: str, changes: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What a value of the configuration's `hyperparameters` says, itself or as the path of a file."""
         given = self.files.found(value) if isinstance(value, str) else value
         if is_tuned(value) and not given.exists():
             raise InputError(

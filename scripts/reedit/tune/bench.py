@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from safetensors.torch import save_file
 
@@ -14,16 +15,16 @@ from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found
 from reedit.edit.iteration import Take, one_iteration, ours
-from reedit.edit.journal import NUMBERS
 from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.spread import spread
-from reedit.evaluate.measures import KINDS, METRICS
+from reedit.evaluate.measures import case_means_of, prompt_means_of
 from reedit.evaluate.scored_rows import Probe
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe, Step
 from reedit.models.language_model import LanguageModel
 from reedit.storage.files import atomic
+from reedit.storage.schemas import SCHEMAS
 from reedit.storage.tensors import metadata_of, read_tensors
 from reedit.tune.factors import Factors
 
@@ -55,9 +56,7 @@ class Targets:
         """Save them; `read` has them back."""
         tensors = {"passes": torch.tensor(self.passes, dtype=torch.float64)}
         for layer, found in self.stages.items():
-            numbers = {name: torch.tensor(getattr(found, name), dtype=torch.float64) for name in NUMBERS}
-            parts = {"hidden": found.hidden, "delta": found.delta, **numbers}
-            tensors |= {f"{layer}.{name}": tensor.contiguous() for name, tensor in parts.items()}
+            tensors |= {f"{layer}.{name}": tensor for name, tensor in found.tensors().items()}
         vectors = next(iter(self.stages.values())).vectors
         with atomic(path) as temporary:
             save_file(tensors, temporary, metadata={"vectors": json.dumps(vectors)})
@@ -66,12 +65,12 @@ class Targets:
     def read(cls, path: Path) -> "Targets":
         """What `write` has saved; InputError where it has been damaged since."""
         tensors, vectors = read_tensors(path), tuple(json.loads(metadata_of(path)["vectors"]))
-        stages = {}
-        for layer in sorted({int(name.partition(".")[0]) for name in tensors if "." in name}):
-            hidden, delta, *numbers = (tensors[f"{layer}.{name}"] for name in ("hidden", "delta", *NUMBERS))
-            steps, initial, target = (part.tolist() for part in numbers)
-            stages[layer] = Found(vectors, hidden, delta, [int(n) for n in steps], initial, target)
-        return cls(stages, float(tensors["passes"]))
+        passes, parts = tensors.pop("passes"), {}
+        for name, tensor in tensors.items():
+            layer, _, part = name.partition(".")
+            parts.setdefault(int(layer), {})[part] = tensor
+        stages = {layer: Found.of_tensors(vectors, parts[layer]) for layer in sorted(parts)}
+        return cls(stages, float(passes))
 
     @property
     def _last(self) -> Found:
@@ -123,15 +122,9 @@ class Bench:
             return self._scores()
 
     def _scores(self) -> np.ndarray:
-        """Means over each fact's prompts, NaN where it has none."""
-        order = {edit.case_id: place for place, edit in enumerate(self.edits)}
-        total = np.zeros((len(order), len(METRICS), len(KINDS)))
-        count = np.zeros((len(order), len(METRICS), 1))
-        for row in score(self.model, self.probes, 1):
-            place = order[row["case_id"]], METRICS.index(row["metric"])
-            total[place] += [row[kind] for kind in KINDS]
-            count[place] += 1
-        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        """Means over each fact's prompts, in ascending order of case_id, NaN where it has none."""
+        rows = pa.Table.from_pylist(score(self.model, self.probes, 1), schema=SCHEMAS["scores"])
+        return case_means_of(prompt_means_of(rows, "tuning"))[1]
 
     def _recipe(self, hyperparameters: Mapping[str, Any]) -> Recipe:
         return Recipe(ALGORITHMS[self.algorithm], hyperparameters, self.protocol)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+FOUND = "found"  # the role of what tuning ends with, among the rows of what is held out
+
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings:

@@ -7,7 +7,6 @@ Each attempt is a row of the schema ``tuning``; what is finished is in `folder` 
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,13 @@ from reedit.tune.bench import Bench, Targets
 from reedit.tune.budget import Budget
 from reedit.tune.objective import Objective, means_of
 from reedit.tune.search import Search
+from reedit.tune.settings import FOUND
 
 # up to which share of the budget each part may go
 LAYERS, OPTIMIZATION, SPREAD = 0.3, 0.65, 0.8
 AT_MOST = {"optimization": 40, "spread": 80}  # attempts: a machine that is fast does not go on for its sake
 FRUITLESS = 12  # attempts without one that comes to something
 TARGETS = 5  # of OPTIMIZATION, that SPREAD is tried with
-FOUND = "found"  # the role of what tuning ends with; others are what it was chosen among
 
 Row = dict[str, Any]
 
@@ -73,13 +72,13 @@ class Tuning:
                 tried = [{**values, **some} for some in _few(keys.spread)]
                 found = [row for one in tried if (row := self._spread_row("layers", one, targets))]
             if found:
-                best = max(found, key=lambda row: self.objective.rank(row))
+                best = max(found, key=self.objective.rank)
                 rows.append(best | {"number": number, "seconds": self.budget.spent_seconds - begun})
             self._keep("layers", rows)
             self.budget.tell(f"layers {layers[0]} to {layers[-1]} compared")
         if not rows:
             raise InputError("tuning: no layers could be edited with published values")
-        best = max(rows, key=lambda row: self.objective.rank(row))
+        best = max(rows, key=self.objective.rank)
         return best["layers"], [row | {"front": row is best} for row in rows]
 
     def optimize(self, layers: list[int]) -> list[Row]:
@@ -92,11 +91,11 @@ class Tuning:
         search.begin_with({name: keys.start[name] for name in space})
         edits = len(self.bench.edits)
         while self._goes_on("optimization", search, OPTIMIZATION, edits):
-            attempt, begun = search.ask(), time.monotonic()
+            attempt, begun = search.ask(), self.budget.spent_seconds
             values = {"layers": layers, **keys.start, **attempt.params}
             with self.budget.spending(edits):
                 targets = self._optimized(values)
-            row = self._row("optimization", values, time.monotonic() - begun) | targets.told
+            row = self._row("optimization", values, self.budget.spent_seconds - begun) | targets.told
             if not np.isfinite([row[name] for name in goals]).all():
                 search.give_up(attempt)
                 continue
@@ -118,7 +117,7 @@ class Tuning:
             search.begin_with({"targets": place, **{name: keys.start[name] for name in keys.spread}})
         every = AT_MOST["spread"] if keys.spread else len(targets)
         while len(search.rows) < every and self._goes_on("spread", search, SPREAD, 0):
-            attempt, begun = search.ask(), time.monotonic()
+            attempt, begun = search.ask(), self.budget.spent_seconds
             params = dict(attempt.params)
             values = {**json.loads(targets[params.pop("targets")]["hyperparameters"]), **params}
             with self.budget.spending():
@@ -126,7 +125,7 @@ class Tuning:
             if row is None:
                 search.give_up(attempt)
                 continue
-            row["seconds"] = time.monotonic() - begun
+            row["seconds"] = self.budget.spent_seconds - begun
             search.tell(attempt, self.objective.wanted(row), self.objective.missing(row), row)
             self.budget.tell(f"SPREAD, attempt {len(search.rows)}: {_told(row)}")
         if not search.rows:
@@ -152,10 +151,10 @@ class Tuning:
                 told = "no time is left to look at %s on facts held out"
                 logging.getLogger("reedit").warning(told, role)
                 continue
-            begun = time.monotonic()
+            begun = self.budget.spent_seconds
             with self.budget.spending(len(held_out.edits)):
                 scores[number] = held_out.edit(values)
-            row = self._row("held out", values, time.monotonic() - begun)
+            row = self._row("held out", values, self.budget.spent_seconds - begun)
             row |= means_of(scores[number]) | _intervals(scores[number], held_out.protocol, self.seed)
             if number:
                 row |= _differences(scores[number], scores[0], held_out.protocol, self.seed)

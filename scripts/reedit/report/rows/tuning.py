@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.storage import parquet
-
-FOUND = "found"
+from reedit.tune.settings import FOUND
 
 
 @dataclass(frozen=True)

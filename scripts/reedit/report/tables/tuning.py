@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from reedit.report.rows.tuning import FOUND, Tuned, values
+from reedit.report.rows.tuning import Tuned, values
 from reedit.report.tables.render import aligned, bullets
 from reedit.storage.schemas import METRICS
+from reedit.tune.settings import FOUND
 
 SPELT = {"alphaedit": "AlphaEdit", "r_rome": "R-ROME"}  # where EasyEdit does not write it in capitals
 WHAT = {  # in words, by role
