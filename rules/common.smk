@@ -26,6 +26,7 @@ from reedit.errors import InputError, nearest
 from reedit.jobs.machine import provide_home
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.settings.experiment import Experiment
+from reedit.jobs.forced import tell_forced
 from reedit.jobs.job import errors_since
 from reedit.jobs.params import plain
 from reedit.settings.overlays import overlaid
@@ -35,6 +36,8 @@ provide_home(os.environ)  # for Snakemake from here on, and for its jobs
 
 # When this call began; its jobs inherit it, and tell by it what has failed in this call (reedit.jobs.job).
 START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
+
+tell_forced(workflow.dag_settings, os.environ)
 
 # Snakemake gives a module its `config:` alone; that is an overlay of config.yaml like any other
 config = overlaid(read_mapping(HOUSE / "config.yaml", "settings"), config)
@@ -119,12 +122,15 @@ def hours(first):
     return lambda wildcards, attempt: round(attempt * first * 60)
 
 
-def state_of(output):
-    """Where an interrupted job keeps what it has done; of an edit under its run's own name."""
-    place = re.sub(
-        "results/(edits/|(?=moments/|neighbors/|hyperparameters/))", "results/state/", output, count=1
+def beside(output, place):
+    """Where in results/{place} a job keeps what another one goes on from; of an edit under its run's own name.
+
+    state: of one that was interrupted; finished: of one that has ended.
+    """
+    kept = re.sub(
+        "results/(edits/|(?=moments/|spectra/|neighbors/|hyperparameters/))", f"results/{place}/", output, 1
     )
-    return place.removesuffix(".parquet")
+    return kept.removesuffix(".parquet")
 
 
 def any_of(names):

@@ -28,8 +28,12 @@ rule edit_facts:
         runtime="1d",  # what is cut off goes on after its last complete iteration
     params:
         settings=lambda wildcards: plain(experiment.edit_settings(run_of(wildcards))),
-        # complete iterations of an interrupted job; an output folder would be wiped
-        state=lambda wildcards, output: {"folder": state_of(os.path.dirname(output.targets))},
+        # complete iterations, and targets that runs share; an output folder would be wiped
+        state=lambda wildcards, output: {
+            "folder": beside(os.path.dirname(output.targets), "state"),
+            "finished": beside(os.path.dirname(output.targets), "finished"),
+            "unedited": beside(re.sub("edits/.*", "edits/targets", output.targets), "state"),
+        },
         code=code("edit_facts"),
     script:
         "../scripts/edit_facts.py"

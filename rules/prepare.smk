@@ -60,7 +60,7 @@ rule filter_neighbors:
             **worded(wildcards),
         },
         # the answers of an interrupted job, saved every so many seconds
-        state=lambda wildcards, output: {"folder": state_of(output[0]), "every": 60},
+        state=lambda wildcards, output: {"folder": beside(output[0], "state"), "every": 60},
         code=code("filter_neighbors"),
     script:
         "../scripts/filter_neighbors.py"

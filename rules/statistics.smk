@@ -25,7 +25,8 @@ rule collect_moments:
             "dtype": dtype_of(wildcards),
         },
         # the sums of an interrupted job, saved every so many seconds; the output folder is wiped
-        state=lambda wildcards, output: {"folder": state_of(output[0]), "every": 600},
+        state=lambda wildcards, output: {"folder": beside(output[0], "state"), "every": 600},
+        finished=lambda wildcards, output: beside(output[0], "finished"),
         code=code("collect_moments"),
     script:
         "../scripts/collect_moments.py"
@@ -81,6 +82,7 @@ rule decompose_moments:
         mem_mb=memory(6),  # one layer at a time in double precision, with what the solver needs
         runtime=hours(4),
     params:
+        finished=lambda wildcards, output: beside(output[0], "finished"),
         code=code("decompose_moments"),
     script:
         "../scripts/decompose_moments.py"

@@ -26,7 +26,7 @@ rule tune_hyperparameters:
         runtime="1d",  # what is cut off goes on
     params:
         settings=lambda wildcards: plain(experiment.tune_settings(**wildcards)),
-        state=lambda wildcards, output: {"folder": state_of(output[0])},
+        state=lambda wildcards, output: {"folder": beside(output[0], "state")},
         code=code("tune_hyperparameters"),
     script:
         "../scripts/tune_hyperparameters.py"

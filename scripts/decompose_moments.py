@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
 from reedit.statistics.spectra import decompose_moments
-from reedit.storage.files import visible_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    moments = Path(snakemake.input[0])
-    layers = sorted(int(file.stem) for file in visible_files(moments))
-    decompose_moments(moments, Path(snakemake.output[0]), layers)
+    moments, folder, finished = snakemake.input[0], snakemake.output[0], snakemake.params.finished
+    decompose_moments(Path(moments), Path(folder), Path(finished), snakemake.params.code["code"])

@@ -278,7 +278,12 @@ def jobs(taught_folder: Path, tiny_dataset: list[Fact], tmp_path: Path) -> Itera
             "log": [(tmp_path / output).with_suffix(".log")],
             "input": inputs,
             "output": [tmp_path / output],
-            "params": {"settings": settings, "state": state, "code": {"code": "1"}},
+            "params": {
+                "settings": settings,
+                "state": state,
+                "finished": tmp_path / "finished" / output,
+                "code": {"code": "1"},
+            },
             "wildcards": {"corpus": "lines"},
         }
         told = {"snakemake": described, "pause": pause, "release": release}

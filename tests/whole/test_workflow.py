@@ -407,19 +407,6 @@ def test_an_edit_of_the_library_reruns_what_depends_on_it_and_nothing_else(finis
         assert finished.dry_run("tables").nothing_to_do
 
 
-def test_a_changed_hyperparameter_reruns_the_edits_and_what_follows(finished):
-    config = changed(finished.config, hyperparameters__memit__tiny__v_lr=0.4)
-    after = {"edit_facts": 4, "score_edits": 4, "check_collapse": 4, "measure_norms": 4, "tables": 1}
-    after |= {name: count for name, count in REPORT.items() if name not in BESIDE}
-    assert finished.dry_run("tables", config=config).jobs == after
-
-
-def test_a_changed_label_renders_tables_and_figures_anew_and_nothing_else(finished):
-    config = changed(finished.config, report={"labels": {"tiny": "Tiny (1M)"}, "intervals": True})
-    renders = {name: REPORT[name] for name in ("render_table", "draw_figure")}
-    assert finished.dry_run("tables", config=config).jobs == renders | {"tables": 1}
-
-
 def test_a_changed_method_reruns_its_own_runs_only(finished):
     config = changed(finished.config, methods__na_memit__neighbors__prefixed=True)
     after = {"edit_facts": 1, "score_edits": 1, "check_collapse": 1, "measure_norms": 1, "tables": 1}

@@ -1,4 +1,4 @@
-"""The sha256 of a fetched source's files, noted beside them as `sha256sum` does and compared later on."""
+"""The sha256 of a folder's files, noted beside them as `sha256sum` does and compared later on."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,12 +7,17 @@ from typing import Any
 
 from reedit.storage.files import file_sha256, visible_tree, write_text
 
-SUMS = ".sha256sums"  # hidden: no part of the source; `sha256sum --check .sha256sums` reads it, too
+SUMS = ".sha256sums"  # hidden: no part of the content; `sha256sum --check .sha256sums` reads it, too
 
 
 def write_sums(folder: Path) -> None:
     """Note the sha256 of every file of a folder in it."""
     write_text(folder / SUMS, _listed(_sums(folder)))
+
+
+def changed_since_noted(folder: Path) -> str | None:
+    """The first file of a folder that is not as its noted sums say; None where all are."""
+    return _change(_noted(folder / SUMS) or {}, _sums(folder), "it was noted")
 
 
 def changed_since_fetched(folder: Path, source: Mapping[str, Any]) -> str | None:
@@ -24,11 +29,15 @@ def changed_since_fetched(folder: Path, source: Mapping[str, Any]) -> str | None
     noted = _noted(folder / SUMS)
     if noted is None and not source.get("sha256"):
         return None if found else "no file in it"
-    for name in sorted((noted or found).keys() | found.keys()):
-        was, now = (noted or found).get(name, "nothing"), found.get(name, "nothing")
+    return _change(noted or found, found, "it was fetched") or _differs_from_configuration(found, source)
+
+
+def _change(noted: Mapping[str, str], found: Mapping[str, str], when: str) -> str | None:
+    for name in sorted(noted.keys() | found.keys()):
+        was, now = noted.get(name, "nothing"), found.get(name, "nothing")
         if was != now:
-            return f"{name}: sha256 is {now}, was {was} when it was fetched"
-    return _differs_from_configuration(found, source)
+            return f"{name}: sha256 is {now}, was {was} when {when}"
+    return None
 
 
 def _differs_from_configuration(found: Mapping[str, str], source: Mapping[str, Any]) -> str | None:

@@ -180,11 +180,12 @@ class Verification:
                 for place in ("state", "finished")
                 for name, check in {
                     "fingerprint": check_not_empty,
-                    "ended": check_not_empty,
                     "k*/iteration.json": check_json,
                     "k*/*.safetensors": check_readable,  # a perplexity in it may be infinite
                 }.items()
             },
+            "finished/*/*/*/layers.json": check_json,
+            "finished/*/*/*/*.safetensors": check_readable,
             "state/targets/*/*.safetensors": check_readable,
             "hyperparameters/*/*.*": check_not_empty,
             "state/hyperparameters/*/*/fingerprint": check_not_empty,

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from reedit.edit.job.inputs import (
     Paths,
     left_out,
     load_model,
+    moment_files,
     read_edits,
     read_factors,
     read_templates,
@@ -31,11 +33,11 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
 from reedit.storage.checkpoint import fingerprint
-from reedit.storage.files import link_or_copy, visible_files
+from reedit.storage.files import file_sha256, link_or_copy, visible_files
 from reedit.storage.provenance import digest, processor_name, provenance
 
-# settings that no complete iteration depends on
-OF_THE_REST = ("nonfinite", "keep_weights", "iterations", "extend_to", "stop")
+# provenance that no complete iteration depends on
+OF_THE_REST = ("nonfinite", "keep_weights", "iterations", "extend_to", "stop", "left_out")
 
 
 def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
@@ -43,9 +45,9 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
 
     `paths`: model, facts, split, prefixes, where the algorithm needs them moments or spectra, where neighbors
     were filtered neighbors; outputs targets, iterations, weights; unedited, where jobs of the same code share
-    what OPTIMIZATION finds at theta_1; finished, where a job that has ended leaves what another number of
-    iterations goes on from. An interrupted job goes on from `state_folder`. In processes that share the job
-    (ranks.py) the leading one writes.
+    what OPTIMIZATION finds at theta_1; finished, where a job that has ended leaves what another one goes on
+    from. An interrupted job goes on from `state_folder`. In processes that share the job (ranks.py) the
+    leading one writes.
     """
     ranks = join()
     published = None  # the engine is ours
@@ -71,14 +73,15 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
             "optimized_in": settings.dtype if light is None else "bfloat16",
         },
     )
-    # what is complete stays so whatever is to come
+    # what is complete stays so whatever is to come, and whatever else is in the files that were read
     lasting = {name: value for name, value in made_by.items() if name not in OF_THE_REST}
-    inputs = ("facts", "split", "prefixes", "moments", "spectra", "neighbors", "model")
-    mark = fingerprint(lasting | {"journal": FORMAT}, {name: paths[name] for name in inputs if name in paths})
+    lasting |= {"journal": FORMAT, "read": [digest([asdict(one) for one in read]) for read in (facts, edits)]}
+    lasting["moments"] = [file_sha256(path) for path in moment_files(paths, recipe.layers).values()]
+    mark = fingerprint(lasting, {"model": paths["model"]})
     unedited = _unedited(paths, settings, made_by, "/".join(state_folder.parts[-4:]))
-    asked, ended = digest(made_by), paths.get("finished")
+    ended = paths.get("finished")
     if ranks.leads:
-        take_up(state_folder, ended, mark, asked)
+        take_up(state_folder, ended, mark)
     make = partial(Journal, state_folder, mark, unedited)
     journal = ranks.in_turn(lambda: begin(make, recipe, settings.keep_weights))
     editor = Editor(model, recipe, factors, workers=Workers(journal, ranks), light=light)
@@ -94,7 +97,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
         # not part of the journal's fingerprint: a job may go on on another machine
         made_by |= {"device_name": device_name(model.device), "processes": ranks.count}
         kept = _write(paths, done, journal, settings.keep_weights, made_by)
-        leave(journal, ended, len(done), kept, asked)
+        leave(journal, ended, len(done), kept)
     ranks.leave()
 
 

@@ -1,9 +1,11 @@
 """What a finished job leaves behind, so that one that is asked for more iterations, or fewer, repeats none.
 
 An iteration does not depend on how many follow. The journal of a job that has ended stays, in a place that
-Snakemake does not wipe with the outputs; the weights in it are theirs by other names (hard links).
+Snakemake does not wipe with the outputs; the weights in it are theirs by other names (hard links). It is
+taken up by a job that reads the same, whatever else is new around it: other trials, layers, methods.
 """
 
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,25 +14,28 @@ from reedit.edit.journal import Journal
 from reedit.edit.kept_weights import kept_iterations
 from reedit.methods.recipe import Recipe
 from reedit.storage.checkpoint import marked
-from reedit.storage.files import write_text
-
-ENDED = "ended"  # in the journal of a job that has: all that it was asked for
+from reedit.storage.checksums import changed_since_noted, write_sums
 
 
-def take_up(state: Path, finished: Path | None, fingerprint: str, asked: str) -> None:
-    """Make what a job of this `fingerprint` left in `finished` the `state` to go on from; else it goes.
+def take_up(state: Path, finished: Path | None, fingerprint: str) -> None:
+    """Make what a job of this `fingerprint` left in `finished` the `state` to go on from.
 
-    Not where the same was `asked` then: who asks again wants it afresh.
+    Where it is of another one, or was damaged since, it goes.
     """
     if finished is None or not finished.exists():
         return
-    ended = finished / ENDED
-    other = ended.exists() and ended.read_text() != asked
-    if other and marked(finished, fingerprint) and not state.exists():
+    if not state.exists() and marked(finished, fingerprint) and _intact(finished):
         state.parent.mkdir(parents=True, exist_ok=True)
         finished.rename(state)
     else:
         shutil.rmtree(finished)
+
+
+def _intact(finished: Path) -> bool:
+    change = changed_since_noted(finished)
+    if change:
+        logging.getLogger("reedit").warning("%s/%s; all is made afresh", finished, change)
+    return not change
 
 
 def begin(make: Callable[[], Journal], recipe: Recipe, keep_weights: str) -> Journal:
@@ -50,7 +55,7 @@ def begin(make: Callable[[], Journal], recipe: Recipe, keep_weights: str) -> Jou
     return make()
 
 
-def leave(journal: Journal, finished: Path | None, last: int, kept: Sequence[int], asked: str) -> None:
+def leave(journal: Journal, finished: Path | None, last: int, kept: Sequence[int]) -> None:
     """The job is done after iteration `last`, and its outputs hold the weights of the `kept` ones.
 
     Before the last no other weights stay. What lies beyond had been asked for earlier.
@@ -63,7 +68,7 @@ def leave(journal: Journal, finished: Path | None, last: int, kept: Sequence[int
         if k < last and k not in kept:
             journal.weights(k).unlink(missing_ok=True)
         journal.weights(k).with_name("memory.safetensors").unlink(missing_ok=True)
-    write_text(journal.folder / ENDED, asked)
+    write_sums(journal.folder)
     shutil.rmtree(finished, ignore_errors=True)
     finished.parent.mkdir(parents=True, exist_ok=True)
     journal.folder.rename(finished)

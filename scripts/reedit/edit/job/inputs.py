@@ -68,6 +68,12 @@ def left_out(paths: Paths) -> dict[str, int]:
     return dict(Counter([*("not readable" for _ in unread), *roles]))
 
 
+def moment_files(paths: Paths, layers: Sequence[int]) -> dict[int, Path]:
+    """The file of each of `layers` in the folder `moments` or `spectra` of `paths`; none of neither."""
+    folder = paths.get("spectra") or paths.get("moments")
+    return {layer: folder / f"{layer}.safetensors" for layer in layers} if folder else {}
+
+
 def read_factors(
     paths: Paths, recipe: Recipe, model: LanguageModel
 ) -> tuple[dict[int, torch.Tensor], int | None]:
@@ -75,10 +81,8 @@ def read_factors(
 
     `paths`: moments or spectra, whichever it needs; nothing where it needs neither.
     """
-    folder, tokens = paths.get("spectra") or paths.get("moments"), None
-    factors = {}
-    for layer in recipe.layers if folder else ():
-        path = folder / f"{layer}.safetensors"
+    factors, tokens = {}, None
+    for layer, path in moment_files(paths, recipe.layers).items():
         if "spectra" in paths:
             values, vectors, metadata = read_spectrum(path)
             _check_size(path, len(values), model, layer)
