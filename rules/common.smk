@@ -37,8 +37,6 @@ provide_home(os.environ)  # for Snakemake from here on, and for its jobs
 # When this call began; its jobs inherit it, and tell by it what has failed in this call (reedit.jobs.job).
 START = float(os.environ.setdefault("REEDIT_START", repr(time.time())))
 
-tell_forced(workflow.dag_settings, os.environ)
-
 # Snakemake gives a module its `config:` alone; that is an overlay of config.yaml like any other
 config = overlaid(read_mapping(HOUSE / "config.yaml", "settings"), config)
 
@@ -63,6 +61,11 @@ if (
     and "gpu" not in workflow.global_resources
 ):
     workflow.register_resource("gpu", 1)
+
+
+# What --forcerun and the like name is not known earlier.
+onstart:
+    tell_forced(workflow.dag_settings, os.environ)
 
 
 # The last word: what went wrong, however far up the terminal the jobs said it.

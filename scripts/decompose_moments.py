@@ -4,11 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
+from reedit.statistics.finished_layers import leave_layers, take_layers
 from reedit.statistics.spectra import decompose_moments
+from reedit.storage.files import file_sha256, visible_files
+from reedit.storage.provenance import digest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    moments, folder, finished = snakemake.input[0], snakemake.output[0], snakemake.params.finished
-    decompose_moments(Path(moments), Path(folder), Path(finished), snakemake.params.code["code"])
+    moments, folder = Path(snakemake.input[0]), Path(snakemake.output[0])
+    files = {int(file.stem): file for file in visible_files(moments)}
+    marks = {layer: digest([snakemake.params.code, file_sha256(files[layer])]) for layer in sorted(files)}
+    decompose_moments(moments, folder, take_layers(Path(snakemake.params.finished), marks, folder))
+    leave_layers(Path(snakemake.params.finished), marks, folder)

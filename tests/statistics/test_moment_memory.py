@@ -83,10 +83,7 @@ def random_moment() -> Tensor:
             lambda path: asymmetry(random_moment()),
             4.6,
         ),  # its sum, in double precision, and keys twice as long
-        (
-            lambda path: decompose_moments(path.parent, path.parent / "spectra", path.parent / "kept", "1"),
-            7.5,
-        ),
+        (lambda path: decompose_moments(path.parent, path.parent / "spectra", [1, 2, 3]), 7.5),
     ],
     ids=["read", "held to symmetry", "decomposed"],
 )

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from workflow import REPOSITORY, Config, Experiment, changed
+
+from reedit.storage.files import file_sha256, folder_sha256
 
 TABLES = {"summarise_runs", "summarise_results", "render_table", "draw_figure"}
 AFTER = {"score_edits", "check_collapse", "measure_norms"} | TABLES  # an edit
@@ -31,11 +34,13 @@ def more_methods(name: str) -> Change:
 
 
 def another_source(section: str, name: str) -> Change:
-    """Another definition of the file or folder that a definition's source names."""
+    """A source that is defined otherwise, its checksum told."""
 
     def change(config: Config) -> Config:
-        source = config["sources"][config[section][name]["source"]] | {"sha256": "0" * 64}
-        return changed(config, **{f"sources__{config[section][name]['source']}": source})
+        source = config[section][name]["source"]
+        path = Path(config["sources"][source]["path"])
+        sha256 = folder_sha256(path) if path.is_dir() else file_sha256(path)
+        return changed(config, **{f"sources__{source}__sha256": sha256})
 
     return change
 
@@ -50,7 +55,7 @@ CHANGES: dict[str, Change] = {
     "a hyperparameter of SPREAD alone (`mom2_update_weight`)": keys(**{f"{TINY}mom2_update_weight": 30}),
     "a hyperparameter of OPTIMIZATION (`v_lr`, `kl_factor`)": keys(**{f"{TINY}v_lr": 0.4}),
     "`batch`, `leaves`, `speed`, `protocol`, `subject_end`": runs(subject_end="published"),
-    "`prefixes`": keys(models__tiny__prefixes__count=4),
+    "`prefixes`": keys(models__tiny__prefixes__tokens=5),
     "`dtype`, `chat` of a model": keys(models__tiny__dtype="bfloat16"),
     "`processes` of a model": keys(models__tiny__processes=1),
     "a model's source": another_source("models", "tiny"),

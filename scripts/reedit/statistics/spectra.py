@@ -3,7 +3,7 @@
 Whatever an algorithm's threshold is, its null space is spanned by some of these vectors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -13,10 +13,8 @@ from torch import Tensor
 from reedit.errors import MENDED, InputError
 from reedit.jobs.device import job_device
 from reedit.jobs.progress import progress
-from reedit.statistics.finished_layers import leave_layers, take_layers
 from reedit.statistics.moments import read_moment
-from reedit.storage.files import atomic, file_sha256, visible_files
-from reedit.storage.provenance import digest
+from reedit.storage.files import atomic
 from reedit.storage.tensors import metadata_of, read_tensors
 
 
@@ -26,19 +24,13 @@ def decomposed(moment: Tensor) -> tuple[Tensor, Tensor]:
     return values, vectors
 
 
-def decompose_moments(moments: Path, folder: Path, finished: Path, code: str) -> None:
-    """Write the spectra of all second moments of folder `moments` to `folder`.
-
-    Those of a job of the same `code` that has ended are taken from `finished`.
-    """
-    files = {int(file.stem): file for file in visible_files(moments)}
-    marks = {layer: digest([code, file_sha256(files[layer])]) for layer in sorted(files)}
-    layers, device = take_layers(finished, marks, folder), torch.device(job_device())
+def decompose_moments(moments: Path, folder: Path, layers: Iterable[int]) -> None:
+    """Write the spectra of some layers' second moments, files of folder `moments`, to `folder`."""
+    device, layers = torch.device(job_device()), list(layers)
     report = progress("second moments decomposed", len(layers))
     for done, layer in enumerate(layers, start=1):
         _decompose(moments / f"{layer}.safetensors", folder / f"{layer}.safetensors", device)
         report(done)
-    leave_layers(finished, marks, folder)
 
 
 def _decompose(moment_file: Path, path: Path, device: torch.device) -> None:

@@ -70,7 +70,6 @@ def tune_hyperparameters(
     objective = Objective(settings.reach, settings.maximise)
     with budget.spending():
         compared = _windows(bench, facts, settings, state)
-        factors.collect(sorted({layer for layers in compared for layer in layers}))
     rows = Tuning(bench, objective, budget, state, settings.seed).run(compared, other, settings.current)
     made_by |= {"spent_seconds": budget.spent_seconds, "corpus_tokens": factors.counted}
     factors.discard()

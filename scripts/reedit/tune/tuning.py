@@ -61,11 +61,14 @@ class Tuning:
         """The window whose edits are best with published values, and a few of what SPREAD reads."""
         rows = self._kept("layers")
         keys = tunable(self.bench.algorithm)
-        for number, layers in enumerate(windows):
-            done = [row for row in rows if row["layers"] == layers]
+        left = [layers for layers in windows if layers not in [row["layers"] for row in rows]]
+        for layers in left:
             begun = self.budget.spent_seconds
-            if done or (rows and not self.budget.allows(LAYERS, self._longest(rows), len(self.bench.edits))):
-                continue
+            if rows and not self.budget.allows(LAYERS, self._longest(rows), len(self.bench.edits)):
+                break
+            if layers == left[0]:
+                with self.budget.spending():
+                    self.bench.factors.collect(sorted({layer for some in left for layer in some}))
             with self.budget.spending(len(self.bench.edits)):
                 values = {"layers": layers, **keys.start}
                 targets = self._optimized(values)
@@ -73,7 +76,9 @@ class Tuning:
                 found = [row for one in tried if (row := self._spread_row("layers", one, targets))]
             if found:
                 best = max(found, key=self.objective.rank)
-                rows.append(best | {"number": number, "seconds": self.budget.spent_seconds - begun})
+                rows.append(
+                    best | {"number": windows.index(layers), "seconds": self.budget.spent_seconds - begun}
+                )
             self._keep("layers", rows)
             self.budget.tell(f"layers {layers[0]} to {layers[-1]} compared")
         if not rows:

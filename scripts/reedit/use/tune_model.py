@@ -12,14 +12,12 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import write_facts
 from reedit.prepare.prefixes import sample_prefixes
-from reedit.report.figures.drawing import save
-from reedit.report.figures.tuning import tuning
-from reedit.report.rows.tuning import Tuned, read_tuning
-from reedit.report.tables.tuning import hyperparameters_file, markdown
+from reedit.report.rows.tuning import Tuned
+from reedit.report.tuning_files import write_tuning
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid
 from reedit.storage import parquet
-from reedit.storage.files import file_sha256, link_or_copy, whole_folder, write_text
+from reedit.storage.files import file_sha256, link_or_copy, whole_folder
 from reedit.storage.provenance import digest
 from reedit.tune.job import tune_hyperparameters
 from reedit.use.small_edit import GIVEN, HOUSE, configuration, prepared, shown_name
@@ -70,12 +68,7 @@ def tune_model(request: TuneRequest) -> Tuned:
         templates = sample_prefixes(LanguageModel.load(base, settings.dtype), **experiment.prefixes(name))
         parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})
     tune_hyperparameters(paths, [], results / "state" / request.algorithm, settings)
-    tuned, file = read_tuning(paths["rows"]), request.out / request.algorithm
-    title = f"{request.algorithm} on {name}"
-    write_text(file.with_suffix(".yaml"), hyperparameters_file(tuned, name))
-    write_text(file.with_suffix(".md"), markdown(tuned, title))
-    save(tuning(tuned, title), file.with_suffix(".pdf"), file.with_suffix(".png"))
-    return tuned
+    return write_tuning(paths["rows"], name, f"{request.algorithm} on {name}")
 
 
 def _mark(request: TuneRequest) -> str:
