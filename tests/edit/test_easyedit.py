@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from reedit.edit.easyedit import engine as easyedit
 from reedit.edit.easyedit.checkout import check_checkout, commit_of
-from reedit.edit.easyedit.engine import require_cuda
+from reedit.edit.easyedit.on_cpu import OnCpu
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Rows
 from reedit.edit.iteration import iterate
@@ -67,8 +67,7 @@ def forgotten() -> Iterator[None]:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fake checkout that the job may run on a machine without a GPU."""
-    monkeypatch.setattr(easyedit, "require_cuda", lambda: None)
+    """A fake checkout."""
     return fake_easyedit.write_checkout(tmp_path / "EasyEdit")
 
 
@@ -181,7 +180,6 @@ def test_the_job_writes_what_our_engine_writes_and_leaves_what_is_untold_empty(
 
 def test_on_a_gpu_the_job_edits_what_stands_there(job: Job) -> None:
     with pretended_cuda():
-        require_cuda()
         paths = job()
     for k in (1, 2):
         for tensor in load_file(paths["weights"] / f"k{k}.safetensors").values():
@@ -340,30 +338,11 @@ def rotary(model: LanguageModel) -> dict[str, Any]:
     return {"position_embeddings": model.backbone.rotary_emb(torch.zeros(1, 3, tiny.WIDTH).double(), places)}
 
 
-def test_without_a_gpu_it_is_one_line_before_anything_is_read(tmp_path: Path) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    settings = EditSettings(
-        engine={"name": "easyedit", "path": str(tmp_path)},
-        algorithm="memit",
-        repository="someone/Tiny-Model",
-        protocol="corrected",
-        hyperparameters=HYPERPARAMETERS,
-        iterations=1,
-        dtype="float32",
-        keep_weights="all",
-        seed=0,
-        trial=1,
-    )
-    with pytest.raises(InputError, match=r"^engine easyedit: no CUDA device here, which EasyEdit's code"):
-        edit_run({}, tmp_path / "state", settings)
-
-
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
         (
-            "__init__.py",
+            "models/rome/layer_stats.py",
             "import no_such_package_at_all",
             r"import in this environment \(ModuleNotFoundError: No",
         ),
@@ -379,6 +358,20 @@ def test_a_checkout_that_does_not_import_is_one_line(
         easyedit.load_published(checkout, "memit")
     assert "\n" not in str(caught.value) and str(caught.value).startswith(str(checkout))
     assert not list(checkout.rglob("*.pyc"))  # nothing is written into a user's checkout
+
+
+def test_what_packages_import_of_themselves_is_not_needed(checkout: Path) -> None:
+    for package in ("", "models/", "models/memit/"):
+        (checkout / f"easyeditor/{package}__init__.py").write_text("import no_such_package_at_all")
+    easyedit.load_published(checkout, "memit")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_code_that_asks_for_cuda_by_name_runs_on_the_cpu() -> None:
+    with OnCpu():
+        made = torch.zeros(2, device="cuda:0").to(torch.device("cuda:1")).cuda() + torch.ones(2).to("cuda")
+        moved = torch.nn.Linear(2, 1).to("cuda:0")
+    assert made.tolist() == [1, 1] and made.device == moved.weight.device == torch.device("cpu")
 
 
 def test_another_easyedit_than_the_one_named_is_refused(checkout: Path, tmp_path: Path) -> None:
@@ -436,8 +429,8 @@ def test_the_commit_of_a_checkout_is_told_with_whether_it_was_changed(checkout: 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not torch.cuda.is_available() or "EASYEDIT" not in os.environ,
-    reason="needs a GPU and EASYEDIT, the path of a real checkout",
+    "EASYEDIT" not in os.environ,
+    reason="needs EASYEDIT, the path of a real checkout, and the package datasets",
 )
 @pytest.mark.parametrize("algorithm", ["memit", "rome", "pmet"])
 def test_a_real_checkout_makes_the_updates_of_our_released_protocol(

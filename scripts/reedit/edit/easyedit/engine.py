@@ -8,7 +8,7 @@ EasyEdit does not tell its targets: whatever would need them stays empty (docs/e
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from reedit.edit.easyedit.checkout import apply_module
+from reedit.edit.easyedit.on_cpu import OnCpu
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found, untold
@@ -65,12 +66,6 @@ class Published:
     hyperparameters: type
 
 
-def require_cuda() -> None:
-    """Raise InputError without a GPU: the published code asks for CUDA by name."""
-    if job_device() != "cuda":
-        raise InputError("engine easyedit: no CUDA device here, which EasyEdit's code cannot do without")
-
-
 def load_published(checkout: Path, algorithm: str) -> Published:
     """Import an algorithm of a checkout; what it would download is refused from here on.
 
@@ -94,14 +89,21 @@ def load_published(checkout: Path, algorithm: str) -> Published:
 
 @contextmanager
 def _importable(checkout: Path) -> Iterator[None]:
-    """Have a checkout first among what can be imported, and write no compiled files into it."""
-    path, unwritten = list(sys.path), sys.dont_write_bytecode
-    sys.path.insert(0, str(checkout.resolve()))
+    """Have the modules of a checkout importable, and write no compiled files into it.
+
+    Its packages are bare: what they import of themselves, dozens of algorithms and all that those need, is
+    nothing to the one that is asked for.
+    """
+    unwritten, root = sys.dont_write_bytecode, checkout.resolve()
     sys.dont_write_bytecode = True
+    for folder in sorted({file.parent for file in (root / "easyeditor").rglob("*.py")}):
+        name = ".".join(folder.relative_to(root).parts)
+        package = sys.modules.setdefault(name, ModuleType(name))
+        package.__dict__.setdefault("__path__", [str(folder)])
     try:
         yield
     finally:
-        sys.path[:], sys.dont_write_bytecode = path, unwritten
+        sys.dont_write_bytecode = unwritten
 
 
 def _refuse_download(*_: Any, **__: Any) -> None:
@@ -170,7 +172,13 @@ class Engine:
     def apply(self, facts: Sequence[Fact]) -> None:
         """Edit facts together, in the model's parameters; its chatter, a line a pass, goes nowhere."""
         requests = [_request(fact) for fact in facts]
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), tuples_between_layers(self.model):
+        away = nullcontext() if job_device() == "cuda" else OnCpu()
+        with (
+            open(os.devnull, "w") as nowhere,
+            redirect_stdout(nowhere),
+            tuples_between_layers(self.model),
+            away,
+        ):
             self.published.apply(
                 *(self.model.model, self.tokenizer, requests, self.hyperparameters),
                 copy=False,

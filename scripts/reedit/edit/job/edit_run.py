@@ -52,7 +52,6 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     ranks = join()
     published = None  # the engine is ours
     if settings.engine["name"] == "easyedit":
-        easyedit.require_cuda()
         published = easyedit.load_published(Path(settings.engine["path"]), settings.algorithm)
     recipe, templates = settings.recipe, read_templates(paths)
     model = load_model(paths["model"], settings)
