@@ -535,7 +535,8 @@ def test_a_published_list_of_eligible_cases_is_put_beside_the_filter(finished, a
 @pytest.mark.long  # minutes; tests/edit/test_iteration.py has the loop's own
 def test_an_interrupted_run_goes_on_where_it_was_and_a_forced_one_starts_afresh(finished, again):
     run = PLAIN[0]
-    shutil.rmtree(again.path(f"edits/{run}"))
+    for place in ("edits", "finished"):
+        shutil.rmtree(again.path(f"{place}/{run}"))
     for place in ("summary", "tables", "figures"):  # or the missing edits would not be missed
         shutil.rmtree(again.path(place))
     for place in ("scores", "collapse"):
@@ -639,7 +640,7 @@ def test_more_iterations_and_another_method_repeat_nothing(again):
     edited(3, "memit")
     at_once = [timeless(again.path(f"edits/{run}/{name}.parquet")) for name in ("targets", "iterations")]
     shutil.rmtree(again.path(f"edits/{run}"))
-    shutil.rmtree(again.path("finished"))
+    shutil.rmtree(again.path("finished/tiny"))
     edited(2, "memit")
     edited(3, "memit", "memit_once")
     log = again.log(f"edit_facts/{run}.log")
@@ -648,6 +649,19 @@ def test_more_iterations_and_another_method_repeat_nothing(again):
     assert found == at_once
     log = again.log(f"edit_facts/{other}.log")
     assert f"targets of 4 edits were found for {run}" in log and "k=1 OPTIMIZATION" not in log
+
+    moments = again.path("finished/moments/tiny/lines/2.safetensors").stat().st_ino
+    again.config["methods"] |= {
+        "memit_wide": {"algorithm": "memit", "hyperparameters": {"layers": [2, 3, 4]}}
+    }
+    entry |= {"trials": 2}
+    goals.append(f"results/edits/{run.replace('memit', 'memit_wide')}/iterations.parquet")
+    edited(3, "memit", "memit_once", "memit_wide")
+    for name in (run, other):
+        log = again.log(f"edit_facts/{name}.log")
+        assert "resuming after iteration 3" in log and "OPTIMIZATION, passes" not in log
+    assert again.path("moments/tiny/lines/4.safetensors").exists()
+    assert again.path("moments/tiny/lines/2.safetensors").stat().st_ino == moments
 
 
 @pytest.mark.long
