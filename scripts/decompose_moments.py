@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit.jobs.forced import forget_if_forced
 from reedit.jobs.job import job
 from reedit.statistics.finished_layers import leave_layers, take_layers
 from reedit.statistics.spectra import decompose_moments
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 with job(snakemake.log[0]):
     moments, folder = Path(snakemake.input[0]), Path(snakemake.output[0])
+    finished, code = Path(snakemake.params.finished), snakemake.params.code
+    forget_if_forced(finished, snakemake.rule, snakemake.output)
     files = {int(file.stem): file for file in visible_files(moments)}
-    marks = {layer: digest([snakemake.params.code, file_sha256(files[layer])]) for layer in sorted(files)}
-    decompose_moments(moments, folder, take_layers(Path(snakemake.params.finished), marks, folder))
-    leave_layers(Path(snakemake.params.finished), marks, folder)
+    marks = {layer: digest([code, file_sha256(files[layer])]) for layer in sorted(files)}
+    decompose_moments(moments, folder, take_layers(finished, marks, folder))
+    leave_layers(finished, marks, folder)

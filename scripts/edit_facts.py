@@ -1,13 +1,12 @@
 """Edit the cases of one trial, iterated: the paper's experiment for one method."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.edit.job.edit_run import edit_run
 from reedit.edit.job.settings import EditSettings
 from reedit.edit.job.sharing import share_edit_run
-from reedit.jobs.forced import is_forced
+from reedit.jobs.forced import forget_if_forced
 from reedit.jobs.job import job
 
 if TYPE_CHECKING:
@@ -17,8 +16,7 @@ with job(snakemake.log[0]):
     given = [*snakemake.input.items(), *snakemake.output.items(), *snakemake.params.state.items()]
     paths = {name: Path(path) for name, path in given}
     settings, state = EditSettings(**snakemake.params.settings, **snakemake.params.code), paths.pop("folder")
-    if is_forced(snakemake.rule, snakemake.output):
-        shutil.rmtree(paths["finished"], ignore_errors=True)
+    forget_if_forced(paths["finished"], snakemake.rule, snakemake.output)
     if (processes := snakemake.resources.processes) > 1:
         share_edit_run(processes, Path(snakemake.log[0]), paths, state, settings)
     else:

@@ -275,6 +275,7 @@ def jobs(taught_folder: Path, tiny_dataset: list[Fact], tmp_path: Path) -> Itera
         inputs |= {"source": source} if rule == "collect_moments" else {"facts": tmp_path / "facts.parquet"}
         state = {"folder": tmp_path / "state" / output, "every": 0}
         described = {
+            "rule": rule,
             "log": [(tmp_path / output).with_suffix(".log")],
             "input": inputs,
             "output": [tmp_path / output],

@@ -1,7 +1,9 @@
 """What a call of the workflow was told to make afresh; its jobs know it from their environment."""
 
 import os
+import shutil
 from collections.abc import Iterable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 FORCED = "REEDIT_FORCED"  # rules and outputs, one a line; ALL
@@ -15,6 +17,7 @@ def tell_forced(asked: Any, environment: MutableMapping[str, str]) -> None:
     environment.setdefault(FORCED, "\n".join(forced))
 
 
-def is_forced(rule: str, outputs: Iterable[str]) -> bool:
-    """Whether a job of `rule` with these `outputs` is to make all of them afresh, --forcerun say."""
-    return not {ALL, rule, *outputs}.isdisjoint(os.environ.get(FORCED, "").split("\n"))
+def forget_if_forced(finished: Path, rule: str, outputs: Iterable[str]) -> None:
+    """Remove what an earlier job left in `finished`, if one of `rule` with these `outputs` is forced."""
+    if not {ALL, rule, *outputs}.isdisjoint(os.environ.get(FORCED, "").split("\n")):
+        shutil.rmtree(finished, ignore_errors=True)

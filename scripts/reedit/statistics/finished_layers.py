@@ -21,7 +21,10 @@ def take_layers(finished: Path, marks: Mapping[int, str], output: Path) -> list[
     `marks`: by layer, of all that it is made of. Gives the layers that are still to be made.
     """
     output.mkdir(parents=True, exist_ok=True)
-    noted = json.loads((finished / NOTE).read_text()) if (finished / NOTE).exists() else {}
+    try:
+        noted = json.loads((finished / NOTE).read_text())
+    except (OSError, ValueError):
+        noted = {}
     missing = []
     for layer, mark in marks.items():
         file = finished / f"{layer}.safetensors"
