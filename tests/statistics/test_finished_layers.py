@@ -11,6 +11,7 @@ from reedit.statistics.finished_layers import leave_layers, take_layers
 def made(folder: Path, finished: Path, marks: dict[int, str]) -> list[int]:
     """The layers that a job makes in an output folder that is wiped before it."""
     missing = take_layers(finished, marks, folder)
+    folder.mkdir(exist_ok=True)
     for layer in missing:
         (folder / f"{layer}.safetensors").write_text(f"{layer} of {marks[layer]}")
     leave_layers(finished, marks, folder)

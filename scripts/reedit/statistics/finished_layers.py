@@ -20,7 +20,6 @@ def take_layers(finished: Path, marks: Mapping[int, str], output: Path) -> list[
 
     `marks`: by layer, of all that it is made of. Gives the layers that are still to be made.
     """
-    output.mkdir(parents=True, exist_ok=True)
     try:
         noted = json.loads((finished / NOTE).read_text())
     except (OSError, ValueError):
@@ -29,6 +28,7 @@ def take_layers(finished: Path, marks: Mapping[int, str], output: Path) -> list[
     for layer, mark in marks.items():
         file = finished / f"{layer}.safetensors"
         if file.exists() and noted.get(file.name) == [mark, file_sha256(file)]:
+            output.mkdir(parents=True, exist_ok=True)
             os.link(file, output / file.name)
         else:
             missing.append(layer)
