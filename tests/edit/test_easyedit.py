@@ -20,6 +20,7 @@ import tiny
 import torch
 from pretended_cuda import pretended_cuda
 from safetensors.torch import load_file
+from variants import factors_of
 
 from reedit.edit.easyedit import engine as easyedit
 from reedit.edit.easyedit.checkout import check_checkout, commit_of
@@ -31,7 +32,6 @@ from reedit.edit.job.edit_run import edit_run
 from reedit.edit.job.settings import EditSettings
 from reedit.edit.journal import Journal
 from reedit.edit.measured import edited_perplexities
-from reedit.edit.spread.solve import factorise
 from reedit.edit.workers import Workers
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
@@ -432,27 +432,41 @@ def test_the_commit_of_a_checkout_is_told_with_whether_it_was_changed(checkout: 
     "EASYEDIT" not in os.environ,
     reason="needs EASYEDIT, the path of a real checkout, and the package datasets",
 )
-@pytest.mark.parametrize("algorithm", ["memit", "rome", "pmet"])
+@pytest.mark.parametrize(
+    ("algorithm", "changes", "iterations"),
+    [
+        ("memit", {}, 2),
+        ("rome", {"layers": [2]}, 2),
+        ("pmet", {}, 2),
+        ("emmet", {"layers": [2], "mom2_update_weight": 1, "emmet_lambda": 0.1}, 2),
+        ("alphaedit", {"nullspace_threshold": 0.1, "L2": 0.02}, 1),
+    ],
+)
 def test_a_real_checkout_makes_the_updates_of_our_released_protocol(
-    algorithm: str, tmp_path: Path, tiny_dataset: list[Fact], moments_of: Any
+    algorithm: str,
+    changes: dict[str, Any],
+    iterations: int,
+    tmp_path: Path,
+    tiny_dataset: list[Fact],
+    moments_of: Any,
 ) -> None:
     tiny.save_tiny_model(tmp_path / "model")
     ours, theirs = (LanguageModel.load(tmp_path / "model") for _ in range(2))
-    hyperparameters = HYPERPARAMETERS | ({"layers": [2]} if algorithm == "rome" else {})
-    plan = Recipe(ALGORITHMS[algorithm], hyperparameters, "released", iterations=2)
+    hyperparameters = HYPERPARAMETERS | changes
+    plan = Recipe(ALGORITHMS[algorithm], hyperparameters, "released", iterations=iterations)
     facts, spaced = chosen(tiny_dataset), plan.algorithm.released_space("tiny")
     edits = [Rows(ours.wording, "released", TEMPLATES, spaced).edit(f) for f in facts]
     moments = moments_of(ours, hyperparameters["layers"])
     for layer, moment in moments.items():
         write_moment(moment, tmp_path / f"moments/{layer}.safetensors", {"count": "899"})
     used = {} if algorithm == "rome" else moments
-    factors = {layer: factorise(moment, layer, 899) for layer, moment in used.items()}
+    factors = factors_of(used, plan) if used else {}
     iterate(Editor(ours, plan, factors, workers=Workers(Journal(tmp_path / "ours", ""))), edits)
     published = easyedit.load_published(Path(os.environ["EASYEDIT"]), algorithm)
     given = (TEMPLATES, tmp_path / "moments" if used else None, tmp_path / "scratch")
     material = easyedit.Material(tmp_path / "model", "tiny", *given)
     plan = replace(plan, engine="easyedit")
-    other = Editor(theirs, plan, workers=Workers(Journal(tmp_path / "theirs", "")))
+    other = Editor(theirs, plan, factors, workers=Workers(Journal(tmp_path / "theirs", "")))
     iterate(other, edits, easyedit.Engine(published, other, facts, material).take)
     for layer in hyperparameters["layers"]:
         expected = ours.cumulative_update(layer)

@@ -13,7 +13,7 @@ from reedit.settings.definitions import Config, EditingMethod
 
 OPTIONS = {"prune": "log_base", "rect": "keep"}  # of each regularisation
 TUNED = "results/hyperparameters"  # where tuning puts what it finds: {model}/{algorithm}.yaml
-PUBLISHED = ("rome", "memit", "pmet")  # algorithms that the engine easyedit runs
+PUBLISHED = ("rome", "memit", "pmet", "alphaedit", "emmet")  # algorithms that the engine easyedit runs
 
 
 @dataclass(frozen=True, kw_only=True)

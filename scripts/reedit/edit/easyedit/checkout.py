@@ -8,10 +8,18 @@ from pathlib import Path
 
 from reedit.errors import InputError
 
+SPELLED = {"alphaedit": "AlphaEdit"}  # others as they are; their classes in capitals
+
 
 def apply_module(algorithm: str) -> str:
     """The module of EasyEdit that applies an algorithm."""
-    return f"easyeditor.models.{algorithm}.{algorithm}_main"
+    return f"easyeditor.models.{algorithm}.{SPELLED.get(algorithm, algorithm)}_main"
+
+
+def names_in(algorithm: str) -> tuple[str, str]:
+    """The function in it that does so, and the class of its hyperparameters."""
+    spelled = SPELLED.get(algorithm, algorithm)
+    return f"apply_{spelled}_to_model", f"{SPELLED.get(algorithm, algorithm.upper())}HyperParams"
 
 
 def check_checkout(path: Path, algorithm: str, where: str) -> None:

@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from reedit.edit.easyedit.checkout import apply_module
+from reedit.edit.easyedit.checkout import apply_module, names_in
 from reedit.edit.easyedit.on_cpu import OnCpu
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
@@ -76,8 +77,7 @@ def load_published(checkout: Path, algorithm: str) -> Published:
         with _importable(checkout):
             module = import_module(name)
             statistics = import_module("easyeditor.models.rome.layer_stats")
-            apply = getattr(module, f"apply_{algorithm}_to_model")
-            hyperparameters = getattr(module, f"{algorithm.upper()}HyperParams")
+            apply, hyperparameters = (getattr(module, one) for one in names_in(algorithm))
     except Exception as error:  # whatever the user's own code raises
         told = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{checkout}: {name} does not import in this environment ({told})") from error
@@ -145,7 +145,7 @@ class Engine:
         self.tokenizer.padding_side = "right"  # it counts labels from a row's beginning
         self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
         values = _values(model, recipe.hyperparameters, recipe.algorithm.name)
-        values |= {"model_name": name, "stats_dir": str(material.scratch)}
+        values |= {"model_name": name, "stats_dir": str(material.scratch), "P_loc": str(material.scratch)}
         self.hyperparameters = _made(published.hyperparameters, values)
         if not hasattr(published.module, "CONTEXT_TEMPLATES_CACHE"):
             raise InputError(
@@ -156,18 +156,51 @@ class Engine:
         published.module.CONTEXT_TEMPLATES_CACHE = (
             ["{}", *templates] if recipe.algorithm.one_by_one else kinds
         )
+        if recipe.algorithm.preserves == "null_space":  # P is known: EasyEdit would write it where it stands
+            bases = [editor.factors[layer] for layer in recipe.layers]
+            published.module.P = torch.stack([(basis @ basis.T).float() for basis in bases])
+            published.module.P_loaded = published.module.cache_c_new = True
         if material.moments:
             _write_statistics(material.moments, recipe.layers, model, material.scratch / name)
 
     def take(self, editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
         """A step as the checkout takes it: where its edits began, and what it has made of the weights."""
         model, initial = editor.model, edited_perplexities(editor, edits)
-        with model.restored(step.layers):
+        with model.restored(step.layers), self._accumulating(editor, step):
             before = {layer: model.weight(layer) for layer in step.layers}
             self.apply([self.facts[edit.case_id] for edit in edits])
             for layer in step.layers:
                 model.adopt_weight(layer)
             return untold(initial), Update({layer: model.weight(layer) - before[layer] for layer in before})
+
+    @contextmanager
+    def _accumulating(self, editor: Editor, step: Step) -> Iterator[None]:
+        """AlphaEdit adds what it has written to the keys that it leaves alone, in a variable of its module.
+
+        Here the job's memory has them, which an interrupted job goes on from: those of every step by its k.
+        """
+        module, keys = self.published.module, editor.memory.keys
+        if editor.recipe.algorithm.preserves != "null_space":
+            yield
+            return
+        module.cache_c = torch.zeros_like(module.P)
+        for place, layer in enumerate(step.layers):
+            for written in keys.values():
+                module.cache_c[place] += written[layer].T @ written[layer]
+        compute_ks, found = module.compute_ks, {}
+
+        def watched(
+            model: Any, tokenizer: Any, requests: Any, hparams: Any, layer: int, *rest: Any
+        ) -> Tensor:
+            found[layer] = compute_ks(model, tokenizer, requests, hparams, layer, *rest)
+            return found[layer]  # the last ones are those that it accumulates
+
+        module.compute_ks = watched
+        try:
+            yield
+        finally:
+            module.compute_ks = compute_ks
+        editor.memory.remember(step.k, {layer: found[layer].detach() for layer in step.layers})
 
     def apply(self, facts: Sequence[Fact]) -> None:
         """Edit facts together, in the model's parameters; its chatter, a line a pass, goes nowhere."""
@@ -213,6 +246,7 @@ def _values(model: LanguageModel, given: Mapping[str, Any], algorithm: str) -> d
         "fact_token": "subject_last",
         "mom2_adjustment": algorithm != "rome",
         "nll_loss_factor": 1.0,
+        "mom2_update_weight": 1.0,
         **given,
         "v_loss_layer": len(model.layers) - 1,
         "context_template_length_params": [],  # the prefixes are given
