@@ -274,7 +274,7 @@ def read_hyperparameters(chosen: argparse.Namespace) -> dict[str, dict[str, Any]
     asked = yaml.safe_load(chosen.experiment.read_text(encoding="utf-8"))["hyperparameters"]
     memit = asked["memit"][chosen.model.name]
     own = read_config()["hyperparameters"]["alphaedit"][NAME]
-    names = ("nullspace_threshold", "L2", "protect_own_keys")
+    names = ("nullspace_threshold", "L2")
     return {"memit": memit, "alphaedit": memit | {name: own[name] for name in names}}
 
 

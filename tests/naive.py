@@ -5,6 +5,7 @@ explicit inverses. Shares no code with the library but the types of its inputs.
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -309,7 +310,7 @@ def naive_update(
 ) -> Tensor:
     """One layer's update [d, key] from keys [key, m] and residuals [d, m], as each paper writes it.
 
-    `earlier`: keys that AlphaEdit protects, [key, n].
+    `earlier`: keys that are protected, [key, n].
     """
     inverse, one = torch.linalg.inv, torch.eye(len(k), dtype=k.dtype)
     if algorithm == "emmet":  # equality: r = update k
@@ -320,6 +321,7 @@ def naive_update(
         p = free @ free.T
         return r @ k.T @ p @ inverse(earlier @ earlier.T @ p + k @ k.T @ p + settings["L2"] * one)
     preserved = settings["mom2_update_weight"] * moment + settings.get("update_norm_lambda", 0) * one
+    preserved = preserved + earlier @ earlier.T
     return r @ k.T @ inverse(preserved + k @ k.T)
 
 
@@ -346,16 +348,20 @@ def naive_spread(
     settings: Mapping[str, Any],
     algorithm: str = "memit",
     earlier: Mapping[int, Sequence[Tensor]] | None = None,
+    edited_keys: bool = False,
 ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-    """The updates of a batch, [d, key], for targets [m, d], and its keys, [key, m]; `network` stays."""
+    """The updates of a batch, [d, key], for targets [m, d], and its keys, [key, m]; `network` stays.
+
+    The keys are those that the updates are solved for, or of the edited model (`edited_keys`).
+    """
     network = copy.deepcopy(network)
     updates, keys_by_layer = {}, {}
     for i, layer in enumerate(layers):
         share = (len(layers) - i) ** 0.5 if algorithm == "pmet" else len(layers) - i
         keys, residuals = [], []
         for edit, target in zip(edits, targets, strict=True):
-            bare, *prefixed = [row_state(network, layer, row, "key") for row in edit.rewriting]
-            keys.append(0.5 * bare + 0.5 * sum(prefixed) / len(prefixed) if prefixed else bare)
+            bare = row_state(network, layer, edit.rewriting[0], "key")
+            keys.append(averaged_key(network, layer, edit))
             current = row_state(network, layers[-1], edit.rewriting[0], PARTS[algorithm][-1])
             residuals.append(before_norm(network, layer, bare, (target - current) / share))
         k, r = torch.stack(keys, 1), torch.stack(residuals, 1)  # [key, m], [d, m]
@@ -363,7 +369,45 @@ def naive_spread(
         updates[layer] = naive_update(k, r, moments[layer].to(k.dtype), settings, algorithm, others)
         keys_by_layer[layer] = k
         add_update(network, layer, updates[layer])
+    if edited_keys:
+        keys_by_layer = {n: torch.stack([averaged_key(network, n, e) for e in edits], 1) for n in layers}
     return updates, keys_by_layer
+
+
+def averaged_key(network: nn.Module, layer: int, edit: NaiveEdit) -> Tensor:
+    """Half the bare prompt's key, half the mean of the others, [key]."""
+    bare, *prefixed = [row_state(network, layer, row, "key") for row in edit.rewriting]
+    return 0.5 * bare + 0.5 * sum(prefixed) / len(prefixed) if prefixed else bare
+
+
+def gentler(
+    network: nn.Module, layer: int, update: Tensor, regularisers: Sequence[Mapping[str, Any]]
+) -> Tensor:
+    """An update [d, key] regularised one way after the other against the weights as they stand."""
+    weight = module_of(network, layer, "edited").weight
+    weight = (weight if weight.shape == update.shape else weight.T).detach().double()
+    for one in regularisers:
+        if one["name"] == "rect":
+            share = (update / weight).abs()
+            update = update * (
+                share >= share.flatten().sort().values[-math.ceil(one["keep"] * share.numel())]
+            )
+        elif one["name"] == "prune":
+            u, s, v = torch.linalg.svd(update, full_matrices=False)
+            top = torch.linalg.svd(weight).S[0]
+            update = u @ torch.diag(torch.stack([x if x <= top else top + (x / top).log() for x in s])) @ v
+        else:
+            rows = torch.stack([row / row.norm() for row in weight])
+            values, vectors = torch.linalg.eigh(rows.T @ rows)
+            total, taken, few = values.sum(), 0.0, []
+            for place in reversed(range(len(values))):
+                few.append(vectors[:, place])
+                taken = taken + values[place]
+                if taken / total > one["share"]:
+                    break
+            few = torch.stack(few, 1)
+            update = update - one["strength"] * update @ few @ few.T
+    return update
 
 
 def naive_rome(
@@ -372,6 +416,7 @@ def naive_rome(
     moments: Mapping[int, Tensor],
     settings: Mapping[str, Any],
     algorithm: str = "rome",
+    regularisers: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[list[NaiveOptimized], Tensor]:
     """ROME's edits one after another and their total update, [d, key]; `network` is left alone."""
     network = copy.deepcopy(network)
@@ -389,7 +434,8 @@ def naive_rome(
         missing = one.target / scale_of(network, "mlp") - module_of(network, layer, "edited")(key)
         if names_of(network).norm:
             missing = before_norm(network, layer, keys[0], one.delta[-1])
-        updates.append(torch.outer(missing.detach(), u) / (key @ u))
+        update = torch.outer(missing.detach(), u) / (key @ u)
+        updates.append(gentler(network, layer, update, regularisers))
         add_update(network, layer, updates[-1])
         found.append(one)
     return found, sum(updates)
@@ -418,16 +464,20 @@ def naive_iterate(
     batch: int | None = None,
     spread_only: bool = False,
     leaves: str = "never",
+    protects: str = "none",
+    accumulates: bool = False,
+    regularisers: Sequence[Mapping[str, Any]] = (),
 ) -> list[NaiveIteration]:
     """One iteration after the other, at theta_1, theta_2, ...; `network` is left alone.
 
-    In batches, each is edited on the weights that the ones before it left. `leaves`: never, or gap.
+    In batches, each is edited on the weights that the ones before it left. `leaves`: never, or gap;
+    `protects`: keys of others, or all; `accumulates`: all that ever were, as they are in the edited model.
     """
     network = copy.deepcopy(network)
     layers, size = settings["layers"], batch or len(edits)
     stages = [[layers[0]], [layers[-1]]] if algorithm == "blue" else [layers]
     done: list[NaiveIteration] = []
-    solved: dict[int, dict[int, Tensor]] = {}  # batch -> layer -> keys
+    solved: dict[int, dict[int, list[Tensor]]] = {}  # batch -> layer -> keys
     for _ in range(iterations):
         found: list[NaiveOptimized] = []
         total: dict[int, Tensor] = {}
@@ -437,7 +487,7 @@ def naive_iterate(
             ones: list[NaiveOptimized] = []
             for stage in stages:
                 if algorithm in ("rome", "r_rome"):
-                    now, update = naive_rome(network, some, moments, settings, algorithm)
+                    now, update = naive_rome(network, some, moments, settings, algorithm, regularisers)
                     updates = {stage[0]: update}
                 else:
                     now = []
@@ -446,15 +496,17 @@ def naive_iterate(
                             now.append(repeated(network, edit, stage[-1], algorithm, place, done[-1]))
                         else:
                             now.append(naive_optimize(network, edit, stage[-1], settings, algorithm))
-                    own = settings.get("protect_own_keys", False)
-                    others = [keys for b, keys in solved.items() if own or b != start]
-                    earlier = {layer: [keys[layer] for keys in others] for layer in layers}
+                    others = [keys for b, keys in solved.items() if protects == "all" or b != start]
+                    earlier = {n: [key for keys in others for key in keys.get(n, [])] for n in layers}
                     targets = torch.stack([one.target for one in now])
                     updates, keys = naive_spread(
-                        network, some, targets, stage, moments, settings, algorithm, earlier
+                        network, some, targets, stage, moments, settings, algorithm, earlier, accumulates
                     )
-                    if algorithm == "alphaedit" and (batch or own):
-                        solved[start] = keys
+                    if protects != "none":
+                        before = solved.setdefault(start, {})
+                        for layer, key in keys.items():
+                            before[layer] = [*(before.get(layer, []) if accumulates else []), key]
+                    updates = {n: gentler(network, n, one, regularisers) for n, one in updates.items()}
                 for layer, update in updates.items():
                     add_update(network, layer, update)
                     total[layer] = total.get(layer, 0) + update

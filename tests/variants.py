@@ -1,6 +1,7 @@
 """Every variant of the loop as a small recipe, with edits and factors for it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -36,12 +37,17 @@ VARIANTS = {
     "emmet": ("emmet", SETTINGS | {"layers": [2, 3]}),
     "alphaedit": ("alphaedit", NULL_SPACE),
     "alphaedit in batches": ("alphaedit", NULL_SPACE),
-    "alphaedit protecting its own": ("alphaedit", NULL_SPACE | {"protect_own_keys": True}),
-    "alphaedit in batches protecting its own": ("alphaedit", NULL_SPACE | {"protect_own_keys": True}),
+    "alphaedit protecting its own": ("alphaedit", NULL_SPACE),
+    "alphaedit in batches protecting its own": ("alphaedit", NULL_SPACE),
     "blue": ("blue", SETTINGS),
     "blue in batches": ("blue", SETTINGS),
     "encore": ("encore", SETTINGS | {"update_norm_lambda": 0.5}),
     "memit in batches": ("memit", SETTINGS),
+    "memit in batches protecting others": ("memit", SETTINGS),
+    "pmet in batches protecting its own": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
+    "memit in batches, RECT": ("memit", SETTINGS),
+    "rome in batches, SPHERE": ("rome", ROME),
+    "blue in batches, PRUNE and SPHERE": ("blue", SETTINGS),
     "rome in batches": ("rome", ROME),
     "memit, SPREAD only": ("memit", SETTINGS),
     "pmet, SPREAD only": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
@@ -49,6 +55,11 @@ VARIANTS = {
     "memit, leaving": ("memit", SETTINGS),
     "pmet, leaving": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
     "memit in batches, leaving": ("memit", SETTINGS),
+}
+REGULARISERS = {  # their options such that they do something to weights as small as these
+    "RECT": {"name": "rect", "keep": 0.3},
+    "PRUNE": {"name": "prune"},
+    "SPHERE": {"name": "sphere", "share": 0.4, "strength": 0.7},
 }
 LEAVING = [variant for variant in VARIANTS if "leaving" in variant]  # tests/edit/test_leaving.py
 
@@ -61,13 +72,21 @@ def plan(
     protocol: str = "corrected",
 ) -> Recipe:
     algorithm, settings = VARIANTS[variant]
-    batch, spread_only = 2 if "in batches" in variant else None, "SPREAD only" in variant
+    protects = {"its own": "all", "others": "others"}.get(variant.partition("protecting ")[2])
     return Recipe(
         *(ALGORITHMS[algorithm], settings, protocol, iterations, stop, extend_to),
-        batch=batch,
-        spread_only=spread_only,
+        batch=2 if "in batches" in variant else None,
+        spread_only="SPREAD only" in variant,
         leaves="gap" if variant in LEAVING else "never",
+        protects=protects,
+        regularisers=[one for name, one in REGULARISERS.items() if name in variant],
     )
+
+
+def steps_of(recipe: Recipe) -> dict[str, Any]:
+    """The same, as the oracle is told it (naive.naive_iterate)."""
+    told = {name: getattr(recipe, name) for name in ("batch", "spread_only", "leaves", "regularisers")}
+    return told | {"protects": recipe.protected, "accumulates": recipe.rules.accumulates}
 
 
 def edits_of(

@@ -15,7 +15,18 @@ from oracle import hold_to
 from safetensors.torch import load_file
 from tiers import long_but
 from tiny import ARCHITECTURES, tiny_model
-from variants import LAYERS, LEAVING, ROME, TEMPLATES, VARIANTS, Moments, edits_of, factors_of, plan
+from variants import (
+    LAYERS,
+    LEAVING,
+    ROME,
+    TEMPLATES,
+    VARIANTS,
+    Moments,
+    edits_of,
+    factors_of,
+    plan,
+    steps_of,
+)
 
 from reedit.edit import iteration
 from reedit.edit.editor import Editor, Update
@@ -109,8 +120,7 @@ def test_three_iterations_are_those_of_the_oracle(
         for fact in facts
     ]
     algorithm, settings = VARIANTS[variant]
-    steps = wanted.batch, wanted.spread_only
-    expected = naive_iterate(model.model, plain, moments, settings, 3, algorithm, *steps)
+    expected = naive_iterate(model.model, plain, moments, settings, 3, algorithm, **steps_of(wanted))
     edits, factors = edits_of(model, facts, count, protocol, prefixed), factors_of(moments, wanted)
     if not settings.get("mom2_adjustment") and wanted.algorithm.one_by_one:
         factors = {}
@@ -137,8 +147,7 @@ def test_delta_p2_is_between_two_states_that_all_cases_share(
     wanted, (algorithm, settings) = plan(2, variant=variant, protocol=protocol), VARIANTS[variant]
     moments = moments_of(model, LAYERS)
     plain = [naive_edit(model.tokenizer, fact, TEMPLATES, [], False, protocol) for fact in facts]
-    steps = wanted.batch, wanted.spread_only
-    naive = naive_iterate(model.model, plain, moments, settings, 3, algorithm, *steps)
+    naive = naive_iterate(model.model, plain, moments, settings, 3, algorithm, **steps_of(wanted))
     expected = [one.change for one in naive[:2]]
     began = [statistics.fmean(edit.ppl_initial for edit in one.optimized) for one in naive]
     if wanted.looks_ahead:

@@ -13,7 +13,7 @@ import torch
 from naive import naive_edit, naive_iterate
 from oracle import hold_to
 from tiers import long_but
-from variants import LAYERS, TEMPLATES, VARIANTS, Moments, edits_of, factors_of, plan
+from variants import LAYERS, TEMPLATES, VARIANTS, Moments, edits_of, factors_of, plan, steps_of
 
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit
@@ -66,9 +66,7 @@ def test_three_iterations_are_those_of_the_oracle(
         for fact in facts
     ]
     algorithm, settings = VARIANTS[variant]
-    expected = naive_iterate(
-        model.model, plain, moments, settings, 3, algorithm, wanted.batch, leaves=wanted.leaves
-    )
+    expected = naive_iterate(model.model, plain, moments, settings, 3, algorithm, **steps_of(wanted))
     held = [sum(one.steps == 0 for one in k.optimized) for k in expected]
     assert 0 < held[1] < len(facts) and 0 < held[2] < len(facts)
     hold_to(expected, Editor(model, wanted, factors_of(moments)), edits_of(model, facts, assisting))

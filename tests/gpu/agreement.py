@@ -46,7 +46,7 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "rome": {"layers": [2]},
     "r_rome": {"layers": [2]},
     "emmet": {"layers": [2, 3]},
-    "alphaedit": {"layers": [2, 3], "nullspace_threshold": 0.1, "L2": 0.02, "protect_own_keys": True},
+    "alphaedit": {"layers": [2, 3], "nullspace_threshold": 0.1, "L2": 0.02},
     "encore": {"update_norm_lambda": 0.5},
 }
 # Relative, but for log probabilities. In what the last three limit, float32 and float64 are up to 6e-5, 9e-5

@@ -174,7 +174,6 @@ def test_rome_edits_one_layer() -> None:
         ({"use_chat_template": True}, r"unknown keys \['use_chat_template'\]; known: layers, v_lr"),
         ({"L2": 0}, "L2: found 0, expected a finite number above 0"),
         ({"emmet_lambda": -1}, "emmet_lambda: found -1, expected a finite number of at least 0"),
-        ({"protect_own_keys": 1}, "protect_own_keys: found 1, expected true or false"),
         ({"alg_name": "FT"}, "alg_name: found 'FT', expected MEMIT"),
     ],
 )

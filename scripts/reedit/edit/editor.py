@@ -10,6 +10,7 @@ from torch import Tensor
 from reedit.edit.found import Found
 from reedit.edit.journal import Iteration
 from reedit.edit.memory import Memory
+from reedit.edit.spread.regularisation import gentler
 from reedit.edit.workers import Workers
 from reedit.methods.recipe import Recipe, Step
 from reedit.models.language_model import LanguageModel
@@ -60,9 +61,10 @@ class Editor:
             logging.getLogger("reedit").warning(told, step.name)
             return
         for layer, delta in update.deltas.items():
-            self.model.set_weight(layer, self.model.weight(layer) + wide(delta))
-        if self.recipe.protects:
-            self.memory.remember(step.batch, update.keys)
+            weight = self.model.weight(layer)
+            self.model.set_weight(layer, weight + gentler(wide(delta), weight, self.recipe.regularisers))
+        if self.recipe.protected != "none":
+            self.memory.remember(step.batch, update.keys, self.recipe.rules.accumulates)
 
     def settled(self, found: Found) -> dict[str, Tensor]:
         """The cumulative updates after an iteration that `found` this.

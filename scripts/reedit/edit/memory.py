@@ -27,14 +27,17 @@ class Memory:
         keys = [layers[layer] for layers in others if layer in layers]
         return torch.cat(keys) if keys else None
 
-    def remember(self, batch: int, keys: Mapping[int, Tensor]) -> None:
-        """The keys [cases, key] by layer that a batch was solved for take the place of its earlier ones.
+    def remember(self, batch: int, keys: Mapping[int, Tensor], adds: bool = False) -> None:
+        """The keys [cases, key] of a batch by layer take the place of its earlier ones, or join them.
 
-        A batch whose cases were all lost was solved for nothing, and leaves things as they are.
+        A batch whose cases were all lost has none, and leaves things as they are.
         """
+        before = self.keys.get(batch, {})
         kept = {layer: tensor.float().cpu() for layer, tensor in keys.items()}
+        if adds:
+            kept |= {n: torch.cat([before[n], tensor]) for n, tensor in kept.items() if n in before}
         if kept:
-            self.keys[batch] = {**self.keys.get(batch, {}), **kept}
+            self.keys[batch] = {**before, **kept}
 
     def keep_targets(self, targets: Tensor, ppl_target: Sequence[float]) -> None:
         """What SPREAD may go on writing, [m, d], and how likely that was; of held edits as before."""

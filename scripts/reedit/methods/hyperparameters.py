@@ -34,7 +34,6 @@ class Hyperparameters:
     update_norm_lambda: NotNegative | None = None
     L2: Positive | None = None
     nullspace_threshold: Positive | None = None
-    protect_own_keys: bool | None = None  # ours: AlphaEdit in the iterative loop
     v_loss_layer: int | None = None
     rewrite_module_tmp: str | None = None
     rewrite_module_tmps: list | None = None

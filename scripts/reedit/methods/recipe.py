@@ -6,7 +6,7 @@ recipe.steps(1, 1000)  # what the first iteration does, in order
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, product
 from typing import Any
 
 from reedit.methods import stopping
@@ -14,6 +14,9 @@ from reedit.methods.algorithms import Algorithm
 from reedit.methods.protocols import PROTOCOLS, Protocol
 
 LEAVES = ("never", "gap")  # when an edit is done, and OPTIMIZATION leaves it alone
+# what makes an update gentler (edit/spread/regularisation.py), and its options
+REGULARISERS = {"prune": ("log_base",), "rect": ("keep",), "sphere": ("share", "strength")}
+PROTECTS = ("none", "others", "all")  # whose keys, written earlier, an update leaves alone
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Step:
     layers: list[int]
     name: str  # what a log says of it
     held: frozenset[int] = frozenset()  # of these cases those that OPTIMIZATION leaves alone
+    closes: bool = True  # whether it is the last one of its batch
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Recipe:
     batch: int | None = None  # so many cases at a time, one batch on what the others left; None: all at once
     spread_only: bool = False  # from k = 2 on, the targets of k = 1 again: no OPTIMIZATION
     leaves: str = "never"  # or gap: from k = 2 on, OPTIMIZATION only of edits that are not done
+    protects: str | None = None  # see `protected`
+    regularisers: Sequence[
+        Mapping[str, Any]
+    ] = ()  # of each update as it is written: name and options of each
+    checkpoints: int | None = None  # after every so many batches the weights are kept, to be scored
     engine: str = "reedit"  # or easyedit, which tells of no passes
 
     @property
@@ -67,13 +76,12 @@ class Recipe:
         steps, numbers = [], count()
         for batch, members in enumerate(batches):
             turns = [(place,) for place in members] if self.algorithm.one_by_one else [members]
-            for places in turns:
-                for layers in stages:
-                    name = f"k={k}" + f" batch {batch + 1} of {len(batches)}" * (len(batches) > 1)
-                    name += f" layer {layers[-1]}" * (len(stages) > 1)
-                    steps.append(
-                        Step(k, next(numbers), batch, places, layers, name, held.intersection(places))
-                    )
+            for places, layers in product(turns, stages):
+                name = f"k={k}" + f" batch {batch + 1} of {len(batches)}" * (len(batches) > 1)
+                name += f" layer {layers[-1]}" * (len(stages) > 1)
+                closes = places is turns[-1] and layers is stages[-1]
+                few = held.intersection(places)
+                steps.append(Step(k, next(numbers), batch, places, layers, name, few, closes))
         return steps
 
     def in_turn(self, edits: int) -> bool:
@@ -135,15 +143,16 @@ class Recipe:
         return float(self.hyperparameters.get("mom2_update_weight", 1.0))
 
     @property
-    def protects(self) -> bool:
-        """Whether keys of earlier edits are kept for SPREAD to leave alone."""
-        sequential = self.batch is not None or self.protects_own
-        return self.algorithm.preserves == "null_space" and sequential
+    def protected(self) -> str:
+        """Whose keys SPREAD leaves alone: none, others (of other batches), all (of earlier iterations too).
 
-    @property
-    def protects_own(self) -> bool:
-        """Whether that holds for what the same cases were given in earlier iterations."""
-        return bool(self.hyperparameters.get("protect_own_keys", False))
+        Unless `protects` says so, those of AlphaEdit: all of them as it was published, else those of others.
+        """
+        if self.protects is not None or self.algorithm.preserves != "null_space":
+            return self.protects or "none"
+        if self.rules.accumulates:
+            return "all"
+        return "others" if self.batch else "none"
 
     @property
     def looks_ahead(self) -> bool:

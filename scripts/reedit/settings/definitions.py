@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, WrapValidator
 
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.protocols import PROTOCOLS
-from reedit.methods.recipe import LEAVES
+from reedit.methods.recipe import LEAVES, PROTECTS, REGULARISERS
 from reedit.methods.speed import SPEEDS
 from reedit.methods.stopping import RULES
 from reedit.settings.dtypes import DTYPES
@@ -47,6 +47,7 @@ Wrong = Literal["error", "drop"]
 Stop = Literal[RULES]
 Metric = Literal[METRICS]
 Leaves = Literal[LEAVES]
+Protects = Literal[PROTECTS]
 Speed = Literal[SPEEDS]
 ReportedModel = Literal["gpt2-xl", "gpt-j-6b", "llama-2-7b"]
 ReportedMethod = Literal["rome", "memit", "pmet", "na_memit", "nap_memit", "na_pmet", "nap_pmet"]
@@ -212,10 +213,36 @@ class EasyEdit:
     path: Filled
 
 
+Share = Annotated[float, Field(gt=0, le=1), WrapValidator(as_written)]
+
+
+@mapping
+class Regulariser:
+    by: Literal[tuple(REGULARISERS)]
+    log_base: Maybe[Annotated[float, Field(gt=1), WrapValidator(as_written)]] = None  # of prune
+    keep: Maybe[Share] = None  # of rect
+    share: Maybe[Share] = None  # of sphere, as the next one
+    strength: Maybe[Share] = None
+
+    @property
+    def options(self) -> dict[str, float]:
+        """How it regularises, as far as it says."""
+        given = {name: getattr(self, name) for name in ("log_base", "keep", "share", "strength")}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The same with its name, as params of a rule have it."""
+        return {"name": self.by, **self.options}
+
+
 @mapping
 class EditingMethod:
     algorithm: Algorithm
     batch: Maybe[Count] = None
+    checkpoints: Maybe[Count] = None  # scored after every so many batches, too
+    protects: Maybe[Protects] = None  # whose keys an update leaves alone; None: as the algorithm does
+    regularisers: list[Regulariser] = field(default_factory=list)  # of each batch's update, in this order
     spread_only: bool = False
     leaves: Leaves = "never"
     protocol: Maybe[Protocol] = None  # in place of an entry's
@@ -227,17 +254,8 @@ class EditingMethod:
 
 
 @mapping
-class RegularisingMethod:
-    regularises: str
-    by: Literal["prune", "rect"]
-    log_base: Maybe[Annotated[float, Field(gt=1), WrapValidator(as_written)]] = None  # of prune
-    keep: Maybe[Annotated[float, Field(gt=0, le=1), WrapValidator(as_written)]] = None  # of rect
-
-    @property
-    def options(self) -> dict[str, float]:
-        """How it regularises, as far as it says."""
-        given = {"log_base": self.log_base, "keep": self.keep}
-        return {name: value for name, value in given.items() if value is not None}
+class RegularisingMethod(Regulariser):
+    regularises: str  # the method whose updates it makes gentler after the fact
 
 
 def _kind_of_method(definition: Any) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.recipe import REGULARISERS
 from reedit.settings import definitions
 from reedit.settings.definitions import Config, EditingMethod
 
-OPTIONS = {"prune": "log_base", "rect": "keep"}  # of each regularisation
 TUNED = "results/hyperparameters"  # where tuning puts what it finds: {model}/{algorithm}.yaml
 PUBLISHED = ("rome", "memit", "pmet", "alphaedit", "emmet")  # algorithms that the engine easyedit runs
 
@@ -50,6 +50,8 @@ class Method(EditingMethod):
         parts = [self.algorithm]
         parts += ["spread_only"] * self.spread_only + [self.leaves] * (self.leaves != "never")
         parts += [f"batch{self.batch}"] * (self.batch is not None)
+        parts += [f"protects_{self.protects}"] * (self.protects is not None)
+        parts += [one.by for one in self.regularisers]
         parts += [self.regularisation["name"]] if self.regularisation else []
         return "+".join(parts)
 
@@ -161,17 +163,17 @@ def is_tuned(hyperparameters: Mapping[str, Any] | str | None) -> bool:
 def _method(config: Config, name: str) -> Method:
     """A definition of `methods`, of one that regularises with what it regularises."""
     definition = config.methods[name]
+    for one in definition.regularisers if isinstance(definition, EditingMethod) else [definition]:
+        if wrong := sorted(set(one.options) - set(REGULARISERS[one.by])):
+            raise InputError(f"config: methods.{name}.{wrong[0]}: not with by: {one.by}")
     if isinstance(definition, EditingMethod):
         return Method(name=name, **vars(definition))
-    base, how = definition.regularises, definition.options
+    base = definition.regularises
     if not isinstance(config.methods.get(base), EditingMethod):
         raise InputError(
             f"config: methods.{name}.regularises: found {base!r}, expected a method with an algorithm"
         )
-    if wrong := sorted(set(how) - {OPTIONS[definition.by]}):
-        raise InputError(f"config: methods.{name}.{wrong[0]}: not with by: {definition.by}")
-    how = {"name": definition.by, **how}
-    return replace(_method(config, base), name=name, regularises=base, regularisation=how)
+    return replace(_method(config, base), name=name, regularises=base, regularisation=definition.told)
 
 
 def _check_method(method: Method, entry: Entry) -> None:
@@ -190,8 +192,14 @@ def _check_method(method: Method, entry: Entry) -> None:
             raise InputError(f"{told}, which edits by {engine}")
         if (method.protocol or entry.protocol) == "released":
             raise InputError(f"{told} under released, which is what the published code computes")
-    if engine != "reedit" and (method.batch or holding):
-        raise InputError(f"{where}: batch, spread_only, leaves: not with engine {engine}")
+    sequential = method.batch or method.protects or method.regularisers
+    if engine != "reedit" and (sequential or holding):
+        told = "batch, protects, regularisers, spread_only, leaves"
+        raise InputError(f"{where}: {told}: not with engine {engine}")
+    if method.checkpoints and not method.batch:
+        raise InputError(f"{where}: checkpoints: expected batch as well, of which it is a number")
+    if method.protects not in (None, "none") and algorithm.one_by_one:
+        raise InputError(f"{where}: protects: not with {method.algorithm}, which edits one by one")
     if engine != "reedit" and method.algorithm not in PUBLISHED:
         raise InputError(
             f"{where}.engine: {engine} is asked for {method.algorithm}, expected one of {PUBLISHED}"

@@ -177,7 +177,7 @@ class Engine:
     def _accumulating(self, editor: Editor, step: Step) -> Iterator[None]:
         """AlphaEdit adds what it has written to the keys that it leaves alone, in a variable of its module.
 
-        Here the job's memory has them, which an interrupted job goes on from: those of every step by its k.
+        Here the job's memory has them, which an interrupted job goes on from.
         """
         module, keys = self.published.module, editor.memory.keys
         if editor.recipe.algorithm.preserves != "null_space":
@@ -200,7 +200,7 @@ class Engine:
             yield
         finally:
             module.compute_ks = compute_ks
-        editor.memory.remember(step.k, {layer: found[layer].detach() for layer in step.layers})
+        editor.memory.remember(step.batch, {layer: found[layer].detach() for layer in step.layers}, adds=True)
 
     def apply(self, facts: Sequence[Fact]) -> None:
         """Edit facts together, in the model's parameters; its chatter, a line a pass, goes nowhere."""

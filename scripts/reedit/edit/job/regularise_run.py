@@ -12,7 +12,7 @@ from reedit.edit.job.inputs import Paths, load_model, read_edits, read_templates
 from reedit.edit.job.settings import EditSettings
 from reedit.edit.kept_weights import kept_states
 from reedit.edit.measured import edited_perplexities, perplexity_columns, weight_columns
-from reedit.edit.spread.regularisation import REGULARISATIONS
+from reedit.edit.spread.regularisation import gentler
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
 from reedit.storage import parquet
@@ -69,12 +69,10 @@ def _regularise(
     model: LanguageModel, layers: list[int], regularisation: Mapping[str, Any]
 ) -> dict[int, Tensor]:
     """Put the regularised form of a model's updates in their place; what they are, [d, key] by layer."""
-    regularise = REGULARISATIONS[regularisation["name"]]
-    options = {name: value for name, value in regularisation.items() if name != "name"}
     updates = {}
     for layer in layers:
         update = model.cumulative_update(layer)
         unedited = model.weight(layer) - update
-        updates[layer] = regularise(update, unedited, **options).to(update.dtype)
+        updates[layer] = gentler(update, unedited, [regularisation])
         model.set_cumulative_update(layer, updates[layer])
     return updates

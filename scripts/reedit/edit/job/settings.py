@@ -1,11 +1,13 @@
 """All that determines a run's edits beside its input files, as the rule hands it to the job."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
+
+STEPS = ("batch", "spread_only", "leaves", "protects", "regularisers", "checkpoints")  # as of a recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,9 @@ class EditSettings:
     batch: int | None = None
     spread_only: bool = False
     leaves: str = "never"
+    protects: str | None = None  # as of methods/recipe.py, and the two below
+    regularisers: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    checkpoints: int | None = None
     speed: str = "exact"
     seed: int
     trial: int
@@ -40,7 +45,7 @@ class EditSettings:
     def recipe(self) -> Recipe:
         """What the run does with its cases."""
         names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
-        told = {name: getattr(self, name) for name in (*names, "batch", "spread_only", "leaves")}
+        told = {name: getattr(self, name) for name in (*names, *STEPS)}
         return Recipe(ALGORITHMS[self.algorithm], **told, engine=self.engine["name"])
 
     @property

@@ -68,7 +68,19 @@ def update_of(editor: Editor, edits: Sequence[Edit], step: Step, targets: Tensor
             written, delta = SOLVES[algorithm.solves](editor, step, layer, keys, residual)
             update.keys[layer], update.deltas[layer] = written, delta.to(model.weight(layer).dtype)
             model.set_weight(layer, model.weight(layer) + update.deltas[layer])
+        if editor.recipe.protected != "none" and editor.recipe.rules.accumulates:
+            return Update(update.deltas, mean_keys(editor, edits, step))
     return update
+
+
+def mean_keys(editor: Editor, edits: Sequence[Edit], step: Step) -> dict[int, Tensor]:
+    """The mean key of each edit at every layer of a step, [m, key], with the weights as they are."""
+    rows, found = Walk(editor.model, rewriting_rows(edits), step.layers[0]), {}
+    for layer in step.layers:
+        rows.advance(layer)
+        keys = split_by_edit(rows.read(layer, ["key"])["key"].double(), edits)
+        found[layer] = torch.stack([mean_key(own) for own in keys])
+    return found
 
 
 def split_by_edit(states: Tensor, edits: Sequence[Edit]) -> list[Tensor]:
@@ -85,7 +97,7 @@ def _least_squares(
     bad = ~(means.isfinite().all(1) & residual.isfinite().all(1))  # [m]
     if bad.any():
         raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
-    stay = editor.memory.protected(step.batch, layer, recipe.protects_own)
+    stay = editor.memory.protected(step.batch, layer, recipe.protected == "all")
     factor = editor.factors[layer].to(means.device)
     preserved = Preserved(
         recipe.algorithm.preserves, factor, recipe.weight(len(means)), stay, recipe.algorithm.weight
