@@ -64,3 +64,18 @@ def test_all_of_it_is_on_the_cpu_and_comes_back_from_a_file() -> None:
         assert again.protected(2, 2, False)[:, 0].tolist() == [3, 3, 4, 4]
         assert torch.equal(again.targets, targets.cpu())
         assert again.ppl_target.tolist() == [1.5, float("inf"), 2.0, 3.0]
+
+
+def test_of_more_keys_than_they_have_numbers_the_products_are_kept() -> None:
+    memory, drawn = Memory(), [torch.randn(count, 4) for count in (3, 2, 1)]
+    for batch, some in enumerate(drawn):
+        memory.remember(batch, {1: some, 2: some[:1]}, adds=True)
+        memory.fold()
+        every = torch.cat(drawn[: batch + 1])
+        kept = memory.protected(9, 1, own=True)
+        products = memory.products.get(1, torch.zeros(4, 4))
+        found = products if kept is None else products + kept.T @ kept
+        torch.testing.assert_close(found, every.T @ every)
+    assert 1 in memory.products and 2 not in memory.products and memory.protected(9, 2, True).shape == (3, 4)
+    again = memory_of(memory.tensors())
+    assert torch.equal(again.products[1], memory.products[1])

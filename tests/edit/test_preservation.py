@@ -45,6 +45,27 @@ def test_protected_keys_keep_their_values_and_the_others_get_theirs() -> None:
     assert torch.allclose(protecting @ keys.T, residual.T, atol=1e-6)
 
 
+@pytest.mark.parametrize("way", ["moments", "null_space"])
+@pytest.mark.parametrize(("listed", "summed"), [(0, 0), (4, 0), (30, 0), (0, 30), (5, 30)])
+def test_an_update_is_the_whole_systems_however_many_keys_stay(way: str, listed: int, summed: int) -> None:
+    """R K^T (lambda C + K_p K_p^T + K K^T)^-1, or R K^T P (K_p K_p^T P + K K^T P + L2 I)^-1."""
+    keys, residual, lam = drawn(3, 12, seed=5), drawn(3, 4, seed=6), 0.3
+    stay = [drawn(count, 12, seed=7 + place) for place, count in enumerate((listed, summed))]
+    moment, every = moment_of(rank=12, size=12), torch.cat([*stay, keys])
+    if way == "moments":
+        factor = factorise(moment, 0, 40)
+        expected = residual.T @ keys @ torch.linalg.inv(lam * moment + every.T @ every)
+    else:
+        factor = null_space(*decomposed(moment), threshold=2.0, layer=0)
+        assert 0 < factor.shape[1] < 12
+        p = factor @ factor.T
+        system = every.T @ every @ p + lam * torch.eye(12, dtype=p.dtype)
+        expected = residual.T @ keys @ p @ torch.linalg.inv(system)
+    sums = stay[1].T @ stay[1] if summed else None
+    preserved = Preserved(way, factor, lam, stay[0] if listed else None, products=sums)
+    assert torch.allclose(layer_update(keys, residual, preserved), expected, rtol=1e-8, atol=1e-12)
+
+
 def test_emmet_writes_every_residual_exactly() -> None:
     keys, residual = drawn(3, 12), drawn(3, 4)
     factor = factorise(moment_of(rank=12, size=12), 0, 40)

@@ -65,6 +65,8 @@ class Editor:
             self.model.set_weight(layer, weight + gentler(wide(delta), weight, self.recipe.regularisers))
         if self.recipe.protected != "none":
             self.memory.remember(step.batch, update.keys, self.recipe.rules.accumulates)
+            if self.recipe.protected == "all" and self.recipe.rules.accumulates:  # none is ever replaced
+                self.memory.fold()
 
     def settled(self, found: Found) -> dict[str, Tensor]:
         """The cumulative updates after an iteration that `found` this.

@@ -16,6 +16,7 @@ class Memory:
     """
 
     keys: dict[int, dict[int, Tensor]] = field(default_factory=dict)  # batch -> layer -> [cases, key], fp32
+    products: dict[int, Tensor] = field(default_factory=dict)  # layer -> sum of k k^T of more of them, fp32
     targets: Tensor | None = None  # z of every edit as it was found last, [m, d]
     ppl_target: Tensor | None = None  # p(theta, h-bar) of these then, [m]
     ppl_now: list[float] | None = None  # p(theta_k) of every edit, as it was measured when k began
@@ -26,6 +27,16 @@ class Memory:
         others = [layers for other, layers in self.keys.items() if own or other != batch]
         keys = [layers[layer] for layers in others if layer in layers]
         return torch.cat(keys) if keys else None
+
+    def fold(self) -> None:
+        """Of more keys than they have numbers the sum of k k^T is kept in their place, which is smaller."""
+        layers = {layer for kept in self.keys.values() for layer in kept}
+        for layer in layers:
+            keys = torch.cat([kept[layer] for kept in self.keys.values() if layer in kept])
+            if len(keys) > keys.shape[1] or layer in self.products:
+                self.products[layer] = self.products.get(layer, 0) + keys.T @ keys
+                for kept in self.keys.values():
+                    kept.pop(layer, None)
 
     def remember(self, batch: int, keys: Mapping[int, Tensor], adds: bool = False) -> None:
         """The keys [cases, key] of a batch by layer take the place of its earlier ones, or join them.
@@ -48,16 +59,24 @@ class Memory:
 
     def copy(self) -> "Memory":
         """One that may go on to remember other things."""
-        return replace(self, keys=dict(self.keys))
+        return replace(
+            self,
+            keys={batch: dict(kept) for batch, kept in self.keys.items()},
+            products=dict(self.products),
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """By name, for a file of the journal; without what the iteration's rows tell."""
         named = {"targets": self.targets, "ppl_target": self.ppl_target} if self.targets is not None else {}
-        return named | {
-            f"keys.{batch}.{layer}": keys
-            for batch, layers in self.keys.items()
-            for layer, keys in layers.items()
-        }
+        return (
+            named
+            | {
+                f"keys.{batch}.{layer}": keys
+                for batch, layers in self.keys.items()
+                for layer, keys in layers.items()
+            }
+            | {f"products.{layer}": total for layer, total in self.products.items()}
+        )
 
 
 def memory_of(tensors: Mapping[str, Tensor]) -> Memory:
@@ -67,4 +86,6 @@ def memory_of(tensors: Mapping[str, Tensor]) -> Memory:
         if name.startswith("keys."):
             batch, layer = map(int, name.split(".")[1:])
             keys.setdefault(batch, {})[layer] = tensor
-    return Memory(keys, tensors.get("targets"), tensors.get("ppl_target"))
+    of = {name: tensor for name, tensor in tensors.items() if name.startswith("products.")}
+    products = {int(name.partition(".")[2]): tensor for name, tensor in of.items()}
+    return Memory(keys, products, tensors.get("targets"), tensors.get("ppl_target"))

@@ -1,8 +1,8 @@
 """From keys and residuals to an update, which leaves other keys as they are.
 
-These keys are weighed by their second moment C, or all of them outside C's null space stay. Either way SPREAD
-solves R (lambda I + K^T S)^-1 S^T with S made from the keys K alone: C^-1 K, or K's projection onto the null
-space. With the first this is Woodbury's form of R K^T (lambda C + K K^T)^-1.
+These keys are weighed by their second moment C, or all of them outside C's null space stay. Either way keys K
+have coordinates Z, of which SPREAD solves R (lambda I + Z^T Z)^-1 Z^T: L^-1 K with C = L L^T, or those in an
+orthonormal basis of the null space. With the first this is Woodbury's form of R K^T (lambda C + K K^T)^-1.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,18 +43,24 @@ def null_space(values: Tensor, vectors: Tensor, threshold: float, layer: int) ->
     return vectors[:, small].double()
 
 
-def _by_moment(keys: Tensor, factor: Tensor) -> Tensor:
-    return torch.cholesky_solve(keys.T, factor)  # C^-1 K, [key, m]
+@dataclass(frozen=True)
+class Coordinates:
+    """Keys as columns [key, m] in r coordinates, [r, m], and back, by what the job has read of C."""
+
+    of: Callable[[Tensor, Tensor], Tensor]
+    back: Callable[[Tensor, Tensor], Tensor]  # of a basis' coordinates, or L^-T of them
 
 
-def _by_null_space(keys: Tensor, basis: Tensor) -> Tensor:
-    return basis @ (basis.T @ keys.T)  # P K, [key, m]
-
-
-# Algorithm.preserves -> S [key, m] of keys [m, key] and what the job has read of a layer's second moment
-PRESERVES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "moments": _by_moment,
-    "null_space": _by_null_space,
+# by Algorithm.preserves
+COORDINATES: Mapping[str, Coordinates] = {
+    "moments": Coordinates(
+        lambda columns, lower: torch.linalg.solve_triangular(lower, columns, upper=False),
+        lambda found, lower: torch.linalg.solve_triangular(lower.T, found, upper=True),
+    ),
+    "null_space": Coordinates(
+        lambda columns, basis: basis.T @ columns,
+        lambda found, basis: basis @ found,
+    ),
 }
 
 
@@ -67,27 +73,57 @@ class Preserved:
     weight: float = 0.0  # lambda: of what is preserved, against what is written
     keys: Tensor | None = None  # whose values stay as they are: solved for with a residual of zero, [n, key]
     called: str | None = None  # lambda, among the hyperparameters
+    products: Tensor | None = None  # of more such keys the sum of k k^T, [key, key]
 
 
 def layer_update(keys: Tensor, residual: Tensor, preserved: Preserved) -> Tensor:
-    """R (lambda I + K^T S)^-1 S^T in double precision, [d, key]; S is C^-1 K or P K.
+    """R K^T (lambda C + K_p K_p^T + K K^T)^-1 in double precision, [d, key], or its form in C's null space.
 
-    `keys` [m, key], `residual` [m, d]. A system of m + n unknowns, and C is factorised once for all k. Raises
-    InputError where it has no solution.
+    `keys` [m, key], `residual` [m, d]; K_p are the keys that stay. C is factorised once for all k: where these
+    are few a system of m + n unknowns is solved, where they are many one of the coordinates. Raises InputError
+    where it has no solution.
     """
-    count = len(keys)
-    if preserved.keys is not None:
-        keys = torch.cat([preserved.keys.to(keys), keys])
-    solved = PRESERVES[preserved.way](keys, preserved.factor)  # S, [key, n + m]
-    system = keys @ solved  # [n + m, n + m]
+    way, factor, stay = COORDINATES[preserved.way], preserved.factor, preserved.keys
+    own = way.of(keys.T, factor)  # Z, [r, m]
+    earlier = None if stay is None else way.of(stay.to(keys).T, factor)  # Z_p, [r, n]
+    many = preserved.products is not None or (earlier is not None and earlier.shape[1] > len(own))
+    solve = _of_coordinates if many and preserved.weight else _of_keys
+    return residual.double().T @ way.back(solve(own, earlier, preserved), factor).T
+
+
+def _of_keys(own: Tensor, earlier: Tensor | None, preserved: Preserved) -> Tensor:
+    """Z (lambda I + Z^T Z)^-1 of all keys [r, n + m], those of its own columns [r, m]."""
+    every = own if earlier is None else torch.cat([earlier, own], 1)
+    system = every.T @ every  # [n + m, n + m]
     system.diagonal().add_(preserved.weight)
+    return torch.cholesky_solve(every.T, _lower(system, preserved))[-own.shape[1] :].T
+
+
+def _of_coordinates(own: Tensor, earlier: Tensor | None, preserved: Preserved) -> Tensor:
+    """A^-1 Z (I + Z^T A^-1 Z)^-1 [r, m], with A = lambda I + Z_p Z_p^T of however many keys."""
+    way, factor = COORDINATES[preserved.way], preserved.factor
+    system = torch.zeros(len(own), len(own), dtype=own.dtype, device=own.device)
+    if preserved.products is not None:
+        half = way.of(preserved.products.to(own), factor)  # [r, key]
+        system += way.of(half.T, factor)
+    if earlier is not None:
+        system += earlier @ earlier.T
+    system.diagonal().add_(preserved.weight)
+    solved = torch.cholesky_solve(own, _lower(system, preserved))  # A^-1 Z, [r, m]
+    small = own.T @ solved  # [m, m]
+    small.diagonal().add_(1.0)
+    return torch.linalg.solve(small, solved.T).T
+
+
+def _lower(system: Tensor, preserved: Preserved) -> Tensor:
+    """Its lower Cholesky factor."""
     lower, failed = torch.linalg.cholesky_ex(system)
     if failed:
         raise InputError(
             f"SPREAD's system of {len(system)} keys is not positive definite; expected a larger"
             f" {preserved.called or 'weight'} or cases with different subjects"
         )
-    return residual.double().T @ torch.cholesky_solve(solved.T, lower)[-count:]
+    return lower
 
 
 def rank_one_update(

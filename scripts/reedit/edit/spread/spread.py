@@ -99,9 +99,9 @@ def _least_squares(
         raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
     stay = editor.memory.protected(step.batch, layer, recipe.protected == "all")
     factor = editor.factors[layer].to(means.device)
-    preserved = Preserved(
-        recipe.algorithm.preserves, factor, recipe.weight(len(means)), stay, recipe.algorithm.weight
-    )
+    called, products = recipe.algorithm.weight, editor.memory.products.get(layer)
+    weight = recipe.weight(len(means))
+    preserved = Preserved(recipe.algorithm.preserves, factor, weight, stay, called, products)
     return means, layer_update(means, residual, preserved)
 
 
