@@ -20,6 +20,6 @@ with job(snakemake.log[0]):
     texts = read_texts(payload(Path(snakemake.input.texts)))
     model = LanguageModel.load(folder, settings["dtype"])
     states = kept_states(model, Path(snakemake.input.weights), settings["layers"])
-    rows = [row for k in states for row in check_collapse(model, texts, k)]
+    rows = [row for at in states for row in at.told(check_collapse(model, texts, at.k))]
     made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
     parquet.write(rows, snakemake.output.collapse, "collapse", made_by)

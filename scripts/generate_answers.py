@@ -25,7 +25,7 @@ with job(snakemake.log[0]):
     model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     questions = make_questions(facts, neighbors)
     states = kept_states(model, paths["weights"], settings.layers)
-    rows = [row for k in states for row in answer(model, questions, k)]
+    rows = [row for at in states for row in at.told(answer(model, at.of_edited(questions, facts), at.k))]
     revision = {"model_revision": model_revision(paths["model"])}
     made_by = provenance(asdict(settings), snakemake.params.code, revision)
     parquet.write(rows, snakemake.output.generations, "generations", made_by)

@@ -18,6 +18,6 @@ with job(snakemake.log[0]):
     settings, folder = snakemake.params.settings, Path(snakemake.input.model)
     model, layers = LanguageModel.load(folder, settings["dtype"]), settings["layers"]
     states = kept_states(model, Path(snakemake.input.weights), layers)
-    rows = [row for k in states for row in norm_rows(model, layers, k)]
+    rows = [row for at in states for row in at.told(norm_rows(model, layers, at.k))]
     made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
     parquet.write(rows, snakemake.output.norms, "norms", made_by)

@@ -26,7 +26,7 @@ with job(snakemake.log[0]):
     model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     probes = make_probes(model, facts, neighbors, settings.protocol)
     states = kept_states(model, paths["weights"], settings.layers)
-    rows = [row for k in states for row in score(model, probes, k)]
+    rows = [row for at in states for row in at.told(score(model, at.of_edited(probes, facts), at.k))]
     revision = {"model_revision": model_revision(paths["model"])}
     made_by = provenance(asdict(settings), snakemake.params.code, revision)
     parquet.write(rows, snakemake.output.scores, "scores", made_by)

@@ -108,7 +108,8 @@ def made_experiment(
             files = [place / f"{name}.parquet" for name in ("scores", "collapse", "iterations", "targets")]
             scores = pa.concat_tables([_scores(k, names, rng) for k in ks if k not in unscored])
             parquet.write_table(scores, files[0], "scores", {})
-            texts = [{"k": k, "text": "t", "ppl": 30.0 + k, "ppl_released": 29.0 + k} for k in ks]
+            text = {"text": "t", "after": None}
+            texts = [text | {"k": k, "ppl": 30.0 + k, "ppl_released": 29.0 + k} for k in ks]
             parquet.write(texts, files[1], "collapse", {})
             iterations = [
                 ITERATION | {"k": k, "delta_p": value, "ppl_edited": 1.02 + value, "ppl_initial": 4e4 / k}
@@ -180,6 +181,7 @@ def _scores(k: int, names: Sequence[str], rng: np.random.Generator) -> pa.Table:
         "logp_new": logp_new,
         "logp_true": logp_old,
         "predicted": [WORDS[word] for word in said],
+        "after": [None] * size,
     }
     return pa.table(values).cast(SCHEMAS["scores"])
 

@@ -27,13 +27,14 @@ def score(k, case_id, metric, accuracy, success, prompt="prompt", logp_new=-1.0,
         "logp_new": logp_new,
         "logp_true": logp_true,
         "predicted": "x",
+        "after": None,
     }
 
 
 def write_run(folder: Path, scores, collapse=(), iterations=()) -> tuple[Path, Path, Path]:
     """The three files of a run: rows of scores, (k, ppl, ppl_released), columns of iterations by k from 1."""
     texts = [
-        {"k": k, "text": f"text {n}", "ppl": ppl, "ppl_released": released}
+        {"k": k, "text": f"text {n}", "ppl": ppl, "ppl_released": released, "after": None}
         for n, (k, ppl, released) in enumerate(collapse)
     ]
     edits = [ITERATION | {"k": k} | columns for k, columns in enumerate(iterations, start=1)]

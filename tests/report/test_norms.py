@@ -140,6 +140,7 @@ def layer_row(k, layer, weight_norm=10.0, condition=4.0):
         "update_spectral_norm": 1.0,
         "weight_norm": weight_norm,
         "condition": condition,
+        "after": None,
     }
 
 

@@ -56,8 +56,8 @@ CONTRACT = {
         " ppl_edited_median ppl_initial_gmean ppl_target_gmean ppl_edited_gmean update_norm weight_norm"
         " seconds_optimization seconds_spread seconds_total peak_memory_mb"
     ),
-    "scores": "k case_id metric prompt accuracy success exact_match logp_new logp_true predicted",
-    "collapse": "k text ppl_released ppl",
+    "scores": "k case_id metric prompt accuracy success exact_match logp_new logp_true predicted after",
+    "collapse": "k text ppl_released ppl after",
 }
 
 

@@ -12,6 +12,7 @@ from reedit.edit.journal import Iteration
 from reedit.edit.memory import Memory
 from reedit.edit.spread.regularisation import gentler
 from reedit.edit.workers import Workers
+from reedit.edit.written import Batch
 from reedit.methods.recipe import Recipe, Step
 from reedit.models.language_model import LanguageModel
 from reedit.models.numbers import wide
@@ -40,6 +41,7 @@ class Editor:
     memory: Memory = field(default_factory=Memory)
     workers: Workers = field(default_factory=Workers)
     light: LanguageModel | None = None  # a copy for OPTIMIZATION alone, in a smaller number format
+    ahead: bool = False  # looking ahead: what is written does not stay
 
     @property
     def optimizes_on(self) -> LanguageModel:
@@ -63,10 +65,39 @@ class Editor:
         for layer, delta in update.deltas.items():
             weight = self.model.weight(layer)
             self.model.set_weight(layer, weight + gentler(wide(delta), weight, self.recipe.regularisers))
-        if self.recipe.protected != "none":
-            self.memory.remember(step.batch, update.keys, self.recipe.rules.accumulates)
-            if self.recipe.protected == "all" and self.recipe.rules.accumulates:  # none is ever replaced
-                self.memory.fold()
+        self._remember(step.batch, update.keys)
+
+    def _remember(self, batch: int, keys: Mapping[int, Tensor]) -> None:
+        """The keys [cases, key] by layer that a batch has written, where an update leaves some alone."""
+        if self.recipe.protected == "none":
+            return
+        self.memory.remember(batch, keys, self.recipe.rules.accumulates)
+        if self.recipe.protected == "all" and self.recipe.rules.accumulates:  # none is ever replaced
+            self.memory.fold()
+
+    def reached(self, k: int) -> list[Batch]:
+        """The batches of iteration k that the journal holds; theta and memory are as after them then."""
+        journal = self.workers.journal
+        if journal is None or self.ahead:
+            return []
+        done, updates = journal.written(k).batches(self.recipe.algorithm.optimises)
+        if done:
+            logging.getLogger("reedit").info("resuming k=%d after batch %d", k, len(done))
+            self.model.import_updates(updates, self.recipe.layers)
+        for number, batch in enumerate(done):
+            self._remember(number, batch.keys)
+        return done
+
+    def reach(self, k: int, number: int, batch: Batch) -> None:
+        """A batch is written, and others follow: the journal holds it.
+
+        The model takes its updates as they are saved, to the last bit.
+        """
+        if self.ahead:
+            return
+        updates = self.model.export_updates(self.recipe.layers)
+        self.model.import_updates(updates, self.recipe.layers)
+        self.workers.wrote(k, number, batch, updates, self.recipe.is_checkpoint(number))
 
     def settled(self, found: Found) -> dict[str, Tensor]:
         """The cumulative updates after an iteration that `found` this.

@@ -6,8 +6,12 @@ Paper, section 3.1; design, section 4 (Iteration).
     done = iterate(editor, edits)  # the model is at the last theta then
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
+
+from torch import Tensor
 
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
@@ -17,6 +21,7 @@ from reedit.edit.lost import tell_lost
 from reedit.edit.measured import begin, edited_perplexities, measured
 from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.spread import spread
+from reedit.edit.written import Batch
 from reedit.methods.recipe import Step
 
 # what a step finds and makes of the weights; the model is left as it was
@@ -42,16 +47,35 @@ def iterate(editor: Editor, edits: Sequence[Edit], take: Take | None = None) -> 
 
 
 def one_iteration(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> Found:
-    """Step after step, each on what the one before it wrote; what was found for every edit."""
-    parts: dict[tuple[int, ...], list[Found]] = {}
+    """Batch after batch, each on what the one before it wrote; what was found for every edit.
+
+    Those that the journal holds are not repeated.
+    """
     steps = editor.recipe.steps(k, len(edits), editor.memory.held)
-    for step in editor.workers.begin(steps, editor.recipe):
-        found, update = take(editor, [edits[place] for place in step.places], step)
-        editor.write(step, update)
-        parts.setdefault(step.places, []).append(found)
-    found = joined((places, in_turn(stages)) for places, stages in parts.items())
+    done = editor.reached(k)
+    left = [step for step in steps if step.batch >= len(done)]
+    for number, of_batch in groupby(editor.workers.begin(left, editor.recipe, done), attrgetter("batch")):
+        done.append(one_batch(editor, edits, of_batch, take))
+        if number < steps[-1].batch:
+            editor.reach(k, number, done[-1])
+    found = joined((batch.places, batch.found) for batch in done)
     tell_lost(edits, found)
     return found
+
+
+def one_batch(editor: Editor, edits: Sequence[Edit], steps: Iterable[Step], take: Take) -> Batch:
+    """Step after step, each on what the one before it wrote."""
+    turns: dict[tuple[int, ...], list[Found]] = {}
+    keys: dict[int, Tensor] = {}
+    for step in steps:
+        found, update = take(editor, [edits[place] for place in step.places], step)
+        editor.write(step, update)
+        turns.setdefault(step.places, []).append(found)
+        keys |= update.keys
+    places = [place for turn in turns for place in turn]
+    within = {place: number for number, place in enumerate(places)}
+    parts = (([within[place] for place in turn], in_turn(stages)) for turn, stages in turns.items())
+    return Batch(places, joined(parts), keys)
 
 
 def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
@@ -64,6 +88,6 @@ def look_ahead(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> lis
 
     The iteration is made and not applied; what OPTIMIZATION finds is kept for when it is.
     """
-    ahead = replace(editor, memory=editor.memory.copy(), workers=replace(editor.workers))
+    ahead = replace(editor, memory=editor.memory.copy(), workers=replace(editor.workers), ahead=True)
     with editor.model.restored(editor.recipe.layers):
         return one_iteration(ahead, edits, k, take).ppl_initial

@@ -13,15 +13,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reedit.edit.found import Found
+from reedit.edit.kept_weights import edits_written
 from reedit.edit.memory import Memory, memory_of
+from reedit.edit.written import Written
 from reedit.errors import InputError
 from reedit.methods.recipe import Step
 from reedit.storage.checkpoint import begin_state
-from reedit.storage.files import atomic, flush, naming
+from reedit.storage.files import atomic, flush, link_or_copy, naming
 from reedit.storage.provenance import digest
 from reedit.storage.tensors import metadata_of, read_tensors
 
-FORMAT = 3  # of what is on disk: a journal of another one is no journal of this job
+FORMAT = 4  # of what is on disk: a journal of another one is no journal of this job
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,14 @@ class Journal:
         """The cumulative updates after iteration k."""
         return self.folder / f"k{k}" / "weights.safetensors"
 
+    def checkpoints(self, k: int) -> list[Path]:
+        """Those along iteration k, by checkpoint: after{n}.safetensors, once n edits were written."""
+        return sorted((self.folder / f"k{k}").glob("after*.safetensors"), key=edits_written)
+
+    def written(self, k: int) -> Written:
+        """The batches of iteration k that are written, while it is not complete."""
+        return Written(self.folder / f"k{k}.batches")
+
     def memory(self, k: int) -> Memory:
         """What iteration k left for the next one beside its weights and rows."""
         path = self.folder / f"k{k}" / "memory.safetensors"
@@ -102,6 +112,7 @@ class Journal:
         partial = self.folder / f"k{k}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         content = json.dumps({"row": iteration.row, "targets": iteration.targets})
+        batches = self.written(k)
         try:
             with naming(self.folder / f"k{k}", partial):
                 partial.mkdir()
@@ -111,6 +122,8 @@ class Journal:
                         {name: tensor.contiguous() for name, tensor in left.items()},
                         partial / "memory.safetensors",
                     )
+                for path in batches.checkpoints():
+                    link_or_copy(path, partial / path.name)
                 (partial / "iteration.json").write_text(content)
                 for written in partial.iterdir():
                     flush(written)
@@ -118,6 +131,7 @@ class Journal:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(self._pieces(k), ignore_errors=True)
+        batches.discard()
 
     def keep(self, step: Step, places: Sequence[int], found: Found, seconds: float) -> None:
         """Save what OPTIMIZATION found for some edits of a step; 8 bytes a number of its vectors and edit."""

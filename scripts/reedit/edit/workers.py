@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from reedit.edit.found import Found, joined
 from reedit.edit.journal import Iteration, Journal
 from reedit.edit.memory import Memory
 from reedit.edit.ranks import ALONE, Ranks
+from reedit.edit.written import Batch
 from reedit.jobs.progress import progress
 from reedit.methods.recipe import Recipe, Step
 
@@ -40,14 +41,28 @@ class Workers:
     seconds: Seconds = field(default_factory=Seconds)
     _report: Report = field(default=lambda passes: None)
     _passes: int = 0  # that all steps before this one may have made
+    _start: float = 0.0
 
-    def begin(self, steps: Sequence[Step], recipe: Recipe) -> Iterator[Step]:
-        """The steps of an iteration, one after the other."""
-        self.seconds, self._passes, start = Seconds(), 0, time.monotonic()
+    def begin(self, steps: Sequence[Step], recipe: Recipe, done: Sequence[Batch] = ()) -> Iterator[Step]:
+        """The steps of an iteration that are left, one by one; `done`: by a job that was interrupted."""
+        self._passes, self._start = 0, time.monotonic()
+        optimization, spread = (done[-1].optimization, done[-1].spread) if done else (0.0, 0.0)
+        self.seconds = Seconds(spread=spread, kept=optimization, earlier=optimization + spread)
         most = recipe.passes * sum(len(step.places) - len(step.held) for step in steps)
         self._report = progress(f"k={steps[0].k} OPTIMIZATION, passes", most)
         yield from steps
-        self.seconds.spread = time.monotonic() - start - self.seconds.now
+        self.seconds.spread += time.monotonic() - self._start - self.seconds.now
+
+    def wrote(
+        self, k: int, number: int, batch: Batch, updates: Mapping[str, Tensor], checkpoint: bool
+    ) -> None:
+        """A batch of iteration k is written; the leading rank puts it into the journal."""
+        if self.journal and self.ranks.leads:
+            now, spent = self.seconds.now, time.monotonic() - self._start
+            told = replace(
+                batch, optimization=now + self.seconds.kept, spread=self.seconds.spread + spent - now
+            )
+            self.journal.written(k).add(number, told, updates, checkpoint)
 
     def map(self, work: Work, edits: Sequence[Edit], step: Step, recipe: Recipe, at_once: int) -> Found:
         """`work` of all `edits`, `at_once` at a time: the same on all ranks, to the last bit, on the CPU.

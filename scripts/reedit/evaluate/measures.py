@@ -20,7 +20,7 @@ KINDS = ("accuracy", "success")
 
 def prompt_means(path: Path | str, also: Sequence[str] = ()) -> pa.Table:
     """`prompt_means_of` the file of a run's scores."""
-    return prompt_means_of(parquet.read_table(path, "scores"), path, also)
+    return prompt_means_of(parquet.read_complete(path, "scores"), path, also)
 
 
 def prompt_means_of(scores: pa.Table, path: Path | str, also: Sequence[str] = ()) -> pa.Table:

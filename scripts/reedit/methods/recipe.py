@@ -30,7 +30,6 @@ class Step:
     layers: list[int]
     name: str  # what a log says of it
     held: frozenset[int] = frozenset()  # of these cases those that OPTIMIZATION leaves alone
-    closes: bool = True  # whether it is the last one of its batch
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,13 @@ class Recipe:
             for places, layers in product(turns, stages):
                 name = f"k={k}" + f" batch {batch + 1} of {len(batches)}" * (len(batches) > 1)
                 name += f" layer {layers[-1]}" * (len(stages) > 1)
-                closes = places is turns[-1] and layers is stages[-1]
                 few = held.intersection(places)
-                steps.append(Step(k, next(numbers), batch, places, layers, name, few, closes))
+                steps.append(Step(k, next(numbers), batch, places, layers, name, few))
         return steps
+
+    def is_checkpoint(self, batch: int) -> bool:
+        """Whether the weights after the batch of this number stay, to be scored."""
+        return self.checkpoints is not None and (batch + 1) % self.checkpoints == 0
 
     def in_turn(self, edits: int) -> bool:
         """Whether some of so many cases are edited on what others have left in the same iteration."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reedit.errors import MENDED, InputError
@@ -61,6 +62,12 @@ def read_table(path: Path | str, schema: str) -> pa.Table:
         table = pq.read_table(path)
     _check_columns(table, path, schema)
     return table
+
+
+def read_complete(path: Path | str, schema: str) -> pa.Table:
+    """The rows of a file that are of complete iterations, none along one; it has the column `after`."""
+    table = read_table(path, schema)
+    return table.filter(pc.is_null(table["after"]))
 
 
 def read_provenance(path: Path | str) -> dict[str, Any]:

@@ -132,6 +132,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("logp_new", pa.float64()),
             ("logp_true", pa.float64()),
             ("predicted", pa.string()),
+            ("after", pa.int64()),  # edits of iteration k that were written; null where it was complete
         ]
     ),
     # greedy generation after the prompt alone; as scores, one row per k, case, metric and prompt
@@ -145,6 +146,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("generated", pa.string()),  # as it was said, without special tokens
             ("exact", pa.float64()),  # 0 or 1, see reedit.evaluate.answers
             ("contains", pa.float64()),
+            ("after", pa.int64()),  # edits of iteration k that were written; null where it was complete
         ]
     ),
     "collapse": pa.schema(
@@ -153,6 +155,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("text", pa.string()),
             ("ppl_released", pa.float64()),
             ("ppl", pa.float64()),
+            ("after", pa.int64()),  # edits of iteration k that were written; null where it was complete
         ]
     ),
     # one row per k (0 = unedited) and edited layer; norms of W_k - W_0 and of W_k
@@ -164,6 +167,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("update_spectral_norm", pa.float64()),  # the largest singular value
             ("weight_norm", pa.float64()),  # Frobenius
             ("condition", pa.float64()),  # of W_k, the largest by the smallest singular value
+            ("after", pa.int64()),  # edits of iteration k that were written; null where it was complete
         ]
     ),
     # one row per task and metric of lm-evaluation-harness

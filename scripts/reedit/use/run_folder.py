@@ -34,7 +34,8 @@ class RunFolder:
     @cached_property
     def kept(self) -> list[int]:
         """The k whose weights are there, ascending."""
-        return sorted(int(file.stem[1:]) for file in (self.path / "weights").glob("k*.safetensors"))
+        found = [file.stem[1:] for file in (self.path / "weights").glob("k*.safetensors")]
+        return sorted(int(k) for k in found if k.isdecimal())  # not along an iteration
 
     def chosen(self, wanted: int | str) -> int:
         """The k that `wanted` means: that number, the last one kept, or the proposed rule's (selected).

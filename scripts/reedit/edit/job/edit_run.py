@@ -25,7 +25,7 @@ from reedit.edit.job.inputs import (
 )
 from reedit.edit.job.settings import EditSettings
 from reedit.edit.journal import FORMAT, Iteration, Journal, Unedited
-from reedit.edit.kept_weights import kept_iterations
+from reedit.edit.kept_weights import State, edits_written, kept_iterations
 from reedit.edit.ranks import join
 from reedit.edit.workers import Workers
 from reedit.jobs.device import computes_in_bfloat16
@@ -134,9 +134,10 @@ def _write(
     paths["weights"].mkdir(parents=True, exist_ok=True)
     kept = kept_iterations(iterations, keep_weights)
     for k in kept:
-        place = paths["weights"] / f"k{k}.safetensors"
-        place.unlink(missing_ok=True)
-        link_or_copy(journal.weights(k), place)
+        along = {State(k, edits_written(path)): path for path in journal.checkpoints(k)}
+        for state, path in {State(k): journal.weights(k), **along}.items():
+            (paths["weights"] / state.file).unlink(missing_ok=True)
+            link_or_copy(path, paths["weights"] / state.file)
     parquet.write(targets, paths["targets"], "targets", made_by)
     parquet.write(iterations, paths["iterations"], "iterations", made_by)
     return kept

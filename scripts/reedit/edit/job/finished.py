@@ -66,7 +66,8 @@ def leave(journal: Journal, finished: Path | None, last: int, kept: Sequence[int
         return journal.discard()
     for k in range(1, top):
         if k < last and k not in kept:
-            journal.weights(k).unlink(missing_ok=True)
+            for weights in (journal.weights(k), *journal.checkpoints(k)):
+                weights.unlink(missing_ok=True)
         journal.weights(k).with_name("memory.safetensors").unlink(missing_ok=True)
     write_sums(journal.folder)
     shutil.rmtree(finished, ignore_errors=True)

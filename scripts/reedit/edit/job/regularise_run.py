@@ -10,7 +10,7 @@ from torch import Tensor
 from reedit.edit.editor import Editor
 from reedit.edit.job.inputs import Paths, load_model, read_edits, read_templates
 from reedit.edit.job.settings import EditSettings
-from reedit.edit.kept_weights import kept_states
+from reedit.edit.kept_weights import UNEDITED, kept_states
 from reedit.edit.measured import edited_perplexities, perplexity_columns, weight_columns
 from reedit.edit.spread.regularisation import gentler
 from reedit.jobs.progress import progress
@@ -37,14 +37,16 @@ def regularise_run(paths: Paths, settings: EditSettings, regularisation: Mapping
     targets: list[Row] = []
     iterations: list[Row] = []
     report = progress(f"iterations regularised ({regularisation['name']})", len(rows))
-    for k in kept_states(model, paths["base_weights"], layers):
-        if k == 0:
+    for state in kept_states(model, paths["base_weights"], layers):
+        if state == UNEDITED:
             started = edited_perplexities(editor, edits)
             continue
-        start = time.monotonic()
+        k, start = state.k, time.monotonic()
         updates = _regularise(model, layers, regularisation)
-        with atomic(paths["weights"] / f"k{k}.safetensors") as temporary:
+        with atomic(paths["weights"] / state.file) as temporary:
             save_file(model.export_updates(layers), temporary, metadata={"k": str(k)})
+        if state.after:
+            continue
         edited = edited_perplexities(editor, edits)
         of_k = [row for row in vectors if row["k"] == k]
         # z is not kept, so that what is missing to it now is not known

@@ -79,9 +79,9 @@ class Preserved:
 def layer_update(keys: Tensor, residual: Tensor, preserved: Preserved) -> Tensor:
     """R K^T (lambda C + K_p K_p^T + K K^T)^-1 in double precision, [d, key], or its form in C's null space.
 
-    `keys` [m, key], `residual` [m, d]; K_p are the keys that stay. C is factorised once for all k: where these
-    are few a system of m + n unknowns is solved, where they are many one of the coordinates. Raises InputError
-    where it has no solution.
+    `keys` [m, key], `residual` [m, d]; K_p are the keys that stay. C is factorised once for all k: where K_p
+    are few, a system of m + n unknowns is solved, where they are many, one of the coordinates. Raises
+    InputError where it has no solution.
     """
     way, factor, stay = COORDINATES[preserved.way], preserved.factor, preserved.keys
     own = way.of(keys.T, factor)  # Z, [r, m]

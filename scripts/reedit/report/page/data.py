@@ -71,7 +71,7 @@ def parts(results: Results, labels: Labels, limit: int = LIMIT) -> Iterator[Part
         for trial, one in _trials(method).items():
             key = (*method.path, trial)
             path = results.scores[key]
-            asked = parquet.read_table(path, "scores")
+            asked = parquet.read_complete(path, "scores")
             sample = _sample(_prompts(asked, path), known[method.dataset], path)
             text = json.dumps(sample)
             if text not in seen:

@@ -74,7 +74,7 @@ def case_means(files: AnswerFiles) -> dict[int, np.ndarray]:
 
 def _numbered(path: Path | str, schema: str, kinds: list[str]) -> "pd.DataFrame":
     """The rows of a file with their place among a case's prompts of a metric."""
-    frame = parquet.read_table(path, schema).to_pandas()[[*PROMPT[:3], "prompt", *kinds]]
+    frame = parquet.read_complete(path, schema).to_pandas()[[*PROMPT[:3], "prompt", *kinds]]
     frame["position"] = frame.groupby(PROMPT[:3]).cumcount()
     return frame
 

@@ -64,7 +64,7 @@ def run_course(files: NormFiles) -> dict[int, Measured]:
     Growth and condition are those of the layer in which they are largest. Residuals are the mean over the
     cases that were not dropped.
     """
-    layers = grouped(parquet.read(files.norms, "norms"), itemgetter("k"))
+    layers = grouped(parquet.read_complete(files.norms, "norms").to_pylist(), itemgetter("k"))
     if 0 not in layers:
         raise InputError(f"{files.norms}: no rows for k = 0 (the unedited model)")
     unedited = {row["layer"]: row for row in layers[0]}

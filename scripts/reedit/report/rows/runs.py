@@ -44,7 +44,7 @@ def run_rows(
     cases = case_means(scores_path)
     if 0 not in cases:
         raise InputError(f"{scores_path}: no rows for k = 0 (the unedited model)")
-    texts = grouped(parquet.read(collapse_path, "collapse"), itemgetter("k"))
+    texts = grouped(parquet.read_complete(collapse_path, "collapse").to_pylist(), itemgetter("k"))
     iterations = {row["k"]: row for row in parquet.read(iterations_path, "iterations")}
     result = []
     for k in sorted(cases.keys() | iterations.keys()):
