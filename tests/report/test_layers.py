@@ -14,6 +14,7 @@ BELOW = {  # what each part may import of report/
     "figures": {"words", "rows"},
     "page": {"words", "rows", "tables"},
     "contents": {"tables"},
+    "tuning_files": {"rows", "tables", "figures"},
 }
 
 
