@@ -309,7 +309,17 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
             "hyperparameters",
         ),
         *("iterations", "extend_to", "stop", "dtype", "keep_weights", "nonfinite", "batch", "spread_only"),
-        *("leaves", "speed", "seed", "trial", "subject_end", "wording"),
+        *(
+            "leaves",
+            "protects",
+            "regularisers",
+            "checkpoints",
+            "speed",
+            "seed",
+            "trial",
+            "subject_end",
+            "wording",
+        ),
     }
     assert replace(settings, code="c0de").told == settings.told | {"code": "c0de"}
 
@@ -455,7 +465,7 @@ def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> Non
         (["blue_leaving"], {}, r"methods\.blue_leaving: leaves: not with blue, which has a target a layer"),
         (["rome_leaving"], {}, r"methods\.rome_leaving: leaves: not with rome, which edits one by one"),
         (["again_leaving"], {}, r"leaves: not with spread_only, which optimises nothing after k = 1"),
-        (["theirs_leaving"], {}, r"batch, spread_only, leaves: not with engine easyedit"),
+        (["theirs_leaving"], {}, r"regularisers, spread_only, leaves: not with engine easyedit"),
     ],
 )
 def test_a_method_that_cannot_be_is_one_line(
