@@ -42,6 +42,7 @@ def check_collapse(model: LanguageModel, texts: Sequence[str], k: int) -> list[d
             "text": text,
             "ppl_released": bounded_exp(-sum(said.logp) / (len(row.ids) + 1)),
             "ppl": bounded_exp(-sum(said.logp) / len(row.ids)),
+            "after": None,
         }
         for text, row, said in zip(texts, rows, likelihoods(model, rows), strict=True)
     ]

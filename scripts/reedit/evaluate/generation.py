@@ -56,6 +56,7 @@ def answer(model: LanguageModel, questions: Sequence[Question], k: int) -> list[
             "generated": text,
             "exact": float(begins_with(text, question.answer)),
             "contains": float(contains(text, question.answer)),
+            "after": None,
         }
         for question, text in zip(questions, texts, strict=True)
     ]

@@ -31,6 +31,7 @@ def norm_rows(model: LanguageModel, layers: Sequence[int], k: int) -> list[dict[
                 "update_spectral_norm": float(singular_values(update)[0]),
                 "weight_norm": float(weight.norm()),
                 "condition": condition(singular_values(weight)),
+                "after": None,
             }
         )
     return rows

@@ -44,4 +44,5 @@ def _score_row(
         "logp_new": new.mean_logp,
         "logp_true": reference.mean_logp,
         "predicted": tokenizer.decode(said).strip(),
+        "after": None,
     }
