@@ -28,6 +28,7 @@ SUMMARY_FILES = {
     "norms": dict(
         runs=OF_RUNS, norms=run_files("results/norms/{run}.parquet"), iterations=ITERATIONS, targets=TARGETS
     ),
+    "along": dict(runs=OF_RUNS, scores=SCORES, collapse=run_files("results/collapse/{run}.parquet")),
     "comparison": dict(
         tables=expand("results/summary/table{n}.parquet", n=paper.TABLES),
         reported=local(RESOURCES / "reported.csv"),
@@ -49,6 +50,7 @@ SUMMARY_SETTINGS = {
     "differences": {"seed": config["seed"]},
     "generation": {"runs": IDENTITIES, "seed": config["seed"]},
     "norms": {"runs": IDENTITIES},
+    "along": {"runs": IDENTITIES, "seed": config["seed"]},
     "comparison": {"reported_as": experiment.reported_as()},
     "eligible": {"eligible": ELIGIBLE},
     "downstream": {"runs": IDENTITIES},
@@ -136,6 +138,7 @@ rule draw_figure:
         example="results/summary/example.parquet",
         splits=lambda wildcards: sorted(set(SPLITS.values())) if wildcards.figure == "retention" else [],
         norms="results/summary/norms.parquet" if "norms" in TABLES else [],
+        along="results/summary/along.parquet" if "along" in TABLES else [],
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -662,6 +663,39 @@ def test_more_iterations_and_another_method_repeat_nothing(again):
         assert "resuming after iteration 3" in log and "OPTIMIZATION, passes" not in log
     assert again.path("moments/tiny/lines/4.safetensors").exists()
     assert again.path("moments/tiny/lines/2.safetensors").stat().st_ino == moments
+
+
+@pytest.mark.long
+def test_sequential_editing_is_scored_along_the_way(again):
+    seq = {"algorithm": "memit", "batch": 4, "checkpoints": 1}
+    again.config["methods"] |= {
+        "memit_seq": seq | {"protects": "others"},
+        "memit_rect": seq | {"regularisers": [{"by": "rect", "keep": 0.4}]},
+        "sphere_after": {"regularises": "memit_seq", "by": "rect"},
+    }
+    entry = {"model": "tiny", "dataset": "facts", "corpus": "lines", "edits": "all", "iterations": 2}
+    again.config["runs"] = [entry | {"methods": ["memit", "memit_seq", "memit_rect", "sphere_after"]}]
+    outcome = again.run("tables")
+    assert outcome.status == 0, outcome.output
+    run, split = "tiny/facts/memit_seq/trial1", rows(again.path("splits/tiny/facts/allx1.parquet"))
+    order = [row["case_id"] for row in sorted(split, key=itemgetter("position"))]
+    weights = sorted(path.name for path in again.path(f"edits/{run}/weights").glob("k*"))
+    assert weights == [f"k{k}{end}.safetensors" for k in (1, 2) for end in (".after4", ".after8", "")]
+    states = {(row["k"], row["after"]) for row in rows(again.path(f"scores/{run}.parquet"))}
+    assert states == {(0, None), *((k, after) for k in (1, 2) for after in (4, 8, None))}
+    for name in ("collapse", "norms"):
+        assert {(row["k"], row["after"]) for row in rows(again.path(f"{name}/{run}.parquet"))} == states
+    for row in rows(again.path(f"scores/{run}.parquet")):
+        assert order.index(row["case_id"]) < (row["after"] or len(order))
+    along = rows(again.path("summary/along.parquet"))
+    assert {row["method"] for row in along} == {"memit_seq", "memit_rect", "sphere_after"}
+    assert [(row["k"], row["after"]) for row in along if row["method"] == "memit_seq"] == [
+        *((0, 0), (2, 4), (2, 8), (2, len(order)))
+    ]
+    assert "All so far" in again.path("tables/along.tex").read_text()
+    assert again.path("figures/along.png").stat().st_size > 10_000
+    whole = verify(again)
+    assert whole.returncode == 0 and "belongs to no result" not in whole.stdout, whole.stdout
 
 
 @pytest.mark.long

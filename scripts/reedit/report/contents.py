@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reedit.report.tables.catalog import CATALOG, COMPARISONS, Wanted, always, option
+from reedit.report.tables.catalog import CATALOG, COMPARISONS, Wanted, always, has_checkpoints, option
 
 
 def beside_sequential(experiment: Any) -> list[Any]:
@@ -22,6 +22,7 @@ FIGURES: Mapping[str, Wanted] = {  # in the document's order
     "tradeoff": always,
     "norms": option("norms"),
     "retention": lambda experiment: bool(beside_sequential(experiment)),
+    "along": has_checkpoints,
 }
 
 

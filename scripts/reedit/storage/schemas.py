@@ -299,6 +299,27 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     # one row per method and k from 0; means over trials, null where not measured
+    "along": pa.schema(
+        [
+            ("model", pa.string()),
+            ("dataset", pa.string()),
+            ("method", pa.string()),
+            ("algorithm", pa.string()),
+            ("protocol", pa.string()),
+            ("edits", pa.int64()),
+            ("trials", pa.int64()),
+            ("k", pa.int64()),
+            ("after", pa.int64()),  # edits of iteration k that were written; 0: the unedited model
+            ("me_ppl", pa.float64()),
+            # of all cases that are edited by then, and of those that are by the first checkpoint
+            *[
+                (f"{which}_{metric}_accuracy{end}", pa.float64())
+                for which in ("every", "first")
+                for metric in METRICS
+                for end in ("", "_low", "_high")
+            ],
+        ]
+    ),
     "norm_summary": pa.schema(
         [
             ("model", pa.string()),

@@ -63,6 +63,7 @@ SCHEMAS = {
     "summary/table*.parquet": "table",
     "summary/generation.parquet": "table",
     "summary/norms.parquet": "norm_summary",
+    "summary/along.parquet": "along",
     "summary/downstream.parquet": "downstream_summary",
     **{f"summary/{name}.parquet": name for name in ("runs", "cases", "example", "differences", "comparison")},
     "summary/eligible.parquet": "eligible",

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from reedit.report.figures.along import along
 from reedit.report.figures.courses import norms, perplexity, scores
 from reedit.report.figures.distribution import distribution
 from reedit.report.figures.drawing import Rows
@@ -35,6 +36,7 @@ FIGURES: Mapping[str, Callable[[Any, Mapping[str, Any]], Figure]] = {
     "underedit": lambda files, given: underedit(_runs(files), _cases(files), given["labels"]),
     "distribution": lambda files, given: distribution(_runs(files), _cases(files), given["labels"]),
     "tradeoff": lambda files, given: tradeoff(_runs(files), _cases(files), given["seed"], given["labels"]),
+    "along": lambda files, given: along(parquet.read(files.along, "along"), given["labels"]),
     "retention": lambda files, given: retention(
         _runs(files), _cases(files), places(given["splits"]), given["labels"]
     ),

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from reedit.prepare.facts import read_facts
+from reedit.report.rows.along import AlongFiles, along_rows
 from reedit.report.rows.cases import case_rows
 from reedit.report.rows.comparison import compare
 from reedit.report.rows.differences import difference_rows
@@ -74,6 +75,14 @@ def _norms(files: Any, settings: Mapping[str, Any]) -> Made:
     return norm_summary_rows(parquet.read(files.runs, "runs"), of_runs), parquet.read_provenance(files.runs)
 
 
+def _along(files: Any, settings: Mapping[str, Any]) -> Made:
+    of_runs = dict(
+        zip(map(key_of, settings["runs"]), map(AlongFiles, files.scores, files.collapse), strict=True)
+    )
+    rows = along_rows(parquet.read(files.runs, "runs"), of_runs, settings["seed"])
+    return rows, parquet.read_provenance(files.runs)
+
+
 def _comparison(files: Any, settings: Mapping[str, Any]) -> Made:
     tables, made_by = {}, {}
     for number, path in zip(REPORTED_TABLES, files.tables, strict=True):
@@ -112,6 +121,7 @@ SUMMARIES = {
     "differences": Summary("differences", _differences),
     "generation": Summary("table", _generation),
     "norms": Summary("norm_summary", _norms),
+    "along": Summary("along", _along),
     "comparison": Summary("comparison", _comparison),
     "eligible": Summary("eligible", _eligible),
     "downstream": Summary("downstream_summary", _downstream),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from reedit.report.tables.along import ALONG
 from reedit.report.tables.comparison import comparison_table
 from reedit.report.tables.comparison_summary import COMPARISON
 from reedit.report.tables.differences import DIFFERENCES
@@ -31,12 +32,18 @@ def option(name: str) -> Wanted:
     return attrgetter(f"asked.report.{name}")
 
 
+def has_checkpoints(experiment: Any) -> bool:
+    """Whether some method is scored along the way."""
+    return any(run.method.checkpoints for run in experiment.runs.values())
+
+
 CATALOG: tuple[tuple[Table, Wanted], ...] = (
     (PAPER["1"], always),
     (PAPER["2"], always),
     (DIFFERENCES, always),
     (GENERATION, option("generation")),
     (NORMS, option("norms")),
+    (ALONG, has_checkpoints),
     (ELIGIBLE, lambda experiment: bool(experiment.compared_filters)),
     (DOWNSTREAM, lambda experiment: experiment.asked.downstream is not None),
     (PAPER["3"], always),

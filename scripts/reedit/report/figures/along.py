@@ -1,0 +1,60 @@
+"""Sequential editing along the way, from rows of schema "along"."""
+
+from operator import itemgetter
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reedit.report.figures import drawing
+from reedit.report.figures.drawing import Rows, styled
+from reedit.report.rows.groups import grouped
+from reedit.report.words import Labels
+
+PANELS = {  # a column of the rows -> what stands above its panel
+    "every_efficacy_accuracy": "efficacy, all so far",
+    "first_efficacy_accuracy": "efficacy, the first",
+    "every_generalization_accuracy": "generalization, all so far",
+    "every_specificity_accuracy": "specificity, all so far",
+    "me_ppl": "ME-PPL",
+}
+LARGE = 30  # from so many times the unedited model's on, ME-PPL is logarithmic
+
+
+@styled
+def along(rows: Rows, labels: Labels) -> Figure:
+    """What is left of the edits and of the model against the edits made, a row of panels a model and dataset.
+
+    A band is the 95 % interval over cases.
+    """
+    if not rows:
+        return drawing.sentence("No method of this experiment has checkpoints.")
+    places = grouped(rows, itemgetter("model", "dataset"))
+    looks = drawing.looks((row["method"] for row in rows), dashed=True)
+    titles = [drawing.panel_title(place, labels, between="\n") for place in places]
+    figure, axes = drawing.matrix(titles, list(PANELS.values()), (2.5, 2.3), "edits made")
+    for panels, members in zip(axes, places.values(), strict=True):
+        for panel, name in zip(panels, PANELS, strict=True):
+            for method, of_method in grouped(members, itemgetter("method")).items():
+                values = {row["after"]: row[name] for row in of_method if row[name] is not None}
+                drawing.draw_line(panel, values, looks[method])
+                _band(panel, of_method, name, looks[method]["color"])
+            _axis(panel, name, members)
+    drawing.legend(figure, drawing.method_entries(looks, labels))
+    return figure
+
+
+def _band(panel: Axes, rows: Rows, name: str, color: str) -> None:
+    known = [row for row in rows if row.get(f"{name}_low") is not None]
+    if known:
+        ends = ([row[f"{name}_{end}"] for row in known] for end in ("low", "high"))
+        panel.fill_between([row["after"] for row in known], *ends, color=color, alpha=0.12, linewidth=0)
+
+
+def _axis(panel: Axes, name: str, rows: Rows) -> None:
+    if name != "me_ppl":
+        drawing.shares(panel)
+        return
+    values: list[Any] = [row[name] for row in rows if row[name] is not None]
+    if values and max(values) > LARGE * min(values):
+        panel.set_yscale("log")

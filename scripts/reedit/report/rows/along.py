@@ -1,0 +1,107 @@
+"""Sequential editing along the way: what is left of the edits, and of the model, after so many of them.
+
+Of a method with checkpoints every state of the last iteration, the unedited model first and the complete
+iteration last: over all cases that were edited by then, and over those that were by the first checkpoint.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reedit.errors import InputError
+from reedit.evaluate.measures import METRICS, case_means_of, intervals, measure, prompt_means_of
+from reedit.methods.protocols import protocol_of
+from reedit.report.rows.lines import Method, RunKey, each_once, file_of, methods_of
+from reedit.report.rows.runs import Row, known, mean
+from reedit.storage import parquet
+from reedit.storage.schemas import MEASURES
+
+IDENTITY = ("model", "dataset", "method", "algorithm", "protocol", "edits")
+ACCURACIES = tuple(f"{metric}_accuracy" for metric in METRICS)
+
+
+class AlongFiles(NamedTuple):
+    """The files of one run that tell of it along the way."""
+
+    scores: Path | str
+    collapse: Path | str
+
+
+class Course(NamedTuple):
+    """A run's states by the edits that were written: case means [cases, metrics, kinds], and ME-PPL."""
+
+    every: Mapping[int, np.ndarray]
+    first: Mapping[int, np.ndarray]  # of the cases that were edited by the first checkpoint
+    me_ppl: Mapping[int, float | None]
+
+
+def along_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, AlongFiles], seed: int) -> list[Row]:
+    """Rows of schema "along", method by method in the order of `runs` (schema "runs"), of the last k.
+
+    Methods without checkpoints have none. Raises InputError for a run whose files were not given.
+    """
+    result = []
+    for method in each_once(methods_of(runs)):
+        keys = [(*method.path, trial) for trial in method.trials]
+        of_runs = [file_of(key, files, "no scores were") for key in keys]
+        courses = [_course(own, method, k) for own, k in zip(of_runs, method.ends, strict=True)]
+        if any(len(course.every) > 2 for course in courses):
+            result += _rows(method, courses, seed)
+    return result
+
+
+def _rows(method: Method, courses: Sequence[Course], seed: int) -> list[Row]:
+    """Of a method, a row for each number of edits that all trials have a state at."""
+    shared = set.intersection(*(set(course.every) for course in courses))
+    identity = {name: getattr(method, name) for name in IDENTITY}
+    rows = []
+    for after in sorted(shared):
+        k = 0 if after == 0 else method.last
+        found = {"k": k, "after": after, "me_ppl": mean(course.me_ppl[after] for course in courses)}
+        for which in ("every", "first"):
+            values = [getattr(course, which)[after] for course in courses]
+            means = np.mean([measure(one, k, method.protocol) for one in values], 0)
+            bounds = intervals(values, k, method.protocol, seed)
+            for name, value, bound in zip(MEASURES, means, bounds, strict=True):
+                if name in ACCURACIES:
+                    ends = zip(("", "_low", "_high"), (value, *bound), strict=True)
+                    found |= {f"{which}_{name}{end}": known(one) for end, one in ends}
+        rows.append(identity | {"trials": len(courses)} | found)
+    return rows
+
+
+def _course(files: AlongFiles, method: Method, k: int) -> Course:
+    """One run's states in iteration k, and the unedited model as the first of them."""
+    scores, texts = parquet.read_table(files.scores, "scores"), parquet.read(files.collapse, "collapse")
+    of_k = scores.filter(pc.equal(scores["k"], k))
+    points = sorted(after for after in of_k["after"].unique().to_pylist() if after is not None)
+    column = protocol_of(method.protocol).me_ppl
+    tables = {0: scores.filter(pc.equal(scores["k"], 0))}
+    tables |= {after: of_k.filter(pc.equal(of_k["after"], after)) for after in points}
+    tables[method.edits] = of_k.filter(pc.is_null(of_k["after"]))
+    ends = {0: (0, None), **{after: (k, after) for after in points}, method.edits: (k, None)}
+    me_ppl = {
+        after: mean(row[column] for row in texts if (row["k"], row["after"]) == state)
+        for after, state in ends.items()
+    }
+    early = tables[points[0]]["case_id"].unique() if points else None
+    every = {after: _means(table, files) for after, table in tables.items()}
+    first = {
+        after: every[after]
+        if early is None
+        else _means(table.filter(pc.is_in(table["case_id"], early)), files)
+        for after, table in tables.items()
+    }
+    return Course(every, first, me_ppl)
+
+
+def _means(table: pa.Table, files: AlongFiles) -> np.ndarray:
+    """The case means of a table of one k."""
+    found = list(case_means_of(prompt_means_of(table, files.scores)).values())
+    if len(found) != 1:
+        raise InputError(f"{files.scores}: no rows of a state along the way; delete it and rerun")
+    return found[0]
