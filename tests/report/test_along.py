@@ -1,0 +1,97 @@
+"""Sequential editing along the way: by hand, in print, as a figure."""
+
+import csv
+import io
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from made_runs import ITERATION, score
+from printed_tables import printed
+
+from reedit.errors import InputError
+from reedit.report.figures.along import along as draw_along
+from reedit.report.rows.along import AlongFiles, along_rows
+from reedit.report.rows.runs import run_rows
+from reedit.report.tables.along import ALONG
+from reedit.storage import parquet
+
+RUN = {"entry": 0, "model": "tiny", "dataset": "facts", "method": "memit_seq", "trial": 1}
+RUN |= {"format": "counterfact", "algorithm": "memit+batch2", "assisted": False, "prefixed": False}
+RUN |= {"protocol": "corrected"}
+# state -> accuracy of the efficacy of cases 0, 1, ... that are edited by then, and ME-PPL
+STATES = {
+    (0, None): ([0.0, 0.0, 0.0, 0.5], 20.0),
+    (1, 2): ([1.0, 0.5], 21.0),
+    (1, None): ([0.5, 0.0, 1.0, 1.0], 30.0),
+}
+
+
+def files(folder: Path, states: dict, trial: int = 1) -> tuple[list, AlongFiles]:
+    """The rows of "runs" of a trial with these states, and its files."""
+    scores, texts = [], []
+    for (k, after), (accuracies, ppl) in states.items():
+        for case, accuracy in enumerate(accuracies):
+            for metric in ("efficacy", "generalization", "specificity"):
+                value = 1.0 if k == 0 and metric == "specificity" else accuracy
+                scores.append(score(k, case, metric, value, 1.0) | {"after": after})
+        texts += [{"k": k, "text": "t", "ppl": ppl, "ppl_released": 1.0, "after": after}]
+    paths = {name: folder / f"{trial}/{name}.parquet" for name in ("scores", "collapse", "iterations")}
+    for rows, name in ((scores, "scores"), (texts, "collapse"), ([ITERATION | {"k": 1}], "iterations")):
+        parquet.write(rows, paths[name], name, {})
+    run = RUN | {"trial": trial}
+    return run_rows(run, *paths.values(), 4), AlongFiles(paths["scores"], paths["collapse"])
+
+
+def test_rows_are_the_states_of_the_last_iteration_in_the_order_of_editing(tmp_path: Path) -> None:
+    runs, own = files(tmp_path, STATES)
+    rows = along_rows(runs, {("tiny", "facts", "memit_seq", 1): own}, seed=0)
+    assert [(row["k"], row["after"], row["me_ppl"]) for row in rows] == [(0, 0, 20), (1, 2, 21), (1, 4, 30)]
+    assert [row["every_efficacy_accuracy"] for row in rows] == [0.125, 0.75, 0.625]
+    assert [row["first_efficacy_accuracy"] for row in rows] == [0.0, 0.75, 0.25]
+    assert rows[0]["every_specificity_accuracy"] == 1.0
+    assert rows[1]["every_efficacy_accuracy_low"] == 0.5 and rows[1]["every_efficacy_accuracy_high"] == 1.0
+    assert runs[-1]["efficacy_accuracy"] == 0.625, "the other tables know of complete iterations alone"
+
+
+def test_trials_are_averaged_where_all_have_a_state(tmp_path: Path) -> None:
+    other = STATES | {(1, 2): ([0.0, 0.0], 23.0), (1, 3): ([1.0, 1.0, 1.0], 99.0)}
+    parts = [files(tmp_path, states, trial) for trial, states in ((1, STATES), (2, other))]
+    runs = [row for rows, _ in parts for row in rows]
+    of = {("tiny", "facts", "memit_seq", trial): own for trial, (_, own) in enumerate(parts, start=1)}
+    rows = along_rows(runs, of, seed=0)
+    assert [row["after"] for row in rows] == [0, 2, 4] and {row["trials"] for row in rows} == {2}
+    assert (rows[1]["every_efficacy_accuracy"], rows[1]["me_ppl"]) == (0.375, 22.0)
+
+
+def test_a_method_without_checkpoints_has_no_row_and_one_without_files_is_a_line(tmp_path: Path) -> None:
+    plain = {state: values for state, values in STATES.items() if state[1] is None}
+    runs, own = files(tmp_path, plain)
+    assert along_rows(runs, {("tiny", "facts", "memit_seq", 1): own}, seed=0) == []
+    with pytest.raises(InputError, match=r"tiny/facts/memit_seq/trial1: no scores were given"):
+        along_rows(runs, {}, seed=0)
+
+
+def test_it_is_printed_with_intervals_where_there_is_room(tmp_path: Path) -> None:
+    runs, own = files(tmp_path, STATES)
+    rows = along_rows(runs, {("tiny", "facts", "memit_seq", 1): own}, seed=0)
+    sheet = printed("along", rows, ["A note."], {"facts": "Facts"})
+    lines = [line for line in sheet.md.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][3] == "Efficacy, all so far" and cells[0][6] == "Efficacy, the first"
+    assert cells[3][:4] == ["", "", "2", "75.0 [50.0, 100.0]"] and cells[3][-1] == "21.00"
+    assert "75.0" in sheet.tex and "[50.0" not in sheet.tex and "All so far" in sheet.tex
+    assert ALONG.empty in printed("along", []).md
+    raw = list(csv.DictReader(io.StringIO(sheet.csv)))
+    assert raw[1]["every_efficacy_accuracy"] == "0.75" and raw[1]["after"] == "2"
+
+
+def test_the_figure_has_a_panel_for_each_quantity(tmp_path: Path) -> None:
+    runs, own = files(tmp_path, STATES)
+    rows = along_rows(runs, {("tiny", "facts", "memit_seq", 1): own}, seed=0)
+    figure = draw_along(rows, {})
+    titles = [panel.get_title() for panel in figure.axes]
+    assert "efficacy, the first" in titles and titles[-1] == "ME-PPL"
+    (line,) = figure.axes[0].lines
+    assert list(line.get_xdata()) == [0, 2, 4] and list(line.get_ydata()) == [0.125, 0.75, 0.625]
+    assert pq.read_metadata(own.scores).num_rows == 30
