@@ -19,7 +19,7 @@ from reedit.prepare.facts import Fact, Neighbor
 # what OPTIMIZATION adds its vectors to; the last one is what the weights are to say
 BLOCK, MLP = ("block",), ("mlp",)
 PARTS = {"rome": MLP, "r_rome": MLP, "memit": BLOCK, "pmet": ("attention", "mlp")}
-PARTS |= dict.fromkeys(("emmet", "alphaedit", "blue", "encore"), BLOCK)
+PARTS |= dict.fromkeys(("emmet", "alphaedit", "blue", "encore", "memit_fe"), BLOCK)
 
 
 class Names(NamedTuple):
@@ -356,13 +356,18 @@ def naive_spread(
     """
     network = copy.deepcopy(network)
     updates, keys_by_layer = {}, {}
+    if algorithm == "memit_fe":
+        by_layer = [naive_replay(network, e, layers, z) for e, z in zip(edits, targets, strict=True)]
     for i, layer in enumerate(layers):
         share = (len(layers) - i) ** 0.5 if algorithm == "pmet" else len(layers) - i
+        if algorithm == "memit_fe":
+            share, targets = 1, torch.stack([of_edit[layer] for of_edit in by_layer])
         keys, residuals = [], []
         for edit, target in zip(edits, targets, strict=True):
             bare = row_state(network, layer, edit.rewriting[0], "key")
             keys.append(averaged_key(network, layer, edit))
-            current = row_state(network, layers[-1], edit.rewriting[0], PARTS[algorithm][-1])
+            at = layer if algorithm == "memit_fe" else layers[-1]
+            current = row_state(network, at, edit.rewriting[0], PARTS[algorithm][-1])
             residuals.append(before_norm(network, layer, bare, (target - current) / share))
         k, r = torch.stack(keys, 1), torch.stack(residuals, 1)  # [key, m], [d, m]
         others = torch.cat([k[:, :0], *(earlier or {}).get(layer, [])], 1)
@@ -372,6 +377,19 @@ def naive_spread(
     if edited_keys:
         keys_by_layer = {n: torch.stack([averaged_key(network, n, e) for e in edits], 1) for n in layers}
     return updates, keys_by_layer
+
+
+def naive_replay(
+    network: nn.Module, edit: NaiveEdit, layers: Sequence[int], target: Tensor
+) -> dict[int, Tensor]:
+    """What every layer says at t of the bare prompt where the first of them says `target`, [d] each."""
+    row = edit.rewriting[0]
+
+    def put(module: nn.Module, args: Any, out: Any) -> None:
+        (out if isinstance(out, Tensor) else out[0])[0, row.position] = target
+
+    with hooked(network, layers[0], "block", put):
+        return {layer: row_state(network, layer, row, "block") for layer in layers}
 
 
 def averaged_key(network: nn.Module, layer: int, edit: NaiveEdit) -> Tensor:
@@ -495,7 +513,8 @@ def naive_iterate(
                         if done and (spread_only or (leaves == "gap" and is_done(done[-1], place))):
                             now.append(repeated(network, edit, stage[-1], algorithm, place, done[-1]))
                         else:
-                            now.append(naive_optimize(network, edit, stage[-1], settings, algorithm))
+                            at = stage[0] if algorithm == "memit_fe" else stage[-1]
+                            now.append(naive_optimize(network, edit, at, settings, algorithm))
                     others = [keys for b, keys in solved.items() if protects == "all" or b != start]
                     earlier = {n: [key for keys in others for key in keys.get(n, [])] for n in layers}
                     targets = torch.stack([one.target for one in now])

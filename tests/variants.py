@@ -43,6 +43,7 @@ VARIANTS = {
     "blue in batches": ("blue", SETTINGS),
     "encore": ("encore", SETTINGS | {"update_norm_lambda": 0.5}),
     "memit in batches": ("memit", SETTINGS),
+    "memit_fe": ("memit_fe", SETTINGS),
     "memit in batches protecting others": ("memit", SETTINGS),
     "pmet in batches protecting its own": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
     "memit in batches, RECT": ("memit", SETTINGS),

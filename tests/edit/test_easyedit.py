@@ -439,7 +439,8 @@ def test_the_commit_of_a_checkout_is_told_with_whether_it_was_changed(checkout: 
         ("rome", {"layers": [2]}, 2),
         ("pmet", {}, 2),
         ("emmet", {"layers": [2], "mom2_update_weight": 1, "emmet_lambda": 0.1}, 2),
-        ("alphaedit", {"nullspace_threshold": 0.1, "L2": 0.02}, 1),
+        ("alphaedit", {"nullspace_threshold": 0.1, "L2": 0.02}, 2),
+        ("memit_fe", {}, 2),
     ],
 )
 def test_a_real_checkout_makes_the_updates_of_our_released_protocol(

@@ -72,9 +72,8 @@ def _vectors(editor: Editor, edits: Sequence[Edit], found: Found) -> list[dict[s
     if not found.vectors:
         return [dict.fromkeys(OF_VECTORS) for _ in edits]
     vector = editor.recipe.algorithm.spreads
-    now = states_at_subject(editor.model, bare_rows(edits), editor.recipe.layers[-1], [vector])[
-        vector
-    ]  # [m, d]
+    layer = editor.recipe.algorithm.target_layer(editor.recipe.layers)
+    now = states_at_subject(editor.model, bare_rows(edits), layer, [vector])[vector]  # [m, d]
     place = found.vectors.index(vector)
     hidden, delta = (part[:, place].norm(dim=1).tolist() for part in (found.hidden, found.delta))
     missing = (found.target(vector) - now).norm(dim=1).tolist()

@@ -81,6 +81,12 @@ class Walk:
         self.held = list(halving(self.held, enter, _Held.halves))
         self.layer, self.starts = layer, starts
 
+    def put(self, states: Tensor) -> None:
+        """Have `states` [rows, d] at t of every row enter the layer that the rows are held before."""
+        for held in self.held:
+            lines = torch.arange(len(held.rows), device=held.last.device)
+            held.entering[lines, held.last] = states[held.rows].to(held.entering)
+
     @torch.no_grad()
     def read(self, layer: int, names: Sequence[str]) -> dict[str, Tensor]:
         """What `layer`, at or above the one the rows are held before, has at t of every row, in order.

@@ -50,11 +50,16 @@ class Algorithm:
     leads: bool = False  # an edit is done once every label is the argmax
     distinct_keys: bool = False  # every target is written exactly: no two edits may have one key
     one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
+    replays: bool = False  # optimised at a stage's first layer; what the others get then is their target
     spaced_for: str = ""  # `released` puts a space before target_new for models with this in their repository
 
     def stages(self, layers: Sequence[int]) -> list[list[int]]:
         """The layers of each stage, in the order of an iteration."""
         return STAGES[self.staged](layers)
+
+    def target_layer(self, layers: Sequence[int]) -> int:
+        """The layer of a stage at which OPTIMIZATION finds its target."""
+        return layers[0] if self.replays else layers[-1]
 
     @property
     def can_hold(self) -> bool:
@@ -120,6 +125,12 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             weight="L2",
             requires=("L2", "nullspace_threshold"),
             tunes=("L2", "nullspace_threshold"),
+        ),
+        Algorithm(
+            "memit_fe",
+            "Forward replay 2026, arXiv 2605.00358",
+            share="whole",
+            replays=True,
         ),
         Algorithm(
             "blue",

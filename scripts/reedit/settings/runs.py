@@ -13,7 +13,14 @@ from reedit.settings import definitions
 from reedit.settings.definitions import Config, EditingMethod
 
 TUNED = "results/hyperparameters"  # where tuning puts what it finds: {model}/{algorithm}.yaml
-PUBLISHED = ("rome", "memit", "pmet", "alphaedit", "emmet")  # algorithms that the engine easyedit runs
+PUBLISHED = (
+    "rome",
+    "memit",
+    "pmet",
+    "alphaedit",
+    "emmet",
+    "memit_fe",
+)  # algorithms that the engine easyedit runs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,18 +8,27 @@ from pathlib import Path
 
 from reedit.errors import InputError
 
-SPELLED = {"alphaedit": "AlphaEdit"}  # others as they are; their classes in capitals
+# an algorithm's folder, its name in functions, and in classes; of others as they are, and in capitals
+SPELLED = {
+    "alphaedit": ("alphaedit", "AlphaEdit", "AlphaEdit"),
+    "memit_fe": ("memit_FE", "memit_FE", "MEMITFE"),
+}
+
+
+def _spelled(algorithm: str) -> tuple[str, str, str]:
+    return SPELLED.get(algorithm, (algorithm, algorithm, algorithm.upper()))
 
 
 def apply_module(algorithm: str) -> str:
     """The module of EasyEdit that applies an algorithm."""
-    return f"easyeditor.models.{algorithm}.{SPELLED.get(algorithm, algorithm)}_main"
+    folder, name, _ = _spelled(algorithm)
+    return f"easyeditor.models.{folder}.{name}_main"
 
 
 def names_in(algorithm: str) -> tuple[str, str]:
     """The function in it that does so, and the class of its hyperparameters."""
-    spelled = SPELLED.get(algorithm, algorithm)
-    return f"apply_{spelled}_to_model", f"{SPELLED.get(algorithm, algorithm.upper())}HyperParams"
+    _, name, kind = _spelled(algorithm)
+    return f"apply_{name}_to_model", f"{kind}HyperParams"
 
 
 def check_checkout(path: Path, algorithm: str, where: str) -> None:

@@ -35,7 +35,7 @@ def optimize(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBa
 
 def _anew(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch | None) -> Found:
     """By descent, in pieces that survive a kill."""
-    layer, workers = step.layers[-1], editor.workers  # l_c
+    layer, workers = editor.recipe.algorithm.target_layer(step.layers), editor.workers
     # the same on all ranks, whatever each has of free memory
     at_once = workers.ranks.agreed(at_once or micro_batch(editor.model, edits, layer))
     asked = Asked.of(editor.recipe, layer)
@@ -66,7 +66,8 @@ def _again(editor: Editor, edits: Sequence[Edit], step: Step) -> Found:
     """Their last targets as if they had been found now: what is missing from theta_k's states to them."""
     memory, places = editor.memory, list(step.places)
     vectors, spreads = editor.recipe.algorithm.optimises, editor.recipe.algorithm.spreads
-    hidden, spread = _hidden(editor, edits, step.layers[-1]), vectors.index(spreads)
+    layer = editor.recipe.algorithm.target_layer(step.layers)
+    hidden, spread = _hidden(editor, edits, layer), vectors.index(spreads)
     delta = torch.zeros_like(hidden)
     delta[:, spread] = memory.targets[places].to(hidden) - hidden[:, spread]
     return Found(

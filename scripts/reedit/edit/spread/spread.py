@@ -17,9 +17,10 @@ from reedit.edit.spread.post_norm import before_norm
 from reedit.edit.spread.solve import Preserved, layer_update, mean_key, rank_one_update
 from reedit.edit.states import Walk, bare_rows, rewriting_rows
 from reedit.methods.recipe import Step
+from reedit.models.language_model import LanguageModel
 
 # Algorithm.share: layers still to be updated, this one included -> what the residual is divided by
-SHARES: Mapping[str, Callable[[int], float]] = {"even": float, "root": math.sqrt}
+SHARES: Mapping[str, Callable[[int], float]] = {"even": float, "root": math.sqrt, "whole": lambda left: 1.0}
 
 
 class NotFinite(Exception):
@@ -49,10 +50,12 @@ def spread(editor: Editor, edits: Sequence[Edit], step: Step, found: Found) -> t
 def update_of(editor: Editor, edits: Sequence[Edit], step: Step, targets: Tensor) -> Update:
     """The update of a step's layers, each on the weights as updated so far; the model is left as it was.
 
-    `targets` Z [m, d] of the vector that the algorithm spreads, at the last layer. Raises NotFinite.
+    `targets` Z [m, d] of the vector that the algorithm spreads, at its target layer. Raises NotFinite.
     """
-    model, algorithm, last = editor.model, editor.recipe.algorithm, step.layers[-1]
+    model, algorithm, vector = editor.model, editor.recipe.algorithm, editor.recipe.algorithm.spreads
     update = Update({}, {})
+    layer = algorithm.target_layer(step.layers)
+    wanted = {layer: targets} | (replayed(model, edits, step.layers, targets) if algorithm.replays else {})
     rows = Walk(model, rewriting_rows(edits), step.layers[0])
     bare = Walk(model, bare_rows(edits), step.layers[0])
     with model.restored(step.layers):
@@ -62,8 +65,9 @@ def update_of(editor: Editor, edits: Sequence[Edit], step: Step, targets: Tensor
             keys = split_by_edit(
                 rows.read(layer, ["key"])["key"].double(), edits
             )  # of each edit [1 + n, key]
-            now = bare.read(last, [algorithm.spreads])[algorithm.spreads]  # [m, d]
-            residual = (targets - now) / SHARES[algorithm.share](len(step.layers) - i)
+            at = layer if algorithm.replays else step.layers[-1]
+            now = bare.read(at, [vector])[vector]  # [m, d]
+            residual = (wanted[at] - now) / SHARES[algorithm.share](len(step.layers) - i)
             residual = before_norm(model, layer, torch.stack([own[0] for own in keys]), residual)
             written, delta = SOLVES[algorithm.solves](editor, step, layer, keys, residual)
             update.keys[layer], update.deltas[layer] = written, delta.to(model.weight(layer).dtype)
@@ -81,6 +85,21 @@ def mean_keys(editor: Editor, edits: Sequence[Edit], step: Step) -> dict[int, Te
         keys = split_by_edit(rows.read(layer, ["key"])["key"].double(), edits)
         found[layer] = torch.stack([mean_key(own) for own in keys])
     return found
+
+
+def replayed(
+    model: LanguageModel, edits: Sequence[Edit], layers: Sequence[int], targets: Tensor
+) -> dict[int, Tensor]:
+    """What the other `layers` say at t of each bare prompt, [m, d], where the first says `targets` [m, d].
+
+    Forward replay (2026, arXiv 2605.00358): no layer is asked for more than the first one's target brings.
+    """
+    first, *others = layers
+    if not others:
+        return {}
+    walk = Walk(model, bare_rows(edits), first + 1)
+    walk.put(targets)
+    return {layer: walk.read(layer, ["hidden"])["hidden"] for layer in others}
 
 
 def split_by_edit(states: Tensor, edits: Sequence[Edit]) -> list[Tensor]:

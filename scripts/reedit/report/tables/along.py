@@ -56,8 +56,8 @@ ALONG = AlongTable(
     group=("model", "dataset", "method"),
     size="tight",
     reading=(
-        "Edits: written by then, in the last iteration; 0 is the unedited model. Accuracies in percent: of all"
-        " cases that are edited by then (0: of all of them), and of the first ones, those that the first"
+        "Edits: written by then, in the last iteration; 0 is the unedited model. Accuracies in percent: of"
+        " all cases that are edited by then (0: of all of them), and of the first ones, those that the first"
         " checkpoint has. Means over trials; intervals are 95 % bootstrap intervals over cases.",
     ),
 )
