@@ -252,16 +252,17 @@ def naive_optimize(
     with torch.no_grad():
         log_p0 = log_probabilities(network, edit.kl)[edit.kl_position]
     factor = full_factor(algorithm, settings)
-    steps, perplexities, norms, factors = 0, [], [], []
+    steps, led, perplexities, norms, factors = 0, 0, [], [], []
     for number in range(settings["v_num_grad_steps"]):
         nll: dict[str, list[Tensor]] = {"rewriting": [], "neighbors": []}
-        said = True  # whether every label of every row is the argmax
+        said = leads = True  # whether every label of every row is the argmax; of all but the bare prompt
         for name, rows in [("rewriting", edit.rewriting), ("neighbors", edit.neighbors)]:
             for row in rows:
                 with added(network, layer, row.position, delta, parts):
                     row_loss, row_said = row_nll(network, row)
                 nll[name].append(row_loss)
                 said = said and row_said
+                leads = leads and (row_said or (row is bare and len(edit.rewriting) > 1))
         with added(network, layer, edit.kl_position, delta, parts):
             log_p = log_probabilities(network, edit.kl)[edit.kl_position]
         term, log_ppl = losses(edit, nll["rewriting"], nll["neighbors"])
@@ -272,7 +273,8 @@ def naive_optimize(
         factors.append(factor)
         if loss < stop_loss or number == settings["v_num_grad_steps"] - 1:
             break
-        if algorithm == "encore" and said:
+        led += leads
+        if algorithm == "encore" and led >= -settings.get("prob_cutoff", -1):
             break
         if algorithm == "pmet":
             if said and kl <= 0.01:

@@ -42,6 +42,7 @@ VARIANTS = {
     "blue": ("blue", SETTINGS),
     "blue in batches": ("blue", SETTINGS),
     "encore": ("encore", SETTINGS | {"update_norm_lambda": 0.5}),
+    "encore in batches": ("encore", SETTINGS | {"update_norm_lambda": 0.5, "prob_cutoff": -2}),
     "memit in batches": ("memit", SETTINGS),
     "memit_fe": ("memit_fe", SETTINGS),
     "memit in batches protecting others": ("memit", SETTINGS),

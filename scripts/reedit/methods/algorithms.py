@@ -47,7 +47,8 @@ class Algorithm:
     width: int = 5  # layers that are edited where they are tuned
     tunes: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters of SPREAD that may be tuned
     damped: bool = False  # a tenth of the NLL once every label is the argmax
-    leads: bool = False  # an edit is done once every label is the argmax
+    leads: bool = False  # an edit is done once its target leads behind every prefix: see prob_cutoff
+    protects: str = "none"  # in batches: others, whose keys an update leaves alone
     distinct_keys: bool = False  # every target is written exactly: no two edits may have one key
     one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
     replays: bool = False  # optimised at a stage's first layer; what the others get then is their target
@@ -123,6 +124,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Fang et al. 2025, AlphaEdit: null-space constrained knowledge editing for language models",
             preserves="null_space",
             weight="L2",
+            protects="others",
             requires=("L2", "nullspace_threshold"),
             tunes=("L2", "nullspace_threshold"),
         ),
@@ -141,6 +143,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "encore",  # with update_norm_lambda
             "Gupta et al. 2025, Lifelong sequential knowledge editing without model degradation",
             leads=True,
+            protects="others",
             requires=("mom2_update_weight", "update_norm_lambda"),
             tunes=("mom2_update_weight", "update_norm_lambda"),
         ),

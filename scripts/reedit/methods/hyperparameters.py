@@ -32,6 +32,7 @@ class Hyperparameters:
     step_length: Positive | None = None  # ours, off unless given: not in EasyEdit's files
     emmet_lambda: NotNegative | None = None
     update_norm_lambda: NotNegative | None = None
+    prob_cutoff: int | None = None  # -n: ENCORE goes on to the n-th pass in which the target leads
     L2: Positive | None = None
     nullspace_threshold: Positive | None = None
     v_loss_layer: int | None = None
@@ -60,6 +61,12 @@ FIXED: Mapping[str, tuple[Any, str]] = {
     "enable_random_prefix_keys": (True, f"{RROME} then takes the bare prompt's key"),
     "enable_prompt_keys": (False, f"{RROME} then takes the bare prompt's key"),
     "calculate_objective_value": (False, f"{UNIFIED} then takes the moments of the model as edited so far"),
+    "add_prev_edits": (
+        True,
+        "ENCORE then leaves no earlier key alone; expected protects: none of the method",
+    ),
+    "norm_control": (0, "ENCORE then scales its updates"),
+    "random_vector_preservation": (False, "ENCORE then leaves random keys alone"),
     "bias_update": (False, f"{UNIFIED}'s ROME then edits the bias too"),
     "dynamic": (False, f"{UNIFIED}'s ROME then takes the moments anew before each edit"),
 }
@@ -122,6 +129,9 @@ def read_hyperparameters(
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
     if found["v_num_grad_steps"] < 1:
         raise InputError(f"{where}: v_num_grad_steps: found {found['v_num_grad_steps']}, expected at least 1")
+    if found.get("prob_cutoff", -1) > -1:
+        told = "expected a whole number below 0: so many passes in which the target leads"
+        raise InputError(f"{where}: prob_cutoff: found {found['prob_cutoff']}, {told}")
     for key, (expected, otherwise) in FIXED.items():
         if value.get(key, expected) != expected:
             written = str(expected).lower() if isinstance(expected, bool) else expected

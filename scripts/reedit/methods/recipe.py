@@ -116,6 +116,14 @@ class Recipe:
         )
 
     @property
+    def leading_passes(self) -> int | None:
+        """In how many passes a target has to lead before its edit is done; None where that is not asked.
+
+        The published files of ENCORE have it as a negative prob_cutoff.
+        """
+        return -int(self.hyperparameters.get("prob_cutoff", -1)) if self.algorithm.leads else None
+
+    @property
     def passes(self) -> int:
         """The most passes that OPTIMIZATION makes of an edit at a stage."""
         return self.hyperparameters["v_num_grad_steps"]
@@ -148,13 +156,14 @@ class Recipe:
     def protected(self) -> str:
         """Whose keys SPREAD leaves alone: none, others (of other batches), all (of earlier iterations too).
 
-        Unless `protects` says so, those of AlphaEdit: all of them as it was published, else those of others.
+        Unless `protects` says so, those of other batches where the algorithm does; and of AlphaEdit, as it
+        was published, all of them.
         """
-        if self.protects is not None or self.algorithm.preserves != "null_space":
-            return self.protects or "none"
-        if self.rules.accumulates:
+        if self.protects is not None:
+            return self.protects
+        if self.rules.accumulates and self.algorithm.preserves == "null_space":
             return "all"
-        return "others" if self.batch else "none"
+        return self.algorithm.protects if self.batch else "none"
 
     @property
     def looks_ahead(self) -> bool:

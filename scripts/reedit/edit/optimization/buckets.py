@@ -30,6 +30,7 @@ class Bucket:
     """Rows of similar length from t on."""
 
     edit: Tensor  # index of the row's edit, [r]
+    bare: Tensor  # whether it is the edit's bare prompt, beside which there are others, [r]
     hidden: Tensor  # output of layer l_c at s positions from t on (or from an earlier label), [r, s, d]
     subject: Tensor  # index of t among the s, mostly 0, [r]
     entering: Tensor  # input of layer l_c at t, [r, d]
@@ -76,6 +77,7 @@ class Bucket:
         return replace(
             self,
             edit=self.edit[rows],
+            bare=self.bare[rows],
             hidden=self.hidden[rows],
             subject=self.subject[rows],
             entering=self.entering[rows],
@@ -100,6 +102,7 @@ class _Row:
     loss_weight: float
     perplexity_weight: float
     start: int  # the first position that a pass processes
+    bare: bool = False
 
 
 @torch.no_grad()
@@ -115,7 +118,11 @@ def make_buckets(model: LanguageModel, edits: Sequence[Edit], layer: int, budget
 
     rows = []
     for index, edit in enumerate(edits):
-        rows += [_Row(index, w.row, w.loss_weight, w.perplexity_weight, start(w.row)) for w in edit.labelled]
+        bare, *prefixed = edit.rewriting
+        rows += [
+            _Row(index, w.row, w.loss_weight, w.perplexity_weight, start(w.row), bool(prefixed) and w is bare)
+            for w in edit.labelled
+        ]
         rows.append(_Row(index, edit.kl, 0.0, 0.0, start(edit.kl)))
     starts = Starts.of(model, [row.row.ids for row in rows], [row.start for row in rows])
     lower = starts.climb(layer + 1)
@@ -163,6 +170,7 @@ def _make_bucket(kept: _Kept, every: Sequence[_Row], batch: list[int], layer: in
     weights = weights.to(device, wide(hidden).dtype)  # [r, 2]
     return Bucket(
         edit=torch.tensor([row.edit for row in rows], device=device),
+        bare=torch.tensor([row.bare for row in rows], device=device),
         hidden=hidden[lines[:, None], behind.positions - shared[:, None]],
         subject=subject - start,
         entering=seen["entering"][lines, subject - shared],

@@ -33,6 +33,7 @@ class _Pass:
     log_ppl: Tensor  # [m]
     kl: Tensor  # kl_factor included, [m]
     best: Tensor  # whether every label is the argmax, [m]
+    leads: Tensor  # the same of all rows but the bare prompt, [m]
     gradient: Tensor  # of the NLL, damped, and of the KL term, [m, vectors, d]
 
     def add(self, part: "_Pass") -> None:
@@ -41,6 +42,7 @@ class _Pass:
         self.log_ppl += part.log_ppl
         self.kl += part.kl
         self.best &= part.best
+        self.leads &= part.leads
         self.gradient += part.gradient
 
 
@@ -61,7 +63,7 @@ class Asked:
     hyperparameters: Mapping[str, float]  # those that it reads
     nll_factor: float
     damped: bool
-    leads: bool
+    leads: int | None  # in how many passes the target has to
     scaled_perplexity: bool
 
     @classmethod
@@ -75,7 +77,7 @@ class Asked:
             hyperparameters={name: known[name] for name in read},
             nll_factor=recipe.nll_factor,
             damped=algorithm.damped,
-            leads=algorithm.leads,
+            leads=recipe.leading_passes,
             scaled_perplexity=recipe.rules.scaled_perplexity,
         )
 
@@ -106,6 +108,7 @@ def descend(
     found = torch.zeros_like(hidden)
     factor = hidden.new_full((m,), full)  # of each edit's NLL in this pass
     active = torch.ones(m, dtype=torch.bool, device=hidden.device)
+    led = torch.zeros(m, dtype=torch.long, device=hidden.device)  # passes in which the target leads
     steps, ppl_initial, ppl_target = [0] * m, [math.inf] * m, [math.inf] * m
     for number in range(passes):
         last = number == passes - 1
@@ -125,7 +128,8 @@ def descend(
                     ppl_initial[i] = ppl_target[i]
         finished = (loss < STOP_LOSS) | ~loss.isfinite() | last
         if asked.leads:
-            finished |= now.best
+            led += now.leads
+            finished |= led >= asked.leads
         if asked.damped:
             finished |= now.best & (now.kl <= STOP_KL)
             factor = torch.full_like(factor, full)
@@ -187,8 +191,8 @@ def _pass(
     m, factor = len(delta), factors.nll
 
     def nothing() -> _Pass:
-        zeros, every = factor.new_zeros(3, m), torch.ones(m, dtype=torch.bool, device=delta.device)
-        return _Pass(*zeros.unbind(), best=every, gradient=torch.zeros_like(delta))
+        zeros, every = factor.new_zeros(3, m), torch.ones(2, m, dtype=torch.bool, device=delta.device)
+        return _Pass(*zeros.unbind(), *every.unbind(), gradient=torch.zeros_like(delta))
 
     def run(bucket: Bucket) -> tuple[Bucket, _Pass]:
         found, edit = nothing(), bucket.edit[bucket.label_row]
@@ -204,6 +208,7 @@ def _pass(
         found.nll, found.kl = nll.detach(), kl.detach()
         found.log_ppl.index_add_(0, edit, said.nll.detach() * bucket.perplexity_weight)
         found.best[edit[~said.best]] = False
+        found.leads[edit[~said.best & ~bucket.bare[bucket.label_row]]] = False
         return bucket, found
 
     total, left = nothing(), []
