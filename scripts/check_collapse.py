@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import kept_states
 from reedit.evaluate.collapse import check_collapse, read_texts
+from reedit.evaluate.measures import versions
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
@@ -21,5 +22,6 @@ with job(snakemake.log[0]):
     model = LanguageModel.load(folder, settings["dtype"])
     states = kept_states(model, Path(snakemake.input.weights), settings["layers"])
     rows = [row for at in states for row in at.told(check_collapse(model, texts, at.k))]
-    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
+    told = {"model_revision": model_revision(folder)} | versions("me_ppl")
+    made_by = provenance(settings, snakemake.params.code, told)
     parquet.write(rows, snakemake.output.collapse, "collapse", made_by)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import kept_states
 from reedit.evaluate.generation import answer, make_questions
+from reedit.evaluate.measures import versions
 from reedit.evaluate.settings import ScoreSettings
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
@@ -26,6 +27,6 @@ with job(snakemake.log[0]):
     questions = make_questions(facts, neighbors)
     states = kept_states(model, paths["weights"], settings.layers)
     rows = [row for at in states for row in at.told(answer(model, at.of_edited(questions, facts), at.k))]
-    revision = {"model_revision": model_revision(paths["model"])}
+    revision = {"model_revision": model_revision(paths["model"])} | versions("exact", "contains")
     made_by = provenance(asdict(settings), snakemake.params.code, revision)
     parquet.write(rows, snakemake.output.generations, "generations", made_by)

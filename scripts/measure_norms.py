@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import kept_states
+from reedit.evaluate.measures import versions
 from reedit.evaluate.norms import norm_rows
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
@@ -19,5 +20,6 @@ with job(snakemake.log[0]):
     model, layers = LanguageModel.load(folder, settings["dtype"]), settings["layers"]
     states = kept_states(model, Path(snakemake.input.weights), layers)
     rows = [row for at in states for row in at.told(norm_rows(model, layers, at.k))]
-    made_by = provenance(settings, snakemake.params.code, {"model_revision": model_revision(folder)})
+    told = {"model_revision": model_revision(folder)} | versions("norms")
+    made_by = provenance(settings, snakemake.params.code, told)
     parquet.write(rows, snakemake.output.norms, "norms", made_by)

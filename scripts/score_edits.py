@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import kept_states
+from reedit.evaluate.measures import METRICS, versions
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
 from reedit.evaluate.settings import ScoreSettings
@@ -27,6 +28,6 @@ with job(snakemake.log[0]):
     probes = make_probes(model, facts, neighbors, settings.protocol)
     states = kept_states(model, paths["weights"], settings.layers)
     rows = [row for at in states for row in at.told(score(model, at.of_edited(probes, facts), at.k))]
-    revision = {"model_revision": model_revision(paths["model"])}
+    revision = {"model_revision": model_revision(paths["model"])} | versions(*METRICS)
     made_by = provenance(asdict(settings), snakemake.params.code, revision)
     parquet.write(rows, snakemake.output.scores, "scores", made_by)

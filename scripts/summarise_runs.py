@@ -19,7 +19,9 @@ with job(snakemake.log[0]) as log:
         settings["runs"], inputs.scores, inputs.collapse, inputs.iterations, strict=True
     ):
         key = key_of(run)
-        found = parquet.read_provenance(iterations) | {"texts": parquet.read_provenance(collapse)["texts"]}
+        scored, judged = parquet.read_provenance(score), parquet.read_provenance(collapse)
+        found = parquet.read_provenance(iterations) | {"texts": judged["texts"]}
+        found["measures"] = scored["measures"] | judged["measures"]
         made_by[run_path(key)] = found
         rows += run_rows(run, score, collapse, iterations, found["edits"])
         scores[key] = score

@@ -46,6 +46,7 @@ def made_summaries(folder: Path) -> dict[str, Summary]:
         "differences": (difference_rows(runs, case_table(runs, paths), seed=0), given),
         "generation": (generation_rows(answered, files, seed=0), given),
         "norms": (norms(), given),
+        "along": (along(), given),
         "eligible": (eligible(), given),
         "downstream": (
             downstream(),
@@ -117,6 +118,27 @@ def norms() -> list[dict[str, Any]]:
             if (method, k) == ("memit", 2):  # not kept
                 ratios, told = dict.fromkeys(ratios), {}
             rows.append(shared | {"k": k, "k_min": min(k, 2)} | blank | edited | ratios | told)
+    return rows
+
+
+def along() -> list[dict[str, Any]]:
+    """Rows of schema "along": one method that keeps what it writes, one that collapses."""
+    rows = []
+    for method, falls in (("memit_seq", 0.0), ("memit", 0.02)):
+        shared = {"model": "small", "dataset": "facts", "method": method, "algorithm": "memit+batch20"}
+        shared |= {"protocol": "corrected", "edits": 100, "trials": 1}
+        for after in (0, 20, 60, 100):
+            share = max(0.0, 0.95 - falls * after) if after else 0.01
+            values = {name: share for name in ("every_efficacy", "first_efficacy", "every_generalization")}
+            values |= {"first_generalization": share, "every_specificity": 1.0, "first_specificity": None}
+            ends = {"": 0.0, "_low": -0.05, "_high": 0.05}
+            told = {
+                f"{name}_accuracy{end}": None if value is None else min(1.0, max(0.0, value + by))
+                for name, value in values.items()
+                for end, by in ends.items()
+            }
+            me_ppl = 20.0 + falls * 1e5 * after
+            rows.append(shared | {"k": int(after > 0), "after": after, "me_ppl": me_ppl} | told)
     return rows
 
 

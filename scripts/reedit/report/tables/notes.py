@@ -63,6 +63,12 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     notes.append(f"ME-PPL: mean perplexity over the texts of {texts}.")
     protocols = listed(p["protocol"] for p in runs.values())
     notes.append(f"Protocol: {protocols} (docs/protocols.md lists what each means).")
+    measures = listed(
+        ", ".join(f"{name} {number}" for name, number in p["measures"].items())
+        for p in runs.values()
+        if "measures" in p
+    )
+    notes += [f"Measures, by their version: {measures} (docs/measures.md)."] if measures else []
     for method, engine in _distinct(
         (path.split("/")[2], p["engine"].get("commit") or "unknown")
         for path, p in runs.items()
@@ -72,6 +78,8 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{method} was edited by EasyEdit (commit {engine}), which does not tell Δp: whether the"
             " criterion is met is unknown, and the last iteration is shown (docs/easyedit.md)."
         )
+    for method, told in _distinct((path.split("/")[2], _sequential(p)) for path, p in runs.items()):
+        notes += [f"{method}: {told} (docs/methods.md)."] if told else []
     for method in _distinct(path.split("/")[2] for path, p in runs.items() if p.get("leaves") == "gap"):
         notes.append(
             f"{method}: from k = 2 on, edits whose gap is closed and whose target leads keep their target;"
@@ -102,6 +110,18 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _is_fast(made_by: Mapping[str, Any]) -> bool:
     """Whether a run was edited with speed: fast itself, and not made of one that was."""
     return made_by.get("speed") == "fast" and "optimized_in" in made_by
+
+
+def _sequential(made_by: Mapping[str, Any]) -> str:
+    """What a method does to its updates that its algorithm does not say."""
+    told = []
+    if (whose := made_by.get("protects")) not in (None, "none"):
+        of = "other batches" if whose == "others" else "all earlier updates"
+        told.append(f"leaves the keys of {of} alone")
+    for one in made_by.get("regularisers", []):
+        options = ", ".join(f"{name} {value}" for name, value in one.items() if name != "name")
+        told.append(f"each update regularised by {one['name']}" + f" ({options})" * bool(options))
+    return "; ".join(told)
 
 
 def _left_out(counts: Mapping[str, int] | None) -> str:
