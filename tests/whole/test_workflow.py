@@ -129,8 +129,9 @@ CONTRACT = {  # design, section 3
         logp_new=FLOAT,
         logp_true=FLOAT,
         predicted=TEXT,
+        after=INT,
     ),
-    "collapse": dict(k=INT, text=TEXT, ppl_released=FLOAT, ppl=FLOAT),
+    "collapse": dict(k=INT, text=TEXT, ppl_released=FLOAT, ppl=FLOAT, after=INT),
 }
 
 
