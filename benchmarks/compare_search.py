@@ -8,6 +8,7 @@ of those that reach an efficacy of 95 %. What was tried is kept in --out: the sa
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,19 @@ Space = Mapping[str, Range | Sequence[Any]]
 Told = Mapping[str, float]
 
 
-def samplers(space: Space, parts: Mapping[str, int], seed: int) -> dict[str, optuna.samplers.BaseSampler]:
-    """What is compared; `parts`: values of each key on the grid."""
-    grid = {key: _spaced(space[key], count) for key, count in parts.items()}
+def samplers(seed: int) -> dict[str, optuna.samplers.BaseSampler]:
+    """What is compared; a grid's points are given to whatever sampler."""
     return {
         "Optuna (TPE)": optuna.samplers.TPESampler(seed=seed, n_startup_trials=6, multivariate=True),
         "random": optuna.samplers.RandomSampler(seed=seed),
-        "grid": optuna.samplers.GridSampler(grid, seed=seed),
+        "grid": optuna.samplers.RandomSampler(seed=seed),
     }
+
+
+def points(space: Space, parts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Those of a plain grid; `parts`: values of each key on it."""
+    spaced = [_spaced(space[key], count) for key, count in parts.items()]
+    return [dict(zip(parts, values, strict=True)) for values in product(*spaced)]
 
 
 def _spaced(values: Range | Sequence[Any], count: int) -> list[Any]:
@@ -59,11 +65,14 @@ def tried(
     space: Space,
     goals: Mapping[str, str],
     sampler: optuna.samplers.BaseSampler,
+    given: Sequence[Mapping[str, Any]],
     attempts: int,
     evaluate: Callable[[Mapping[str, Any]], Told],
 ) -> list[Told]:
-    """What so many attempts came to."""
+    """What so many attempts came to, those that are `given` first."""
     study = optuna.create_study(directions=list(goals.values()), sampler=sampler)
+    for values in given:
+        study.enqueue_trial(dict(values))
     found = []
     for _ in range(attempts):
         attempt = study.ask({key: distribution(values) for key, values in space.items()})
@@ -144,9 +153,10 @@ def main() -> None:
         evaluate = optimized if name == "OPTIMIZATION" else partial(spread, targets)
         attempts = int(np.prod(list(grid.values())))
         measure = dominated if name == "OPTIMIZATION" else best
-        for way in samplers(space, grid, 0):
+        for way in samplers(0):
+            given = points(space, grid) if way == "grid" else []
             found = [
-                measure(tried(space, goals, samplers(space, grid, seed)[way], attempts, evaluate))
+                measure(tried(space, goals, samplers(seed)[way], given, attempts, evaluate))
                 for seed in range(1 if way == "grid" else chosen.seeds)
             ]
             cells = [f"{value:.1f}" for value in found] + [""] * (chosen.seeds - len(found))

@@ -48,8 +48,8 @@ MIXTURES = {
 LEGAL = {
     "an index on the CPU": Planted(
         "edit/states.py",
-        "torch.arange(len(held.rows), device=held.last.device)",
-        "torch.arange(len(held.rows))",
+        "torch.arange(len(self.rows), device=self.last.device)",
+        "torch.arange(len(self.rows))",
     ),
     "a mask on the CPU": Planted("statistics/moments.py", "[mask.bool()]", "[mask.bool().cpu()]"),
     "a number on the CPU": Planted(

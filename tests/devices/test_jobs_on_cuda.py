@@ -76,7 +76,8 @@ def test_alphaedit_in_batches_killed_goes_on_with_the_keys_of_its_state(on_cuda:
     """Its state has keys from the device; those of the next batches are made there anew."""
     straight = {k: load_file(on_cuda.path(f"{RUN}/weights/k{k}.safetensors")) for k in (1, 2, 3)}
     expected = rows(on_cuda.path(f"{RUN}/targets.parquet"))
-    shutil.rmtree(on_cuda.path(RUN))
+    for place in (RUN, "finished/tiny/facts/in_batches"):
+        shutil.rmtree(on_cuda.path(place))
     goal, state = f"results/{RUN}/iterations.parquet", on_cuda.path("state/tiny/facts/in_batches/trial1")
     killed = on_cuda.run_killed(lambda: (state / "k1").exists(), goal)
     assert killed.status == -9, killed.output

@@ -39,7 +39,8 @@ def shared(finished: Experiment, tmp_path: Path) -> Experiment:
     """The finished experiment without one run's edits, and with two processes for it."""
     again = finished.copy(tmp_path / "experiment")
     again.config = changed(again.config, **SHARED)
-    shutil.rmtree(again.path(f"edits/{RUN}"))
+    for place in ("edits", "finished"):
+        shutil.rmtree(again.path(f"{place}/{RUN}"))
     return again
 
 

@@ -31,6 +31,11 @@ class _Held:
     entering: Tensor  # input of the layer, [b, length, d]
     last: Tensor  # index of t there, [b]
 
+    @property
+    def lines(self) -> Tensor:
+        """Where each row is among these, [b]."""
+        return torch.arange(len(self.rows), device=self.last.device)
+
     def halves(self) -> list["_Held"]:
         middle = len(self.rows) // 2
         cuts = [slice(0, middle), slice(middle, None)] if middle else []
@@ -84,8 +89,7 @@ class Walk:
     def put(self, states: Tensor) -> None:
         """Have `states` [rows, d] at t of every row enter the layer that the rows are held before."""
         for held in self.held:
-            lines = torch.arange(len(held.rows), device=held.last.device)
-            held.entering[lines, held.last] = states[held.rows].to(held.entering)
+            held.entering[held.lines, held.last] = states[held.rows].to(held.entering)
 
     @torch.no_grad()
     def read(self, layer: int, names: Sequence[str]) -> dict[str, Tensor]:
@@ -109,8 +113,7 @@ class Walk:
             told = self._told(held, cache)
             with captured(inputs, outputs) as seen, stopped_after(end):
                 self._run(held, told)
-            lines = torch.arange(len(held.rows), device=held.last.device)
-            found = {name: wide(seen[name][lines, held.last]) for name in names}
+            found = {name: wide(seen[name][held.lines, held.last]) for name in names}
             if "mlp" in found:
                 found["mlp"] *= model.mlp_scale
             return held.rows, found
