@@ -29,9 +29,9 @@ STAGES = [  # what is killed in each, in the order of the DAG
 ]
 MADE = [  # what each makes, in results/
     ("sources", "models", "facts"),
-    ("moments", "neighbors", "prefixes", "splits"),
-    ("edits",),
-    ("edits",),
+    ("moments", "neighbors", "prefixes", "splits", "finished/moments"),
+    ("edits", "finished"),
+    ("edits", "finished"),
     ("scores", "collapse", "norms"),
     ("summary", "tables", "figures"),
 ]

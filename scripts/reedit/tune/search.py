@@ -31,7 +31,9 @@ class Search:
     attempt = search.ask()
     search.tell(attempt, values, met=0.0, row={...})
 
-    A Range is searched as it says, a list by its places. What a killed job was at counts for nothing.
+    A Range is searched as it says, a list by its places. Of one or two goals is learned; where more are against
+    each other, attempts are drawn: as few as there is time for cover more so (benchmarks/compare_search.py).
+    What a killed job was at counts for nothing.
     """
 
     def __init__(self, journal: Path, name: str, space: Space, goals: Mapping[str, str], seed: int) -> None:
@@ -48,8 +50,10 @@ class Search:
             self._study.tell(cut_off.number, state=TrialState.FAIL)
         # a sampler that begins anew would draw what it has drawn before
         begun = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=seed + begun, n_startup_trials=STARTUP, multivariate=True
+        self._study.sampler = (
+            optuna.samplers.RandomSampler(seed=seed + begun)
+            if len(goals) > 2
+            else optuna.samplers.TPESampler(seed=seed + begun, n_startup_trials=STARTUP, multivariate=True)
         )
 
     def begin_with(self, values: Mapping[str, Any]) -> None:
