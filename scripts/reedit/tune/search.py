@@ -31,8 +31,8 @@ class Search:
     attempt = search.ask()
     search.tell(attempt, values, met=0.0, row={...})
 
-    A Range is searched as it says, a list by its places. Of one or two goals is learned; where more are at odds,
-    attempts are drawn: as few as there is time for cover more so (benchmarks/compare_search.py).
+    A Range is searched as it says, a list by its places. Of one or two goals is learned; where more are at
+    odds, attempts are drawn: as few as there is time for cover more so (benchmarks/compare_search.py).
     What a killed job was at counts for nothing.
     """
 
