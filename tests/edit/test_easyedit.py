@@ -9,9 +9,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import fake_easyedit
@@ -425,6 +426,47 @@ def test_the_commit_of_a_checkout_is_told_with_whether_it_was_changed(checkout: 
     (checkout / "easyeditor/__init__.py").write_text("# another\n")
     assert commit_of(checkout) == f"{head.stdout.strip()}-changed"
     assert commit_of(checkout / "easyeditor") is None  # inside another repository
+
+
+@dataclass
+class FewHyperparameters:
+    """As few as an engine can be made with."""
+
+    layers: list[int]
+
+
+@pytest.mark.parametrize("drawn", [2, 40], ids=["kept as keys", "more of them than they have numbers"])
+def test_alphaedit_finds_in_its_module_the_keys_of_all_iterations_before(
+    drawn: int, tmp_path: Path, tiny_dataset: list[Fact]
+) -> None:
+    tiny.save_tiny_model(tmp_path / "model")
+    model, written, found = LanguageModel.load(tmp_path / "model"), {2: [], 3: []}, []
+    module = ModuleType("alphaedit_main")
+    module.CONTEXT_TEMPLATES_CACHE = None
+
+    def compute_ks(model: Any, tokenizer: Any, requests: Any, hparams: Any, layer: int) -> torch.Tensor:
+        written[layer].append(torch.randn(drawn, tiny.KEYS))
+        return written[layer][-1]
+
+    def apply(model: Any, tokenizer: Any, requests: Any, hparams: Any, **options: Any) -> None:
+        found.append(module.cache_c.clone())
+        for layer in hparams.layers:
+            module.compute_ks(model, tokenizer, requests, hparams, layer)
+
+    module.compute_ks = compute_ks
+    hyperparameters = {"layers": [2, 3], "v_num_grad_steps": 1}
+    recipe = Recipe(ALGORITHMS["alphaedit"], hyperparameters, "released", iterations=4, engine="easyedit")
+    factors = {layer: torch.eye(tiny.KEYS, dtype=torch.float64) for layer in (2, 3)}
+    editor = Editor(model, recipe, factors, workers=Workers(Journal(tmp_path / "state", "")))
+    edits = [Rows(model.wording, "released", TEMPLATES).edit(fact) for fact in chosen(tiny_dataset)]
+    material = easyedit.Material(tmp_path / "model", "tiny", TEMPLATES, None, tmp_path / "scratch")
+    published = easyedit.Published(module, apply, FewHyperparameters)
+    iterate(editor, edits, easyedit.Engine(published, editor, tiny_dataset, material).take)
+    assert len(found) == 4
+    for before, cache in enumerate(found):
+        for place, layer in enumerate((2, 3)):
+            keys = torch.cat([torch.zeros(1, tiny.KEYS), *written[layer][:before]])
+            torch.testing.assert_close(cache[place], keys.T @ keys, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -76,6 +76,8 @@ def test_of_more_keys_than_they_have_numbers_the_products_are_kept() -> None:
         products = memory.products.get(1, torch.zeros(4, 4))
         found = products if kept is None else products + kept.T @ kept
         torch.testing.assert_close(found, every.T @ every)
+        torch.testing.assert_close(memory.product(1), every.T @ every)
     assert 1 in memory.products and 2 not in memory.products and memory.protected(9, 2, True).shape == (3, 4)
+    assert memory.product(3) is None, "a layer that nobody has written"
     again = memory_of(memory.tensors())
     assert torch.equal(again.products[1], memory.products[1])

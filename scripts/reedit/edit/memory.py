@@ -22,19 +22,26 @@ class Memory:
     ppl_now: list[float] | None = None  # p(theta_k) of every edit, as it was measured when k began
     held: frozenset[int] = frozenset()  # the edits that k writes these targets of again
 
-    def protected(self, batch: int, layer: int, own: bool) -> Tensor | None:
+    def protected(self, batch: int | None, layer: int, own: bool) -> Tensor | None:
         """A layer's keys [n, key] of all batches but this one, with `own` of this one too; None for none."""
         others = [layers for other, layers in self.keys.items() if own or other != batch]
         keys = [layers[layer] for layers in others if layer in layers]
         return torch.cat(keys) if keys else None
 
+    def product(self, layer: int) -> Tensor | None:
+        """The sum of k k^T [key, key] over all keys of a layer, however they are kept; None of none."""
+        keys, product = self.protected(None, layer, own=True), self.products.get(layer)
+        if keys is None:
+            return product
+        return keys.T @ keys + (0 if product is None else product)
+
     def fold(self) -> None:
         """Of more keys than they have numbers the sum of k k^T is kept in their place, which is smaller."""
         layers = {layer for kept in self.keys.values() for layer in kept}
         for layer in layers:
-            keys = torch.cat([kept[layer] for kept in self.keys.values() if layer in kept])
-            if len(keys) > keys.shape[1] or layer in self.products:
-                self.products[layer] = self.products.get(layer, 0) + keys.T @ keys
+            keys = self.protected(None, layer, own=True)
+            if layer in self.products or len(keys) > keys.shape[1]:
+                self.products[layer] = self.product(layer)
                 for kept in self.keys.values():
                     kept.pop(layer, None)
 

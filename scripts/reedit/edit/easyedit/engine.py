@@ -179,14 +179,14 @@ class Engine:
 
         Here the job's memory has them, which an interrupted job goes on from.
         """
-        module, keys = self.published.module, editor.memory.keys
+        module = self.published.module
         if editor.recipe.algorithm.preserves != "null_space":
             yield
             return
         module.cache_c = torch.zeros_like(module.P)
         for place, layer in enumerate(step.layers):
-            for written in keys.values():
-                module.cache_c[place] += written[layer].T @ written[layer]
+            if (product := editor.memory.product(layer)) is not None:
+                module.cache_c[place] += product
         compute_ks, found = module.compute_ks, {}
 
         def watched(
