@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from reedit.jobs.job import job
 from reedit.report.rows.hardware import hardware_rows
 from reedit.report.rows.lines import key_of, methods_of, never_stopped, partly_stopped, run_path
-from reedit.report.rows.runs import Samples, run_rows, table_rows
+from reedit.report.rows.runs import Samples, run_provenance, run_rows, table_rows
 from reedit.report.tables.paper import HARDWARE, NUMBERS, TABLES
 from reedit.storage import parquet
 
@@ -19,10 +19,7 @@ with job(snakemake.log[0]) as log:
         settings["runs"], inputs.scores, inputs.collapse, inputs.iterations, strict=True
     ):
         key = key_of(run)
-        scored, judged = parquet.read_provenance(score), parquet.read_provenance(collapse)
-        found = parquet.read_provenance(iterations) | {"texts": judged["texts"]}
-        found["measures"] = scored["measures"] | judged["measures"]
-        made_by[run_path(key)] = found
+        made_by[run_path(key)] = found = run_provenance(score, collapse, iterations)
         rows += run_rows(run, score, collapse, iterations, found["edits"])
         scores[key] = score
     log.info("%d runs, %d models judged", len(scores), len(rows))

@@ -39,9 +39,6 @@ class State:
     k: int
     after: int | None = None
 
-    def __str__(self) -> str:
-        return f"k={self.k}" + (f" after {self.after} edits" if self.after else "")
-
     def of_edited(self, items: Sequence[Case], facts: Sequence[Fact]) -> list[Case]:
         """Those of some `items` whose case is edited by then; `facts` in the order of editing."""
         edited = {fact.case_id for fact in facts[: self.after]}

@@ -19,9 +19,7 @@ class Protocol:
     own_means: bool = True  # a mean over the rewriting rows, one over the neighbors; else one over all rows
     given_subjects: bool = False  # a neighbor's subject as the dataset says it, whatever its text says
     scaled_perplexity: bool = False  # PMET: of the NLL as the loss scales it
-    accumulates: bool = (
-        False  # AlphaEdit: leaves all earlier keys alone, its own too, as the edited model has them
-    )
+    accumulates: bool = False  # AlphaEdit: leaves alone all earlier keys, its own too, as they are by then
     looks_ahead: bool = False  # ROME: p(theta_{k+1}, h-hat) is of the next iteration's first passes
     loose_labels: bool = False  # scores: what follows as many tokens as the prompt has, against the dataset
     behind_fails: bool = True  # an edit has failed where target_true leads; else where accuracy is 0

@@ -47,9 +47,7 @@ class Recipe:
     spread_only: bool = False  # from k = 2 on, the targets of k = 1 again: no OPTIMIZATION
     leaves: str = "never"  # or gap: from k = 2 on, OPTIMIZATION only of edits that are not done
     protects: str | None = None  # see `protected`
-    regularisers: Sequence[
-        Mapping[str, Any]
-    ] = ()  # of each update as it is written: name and options of each
+    regularisers: Sequence[Mapping[str, Any]] = ()  # of each update as it is written: name and options
     checkpoints: int | None = None  # after every so many batches the weights are kept, to be scored
     engine: str = "reedit"  # or easyedit, which tells of no passes
 

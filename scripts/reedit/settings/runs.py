@@ -13,14 +13,8 @@ from reedit.settings import definitions
 from reedit.settings.definitions import Config, EditingMethod
 
 TUNED = "results/hyperparameters"  # where tuning puts what it finds: {model}/{algorithm}.yaml
-PUBLISHED = (
-    "rome",
-    "memit",
-    "pmet",
-    "alphaedit",
-    "emmet",
-    "memit_fe",
-)  # algorithms that the engine easyedit runs
+# algorithms that the engine easyedit runs
+PUBLISHED = ("rome", "memit", "pmet", "alphaedit", "emmet", "memit_fe")
 
 
 @dataclass(frozen=True, kw_only=True)

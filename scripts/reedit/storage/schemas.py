@@ -25,6 +25,17 @@ MEASURES = [
     "score_success",
 ]
 
+AFTER = ("after", pa.int64())  # edits of iteration k that were written; null where it was complete
+METHOD = [  # what rows over the trials of one method begin with
+    ("model", pa.string()),
+    ("dataset", pa.string()),
+    ("method", pa.string()),
+    ("algorithm", pa.string()),
+    ("protocol", pa.string()),
+    ("edits", pa.int64()),
+    ("trials", pa.int64()),
+]
+
 SCHEMAS: dict[str, pa.Schema] = {
     "facts": pa.schema(
         [
@@ -132,7 +143,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("logp_new", pa.float64()),
             ("logp_true", pa.float64()),
             ("predicted", pa.string()),
-            ("after", pa.int64()),  # edits of iteration k that were written; null where it was complete
+            AFTER,
         ]
     ),
     # greedy generation after the prompt alone; as scores, one row per k, case, metric and prompt
@@ -146,7 +157,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("generated", pa.string()),  # as it was said, without special tokens
             ("exact", pa.float64()),  # 0 or 1, see reedit.evaluate.answers
             ("contains", pa.float64()),
-            ("after", pa.int64()),  # edits of iteration k that were written; null where it was complete
+            AFTER,
         ]
     ),
     "collapse": pa.schema(
@@ -155,7 +166,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("text", pa.string()),
             ("ppl_released", pa.float64()),
             ("ppl", pa.float64()),
-            ("after", pa.int64()),  # edits of iteration k that were written; null where it was complete
+            AFTER,
         ]
     ),
     # one row per k (0 = unedited) and edited layer; norms of W_k - W_0 and of W_k
@@ -167,7 +178,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("update_spectral_norm", pa.float64()),  # the largest singular value
             ("weight_norm", pa.float64()),  # Frobenius
             ("condition", pa.float64()),  # of W_k, the largest by the smallest singular value
-            ("after", pa.int64()),  # edits of iteration k that were written; null where it was complete
+            AFTER,
         ]
     ),
     # one row per task and metric of lm-evaluation-harness
@@ -298,16 +309,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("high", pa.float64()),
         ]
     ),
-    # one row per method and k from 0; means over trials, null where not measured
+    # one row per method and number of edits after which all trials have a state; means over trials
     "along": pa.schema(
         [
-            ("model", pa.string()),
-            ("dataset", pa.string()),
-            ("method", pa.string()),
-            ("algorithm", pa.string()),
-            ("protocol", pa.string()),
-            ("edits", pa.int64()),
-            ("trials", pa.int64()),
+            *METHOD,
             ("k", pa.int64()),
             ("after", pa.int64()),  # edits of iteration k that were written; 0: the unedited model
             ("me_ppl", pa.float64()),
@@ -320,15 +325,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ],
         ]
     ),
+    # one row per method and k from 0; means over trials, null where not measured
     "norm_summary": pa.schema(
         [
-            ("model", pa.string()),
-            ("dataset", pa.string()),
-            ("method", pa.string()),
-            ("algorithm", pa.string()),
-            ("protocol", pa.string()),
-            ("edits", pa.int64()),
-            ("trials", pa.int64()),
+            *METHOD,
             ("k", pa.int64()),  # the largest of a trial
             ("k_min", pa.int64()),  # the smallest: another one where trials stand at different k
             ("update_norm", pa.float64()),  # of this iteration, all edited layers together

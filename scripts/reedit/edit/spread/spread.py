@@ -54,17 +54,16 @@ def update_of(editor: Editor, edits: Sequence[Edit], step: Step, targets: Tensor
     """
     model, algorithm, vector = editor.model, editor.recipe.algorithm, editor.recipe.algorithm.spreads
     update = Update({}, {})
-    layer = algorithm.target_layer(step.layers)
-    wanted = {layer: targets} | (replayed(model, edits, step.layers, targets) if algorithm.replays else {})
+    wanted = {algorithm.target_layer(step.layers): targets}
+    if algorithm.replays:
+        wanted |= replayed(model, edits, step.layers, targets)
     rows = Walk(model, rewriting_rows(edits), step.layers[0])
     bare = Walk(model, bare_rows(edits), step.layers[0])
     with model.restored(step.layers):
         for i, layer in enumerate(step.layers):
             rows.advance(layer)
             bare.advance(layer)
-            keys = split_by_edit(
-                rows.read(layer, ["key"])["key"].double(), edits
-            )  # of each edit [1 + n, key]
+            keys = keys_at(rows, layer, edits)
             at = layer if algorithm.replays else step.layers[-1]
             now = bare.read(at, [vector])[vector]  # [m, d]
             residual = (wanted[at] - now) / SHARES[algorithm.share](len(step.layers) - i)
@@ -82,8 +81,7 @@ def mean_keys(editor: Editor, edits: Sequence[Edit], step: Step) -> dict[int, Te
     rows, found = Walk(editor.model, rewriting_rows(edits), step.layers[0]), {}
     for layer in step.layers:
         rows.advance(layer)
-        keys = split_by_edit(rows.read(layer, ["key"])["key"].double(), edits)
-        found[layer] = torch.stack([mean_key(own) for own in keys])
+        found[layer] = torch.stack([mean_key(own) for own in keys_at(rows, layer, edits)])
     return found
 
 
@@ -100,6 +98,11 @@ def replayed(
     walk = Walk(model, bare_rows(edits), first + 1)
     walk.put(targets)
     return {layer: walk.read(layer, ["hidden"])["hidden"] for layer in others}
+
+
+def keys_at(rows: Walk, layer: int, edits: Sequence[Edit]) -> list[Tensor]:
+    """Of each edit the keys of its rewriting rows at the layer that the walk is at, [1 + n, key] in fp64."""
+    return split_by_edit(rows.read(layer, ["key"])["key"].double(), edits)
 
 
 def split_by_edit(states: Tensor, edits: Sequence[Edit]) -> list[Tensor]:

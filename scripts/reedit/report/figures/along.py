@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import Rows, styled
+from reedit.report.rows.along import NO_CHECKPOINTS
 from reedit.report.rows.groups import grouped
 from reedit.report.words import Labels
 
@@ -28,7 +29,7 @@ def along(rows: Rows, labels: Labels) -> Figure:
     A band is the 95 % interval over cases.
     """
     if not rows:
-        return drawing.sentence("No method of this experiment has checkpoints.")
+        return drawing.sentence(NO_CHECKPOINTS)
     places = grouped(rows, itemgetter("model", "dataset"))
     looks = drawing.looks((row["method"] for row in rows), dashed=True)
     titles = [drawing.panel_title(place, labels, between="\n") for place in places]

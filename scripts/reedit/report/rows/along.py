@@ -21,6 +21,7 @@ from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
 IDENTITY = ("model", "dataset", "method", "algorithm", "protocol", "edits")
+NO_CHECKPOINTS = "No method of this experiment has checkpoints."  # in the place of a table or figure of none
 ACCURACIES = tuple(f"{metric}_accuracy" for metric in METRICS)
 
 

@@ -63,6 +63,15 @@ def run_rows(
     return result
 
 
+def run_provenance(
+    scores_path: Path | str, collapse_path: Path | str, iterations_path: Path | str
+) -> dict[str, Any]:
+    """What one run's rows are made by: its edits' provenance, with the texts and measures that judged it."""
+    scored, judged = parquet.read_provenance(scores_path), parquet.read_provenance(collapse_path)
+    told = {"texts": judged["texts"], "measures": scored["measures"] | judged["measures"]}
+    return parquet.read_provenance(iterations_path) | told
+
+
 class Samples:
     """The runs' score files, each read once, and the bootstrap intervals over cases, each drawn once."""
 

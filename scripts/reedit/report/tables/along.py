@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reedit.evaluate.measures import METRICS
+from reedit.report.rows.along import NO_CHECKPOINTS
 from reedit.report.tables.sheet import Cell, Column, Grid, Row, Sheet, Style, Table
 from reedit.report.words import perplexity, share
 
@@ -52,7 +53,7 @@ ALONG = AlongTable(
     name="along",
     title="Along the way: what is left of the edits, and of the model, as batch follows batch.",
     schema="along",
-    empty="No method of this experiment has checkpoints.",
+    empty=NO_CHECKPOINTS,
     group=("model", "dataset", "method"),
     size="tight",
     reading=(
