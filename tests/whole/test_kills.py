@@ -42,9 +42,16 @@ TARGETS = [] if HAS_ENGINE else ["tables"]
 def begun(experiment: Experiment, rules: tuple[str, ...], since: float) -> set[str]:
     """Which of some rules have a log begun since a time."""
     root = experiment.path("logs")
-    logs = [log for log in root.rglob("*.log") if log.stat().st_mtime >= since] if root.exists() else []
-    names = {log.relative_to(root).parts[0].removesuffix(".log") for log in logs}
-    return names & set(rules)
+    logs = [log.relative_to(root) for log in root.rglob("*.log") if written(log, since)]
+    return {log.parts[0].removesuffix(".log") for log in logs} & set(rules)
+
+
+def written(log: Path, since: float) -> bool:
+    """Whether a log was written since a time; one that a job just now begins anew is gone for a moment."""
+    try:
+        return log.stat().st_mtime >= since
+    except FileNotFoundError:
+        return False
 
 
 def a_moment(experiment: Experiment, stage: int, delay: float, since: float) -> Callable[[], bool]:
