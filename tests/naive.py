@@ -498,6 +498,7 @@ def naive_iterate(
     stages = [[layers[0]], [layers[-1]]] if algorithm == "blue" else [layers]
     done: list[NaiveIteration] = []
     solved: dict[int, dict[int, list[Tensor]]] = {}  # batch -> layer -> keys
+    anchors: list[float] = []  # of NAS, once it is known
     for _ in range(iterations):
         found: list[NaiveOptimized] = []
         total: dict[int, Tensor] = {}
@@ -517,6 +518,9 @@ def naive_iterate(
                         else:
                             at = stage[0] if algorithm == "memit_fe" else stage[-1]
                             now.append(naive_optimize(network, edit, at, settings, algorithm))
+                    for one in regularisers:
+                        if one["name"] == "nas":
+                            now = anchored(network, some, stage[-1], now, one["limit"], anchors)
                     others = [keys for b, keys in solved.items() if protects == "all" or b != start]
                     earlier = {n: [key for keys in others for key in keys.get(n, [])] for n in layers}
                     targets = torch.stack([one.target for one in now])
@@ -527,7 +531,8 @@ def naive_iterate(
                         before = solved.setdefault(start, {})
                         for layer, key in keys.items():
                             before[layer] = [*(before.get(layer, []) if accumulates else []), key]
-                    updates = {n: gentler(network, n, one, regularisers) for n, one in updates.items()}
+                    of_updates = [one for one in regularisers if one["name"] != "nas"]
+                    updates = {n: gentler(network, n, one, of_updates) for n, one in updates.items()}
                 for layer, update in updates.items():
                     add_update(network, layer, update)
                     total[layer] = total.get(layer, 0) + update
@@ -536,6 +541,28 @@ def naive_iterate(
         edited = [naive_perplexity(network, edit, algorithm, settings) for edit in edits]
         done.append(NaiveIteration(found, total, started, edited))
     return done
+
+
+def anchored(
+    network: nn.Module,
+    edits: Sequence[NaiveEdit],
+    layer: int,
+    found: list[NaiveOptimized],
+    limit: float,
+    anchors: list[float],
+) -> list[NaiveOptimized]:
+    """Targets whose MLP output is as long as those of the first batch are on average, of fewer than 20."""
+    values = [row_state(network, layer, edit.rewriting[0], "mlp") for edit in edits]
+    wanted = [value + one.delta[-1] for value, one in zip(values, found, strict=True)]
+    if not anchors:
+        anchors.append(sum(float(one.norm()) for one in wanted) / len(wanted))
+    result = []
+    for value, want, one in zip(values, wanted, found, strict=True):
+        last = torch.zeros_like(value)
+        if want.norm() <= limit * anchors[0]:
+            last = want / want.norm() * anchors[0] - value
+        result.append(replace(one, delta=torch.stack([*one.delta[:-1], last])))
+    return result
 
 
 def after(first: NaiveOptimized, then: NaiveOptimized) -> NaiveOptimized:

@@ -48,6 +48,8 @@ VARIANTS = {
     "memit in batches protecting others": ("memit", SETTINGS),
     "pmet in batches protecting its own": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
     "memit in batches, RECT": ("memit", SETTINGS),
+    "memit in batches, NAS": ("memit", SETTINGS),
+    "pmet in batches, NAS and RECT": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
     "rome in batches, SPHERE": ("rome", ROME),
     "blue in batches, PRUNE and SPHERE": ("blue", SETTINGS),
     "rome in batches": ("rome", ROME),
@@ -59,6 +61,7 @@ VARIANTS = {
     "memit in batches, leaving": ("memit", SETTINGS),
 }
 REGULARISERS = {  # their options such that they do something to weights as small as these
+    "NAS": {"name": "nas", "limit": 1.1},
     "RECT": {"name": "rect", "keep": 0.3},
     "PRUNE": {"name": "prune"},
     "SPHERE": {"name": "sphere", "share": 0.4, "strength": 0.7},

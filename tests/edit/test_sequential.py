@@ -26,6 +26,7 @@ VARIANTS = [
     "memit in batches",
     "alphaedit in batches protecting its own",
     "blue in batches, PRUNE and SPHERE",
+    "memit in batches, NAS",
 ]
 VARIANTS += ["rome in batches", "memit in batches, leaving", "alphaedit in batches"]
 
@@ -51,7 +52,7 @@ def run(
             return None, model
 
 
-@pytest.mark.parametrize("variant", long_but(VARIANTS, VARIANTS[:3].__contains__))
+@pytest.mark.parametrize("variant", long_but(VARIANTS, VARIANTS[:4].__contains__))
 @pytest.mark.parametrize("protocol", ["corrected", "released"])
 def test_a_job_that_was_cut_off_after_a_batch_goes_on_with_the_next(
     variant: str, protocol: str, tiny_dataset: list[Fact], moments_of: Moments, tmp_path: Path

@@ -64,7 +64,7 @@ class Editor:
             return
         for layer, delta in update.deltas.items():
             weight = self.model.weight(layer)
-            self.model.set_weight(layer, weight + gentler(wide(delta), weight, self.recipe.regularisers))
+            self.model.set_weight(layer, weight + gentler(wide(delta), weight, self.recipe.of_updates))
         self._remember(step.batch, update.keys)
 
     def _remember(self, batch: int, keys: Mapping[int, Tensor]) -> None:
@@ -84,6 +84,7 @@ class Editor:
         if done:
             logging.getLogger("reedit").info("resuming k=%d after batch %d", k, len(done))
             self.model.import_updates(updates, self.recipe.layers)
+            self.memory.running = dict(done[-1].running)
         for number, batch in enumerate(done):
             self._remember(number, batch.keys)
         return done

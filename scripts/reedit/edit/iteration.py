@@ -75,7 +75,7 @@ def one_batch(editor: Editor, edits: Sequence[Edit], steps: Iterable[Step], take
     places = [place for turn in turns for place in turn]
     within = {place: number for number, place in enumerate(places)}
     parts = (([within[place] for place in turn], in_turn(stages)) for turn, stages in turns.items())
-    return Batch(places, joined(parts), keys)
+    return Batch(places, joined(parts), keys, dict(editor.memory.running))
 
 
 def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:

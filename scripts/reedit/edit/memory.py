@@ -21,6 +21,7 @@ class Memory:
     ppl_target: Tensor | None = None  # p(theta, h-bar) of these then, [m]
     ppl_now: list[float] | None = None  # p(theta_k) of every edit, as it was measured when k began
     held: frozenset[int] = frozenset()  # the edits that k writes these targets of again
+    running: dict[str, Tensor] = field(default_factory=dict)  # what an algorithm goes on counting, by name
 
     def protected(self, batch: int | None, layer: int, own: bool) -> Tensor | None:
         """A layer's keys [n, key] of all batches but this one, with `own` of this one too; None for none."""
@@ -70,6 +71,7 @@ class Memory:
             self,
             keys={batch: dict(kept) for batch, kept in self.keys.items()},
             products=dict(self.products),
+            running=dict(self.running),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -83,6 +85,7 @@ class Memory:
                 for layer, keys in layers.items()
             }
             | {f"products.{layer}": total for layer, total in self.products.items()}
+            | {f"running.{name}": tensor for name, tensor in self.running.items()}
         )
 
 
@@ -93,6 +96,11 @@ def memory_of(tensors: Mapping[str, Tensor]) -> Memory:
         if name.startswith("keys."):
             batch, layer = map(int, name.split(".")[1:])
             keys.setdefault(batch, {})[layer] = tensor
-    of = {name: tensor for name, tensor in tensors.items() if name.startswith("products.")}
-    products = {int(name.partition(".")[2]): tensor for name, tensor in of.items()}
-    return Memory(keys, products, tensors.get("targets"), tensors.get("ppl_target"))
+    products = {int(layer): tensor for layer, tensor in named(tensors, "products.")}
+    running = dict(named(tensors, "running."))
+    return Memory(keys, products, tensors.get("targets"), tensors.get("ppl_target"), running=running)
+
+
+def named(tensors: Mapping[str, Tensor], prefix: str) -> list[tuple[str, Tensor]]:
+    """Those whose names begin so, by the rest of their names."""
+    return [(name.removeprefix(prefix), one) for name, one in tensors.items() if name.startswith(prefix)]

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reedit.edit.found import Found
+from reedit.edit.memory import named
 from reedit.storage.files import atomic
 from reedit.storage.tensors import metadata_of, read_tensors
 
@@ -22,6 +23,7 @@ class Batch:
     places: Sequence[int]
     found: Found
     keys: Mapping[int, Tensor]  # by layer, [cases, key]
+    running: Mapping[str, Tensor] = field(default_factory=dict)  # of the memory once it is written
     optimization: float = 0.0  # seconds of the iteration up to its end
     spread: float = 0.0
 
@@ -50,6 +52,7 @@ class Written:
         told = {"optimization": batch.optimization, "spread": batch.spread, "lost": dict(batch.found.lost)}
         tensors = batch.found.tensors() | {"places": torch.tensor(batch.places)}
         tensors |= {f"keys.{layer}": keys.cpu().contiguous() for layer, keys in batch.keys.items()}
+        tensors |= {f"running.{name}": tensor for name, tensor in batch.running.items()}
         with atomic(self.folder / f"{number}.safetensors") as temporary:
             save_file(tensors, temporary, metadata={"told": json.dumps(told)})
         path = self._after(batch)
@@ -77,5 +80,6 @@ class Written:
         found = Found.of_tensors(vectors, tensors)
         for edit, where in told["lost"].items():
             found = found.losing([int(edit)], where)
-        keys = {int(name[5:]): tensor for name, tensor in tensors.items() if name.startswith("keys.")}
-        return Batch(tensors["places"].tolist(), found, keys, told["optimization"], told["spread"])
+        keys = {int(layer): tensor for layer, tensor in named(tensors, "keys.")}
+        running, places = dict(named(tensors, "running.")), tensors["places"].tolist()
+        return Batch(places, found, keys, running, told["optimization"], told["spread"])

@@ -14,8 +14,10 @@ from reedit.methods.algorithms import Algorithm
 from reedit.methods.protocols import PROTOCOLS, Protocol
 
 LEAVES = ("never", "gap")  # when an edit is done, and OPTIMIZATION leaves it alone
-# what makes an update gentler (edit/spread/regularisation.py), and its options
-REGULARISERS = {"prune": ("log_base",), "rect": ("keep",), "sphere": ("share", "strength")}
+# what makes an update gentler (edit/spread/regularisation.py) or a target (edit/optimization/anchors.py), and
+# its options
+OF_TARGETS = {"nas": ("limit",)}
+REGULARISERS = {"prune": ("log_base",), "rect": ("keep",), "sphere": ("share", "strength"), **OF_TARGETS}
 PROTECTS = ("none", "others", "all")  # whose keys, written earlier, an update leaves alone
 
 
@@ -47,7 +49,7 @@ class Recipe:
     spread_only: bool = False  # from k = 2 on, the targets of k = 1 again: no OPTIMIZATION
     leaves: str = "never"  # or gap: from k = 2 on, OPTIMIZATION only of edits that are not done
     protects: str | None = None  # see `protected`
-    regularisers: Sequence[Mapping[str, Any]] = ()  # of each update as it is written: name and options
+    regularisers: Sequence[Mapping[str, Any]] = ()  # of each update or target: name and options
     checkpoints: int | None = None  # after every so many batches the weights are kept, to be scored
     engine: str = "reedit"  # or easyedit, which tells of no passes
 
@@ -79,6 +81,17 @@ class Recipe:
                 few = held.intersection(places)
                 steps.append(Step(k, next(numbers), batch, places, layers, name, few))
         return steps
+
+    @property
+    def of_updates(self) -> list[Mapping[str, Any]]:
+        """The regularisers of each update as it is written, in their order."""
+        return [one for one in self.regularisers if one["name"] not in OF_TARGETS]
+
+    @property
+    def target_regulariser(self) -> dict[str, Any] | None:
+        """The options of the one that regularises targets; None without."""
+        found = [one for one in self.regularisers if one["name"] in OF_TARGETS]
+        return {name: value for name, value in found[0].items() if name != "name"} if found else None
 
     def is_checkpoint(self, batch: int) -> bool:
         """Whether the weights after the batch of this number stay, to be scored."""

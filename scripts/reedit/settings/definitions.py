@@ -221,13 +221,14 @@ class Regulariser:
     by: Literal[tuple(REGULARISERS)]
     log_base: Maybe[Annotated[float, Field(gt=1), WrapValidator(as_written)]] = None  # of prune
     keep: Maybe[Share] = None  # of rect
+    limit: Maybe[Annotated[float, Field(gt=1), WrapValidator(as_written)]] = None  # of nas
     share: Maybe[Share] = None  # of sphere, as the next one
     strength: Maybe[Share] = None
 
     @property
     def options(self) -> dict[str, float]:
         """How it regularises, as far as it says."""
-        given = {name: getattr(self, name) for name in ("log_base", "keep", "share", "strength")}
+        given = {name: getattr(self, name) for name in ("log_base", "keep", "limit", "share", "strength")}
         return {name: value for name, value in given.items() if value is not None}
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.recipe import REGULARISERS
+from reedit.methods.recipe import OF_TARGETS, REGULARISERS
 from reedit.settings import definitions
 from reedit.settings.definitions import Config, EditingMethod
 
@@ -167,6 +167,9 @@ def _method(config: Config, name: str) -> Method:
     for one in definition.regularisers if isinstance(definition, EditingMethod) else [definition]:
         if wrong := sorted(set(one.options) - set(REGULARISERS[one.by])):
             raise InputError(f"config: methods.{name}.{wrong[0]}: not with by: {one.by}")
+        if one is definition and one.by in OF_TARGETS:
+            told = "acts on targets as they are found; expected it among a method's regularisers"
+            raise InputError(f"config: methods.{name}.by: {one.by} {told}")
     if isinstance(definition, EditingMethod):
         return Method(name=name, **vars(definition))
     base = definition.regularises
@@ -201,6 +204,14 @@ def _check_method(method: Method, entry: Entry) -> None:
         raise InputError(f"{where}: checkpoints: expected batch as well, of which it is a number")
     if method.protects not in (None, "none") and algorithm.one_by_one:
         raise InputError(f"{where}: protects: not with {method.algorithm}, which edits one by one")
+    of_targets = [one.by for one in method.regularisers if one.by in OF_TARGETS]
+    if len(of_targets) > 1:
+        raise InputError(f"{where}.regularisers: found {of_targets}, expected one of these at most")
+    if of_targets and algorithm.one_by_one:
+        raise InputError(
+            f"{where}.regularisers: {of_targets[0]}: not with {method.algorithm}, which edits one by one:"
+            " it takes the first batch's targets for a measure"
+        )
     if engine != "reedit" and method.algorithm not in PUBLISHED:
         raise InputError(
             f"{where}.engine: {engine} is asked for {method.algorithm}, expected one of {PUBLISHED}"

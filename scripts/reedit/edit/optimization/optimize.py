@@ -11,6 +11,7 @@ from torch import Tensor
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit, WeightedRow
 from reedit.edit.found import Found, joined
+from reedit.edit.optimization.anchors import anchored
 from reedit.edit.optimization.descent import Asked, descend
 from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
 from reedit.edit.states import bare_rows, states_at_subject
@@ -44,9 +45,9 @@ def _anew(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch
         workers.journal.share(step, [vars(asked), rows])  # nothing is written yet
     work = partial(descend, editor.optimizes_on, asked, at_once.positions)
     found = workers.map(work, edits, step, editor.recipe, at_once.edits).to(editor.model.device)
-    if editor.light is None:
-        return found
-    return replace(found, hidden=_hidden(editor, edits, layer))  # z is of the model that is edited
+    if editor.light is not None:  # z is of the model that is edited
+        found = replace(found, hidden=_hidden(editor, edits, layer))
+    return anchored(editor, edits, step, found)
 
 
 def _hidden(editor: Editor, edits: Sequence[Edit], layer: int) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from reedit.methods.recipe import OF_TARGETS
 from reedit.report.words import Labels, method_of, name_of
 from reedit.storage.provenance import is_stand_in
 
@@ -120,7 +121,8 @@ def _sequential(made_by: Mapping[str, Any]) -> str:
         told.append(f"leaves the keys of {of} alone")
     for one in made_by.get("regularisers", []):
         options = ", ".join(f"{name} {value}" for name, value in one.items() if name != "name")
-        told.append(f"each update regularised by {one['name']}" + f" ({options})" * bool(options))
+        what = "target" if one["name"] in OF_TARGETS else "update"
+        told.append(f"each {what} regularised by {one['name']}" + f" ({options})" * bool(options))
     return "; ".join(told)
 
 
