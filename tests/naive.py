@@ -461,6 +461,48 @@ def naive_rome(
     return found, sum(updates)
 
 
+def naive_fine_tuning(
+    network: nn.Module,
+    edits: Sequence[NaiveEdit],
+    settings: Mapping[str, Any],
+    orders: Sequence[Sequence[int]],
+    end: int | None = None,
+) -> dict[int, Tensor]:
+    """What fine-tuning makes of the edited weights, by layer [d, key]; `network` is left alone.
+
+    Each of `orders` is an epoch; `end`: the token that is the last label of every target.
+    """
+    network, layers = copy.deepcopy(network), settings["layers"]
+    weights = [module_of(network, layer, "edited").weight.requires_grad_(True) for layer in layers]
+    before = [weight.detach().clone() for weight in weights]
+    adam = torch.optim.Adam(weights, lr=settings["lr"], weight_decay=settings.get("weight_decay", 0.0))
+    for order in orders:
+        losses = []
+        for start in range(0, len(order), settings["batch_size"]):
+            means = []
+            for place in order[start : start + settings["batch_size"]]:
+                row = edits[place].rewriting[0]
+                if end is not None:
+                    row = Row([*row.ids, row.labels[-1]], [*row.labels, end], row.position)
+                means.append(row_nll(network, row)[0] / len(row.labels))
+            loss = sum(means) / len(means)
+            losses += [float(loss.detach())] * len(means)
+            if losses[-1] >= 0.01:
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+            for weight, was in zip(weights, before, strict=True):
+                far = settings.get("norm_constraint", math.inf)
+                weight.data = torch.minimum(torch.maximum(weight.data, was - far), was + far)
+        if sum(losses) / len(losses) < 0.01:
+            break
+    found = {}
+    for layer, weight, was in zip(layers, weights, before, strict=True):
+        moved = (weight - was).detach()
+        found[layer] = moved.T if is_transposed(network) else moved
+    return found
+
+
 @dataclass
 class NaiveIteration:
     optimized: list[NaiveOptimized]

@@ -17,7 +17,7 @@ from reedit.__main__ import NOT_HELD, main
 from reedit.edit.spread.regularisation import prune, rect
 
 pytestmark = pytest.mark.long
-ALGORITHMS = ["r_rome", "emmet", "alphaedit", "blue", "encore"]
+ALGORITHMS = ["r_rome", "emmet", "alphaedit", "blue", "encore", "locft_bf"]
 OTHERS = ["spread_only", "leaving", "in_batches", "prune", "rect"]
 METHODS = ["memit", *ALGORITHMS, *OTHERS]
 
@@ -35,6 +35,7 @@ def further(finished: Experiment, tmp_path_factory: pytest.TempPathFactory) -> E
         hyperparameters__alphaedit={"tiny": plain | {"nullspace_threshold": 0.1, "L2": 0.1}},
         hyperparameters__blue={"tiny": usual},
         hyperparameters__encore={"tiny": usual | {"update_norm_lambda": 0.1}},
+        hyperparameters__locft_bf={"tiny": {"layers": [2], "lr": 0.01, "num_steps": 5, "batch_size": 4}},
         methods__in_batches={"algorithm": "alphaedit", "batch": 5},
         methods__leaving={"algorithm": "memit", "leaves": "gap"},
         runs=[

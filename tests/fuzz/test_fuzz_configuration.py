@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 
 from reedit.edit.job.settings import EditSettings
 from reedit.jobs.params import plain
+from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.hyperparameters import (
     FIXED,
-    KINDS,
-    KNOWN,
     NotNegative,
+    OfTargets,
     Positive,
     as_mapping,
+    kinds,
+    known_keys,
     read_hyperparameters,
 )
 from reedit.settings.experiment import Experiment
@@ -95,8 +97,8 @@ def ask_everything(experiment: Experiment) -> None:
 
 def in_range(used: dict[str, Any]) -> None:
     """Hyperparameters that an optimiser can do something with."""
-    assert set(used) <= set(KINDS) and used["v_num_grad_steps"] >= 1
-    numbers = {key: kind for key, kind in KINDS.items() if kind in (Positive, NotNegative)}
+    assert set(used) <= set(kinds(OfTargets)) and used["v_num_grad_steps"] >= 1
+    numbers = {key: kind for key, kind in kinds(OfTargets).items() if kind in (Positive, NotNegative)}
     assert len(numbers) > 10
     for key, kind in numbers.items():
         assert 0 <= used.get(key, 1) < math.inf and float(used.get(key, 1)) < math.inf
@@ -162,7 +164,7 @@ def test_spoiled_hyperparameters_are_refused_or_in_range(value: Any, algorithm: 
             assert value.get(key, expected) == expected
 
 
-@given(TEXT.filter(lambda key: key not in KNOWN), YAML)
+@given(TEXT.filter(lambda key: key not in known_keys(ALGORITHMS["memit"])), YAML)
 def test_an_unknown_hyperparameter_is_named(key: str, value: Any) -> None:
     with pytest.raises(Refused) as caught, one_line_if_refused():
         read_hyperparameters(GOOD | {key: value}, "memit", "here")
@@ -214,7 +216,7 @@ def test_a_file_of_any_yaml_is_refused_or_in_range(parts: list[str]) -> None:
         in_range(used)
 
 
-@given(YAML | NUMBERS, st.sampled_from(sorted(KINDS)))
+@given(YAML | NUMBERS, st.sampled_from(sorted(kinds(OfTargets))))
 def test_a_hyperparameter_of_any_value_survives_its_yaml_file(value: Any, key: str) -> None:
     """What a file says is what a mapping says: both are refused, or both are the same."""
     given_value = GOOD | {key: value}

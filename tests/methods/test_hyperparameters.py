@@ -8,7 +8,13 @@ import pytest
 from easyedit_files import GOOD, MODULES, easyedit_file
 
 from reedit.errors import InputError
-from reedit.methods.hyperparameters import KINDS, as_mapping, check_for_model, read_hyperparameters
+from reedit.methods.hyperparameters import (
+    OfTargets,
+    as_mapping,
+    check_for_model,
+    kinds,
+    read_hyperparameters,
+)
 
 
 def read(*given: Any) -> dict[str, Any]:
@@ -95,6 +101,38 @@ def test_a_file_of_easyedit_says_the_algorithm_in_its_own_way(name: str, algorit
         read_hyperparameters(given, "rome", "here")
 
 
+FT = {"alg_name": "FT", "layers": [21], "num_steps": 25, "batch_size": 1, "lr": 5e-4, "weight_decay": 0}
+FT |= {"kl_factor": 0, "norm_constraint": False, "objective_optimization": "target_new", "max_length": 40}
+FT |= {"rewrite_module_tmp": "model.layers.{}.mlp.down_proj.weight"}
+
+
+def test_a_file_of_easyedits_fine_tuning_is_read() -> None:
+    found = read(FT, "ft_m", "here")
+    told = ("layers", "num_steps", "batch_size", "lr", "weight_decay", "rewrite_module_tmp")
+    assert found == {key: FT[key] for key in told}
+    check_for_model(found, 32, "model.layers.{}.mlp.down_proj")
+    assert read(FT | {"norm_constraint": 5e-4}, "ft_m", "here")["norm_constraint"] == 5e-4
+    bare = {key: value for key, value in FT.items() if key != "alg_name"}
+    assert read(bare, "locft_bf", "here") == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"objective_optimization": "prompt_last"}, "expected target_new: EasyEdit then is FT-L"),
+        ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
+        ({"num_steps": 0}, "num_steps: found 0, expected at least 1"),
+        ({"v_lr": 0.5}, r"unknown keys \['v_lr'\]"),
+        ({"norm_constraint": True}, "norm_constraint: found True, expected a number"),
+    ],
+)
+def test_fine_tuning_has_its_own_keys(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InputError, match=f"^here: .*{expected}"):
+        read(FT | changes, "ft_m", "here")
+    with pytest.raises(InputError, match=r"^here: unknown keys \['lr'\]"):
+        read(GOOD | {"lr": 0.1}, "memit", "here")
+
+
 # keys that other published files have beside EasyEdit's usual ones, as they say them
 R_ROME = {"enable_prompt_keys": False, "enable_random_prefix_keys": True, "original_implementation": False}
 UNIFIED = {"calculate_objective_value": False, "update_norm_lambda": 0, "emmet_lambda": 0.1}
@@ -107,7 +145,7 @@ def test_files_of_other_published_code_are_read(algorithm: str, keys: dict[str, 
     given = GOOD | {"layers": [5], "fact_token": "subject_last"} | keys
     (tmp_path / "h.json").write_text(json.dumps(given, indent=4).replace("0.5,", "5e-1,"))
     found = read(tmp_path / "h.json", algorithm, "here")
-    told = {key: value for key, value in keys.items() if key in KINDS}
+    told = {key: value for key, value in keys.items() if key in kinds(OfTargets)}
     assert found == GOOD | {"layers": [5]} | told
 
 
@@ -156,7 +194,7 @@ def test_rome_edits_one_layer() -> None:
         ({"v_weight_decay": 10**400}, "v_weight_decay: found 1000.*, expected a finite number of at least 0"),
         ({"layers": [5, 4]}, r"layers: found \[5, 4\], expected .* each above the one before"),
         ({"layers": [-1]}, r"layers: found \[-1\], expected a non-empty list of layer numbers"),
-        ({"v_learning_rate": 1}, r"unknown keys \['v_learning_rate'\]; known: layers, v_lr"),
+        ({"v_learning_rate": 1}, r"unknown keys \['v_learning_rate'\]; known: layers, "),
         ({"v_lr": "half"}, "v_lr: found 'half', expected a number"),
         ({"v_lr": True}, "v_lr: found True, expected a number"),
         ({"v_lr": None}, "v_lr: found None, expected a number"),
@@ -171,7 +209,7 @@ def test_rome_edits_one_layer() -> None:
         ({"layer_selection": "random"}, "layer_selection: found 'random', expected all"),
         ({"v_loss_layer": "last"}, "v_loss_layer: found 'last', expected a whole number"),
         ({"rewrite_module_tmp": 3}, "rewrite_module_tmp: found 3, expected text"),
-        ({"use_chat_template": True}, r"unknown keys \['use_chat_template'\]; known: layers, v_lr"),
+        ({"use_chat_template": True}, r"unknown keys \['use_chat_template'\]; known: layers, "),
         ({"L2": 0}, "L2: found 0, expected a finite number above 0"),
         ({"emmet_lambda": -1}, "emmet_lambda: found -1, expected a finite number of at least 0"),
         ({"alg_name": "FT"}, "alg_name: found 'FT', expected MEMIT"),

@@ -425,6 +425,11 @@ FURTHER = {
     "blue_leaving": {"algorithm": "blue", "leaves": "gap"},
     "rome_leaving": {"algorithm": "rome", "leaves": "gap"},
     "again_leaving": {"algorithm": "memit", "leaves": "gap", "spread_only": True},
+    "tuned": {"algorithm": "ft_m"},
+    "tuned_assisted": {"algorithm": "ft_m", "neighbors": {"count": 1}},
+    "tuned_protecting": {"algorithm": "ft_m", "batch": 2, "protects": "all"},
+    "tuned_anchored": {"algorithm": "ft_m", "batch": 2, "regularisers": [{"by": "rect"}, {"by": "nas"}]},
+    "tuned_leaving": {"algorithm": "ft_m", "leaves": "gap"},
     "theirs_leaving": {
         **{"algorithm": "memit", "leaves": "gap"},
         "engine": {"name": "easyedit", "path": "/somewhere"},
@@ -471,6 +476,11 @@ def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> Non
         (["blue_leaving"], {}, r"methods\.blue_leaving: leaves: not with blue, which has a target a layer"),
         (["rome_leaving"], {}, r"methods\.rome_leaving: leaves: not with rome, which edits one by one"),
         (["again_leaving"], {}, r"leaves: not with spread_only, which optimises nothing after k = 1"),
+        (["tuned_assisted"], {}, r"neighbors: not with ft_m, which fine-tunes on the cases' prompts alone"),
+        (["tuned_protecting"], {}, r"methods\.tuned_protecting: protects: not with ft_m, which fine-tunes"),
+        (["tuned_anchored"], {}, r"methods\.tuned_anchored: regularisers: not with ft_m, which fine-tunes"),
+        (["tuned_leaving"], {}, r"methods\.tuned_leaving: leaves: not with ft_m, which finds no targets"),
+        (["tuned"], {"speed": "fast"}, r"methods\.tuned: speed: fast: not with ft_m, which fine-tunes"),
         (["theirs_leaving"], {}, r"regularisers, spread_only, leaves: not with engine easyedit"),
     ],
 )

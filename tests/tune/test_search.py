@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.hyperparameters import KINDS, read_hyperparameters
-from reedit.methods.tunable import RANGES, Range, tunable
+from reedit.methods.hyperparameters import OfTargets, kinds, read_hyperparameters
+from reedit.methods.tunable import RANGES, TUNABLE, Range, tunable
 from reedit.tune.budget import Budget
 from reedit.tune.objective import Objective, means_of
 from reedit.tune.search import Search
@@ -92,10 +92,10 @@ def test_means_leave_out_facts_without_a_prompt() -> None:
     assert found["efficacy"] == 0.5 and found["generalization"] == 0.5 and math.isnan(found["specificity"])
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", TUNABLE)
 def test_every_algorithm_says_what_may_be_tuned_and_begins_with_a_readable_file(algorithm: str) -> None:
     keys = tunable(algorithm)
-    assert set(keys.optimization + keys.spread) <= RANGES.keys() <= KINDS.keys()
+    assert set(keys.optimization + keys.spread) <= RANGES.keys() <= kinds(OfTargets).keys()
     needed = set(ALGORITHMS[algorithm].requires) | {ALGORITHMS[algorithm].weight} - {None}
     assert needed <= set(keys.spread)
     layers = list(range(keys.width))

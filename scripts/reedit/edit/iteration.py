@@ -6,7 +6,7 @@ Paper, section 3.1; design, section 4 (Iteration).
     done = iterate(editor, edits)  # the model is at the last theta then
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
+from reedit.edit.fine_tuning import fine_tune
 from reedit.edit.found import Found, in_turn, joined
 from reedit.edit.journal import Iteration
 from reedit.edit.lost import tell_lost
@@ -33,7 +34,7 @@ def iterate(editor: Editor, edits: Sequence[Edit], take: Take | None = None) -> 
 
     Iterations that the journal holds are not repeated. `take`: another engine's way to take a step than ours.
     """
-    take = take or ours
+    take = take or TAKES[editor.recipe.algorithm.takes]
     editor, done = editor.resumed()
     while not editor.recipe.is_over([iteration.row for iteration in done]):
         start = begin(editor, edits, len(done) + 1)
@@ -81,6 +82,9 @@ def one_batch(editor: Editor, edits: Sequence[Edit], steps: Iterable[Step], take
 def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
     """The paper's section 2: OPTIMIZATION finds h-bar, which makes the target likely; SPREAD has W say it."""
     return spread(editor, edits, step, optimize(editor, edits, step))
+
+
+TAKES: Mapping[str, Take] = {"targets": ours, "gradients": fine_tune}  # by Algorithm.takes
 
 
 def look_ahead(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> list[float]:

@@ -99,6 +99,10 @@ class Journal:
         path = self.folder / f"k{k}" / "memory.safetensors"
         return memory_of(read_tensors(path)) if path.exists() else Memory()
 
+    def tuning(self, step: Step) -> Path:
+        """Where fine-tuning in a step keeps how far it is."""
+        return self.folder / f"k{step.k}.tuning" / str(step.number)
+
     def load(self, k: int) -> Iteration:
         """Iteration k as it was saved; InputError where its file has been damaged since."""
         path = self.folder / f"k{k}" / "iteration.json"
@@ -130,7 +134,8 @@ class Journal:
                 partial.rename(self.folder / f"k{k}")
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(self._pieces(k), ignore_errors=True)
+        for unfinished in (self._pieces(k), self.folder / f"k{k}.tuning"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         batches.discard()
 
     def keep(self, step: Step, places: Sequence[int], found: Found, seconds: float) -> None:

@@ -97,6 +97,10 @@ class Workers:
         self.seconds.earlier += sum(piece.seconds for piece in pieces if piece.earlier) / self.ranks.count
         return everywhere
 
+    def made(self, passes: int) -> None:
+        """So many passes of a step are made that all ranks make alike."""
+        self._report(self._passes + passes)
+
     def completed(self, iteration: Iteration, updates: Mapping[str, Tensor], memory: Memory) -> Iteration:
         """The leading rank's iteration, which it writes into the journal."""
         if self.ranks.leads:

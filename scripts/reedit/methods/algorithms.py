@@ -35,6 +35,7 @@ class Algorithm:
 
     name: str
     source: str
+    takes: str = "targets"  # a step: they are found, then written; or gradients (edit/iteration.py, TAKES)
     optimises: tuple[str, ...] = ("hidden",)  # vectors of a stage's last layer that get a delta
     spreads: str = "hidden"  # the one of them that the weights are made to write
     share: str = "even"  # of the residual that a layer takes on: see spread/spread.py
@@ -52,6 +53,9 @@ class Algorithm:
     distinct_keys: bool = False  # every target is written exactly: no two edits may have one key
     one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
     replays: bool = False  # optimised at a stage's first layer; what the others get then is their target
+    alias: str = ""  # what EasyEdit's files call it, where that is not its name
+    ends: bool = False  # by gradients: the target ends with the token that ends a text
+    shuffles: bool = False  # likewise: every epoch has an order of its own
     spaced_for: str = ""  # `released` puts a space before target_new for models with this in their repository
 
     def stages(self, layers: Sequence[int]) -> list[list[int]]:
@@ -63,9 +67,14 @@ class Algorithm:
         return layers[0] if self.replays else layers[-1]
 
     @property
+    def finds_targets(self) -> bool:
+        """Whether it is one that locates and edits: OPTIMIZATION, then SPREAD."""
+        return self.takes == "targets"
+
+    @property
     def can_hold(self) -> bool:
         """Whether SPREAD can go on writing targets found earlier: one an edit, all in one system."""
-        return not self.one_by_one and len(self.stages((0, 1))) == 1
+        return self.finds_targets and not self.one_by_one and len(self.stages((0, 1))) == 1
 
     def released_space(self, repository: str) -> bool:
         """Whether `released` puts a space before target_new for a model of that repository."""
@@ -146,6 +155,29 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             protects="others",
             requires=("mom2_update_weight", "update_norm_lambda"),
             tunes=("mom2_update_weight", "update_norm_lambda"),
+        ),
+        Algorithm(
+            "ft_m",
+            "Zhang et al. 2024, A comprehensive study of knowledge editing for large language models",
+            alias="ft",
+            takes="gradients",
+            optimises=(),
+            weight=None,
+            requires=(),
+            width=1,
+            tunes=(),
+        ),
+        Algorithm(
+            "locft_bf",
+            "Yang et al. 2026, Fine-tuning done right in model editing",
+            takes="gradients",
+            optimises=(),
+            weight=None,
+            requires=(),
+            width=1,
+            tunes=(),
+            ends=True,
+            shuffles=True,
         ),
     )
 }

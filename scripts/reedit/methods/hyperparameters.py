@@ -18,9 +18,18 @@ NotNegative = Annotated[float, "of at least 0"]
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """What the engine reads of EasyEdit's keys; None where nothing is said of one that has no need to be."""
+    """What any algorithm reads of EasyEdit's keys; None where nothing is said of one that need not be."""
 
     layers: list
+    v_loss_layer: int | None = None
+    rewrite_module_tmp: str | None = None
+    rewrite_module_tmps: list | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTargets(Hyperparameters):
+    """What those read that find targets."""
+
     v_lr: Positive
     v_num_grad_steps: int
     clamp_norm_factor: Positive
@@ -35,9 +44,17 @@ class Hyperparameters:
     prob_cutoff: int | None = None  # -n: ENCORE goes on to the n-th pass in which the target leads
     L2: Positive | None = None
     nullspace_threshold: Positive | None = None
-    v_loss_layer: int | None = None
-    rewrite_module_tmp: str | None = None
-    rewrite_module_tmps: list | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfGradients(Hyperparameters):
+    """What those read that fine-tune."""
+
+    lr: Positive
+    num_steps: int  # epochs
+    batch_size: int
+    weight_decay: NotNegative | None = None
+    norm_constraint: Positive | None = None  # how far a weight may move
 
 
 def as_mapping(hyperparameters: Hyperparameters) -> dict[str, Any]:
@@ -45,12 +62,19 @@ def as_mapping(hyperparameters: Hyperparameters) -> dict[str, Any]:
     return {key: value for key, value in asdict(hyperparameters).items() if value is not None}
 
 
-# the type of each, whether or not it has to be said
-KINDS: Mapping[str, Any] = {
-    key: kind if kind in (list, int, Positive, NotNegative) else get_args(kind)[0]
-    for key, kind in get_type_hints(Hyperparameters, include_extras=True).items()
-}
-REQUIRED = tuple(key for key in KINDS if not hasattr(Hyperparameters, key))
+# by Algorithm.takes: who reads them, and how often it goes through its edits, among them
+READERS: Mapping[str, type[Hyperparameters]] = {"targets": OfTargets, "gradients": OfGradients}
+PASSES = {"targets": "v_num_grad_steps", "gradients": "num_steps"}
+
+
+def kinds(reader: type[Hyperparameters]) -> dict[str, Any]:
+    """The type of each that it reads, whether or not it has to be said."""
+    return {
+        key: kind if kind in (list, int, Positive, NotNegative) else get_args(kind)[0]
+        for key, kind in get_type_hints(reader, include_extras=True).items()
+    }
+
+
 RROME, UNIFIED = "EasyEdit's R-ROME", "unified-model-editing"
 # what published files say besides and may say one way only, as the algorithms here do it; and what the
 # published code does where it is said the other way
@@ -67,6 +91,7 @@ FIXED: Mapping[str, tuple[Any, str]] = {
     ),
     "norm_control": (0, "ENCORE then scales its updates"),
     "random_vector_preservation": (False, "ENCORE then leaves random keys alone"),
+    "objective_optimization": ("target_new", "EasyEdit then is FT-L, which asks one token alone"),
     "bias_update": (False, f"{UNIFIED}'s ROME then edits the bias too"),
     "dynamic": (False, f"{UNIFIED}'s ROME then takes the moments anew before each edit"),
 }
@@ -76,7 +101,6 @@ ACCEPTED = (
     "alg_name",
     "P_loc",
     "attn_module_tmp",
-    "batch_size",
     "context_template_length_params",
     "device",
     "dynamic_multiplier",  # read with dynamic: true alone
@@ -93,7 +117,7 @@ ACCEPTED = (
     "mom2_n_samples",
     "stats_dir",
 )
-KNOWN = (*KINDS, *FIXED, *ACCEPTED)
+UNREAD = {"targets": ("batch_size",), "gradients": ("kl_factor",)}  # likewise, by Algorithm.takes
 
 
 def read_hyperparameters(
@@ -111,24 +135,28 @@ def read_hyperparameters(
     """
     if isinstance(value, Path):
         value, where = read_mapping(value, "hyperparameters"), str(value)
-    value = {**value, **(changes or {})}
-    if unknown := sorted(map(str, set(value) - set(KNOWN))):
-        raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join(KNOWN)}")
-    if missing := sorted({*REQUIRED, *ALGORITHMS[algorithm].requires} - set(value)):
+    value, of = {**value, **(changes or {})}, ALGORITHMS[algorithm]
+    reader = READERS[of.takes]
+    read, known = kinds(reader), known_keys(of)
+    if unknown := sorted(map(str, set(value) - set(known))):
+        raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join(known)}")
+    required = [key for key in read if not hasattr(reader, key)]
+    if missing := sorted({*required, *of.requires} - set(value)):
         raise InputError(f"{where}: lacks {missing}, required for {algorithm}")
-    found = {
-        key: _checked(value[key], kind, f"{where}: {key}") for key, kind in KINDS.items() if key in value
-    }
+    if value.get("norm_constraint") is False:  # so EasyEdit's files say that there is none
+        del value["norm_constraint"]
+    found = {key: _checked(value[key], kind, f"{where}: {key}") for key, kind in read.items() if key in value}
     layers = found["layers"]
     if not _ascending(layers):
         raise InputError(
             f"{where}: layers: found {layers!r}, expected a non-empty list of layer numbers,"
             " each above the one before"
         )
-    if ALGORITHMS[algorithm].one_by_one and len(layers) > 1:
+    if of.one_by_one and len(layers) > 1:
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
-    if found["v_num_grad_steps"] < 1:
-        raise InputError(f"{where}: v_num_grad_steps: found {found['v_num_grad_steps']}, expected at least 1")
+    for key in (PASSES[of.takes], "batch_size"):
+        if found.get(key, 1) < 1:
+            raise InputError(f"{where}: {key}: found {found[key]}, expected at least 1")
     if found.get("prob_cutoff", -1) > -1:
         told = "expected a whole number below 0: so many passes in which the target leads"
         raise InputError(f"{where}: prob_cutoff: found {found['prob_cutoff']}, {told}")
@@ -137,14 +165,21 @@ def read_hyperparameters(
             written = str(expected).lower() if isinstance(expected, bool) else expected
             raise InputError(f"{where}: {key}: found {value[key]!r}, expected {written}: {otherwise}")
     made_for = str(value.get("alg_name", value.get("alg", algorithm)))
-    if not f"{made_for.lower().replace('-', '_')}_".startswith(f"{algorithm}_"):  # MEMIT_RECURSIVE is MEMIT's
+    names = tuple(f"{name}_" for name in (algorithm, of.alias) if name)
+    if not f"{made_for.lower().replace('-', '_')}_".startswith(names):  # MEMIT_RECURSIVE is MEMIT's
         raise InputError(f"{where}: alg_name: found {made_for!r}, expected {algorithm.upper()}")
-    return Hyperparameters(**found)
+    return reader(**found)
+
+
+def known_keys(algorithm: Algorithm) -> tuple[str, ...]:
+    """The keys that a file of an algorithm may have."""
+    return (*kinds(READERS[algorithm.takes]), *FIXED, *ACCEPTED, *UNREAD[algorithm.takes])
 
 
 def reads_moments(algorithm: Algorithm, hyperparameters: Mapping[str, Any]) -> bool:
-    """Whether an algorithm reads second moments: ROME does not without mom2_adjustment."""
-    return not algorithm.one_by_one or hyperparameters.get("mom2_adjustment", False)
+    """Whether an algorithm reads second moments: no fine-tuning does, nor ROME without mom2_adjustment."""
+    asked = not algorithm.one_by_one or hyperparameters.get("mom2_adjustment", False)
+    return algorithm.finds_targets and asked
 
 
 def check_for_model(hyperparameters: Mapping[str, Any], layers: int, rewrite_module: str) -> None:
@@ -159,7 +194,7 @@ def check_for_model(hyperparameters: Mapping[str, Any], layers: int, rewrite_mod
     }
     for key, value in expected.items():
         found = hyperparameters.get(key, value)
-        if found != value:
+        if str(found).removesuffix(".weight") != str(value):  # FT's files name the parameter
             raise InputError(f"hyperparameters: {key}: found {found!r}, expected {value!r} for this model")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from reedit.methods import stopping
 from reedit.methods.algorithms import Algorithm
+from reedit.methods.hyperparameters import PASSES
 from reedit.methods.protocols import PROTOCOLS, Protocol
 
 LEAVES = ("never", "gap")  # when an edit is done, and OPTIMIZATION leaves it alone
@@ -136,8 +137,8 @@ class Recipe:
 
     @property
     def passes(self) -> int:
-        """The most passes that OPTIMIZATION makes of an edit at a stage."""
-        return self.hyperparameters["v_num_grad_steps"]
+        """The most passes that OPTIMIZATION, or fine-tuning, makes of an edit at a stage."""
+        return self.hyperparameters[PASSES[self.algorithm.takes]]
 
     @property
     def nll_factor(self) -> float:

@@ -65,7 +65,11 @@ class Tunable:
         return {name: PUBLISHED[name] for name in names}
 
 
+# fine-tuning has neither part
+TUNABLE = [name for name, algorithm in ALGORITHMS.items() if algorithm.finds_targets]
+
+
 def tunable(algorithm: str) -> Tunable:
-    """What may be tuned of an algorithm of ALGORITHMS."""
+    """What may be tuned of an algorithm of TUNABLE."""
     found = ALGORITHMS[algorithm]
     return Tunable(found.width, OPTIMIZATION, found.tunes)

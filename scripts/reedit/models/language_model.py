@@ -1,7 +1,7 @@
 """A causal language model and its tokenizer, by the layout of its architecture."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -223,6 +223,23 @@ class LanguageModel:
         finally:
             for layer, weight in before.items():
                 self.set_weight(layer, weight)
+
+    def gradients(
+        self, layers: Sequence[int], loss: Callable[[], Tensor]
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """A loss [], and its gradient by W of some layers, fp32 at least, [d, key] each."""
+        parameters = [self.mlp_output(layer).weight for layer in layers]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        try:
+            with torch.enable_grad():
+                value = loss()
+                found = torch.autograd.grad(value, parameters)
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+        pairs = zip(layers, found, strict=True)
+        return value.detach(), {layer: wide(self._stored(layer, gradient)) for layer, gradient in pairs}
 
     def adopt_weight(self, layer: int) -> None:
         """Take what the module holds for W of a layer: other code than ours has written there.

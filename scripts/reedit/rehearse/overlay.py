@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.hyperparameters import PASSES
 from reedit.prepare.datasets import load_dataset
 from reedit.settings.experiment import Experiment
 
-PASSES = 3  # of OPTIMIZATION
+FEW_PASSES = 3  # of OPTIMIZATION
 BATCHES = 2  # that a method with batches has at the least
 PROCESSES = 2
 FEW = 2  # times as many cases as the edits of all trials: then all of them are edited
@@ -76,7 +78,8 @@ def _methods(experiment: Experiment) -> dict[str, Any]:
     methods: dict[str, Any] = {}
     for run in experiment.runs.values():
         method, given = run.method, experiment.hyperparameters(run)
-        few = {"v_num_grad_steps": min(given["v_num_grad_steps"], PASSES)}
+        passes = PASSES[ALGORITHMS[method.algorithm].takes]
+        few = {passes: min(given[passes], FEW_PASSES)}
         few |= {name: value for name, value in ANY.items() if name in given}
         found = methods.setdefault(method.edited_as, {"hyperparameters": few})
         if method.batch is not None:

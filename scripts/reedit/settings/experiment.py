@@ -40,7 +40,8 @@ class Experiment(Needs):
 
     def processes(self, run: Run) -> int:
         """How many processes share a run's edit job; ROME's and a checkout's edits follow one another."""
-        shareable = not ALGORITHMS[run.method.algorithm].one_by_one and run.method.engine.name == "reedit"
+        algorithm, engine = ALGORITHMS[run.method.algorithm], run.method.engine.name
+        shareable = algorithm.finds_targets and not algorithm.one_by_one and engine == "reedit"
         return self.asked.models[run.entry.model].processes if shareable else 1
 
     def facts_settings(self, dataset: str) -> dict[str, Any]:

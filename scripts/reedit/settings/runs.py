@@ -189,7 +189,15 @@ def _check_method(method: Method, entry: Entry) -> None:
         raise InputError(f"{where}: leaves: not with spread_only, which optimises nothing after k = 1")
     if holding and not algorithm.can_hold:
         why = "edits one by one" if algorithm.one_by_one else "has a target a layer"
+        why = why if algorithm.finds_targets else "finds no targets"
         raise InputError(f"{where}: {holding[0]}: not with {method.algorithm}, which {why}")
+    if not algorithm.finds_targets:
+        asked = {"neighbors": method.neighbors, "protects": method.protects not in (None, "none")}
+        asked["regularisers"] = any(one.by in OF_TARGETS for one in method.regularisers)
+        asked["speed: fast"] = entry.speed != "exact"
+        if wrong := [name for name, given in asked.items() if given]:
+            told = "which fine-tunes on the cases' prompts alone"
+            raise InputError(f"{where}: {wrong[0]}: not with {method.algorithm}, {told}")
     if entry.speed != "exact":
         told = f"config: runs[{entry.index}].speed: {entry.speed}: not with {method.name}"
         if engine != "reedit":

@@ -49,6 +49,10 @@ def iteration_work(shape: Shape, recipe: Recipe, sizes: Sizes, k: int = 1) -> fl
 
     Of the processes each makes its share of OPTIMIZATION, and all of the rest.
     """
+    if not recipe.algorithm.finds_targets:  # bare rows, once through all layers, then from the edited ones on
+        above = (shape.layers - recipe.layers[0]) * shape.block
+        above += LABELS / BARE * shape.vocabulary * shape.width
+        return sizes.edits * BARE * (2 * 3 * shape.parameters + 6 * recipe.passes * above)
     rows = 1 + sizes.templates + sizes.assisting
     head = rows * LABELS * shape.vocabulary * shape.width
     setup = 2 * (rows + 1) * ROW * shape.parameters

@@ -49,7 +49,7 @@ def anchored(editor: Editor, edits: Sequence[Edit], step: Step, found: Found) ->
 def at_length(values: Tensor, delta: Tensor, length: float, limit: float = 2.0) -> Tensor:
     """The delta [m, d] with which each of `values` [m, d] is `length` long.
 
-    Of a value that its own `delta` [m, d] makes more than `limit` times as long it is 0: as published, that is
+    Of a value that its own `delta` [m, d] makes more than `limit` times as long it is 0: as published, it is
     not written.
     """
     long = values + delta

@@ -1,0 +1,199 @@
+"""Fine-tuning in the place of OPTIMIZATION and SPREAD: gradient steps on the edited weights themselves.
+
+Breadth first: every epoch goes through all cases of a step, some at a time, by Adam on the mean over cases of
+the NLL of the target's tokens after the bare prompt. FT-M is what EasyEdit's `ft` does with `target_new`
+(Zhang et al. 2024); LocFT-BF ends targets with the token that ends a text, and shuffles (Yang et al. 2026).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from reedit.edit.editor import Editor, Update
+from reedit.edit.edits import Edit
+from reedit.edit.found import Found, untold
+from reedit.edit.measured import edited_perplexities
+from reedit.errors import InputError
+from reedit.methods.recipe import Step
+from reedit.models.batches import by_length, halving, list_halves, padded
+from reedit.models.generation import ending_tokens
+from reedit.models.hooks import captured, stopped_before
+from reedit.models.language_model import LanguageModel
+from reedit.models.tokens import LabelledRow
+from reedit.storage.checkpoint import Checkpoint
+from reedit.storage.tensors import metadata_of, read_tensors
+
+DONE = 0.01  # a mean NLL below which no step is made, and below which tuning ends (published)
+POSITIONS = 4096  # of one pass
+
+
+def fine_tune(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
+    """What fine-tuning makes of a step's layers; the model is left as it was. No target is found."""
+    model, algorithm = editor.model, editor.recipe.algorithm
+    begun = edited_perplexities(editor, edits)
+    rows = [edit.rewriting[0].row for edit in edits]
+    if algorithm.ends:
+        rows = [ended(row, model) for row in rows]
+    before = {layer: model.weight(layer) for layer in step.layers}
+    with model.restored(step.layers):
+        tuning = FineTuning(model, rows, step.layers, editor.recipe.hyperparameters)
+        _run(tuning, editor, step)
+        updates = {layer: model.weight(layer) - weight for layer, weight in before.items()}
+    return untold(begun), Update(updates)
+
+
+def ended(row: LabelledRow, model: LanguageModel) -> LabelledRow:
+    """The row with one label more, the token that ends a text."""
+    ends = ending_tokens(model)
+    if not ends:
+        raise InputError("locft_bf: the tokenizer has no token that ends a text; expected one, or ft_m")
+    model.check_length([*row.ids, row.labels[-1]])
+    return replace(row, ids=(*row.ids, row.labels[-1]), labels=(*row.labels, ends[0]))
+
+
+def order(step: Step, epoch: int, shuffles: bool) -> Sequence[int]:
+    """The order of a step's rows in an epoch, the same whenever it is taken."""
+    rows = range(len(step.places))
+    return Random(f"{step.k} {step.number} {epoch}").sample(rows, len(rows)) if shuffles else rows
+
+
+class FineTuning:
+    """Rows, the weights [d, key] that are tuned on them in fp32, and Adam's state."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        rows: Sequence[LabelledRow],
+        layers: Sequence[int],
+        hyperparameters: Mapping[str, Any],
+    ) -> None:
+        """`hyperparameters`: lr, num_steps, batch_size, and weight_decay and norm_constraint where given."""
+        self.model, self.rows, self.layers, self.known = model, rows, layers, hyperparameters
+        self.entering = _entering(model, rows, layers[0])
+        self.before = {layer: model.weight(layer).clone() for layer in layers}
+        self.weights = {layer: weight.clone().requires_grad_() for layer, weight in self.before.items()}
+        decay = hyperparameters.get("weight_decay", 0.0)
+        self.adam = torch.optim.Adam(
+            list(self.weights.values()), lr=hyperparameters["lr"], weight_decay=decay
+        )
+        self.epoch = 0  # that are made
+
+    def run_epoch(self, order: Sequence[int]) -> float:
+        """One pass through the rows, some at a time; their mean loss."""
+        size, total = self.known["batch_size"], 0.0
+        for start in range(0, len(order), size):
+            some = list(order[start : start + size])
+            total += len(some) * self._step(some)
+        self.epoch += 1
+        return total / len(order)
+
+    def _step(self, some: Sequence[int]) -> float:
+        """A step on the mean loss of some rows, which is given back."""
+        loss, gradients = 0.0, {layer: torch.zeros_like(self.before[layer]) for layer in self.layers}
+        batches = by_length([len(self.rows[row].ids) for row in some], POSITIONS)
+        pieces = [[some[place] for place in batch] for batch in batches]
+        for part, of_part in halving(pieces, self._passed, list_halves):
+            loss += float(part) / len(some)
+            for layer, gradient in of_part.items():
+                gradients[layer] += gradient / len(some)
+        if loss >= DONE:
+            for layer, weight in self.weights.items():
+                weight.grad = gradients[layer]
+            self.adam.step()
+        self._put(self.known.get("norm_constraint"))
+        return loss
+
+    def _passed(self, rows: list[int]) -> tuple[Tensor, dict[int, Tensor]]:
+        """The sum of some rows' losses, and its gradients."""
+        return self.model.gradients(self.layers, partial(self._loss, rows))
+
+    def _loss(self, rows: list[int]) -> Tensor:
+        """The sum over rows of the mean NLL of a row's labels, []."""
+        entering = pad_sequence([self.entering[row] for row in rows], batch_first=True)  # [r, s, d]
+        hidden = self.model.upper(self.layers[0] - 1)(entering, use_cache=False)  # [r, s, d]
+        places, labels, shares = [], [], []
+        for line, row in enumerate(self.rows[row] for row in rows):
+            places += [(line, row.predicted_from + j) for j in range(len(row.labels))]
+            labels += row.labels
+            shares += [1 / len(row.labels)] * len(row.labels)
+        where = torch.tensor(places, device=hidden.device)  # [n, 2]
+        logits = self.model.logits(hidden[where[:, 0], where[:, 1]])  # [n, vocabulary]
+        label = torch.tensor(labels, device=hidden.device)
+        nll = logits.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]  # [n]
+        return (nll * torch.tensor(shares, device=hidden.device)).sum()
+
+    @torch.no_grad()
+    def _put(self, limit: float | None = None) -> None:
+        """The model gets the weights, none further than `limit` from where it was."""
+        for layer, weight in self.weights.items():
+            if limit is not None:
+                before = self.before[layer]
+                weight.clamp_(before - limit, before + limit)
+            self.model.set_weight(layer, weight.detach())
+
+    def save(self, folder: Path) -> None:
+        """Into an empty folder, the epochs that are made."""
+        tensors = {f"weight.{layer}": weight.detach() for layer, weight in self.weights.items()}
+        for layer, weight in self.weights.items():
+            state = self.adam.state[weight]
+            tensors |= {f"{name}.{layer}": torch.as_tensor(value) for name, value in state.items()}
+        plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(plain, folder / "tuning.safetensors", metadata={"epoch": str(self.epoch)})
+
+    def restore(self, folder: Path) -> None:
+        """Go on from what `save` wrote; KeyError or InputError where that is not whole."""
+        path = folder / "tuning.safetensors"
+        tensors, epoch = read_tensors(path, str(self.model.device)), int(metadata_of(path)["epoch"])
+        state, weights = {}, {}
+        for layer, weight in self.weights.items():
+            of_layer = {name: tensors[f"{name}.{layer}"] for name in ("exp_avg", "exp_avg_sq")}
+            state[weight] = of_layer | {"step": tensors[f"step.{layer}"].cpu()}
+            weights[layer] = tensors[f"weight.{layer}"]
+        self.adam.state.update(state)
+        self.epoch = epoch
+        for layer, weight in self.weights.items():
+            weight.data.copy_(weights[layer])
+        self._put()
+
+
+@torch.no_grad()
+def _entering(model: LanguageModel, rows: Sequence[LabelledRow], layer: int) -> list[Tensor]:
+    """What enters a layer of every row, [length, d] each; nothing below it changes."""
+    found: dict[int, Tensor] = {}
+
+    def enter(batch: list[int]) -> Iterator[tuple[int, Tensor]]:
+        ids, _ = padded([rows[row].ids for row in batch], 0, model.device)
+        block = model.layers[layer]
+        with captured({"entering": block}, {}) as seen, stopped_before(block):
+            model.upper(-1)(None, input_ids=ids, use_cache=False)
+        return zip(batch, seen["entering"], strict=True)
+
+    for entered in halving(by_length([len(row.ids) for row in rows], POSITIONS), enter, list_halves):
+        found |= {row: states[: len(rows[row].ids)] for row, states in entered}
+    return [found[row] for row in range(len(rows))]
+
+
+def _run(tuning: FineTuning, editor: Editor, step: Step) -> None:
+    """Epoch after epoch until the rows are learned; the leading rank saves how far it is."""
+    workers, epochs = editor.workers, tuning.known["num_steps"]
+    kept = None
+    if workers.journal and workers.ranks.leads and not editor.ahead:
+        kept = Checkpoint(workers.journal.tuning(step), step.name)
+        kept.restore(tuning.restore)
+    while tuning.epoch < epochs:
+        mean = tuning.run_epoch(order(step, tuning.epoch, editor.recipe.algorithm.shuffles))
+        workers.made(tuning.epoch * len(tuning.rows))
+        if mean < DONE:
+            break
+        if kept:
+            kept.save_when_due(tuning.save)
+    if kept:
+        kept.discard()
