@@ -503,6 +503,61 @@ def naive_fine_tuning(
     return found
 
 
+def naive_ultraedit(
+    network: nn.Module, batches: Sequence[Sequence[NaiveEdit]], settings: Mapping[str, Any]
+) -> list[dict[int, Tensor]]:
+    """What UltraEdit makes of each batch on what the ones before left, by layer [d, key].
+
+    Row by row; `network` is left alone. The deviation of all pairs so far is as published: of each part of
+    `batch_size` rows, the longest first, and layer n times its own variance, and the moved mean.
+    """
+    network, layers = copy.deepcopy(network), settings["layers"]
+    count, mean, var, results = 0, 0.0, 0.0, []
+    for edits in batches:
+        rows = sorted((edit.rewriting[0] for edit in edits), key=lambda row: -len(row.ids))
+        pairs: dict[int, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in layers}
+        for number, row in enumerate(rows):
+            begin = number - number % settings["batch_size"]
+            some, seen = rows[begin : begin + settings["batch_size"]], {}
+            total = sum(len(one.labels) for one in some)
+            with ExitStack() as stack:
+                for layer in layers:
+                    module = module_of(network, layer, "edited")
+                    module.weight.requires_grad_(True)
+
+                    def keep(
+                        _: nn.Module, args: Any, out: Tensor, layer: int = layer, seen: Any = seen
+                    ) -> None:
+                        out.retain_grad()
+                        seen[layer] = (args[0], out)
+
+                    stack.callback(module.register_forward_hook(keep).remove)
+                (row_nll(network, row)[0] / total).backward()
+            first = len(row.ids) - len(row.labels)
+            for layer, (key, out) in seen.items():
+                pairs[layer] += [(key[0, p].detach(), out.grad[0, p]) for p in range(first, len(row.ids))]
+            for layer in layers if row is some[-1] else ():
+                x = torch.stack([torch.cat(pair) for pair in pairs[layer][-total:]])
+                delta = x.mean(0) - mean
+                own = total * x.var(0) if total > 1 else 0 * delta
+                var = var + own + count * total * delta**2 / (count + total)
+                mean = mean + total * delta / (count + total)
+                count += total
+        updates, eps = {}, torch.finfo(torch.float32).eps
+        for layer in layers:
+            keys, gradients = (torch.stack(one) for one in zip(*pairs[layer], strict=True))
+            scaled = (torch.cat([keys, gradients], 1) - mean) / ((var / (count - 1 + eps)).sqrt() + eps)
+            key, gradient = scaled[:, : keys.shape[1]], scaled[:, keys.shape[1] :]
+            values = torch.stack([-settings["lr"] * (k @ k) * g for k, g in zip(key, gradient, strict=True)])
+            gram = keys.T @ keys + torch.eye(keys.shape[1], dtype=keys.dtype)
+            updates[layer] = (torch.linalg.inv(gram) @ keys.T @ values).T
+        for layer, update in updates.items():
+            module_of(network, layer, "edited").weight.requires_grad_(False)
+            add_update(network, layer, update)
+        results.append(updates)
+    return results
+
+
 @dataclass
 class NaiveIteration:
     optimized: list[NaiveOptimized]

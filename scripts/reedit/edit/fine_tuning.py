@@ -5,7 +5,7 @@ the NLL of the target's tokens after the bare prompt. FT-M is what EasyEdit's `f
 (Zhang et al. 2024); LocFT-BF ends targets with the token that ends a text, and shuffles (Yang et al. 2026).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,24 +15,22 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found, untold
 from reedit.edit.measured import edited_perplexities
+from reedit.edit.texts import Texts
 from reedit.errors import InputError
 from reedit.methods.recipe import Step
-from reedit.models.batches import by_length, halving, list_halves, padded
+from reedit.models.batches import halving, list_halves
 from reedit.models.generation import ending_tokens
-from reedit.models.hooks import captured, stopped_before
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import LabelledRow
 from reedit.storage.checkpoint import Checkpoint
 from reedit.storage.tensors import metadata_of, read_tensors
 
 DONE = 0.01  # a mean NLL below which no step is made, and below which tuning ends (published)
-POSITIONS = 4096  # of one pass
 
 
 def fine_tune(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
@@ -77,7 +75,7 @@ class FineTuning:
     ) -> None:
         """`hyperparameters`: lr, num_steps, batch_size, and weight_decay and norm_constraint where given."""
         self.model, self.rows, self.layers, self.known = model, rows, layers, hyperparameters
-        self.entering = _entering(model, rows, layers[0])
+        self.texts = Texts.before(model, rows, layers[0])
         self.before = {layer: model.weight(layer).clone() for layer in layers}
         self.weights = {layer: weight.clone().requires_grad_() for layer, weight in self.before.items()}
         decay = hyperparameters.get("weight_decay", 0.0)
@@ -98,9 +96,7 @@ class FineTuning:
     def _step(self, some: Sequence[int]) -> float:
         """A step on the mean loss of some rows, which is given back."""
         loss, gradients = 0.0, {layer: torch.zeros_like(self.before[layer]) for layer in self.layers}
-        batches = by_length([len(self.rows[row].ids) for row in some], POSITIONS)
-        pieces = [[some[place] for place in batch] for batch in batches]
-        for part, of_part in halving(pieces, self._passed, list_halves):
+        for part, of_part in halving(self.texts.batches(some), self._passed, list_halves):
             loss += float(part) / len(some)
             for layer, gradient in of_part.items():
                 gradients[layer] += gradient / len(some)
@@ -117,18 +113,10 @@ class FineTuning:
 
     def _loss(self, rows: list[int]) -> Tensor:
         """The sum over rows of the mean NLL of a row's labels, []."""
-        entering = pad_sequence([self.entering[row] for row in rows], batch_first=True)  # [r, s, d]
-        hidden = self.model.upper(self.layers[0] - 1)(entering, use_cache=False)  # [r, s, d]
-        places, labels, shares = [], [], []
-        for line, row in enumerate(self.rows[row] for row in rows):
-            places += [(line, row.predicted_from + j) for j in range(len(row.labels))]
-            labels += row.labels
-            shares += [1 / len(row.labels)] * len(row.labels)
-        where = torch.tensor(places, device=hidden.device)  # [n, 2]
-        logits = self.model.logits(hidden[where[:, 0], where[:, 1]])  # [n, vocabulary]
-        label = torch.tensor(labels, device=hidden.device)
-        nll = logits.logsumexp(1) - logits.gather(1, label[:, None])[:, 0]  # [n]
-        return (nll * torch.tensor(shares, device=hidden.device)).sum()
+        nll = self.texts.nll(rows, self.texts.padded(rows))  # [n]
+        counts = [len(self.rows[row].labels) for row in rows]
+        shares = [1 / count for count in counts for _ in range(count)]
+        return (nll * torch.tensor(shares, device=nll.device)).sum()
 
     @torch.no_grad()
     def _put(self, limit: float | None = None) -> None:
@@ -162,23 +150,6 @@ class FineTuning:
         for layer, weight in self.weights.items():
             weight.data.copy_(weights[layer])
         self._put()
-
-
-@torch.no_grad()
-def _entering(model: LanguageModel, rows: Sequence[LabelledRow], layer: int) -> list[Tensor]:
-    """What enters a layer of every row, [length, d] each; nothing below it changes."""
-    found: dict[int, Tensor] = {}
-
-    def enter(batch: list[int]) -> Iterator[tuple[int, Tensor]]:
-        ids, _ = padded([rows[row].ids for row in batch], 0, model.device)
-        block = model.layers[layer]
-        with captured({"entering": block}, {}) as seen, stopped_before(block):
-            model.upper(-1)(None, input_ids=ids, use_cache=False)
-        return zip(batch, seen["entering"], strict=True)
-
-    for entered in halving(by_length([len(row.ids) for row in rows], POSITIONS), enter, list_halves):
-        found |= {row: states[: len(rows[row].ids)] for row, states in entered}
-    return [found[row] for row in range(len(rows))]
 
 
 def _run(tuning: FineTuning, editor: Editor, step: Step) -> None:

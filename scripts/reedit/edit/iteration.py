@@ -22,6 +22,7 @@ from reedit.edit.lost import tell_lost
 from reedit.edit.measured import begin, edited_perplexities, measured
 from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.spread import spread
+from reedit.edit.ultraedit import ultraedit
 from reedit.edit.written import Batch
 from reedit.methods.recipe import Step
 
@@ -84,7 +85,7 @@ def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Upda
     return spread(editor, edits, step, optimize(editor, edits, step))
 
 
-TAKES: Mapping[str, Take] = {"targets": ours, "gradients": fine_tune}  # by Algorithm.takes
+TAKES: Mapping[str, Take] = {"targets": ours, "gradients": fine_tune, "pairs": ultraedit}  # Algorithm.takes
 
 
 def look_ahead(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> list[float]:

@@ -35,7 +35,7 @@ class Algorithm:
 
     name: str
     source: str
-    takes: str = "targets"  # a step: they are found, then written; or gradients (edit/iteration.py, TAKES)
+    takes: str = "targets"  # a step: they are found, then written; or gradients, pairs (iteration.TAKES)
     optimises: tuple[str, ...] = ("hidden",)  # vectors of a stage's last layer that get a delta
     spreads: str = "hidden"  # the one of them that the weights are made to write
     share: str = "even"  # of the residual that a layer takes on: see spread/spread.py
@@ -178,6 +178,15 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             tunes=(),
             ends=True,
             shuffles=True,
+        ),
+        Algorithm(
+            "ultraedit",
+            "Gu et al. 2025, UltraEdit: training-, subject-, and memory-free lifelong editing",
+            takes="pairs",
+            optimises=(),
+            weight=None,
+            requires=(),
+            tunes=(),
         ),
     )
 }

@@ -62,8 +62,20 @@ def as_mapping(hyperparameters: Hyperparameters) -> dict[str, Any]:
     return {key: value for key, value in asdict(hyperparameters).items() if value is not None}
 
 
-# by Algorithm.takes: who reads them, and how often it goes through its edits, among them
-READERS: Mapping[str, type[Hyperparameters]] = {"targets": OfTargets, "gradients": OfGradients}
+@dataclass(frozen=True, kw_only=True)
+class OfPairs(Hyperparameters):
+    """What UltraEdit reads."""
+
+    lr: Positive
+    batch_size: int | None = None
+
+
+# by Algorithm.takes: who reads them, and how often it goes through its edits, where more than once
+READERS: Mapping[str, type[Hyperparameters]] = {
+    "targets": OfTargets,
+    "gradients": OfGradients,
+    "pairs": OfPairs,
+}
 PASSES = {"targets": "v_num_grad_steps", "gradients": "num_steps"}
 
 
@@ -117,7 +129,8 @@ ACCEPTED = (
     "mom2_n_samples",
     "stats_dir",
 )
-UNREAD = {"targets": ("batch_size",), "gradients": ("kl_factor",)}  # likewise, by Algorithm.takes
+# likewise, by Algorithm.takes
+UNREAD = {"targets": ("batch_size",), "gradients": ("kl_factor",), "pairs": ()}
 
 
 def read_hyperparameters(
@@ -154,7 +167,7 @@ def read_hyperparameters(
         )
     if of.one_by_one and len(layers) > 1:
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
-    for key in (PASSES[of.takes], "batch_size"):
+    for key in (*PASSES.values(), "batch_size"):
         if found.get(key, 1) < 1:
             raise InputError(f"{where}: {key}: found {found[key]}, expected at least 1")
     if found.get("prob_cutoff", -1) > -1:

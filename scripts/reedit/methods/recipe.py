@@ -138,7 +138,7 @@ class Recipe:
     @property
     def passes(self) -> int:
         """The most passes that OPTIMIZATION, or fine-tuning, makes of an edit at a stage."""
-        return self.hyperparameters[PASSES[self.algorithm.takes]]
+        return self.hyperparameters.get(PASSES.get(self.algorithm.takes, ""), 1)
 
     @property
     def nll_factor(self) -> float:

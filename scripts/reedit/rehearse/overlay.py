@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.hyperparameters import PASSES
 from reedit.prepare.datasets import load_dataset
 from reedit.settings.experiment import Experiment
@@ -78,8 +77,7 @@ def _methods(experiment: Experiment) -> dict[str, Any]:
     methods: dict[str, Any] = {}
     for run in experiment.runs.values():
         method, given = run.method, experiment.hyperparameters(run)
-        passes = PASSES[ALGORITHMS[method.algorithm].takes]
-        few = {passes: min(given[passes], FEW_PASSES)}
+        few = {name: min(given[name], FEW_PASSES) for name in PASSES.values() if name in given}
         few |= {name: value for name, value in ANY.items() if name in given}
         found = methods.setdefault(method.edited_as, {"hyperparameters": few})
         if method.batch is not None:

@@ -196,7 +196,7 @@ def _check_method(method: Method, entry: Entry) -> None:
         asked["regularisers"] = any(one.by in OF_TARGETS for one in method.regularisers)
         asked["speed: fast"] = entry.speed != "exact"
         if wrong := [name for name, given in asked.items() if given]:
-            told = "which fine-tunes on the cases' prompts alone"
+            told = "which reads the cases' own prompts alone, and finds no targets"
             raise InputError(f"{where}: {wrong[0]}: not with {method.algorithm}, {told}")
     if entry.speed != "exact":
         told = f"config: runs[{entry.index}].speed: {entry.speed}: not with {method.name}"
