@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "config.yaml", "envs", "profiles", "reports/captions", "reports/templates")
 WORKFLOW += ("resources", "rules", "scripts")
 LONG = ("edit_facts", "score_edits", "check_collapse", "measure_norms", "generate_answers")
+LONG += ("generate_texts",)
 CASES = 12
 HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 Config = dict[str, Any]
