@@ -88,7 +88,10 @@ def test_a_text_that_repeats_itself_is_less_fluent() -> None:
 
 def test_words_are_words_and_marks() -> None:
     assert words('It\'s 3.5, "no"?\n(U.S. well-known)') == [
-        *("It's", "3.5", ",", '"', "no", '"', "?", "(", "U.S", ".", "well-known", ")")
+        *("It", "'s", "3.5", ",", '"', "no", '"', "?", "(", "U.S", ".", "well-known", ")")
+    ]
+    assert words("They don't, can't; we'll say n't") == [
+        *("They", "do", "n't", ",", "ca", "n't", ";", "we", "'ll", "say", "n't")
     ]
     assert words("Zürich Москва _a_") == ["Zürich", "Москва", "_a_"]
     assert words(" \n") == []
