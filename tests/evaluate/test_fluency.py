@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import sentences
+from tiny import sentences, tiny_model
 
 from reedit.errors import InputError
 from reedit.evaluate.consistency import ReferenceTexts
@@ -107,6 +107,14 @@ def test_each_text_is_drawn_as_it_would_be_alone_and_in_any_order(llama: Languag
     assert [sample(llama, [one], seed=3)[0] for one in asked] == together
     assert sample(llama, asked[::-1], seed=3) == together[::-1]
     assert sample(llama, asked, seed=3, budget=20) == together
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "gptj", "gemma3_text", "qwen3_5_text"])
+def test_other_architectures_draw_as_a_naive_loop_does(architecture: str) -> None:
+    """Learned positions, sliding windows, and layers that remember a text by other than keys and values."""
+    model = tiny_model(architecture)
+    asked = beginnings(model)
+    assert sample(model, asked, seed=0) == [naive_sample(model, one, 0) for one in asked]
 
 
 def test_equal_prompts_differ_and_so_do_seeds(llama: LanguageModel) -> None:
