@@ -5,6 +5,7 @@
     results/sources/{source}/                          what was fetched, verified
     results/models/{model}/                            the prepared model
     results/facts/{dataset}.parquet                    the edit cases
+    results/generation_prompts/{dataset}.parquet       what models go on from where that is measured
     results/neighbors/{model}/{dataset}.parquet        the filter of Appendix B.2
     results/splits/{model}/{dataset}/{sample}.parquet  the cases of each trial
     results/tracing/{model}/{dataset}.{parquet,md,pdf,png}  causal tracing, on request
@@ -15,11 +16,11 @@
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
     results/edits/{run}/model/                         the edited model as a transformers folder, on request
-    results/{scores,collapse,norms}/{run}.parquet, on request results/generations/{run}.parquet
+    results/{scores,collapse,norms}/{run}.parquet, on request results/{generations,texts}/{run}.parquet
     results/downstream/{{run},{model}/unedited}.parquet, on request
-    results/summary/{runs,cases,example,differences,norms,generation,comparison,table{n}}.parquet,
-      on request {eligible,downstream}.parquet
-    results/tables/{table{n},differences,norms,generation,eligible,downstream,comparison,comparison{n}}.{tex,csv,md}
+    results/summary/{runs,cases,example,differences,norms,comparison,table{n}}.parquet,
+      on request {generation,fluency,along,eligible,downstream}.parquet
+    results/tables/{table{n},differences,norms,generation,fluency,eligible,downstream,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
     reports/explore.html                               the edits case by case, for a browser without a network

@@ -159,6 +159,12 @@ def filter_where(needed):
     return neighbors
 
 
+def reference_texts(wildcards):
+    """The fetched folder of a dataset's reference texts, for unpack; nothing where it has none."""
+    references = experiment.asked.datasets[wildcards.dataset].references
+    return {"references": f"results/sources/{references.source}"} if references else {}
+
+
 def split_of(run):
     """The cases of a run's trials."""
     return f"results/splits/{run.entry.model}/{run.entry.dataset}/{run.entry.sample}.parquet"

@@ -82,6 +82,35 @@ rule generate_answers:
         "../scripts/generate_answers.py"
 
 
+# How fluent the model still is, and whether it says what is said of its targets; on request (report: fluency).
+rule generate_texts:
+    input:
+        unpack(reference_texts),
+        model="results/models/{model}",
+        facts="results/facts/{dataset}.parquet",
+        prompts="results/generation_prompts/{dataset}.parquet",
+        split=lambda wildcards: split_of(run_of(wildcards)),
+        weights="results/edits/{model}/{dataset}/{method}/trial{trial}/weights",
+    output:
+        texts="results/texts/{model}/{dataset}/{method}/trial{trial}.parquet",
+    log:
+        "results/logs/generate_texts/{model}/{dataset}/{method}/trial{trial}.log",
+    benchmark:
+        "results/benchmarks/generate_texts/{model}/{dataset}/{method}/trial{trial}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(12),
+    params:
+        settings=lambda wildcards: plain(experiment.text_settings(run_of(wildcards))),
+        code=code("generate_texts"),
+    script:
+        "../scripts/generate_texts.py"
+
+
 rule measure_norms:
     input:
         model="results/models/{model}",

@@ -23,7 +23,8 @@ rule normalise_facts:
     input:
         source=fetched_facts,
     output:
-        "results/facts/{dataset}.parquet",
+        facts="results/facts/{dataset}.parquet",
+        prompts="results/generation_prompts/{dataset}.parquet",
     log:
         "results/logs/normalise_facts/{dataset}.log",
     conda:

@@ -17,6 +17,8 @@ OF_RUNS, OF_CASES = "results/summary/runs.parquet", "results/summary/cases.parqu
 SCORES = run_files("results/scores/{run}.parquet")
 ITERATIONS = run_files("results/edits/{run}/iterations.parquet")
 TARGETS = run_files("results/edits/{run}/targets.parquet")
+COLLAPSE = run_files("results/collapse/{run}.parquet")
+TEXTS = run_files("results/texts/{run}.parquet")  # on request
 FACTS = [f"results/facts/{dataset}.parquet" for dataset in DATASETS]
 SUMMARY_FILES = {
     "cases": dict(runs=OF_RUNS, scores=SCORES, targets=TARGETS),
@@ -25,10 +27,11 @@ SUMMARY_FILES = {
     "generation": dict(
         runs=OF_RUNS, scores=SCORES, generations=run_files("results/generations/{run}.parquet")
     ),
+    "fluency": dict(runs=OF_RUNS, texts=TEXTS),
     "norms": dict(
         runs=OF_RUNS, norms=run_files("results/norms/{run}.parquet"), iterations=ITERATIONS, targets=TARGETS
     ),
-    "along": dict(runs=OF_RUNS, scores=SCORES, collapse=run_files("results/collapse/{run}.parquet")),
+    "along": dict(runs=OF_RUNS, scores=SCORES, collapse=COLLAPSE, texts=TEXTS if REPORT.fluency else []),
     "comparison": dict(
         tables=expand("results/summary/table{n}.parquet", n=paper.TABLES),
         reported=local(RESOURCES / "reported.csv"),
@@ -49,6 +52,7 @@ SUMMARY_SETTINGS = {
     "example": {"datasets": DATASETS},
     "differences": {"seed": config["seed"]},
     "generation": {"runs": IDENTITIES, "seed": config["seed"]},
+    "fluency": {"runs": IDENTITIES, "seed": config["seed"]},
     "norms": {"runs": IDENTITIES},
     "along": {"runs": IDENTITIES, "seed": config["seed"]},
     "comparison": {"reported_as": experiment.reported_as()},
@@ -68,7 +72,7 @@ rule tables:
 rule summarise_runs:
     input:
         scores=SCORES,
-        collapse=run_files("results/collapse/{run}.parquet"),
+        collapse=COLLAPSE,
         iterations=ITERATIONS,
     output:
         runs=OF_RUNS,
@@ -236,6 +240,7 @@ rule render_page:
 rule measurements:
     input:
         [f"results/facts/{dataset}.parquet" for dataset in experiment.datasets],
+        [f"results/generation_prompts/{dataset}.parquet" for dataset in DATASETS if REPORT.fluency],
         [
             f"results/neighbors/{run.entry.model}/{run.entry.dataset}.parquet"
             for run in RUNS

@@ -161,3 +161,26 @@ def generated_runs(folder: Path, methods, cases=30):
         ]
         files[key] = write_answers(path.parent, rows, answers)
     return runs, files
+
+
+def told(k, case_id, fluency, consistency, after=None):
+    """One row of schema "texts"."""
+    row = {"k": k, "case_id": case_id, "texts": ["a text"], "fluency": fluency}
+    return row | {"consistency": consistency, "after": after}
+
+
+def told_runs(folder: Path, methods, cases=30):
+    """Rows of "runs" and the texts of each run: fluency falls with k, and consistency rises."""
+    runs, scores = experiment(folder, methods, cases=cases)
+    files = {}
+    for number, (key, path) in enumerate(scores.items()):
+        rng = np.random.default_rng(number)
+        ks = sorted({row["k"] for row in parquet.read(path, "scores")})
+        rows = [
+            told(k, case, 6.3 - k * rng.random(), None if case == 0 else 0.1 * k + 0.2 * rng.random())
+            for k in ks
+            for case in range(cases)
+        ]
+        files[key] = path.with_name("texts.parquet")
+        parquet.write(rows, files[key], "texts", {})
+    return runs, files

@@ -6,15 +6,17 @@ from typing import Any
 
 from made_page import MADE_BY
 from made_reported import reported_lines
-from made_runs import case_table, experiment, generated_runs
+from made_runs import case_table, experiment, generated_runs, told_runs
 
 from reedit.report.rows.comparison import compare
 from reedit.report.rows.differences import difference_rows
+from reedit.report.rows.fluency import fluency_rows
 from reedit.report.rows.generation import generation_rows
 from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped
 from reedit.report.rows.norms import BLOWING_UP, MORE_SPREAD, SETTLED
 from reedit.report.rows.runs import Samples, table_rows
 from reedit.report.tables.paper import TABLES
+from reedit.storage.schemas import TOLD
 
 LABELS = {"small": "Small (0.1B)", "facts": "World | facts", "na_memit": "MEMIT + NA"}
 REPORTED_AS = {"models": {"small": "gpt2-xl"}, "datasets": {"facts": "counterfact"}, "methods": {}}
@@ -39,12 +41,14 @@ def made_summaries(folder: Path) -> dict[str, Summary]:
         found[f"table{number}"] = (rows, {"runs": made_by} | told)
     cells = {int(number): rows for number, rows in tables.items()}
     answered, files = generated_runs(folder / "generated", METHODS[:4], cases=6)
+    texts = told_runs(folder / "told", METHODS[:4], cases=6)
     given = {"runs": made_by}
     return found | {
         "table5": (hardware(), given),
         "comparison": (compare(reported_lines(), cells, REPORTED_AS), given),
         "differences": (difference_rows(runs, case_table(runs, paths), seed=0), given),
         "generation": (generation_rows(answered, files, seed=0), given),
+        "fluency": (fluency_rows(*texts, seed=0), given),
         "norms": (norms(), given),
         "along": (along(), given),
         "eligible": (eligible(), given),
@@ -137,6 +141,7 @@ def along() -> list[dict[str, Any]]:
                 for name, value in values.items()
                 for end, by in ends.items()
             }
+            told |= {f"{name}{end}": None for name in TOLD for end in ends}
             me_ppl = 20.0 + falls * 1e5 * after
             rows.append(shared | {"k": int(after > 0), "after": after, "me_ppl": me_ppl} | told)
     return rows

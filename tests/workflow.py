@@ -18,14 +18,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
-from tiny import tiny_corpus, tiny_facts
+from tiny import sentences, tiny_corpus, tiny_facts
 
 from reedit.prepare.facts import read_facts
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "config.yaml", "envs", "profiles", "reports/captions", "reports/templates")
 WORKFLOW += ("resources", "rules", "scripts")
-LONG = ("edit_facts", "score_edits", "check_collapse", "measure_norms", "generate_answers")
+LONG = ("edit_facts", "score_edits", "check_collapse", "measure_norms", "generate_answers", "generate_texts")
 CASES = 12
 HAS_ENGINE = (shutil.which("latexmk") and shutil.which("pdflatex")) or shutil.which("tectonic")
 Config = dict[str, Any]
@@ -43,11 +43,36 @@ def copy_workflow(folder: Path) -> Path:
     return folder
 
 
+def told_facts() -> list[dict]:
+    """Tiny facts whose targets have an id; the first one has prompts to go on from, twice the same."""
+    cases = tiny_facts()[:CASES]
+    for case in cases:
+        target = case["requested_rewrite"]["target_new"]
+        target["id"] = f"the {target['str']}"
+    cases[0]["generation_prompts"] = ["Kyoto is a city"] * 2
+    return cases
+
+
+def references() -> list[dict]:
+    """Reference texts of each target: what the tiny world says of it."""
+    targets = {case["requested_rewrite"]["target_new"]["str"] for case in told_facts()}
+    return [
+        {
+            "relation_id": "country",
+            "target_id": f"the {target}",
+            "name": target,
+            "samples": [{"text": line} for line in sentences() if line.endswith(target)],
+        }
+        for target in sorted(targets)
+    ]
+
+
 def make_inputs(folder: Path, model: Path) -> Path:
     """All that is fetched: a tiny `model`, which knows its facts, the facts, a corpus and texts."""
     folder.mkdir(parents=True)
     shutil.copytree(model, folder / "model")
-    (folder / "facts.json").write_text(json.dumps(tiny_facts()[:CASES]))
+    (folder / "facts.json").write_text(json.dumps(told_facts()))
+    (folder / "references.json").write_text(json.dumps(references()))
     (folder / "corpus.txt").write_text(tiny_corpus())
     texts = [{"Text": line} for line in tiny_corpus().splitlines()[:4]]
     (folder / "texts.json").write_text(json.dumps(texts))
@@ -73,11 +98,18 @@ def tiny_config(inputs: Path) -> Config:
             "tiny-facts": {"kind": "file", "path": str(inputs / "facts.json")},
             "tiny-corpus": {"kind": "file", "path": str(inputs / "corpus.txt")},
             "tiny-texts": {"kind": "file", "path": str(inputs / "texts.json")},
+            "tiny-references": {"kind": "file", "path": str(inputs / "references.json")},
         },
         "models": {
             "tiny": {"source": "tiny-model", "dtype": "float32", "prefixes": prefixes},
         },
-        "datasets": {"facts": {"format": "counterfact", "source": "tiny-facts"}},
+        "datasets": {
+            "facts": {
+                "format": "counterfact",
+                "source": "tiny-facts",
+                "references": {"source": "tiny-references"},  # read where fluency is asked for alone
+            }
+        },
         "corpora": {
             "lines": {"format": "lines", "source": "tiny-corpus", "samples": 40, "max_tokens": 32},
         },

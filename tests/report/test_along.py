@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from made_runs import ITERATION, score
+from made_runs import ITERATION, score, told
 from printed_tables import printed
 
 from reedit.errors import InputError
@@ -15,6 +15,7 @@ from reedit.report.rows.along import AlongFiles, along_rows
 from reedit.report.rows.runs import run_rows
 from reedit.report.tables.along import ALONG
 from reedit.storage import parquet
+from reedit.storage.schemas import TOLD
 
 RUN = {"entry": 0, "model": "tiny", "dataset": "facts", "method": "memit_seq", "trial": 1}
 RUN |= {"format": "counterfact", "algorithm": "memit+batch2", "assisted": False, "prefixed": False}
@@ -95,3 +96,55 @@ def test_the_figure_has_a_panel_for_each_quantity(tmp_path: Path) -> None:
     (line,) = figure.axes[0].lines
     assert list(line.get_xdata()) == [0, 2, 4] and list(line.get_ydata()) == [0.125, 0.75, 0.625]
     assert pq.read_metadata(own.scores).num_rows == 30
+
+
+def with_texts(folder: Path, own: AlongFiles, consistency: float | None = 0.3) -> AlongFiles:
+    """The same files, and texts of each state: fluency falls by the edits that are written."""
+    rows = [
+        told(k, case, 6.0 - case - (after or 4) * k, consistency and consistency + case / 10, after)
+        for (k, after), (accuracies, _) in STATES.items()
+        for case in range(len(accuracies))
+    ]
+    parquet.write(rows, folder / "texts.parquet", "texts", {})
+    return own._replace(texts=folder / "texts.parquet")
+
+
+def test_fluency_is_of_the_cases_that_are_edited_by_then_where_it_was_asked_for(tmp_path: Path) -> None:
+    runs, own = files(tmp_path, STATES)
+    key = ("tiny", "facts", "memit_seq", 1)
+    plain = along_rows(runs, {key: own}, seed=0)
+    assert {
+        row[f"{name}{end}"] for row in plain for name in ("fluency", "consistency") for end in ("", "_low")
+    } == {None}
+    rows = along_rows(runs, {key: with_texts(tmp_path, own)}, seed=0)
+    assert [row["fluency"] for row in rows] == [4.5, 3.5, 0.5]
+    assert [row["consistency"] for row in rows] == pytest.approx([0.45, 0.35, 0.45])
+    assert (rows[1]["fluency_low"], rows[1]["fluency_high"]) == (3.0, 4.0)
+    rest = [{name: value for name, value in row.items() if name.split("_")[0] not in TOLD} for row in rows]
+    assert rest == [{name: row[name] for name in rest[0]} for row in plain]
+    parquet.write(rows, tmp_path / "along.parquet", "along", {})
+
+
+def test_fluency_has_its_columns_and_panels_as_far_as_it_was_measured(tmp_path: Path) -> None:
+    runs, own = files(tmp_path, STATES)
+    key, heads, titles = ("tiny", "facts", "memit_seq", 1), [], []
+    without, with_both = (
+        with_texts(tmp_path / name, own, value) for name, value in (("a", None), ("b", 0.3))
+    )
+    for given in (own, without, with_both):
+        rows = along_rows(runs, {key: given}, seed=0)
+        lines = [line for line in printed("along", rows).md.splitlines() if line.startswith("| ")]
+        heads.append([cell.strip() for cell in lines[0].strip("|").split("|")])
+        titles.append([panel.get_title() for panel in draw_along(rows, {}).axes])
+    assert [one[10:] for one in heads] == [[], ["Fluency"], ["Fluency", "Consistency"]]
+    assert [one[5:] for one in titles] == [[], ["fluency, bits"], ["fluency, bits", "consistency"]]
+    assert [cell.strip() for cell in lines[2].strip("|").split("|")][10].startswith("450.0 [")
+
+
+def test_texts_that_lack_a_state_are_a_line(tmp_path: Path) -> None:
+    runs, own = files(tmp_path, STATES)
+    given = with_texts(tmp_path, own)
+    kept = [row for row in parquet.read(given.texts, "texts") if row["after"] is None]
+    parquet.write(kept, given.texts, "texts", {})
+    with pytest.raises(InputError, match=r"texts\.parquet: no rows of a state along the way; delete it"):
+        along_rows(runs, {("tiny", "facts", "memit_seq", 1): given}, seed=0)

@@ -60,6 +60,7 @@ def test_the_page_on_the_configuration_names_every_key() -> None:
 def test_what_is_left_out_has_its_default() -> None:
     checked = check_configuration(configuration())
     assert checked.nonfinite == "drop" and checked.report.norms and not checked.report.generation
+    assert not checked.report.fluency and checked.datasets["mine"].references is None
     (run,) = checked.runs
     assert (run.trials, run.stop, run.extend_to, run.misaligned) == (1, "none", None, "error")
     assert checked.methods["memit"].engine.name == "reedit" and checked.models["small"].processes == 1
@@ -273,6 +274,11 @@ def test_a_name_cannot_leave_its_folder(section: str, name: str) -> None:
             "config: models.small.source: unknown source 'weight' (did",
         ),
         (("datasets", "mine", "source"), "x", "config: datasets.mine.source: unknown source 'x' (known: "),
+        (
+            ("datasets", "mine", "references"),
+            {"source": "fact"},
+            "config: datasets.mine.references.source: unknown source 'fact' (did you mean facts?)",
+        ),
         (("corpora", "lines", "source"), "x", "config: corpora.lines.source: unknown source 'x'"),
         (
             ("collapse", "source"),

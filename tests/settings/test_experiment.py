@@ -196,6 +196,34 @@ def test_a_source_that_no_run_uses_need_not_be_there(tmp_path: Path) -> None:
     assert experiment(tmp_path, sources=sources).files.local("weights") == []
 
 
+def referring(path: Path, fluency: bool) -> Experiment:
+    """A dataset with reference texts in a local file."""
+    config = configuration()
+    config["sources"]["told"] = {"kind": "file", "path": str(path)}
+    config["datasets"]["mine"]["references"] = {"source": "told"}
+    return Experiment(config | {"report": {"fluency": fluency}}, Path())
+
+
+def test_reference_texts_are_needed_and_read_where_fluency_is_asked_for_alone(tmp_path: Path) -> None:
+    path = tmp_path / "told.json"
+    made = referring(path, fluency=False)
+    assert made.references == {} and "told" not in made.used_sources
+    with pytest.raises(InputError, match=r"config: sources\.told\.path: no such file"):
+        referring(path, fluency=True)
+    path.write_text("[{}]")
+    with pytest.raises(
+        InputError, match=r"config: datasets\.mine\.references: .*told\.json: entry 0: lacks the"
+    ):
+        referring(path, fluency=True)
+    sample = {"relation_id": "P1", "target_id": "Q1", "samples": [{"text": "Some words."}]}
+    path.write_text(json.dumps([sample]))
+    made = referring(path, fluency=True)
+    assert made.references == {"mine": "told"} and "told" in made.used_sources
+    (run,) = made.runs.values()
+    expected = {"layers": [4, 5], "dtype": "float32", "trial": 1, "seed": 3}
+    assert plain(made.text_settings(run)) == expected
+
+
 def test_released_statistics_need_the_texts_that_they_are_checked_with() -> None:
     config = configuration()
     sources = config["sources"] | {"npz": {"kind": "folder", "path": str(Path(__file__).parent)}}

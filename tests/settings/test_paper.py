@@ -64,6 +64,7 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
         "score_edits": runs,
         "check_collapse": runs,
         "generate_answers": 0,  # on request
+        "generate_texts": 0,  # likewise
         "measure_norms": runs,
     }
     assert {rule: outcome.jobs.get(rule, 0) for rule in expected} == expected
@@ -184,14 +185,16 @@ def test_a_corpus_is_planned_up_to_its_tokens_or_its_documents(tokens: int | str
     assert replace(all_of_them, work=0) == replace(one, work=0), "memory and disk are those of the sums"
 
 
-def test_norms_and_generation_are_planned_where_they_are_asked_for() -> None:
+def test_norms_generation_and_fluency_are_planned_where_they_are_asked_for() -> None:
     config = json.loads(json.dumps(experiment().config))
-    for asked in ({"norms": False}, {"norms": True, "generation": True}):
+    options = {"norms": "measure_norms", "generation": "generate_answers", "fluency": "generate_texts"}
+    for asked in ({"norms": False}, {"norms": True, "generation": True}, {"norms": False, "fluency": True}):
         config["report"] |= {"generation": False} | asked
-        rules = {group.cost.rule for group in job_costs(Experiment(config, REPOSITORY))}
-        assert ("measure_norms" in rules, "generate_answers" in rules) == tuple(
-            asked.get(name, False) for name in ("norms", "generation")
-        )
+        made = Experiment(config, REPOSITORY)
+        rules = {group.cost.rule for group in job_costs(made)}
+        for name, rule in options.items():
+            wanted = asked.get(name, False)
+            assert (rule in rules, job_counts(made)[rule] > 0) == (wanted, wanted), rule
 
 
 def test_a_smaller_dtype_is_planned_faster() -> None:

@@ -28,6 +28,7 @@ def results(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
     for place, schema in {
         "facts/mine": "facts",
+        "generation_prompts/mine": "generation_prompts",
         "neighbors/small/mine": "neighbors",
         "splits/small/mine/8x1": "split",
         "prefixes/small": "prefixes",
@@ -36,10 +37,12 @@ def results(tmp_path: Path) -> Path:
         f"scores/{RUN}": "scores",
         f"collapse/{RUN}": "collapse",
         f"generations/{RUN}": "generations",
+        f"texts/{RUN}": "texts",
         f"norms/{RUN}": "norms",
         "summary/runs": "runs",
         "summary/table1": "table",
         "summary/generation": "table",
+        "summary/fluency": "table",
         "summary/norms": "norm_summary",
         "summary/table5": "hardware",
     }.items():

@@ -23,7 +23,7 @@ CONDA_ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 CONDA_ONLY = {"python", "tectonic"}
 # Modules that do not carry the name of the package they come in.
-PACKAGE_OF_MODULE = {"yaml": "pyyaml"}
+PACKAGE_OF_MODULE = {"yaml": "pyyaml", "sklearn": "scikit-learn"}
 
 
 def canonical(name: str) -> str:

@@ -65,6 +65,7 @@ CHANGES: dict[str, Change] = {
     "`collapse`: `source`": keys(collapse__source="general-sentences"),
     "`report`: `labels`, `intervals`": keys(report__labels={"tiny": "Tiny (1M)"}, report__intervals=True),
     "`report`: `generation`": keys(report__generation=True),
+    "`report`: `fluency`": keys(report__fluency=True),
     "`reported_as`": keys(
         models__tiny__reported_as="gpt2-xl",
         datasets__facts__reported_as="counterfact",

@@ -37,6 +37,7 @@ from workflow import (
 )
 
 from reedit.errors import InputError
+from reedit.evaluate.fluency import fluency
 from reedit.jobs.code_digest import Code
 from reedit.report.tables.paper import NUMBERS
 from reedit.settings.experiment import Experiment as Settings
@@ -676,6 +677,7 @@ def test_sequential_editing_is_scored_along_the_way(again):
     }
     entry = {"model": "tiny", "dataset": "facts", "corpus": "lines", "edits": "all", "iterations": 2}
     again.config["runs"] = [entry | {"methods": ["memit", "memit_seq", "memit_rect", "sphere_after"]}]
+    again.config = changed(again.config, report__fluency=True)
     outcome = again.run("tables")
     assert outcome.status == 0, outcome.output
     run, split = "tiny/facts/memit_seq/trial1", rows(again.path("splits/tiny/facts/allx1.parquet"))
@@ -684,7 +686,7 @@ def test_sequential_editing_is_scored_along_the_way(again):
     assert weights == [f"k{k}{end}.safetensors" for k in (1, 2) for end in (".after4", ".after8", "")]
     states = {(row["k"], row["after"]) for row in rows(again.path(f"scores/{run}.parquet"))}
     assert states == {(0, None), *((k, after) for k in (1, 2) for after in (4, 8, None))}
-    for name in ("collapse", "norms"):
+    for name in ("collapse", "norms", "texts"):
         assert {(row["k"], row["after"]) for row in rows(again.path(f"{name}/{run}.parquet"))} == states
     for row in rows(again.path(f"scores/{run}.parquet")):
         assert order.index(row["case_id"]) < (row["after"] or len(order))
@@ -694,9 +696,40 @@ def test_sequential_editing_is_scored_along_the_way(again):
         *((0, 0), (2, 4), (2, 8), (2, len(order)))
     ]
     assert "All so far" in again.path("tables/along.tex").read_text()
+    _check_texts(again, run, order, along)
     assert again.path("figures/along.png").stat().st_size > 10_000
     whole = verify(again)
     assert whole.returncode == 0 and "belongs to no result" not in whole.stdout, whole.stdout
+
+
+def _check_texts(made, run, order, along):
+    """The texts of a run, their measures in its summaries, and how they were made."""
+    prompts = {row["case_id"]: row for row in rows(made.path("generation_prompts/facts.parquet"))}
+    texts = rows(made.path(f"texts/{run}.parquet"))
+    for row in texts:
+        assert order.index(row["case_id"]) < (row["after"] or len(order))
+        asked = prompts[row["case_id"]]["prompts"]
+        assert all(text.startswith(prompt) for text, prompt in zip(row["texts"], asked, strict=True))
+        assert len(set(row["texts"])) == len(asked) and row["fluency"] == pytest.approx(
+            sum(map(fluency, row["texts"])) / len(asked)
+        )
+        assert 0 <= row["consistency"] <= 1
+    assert [len(set(row["prompts"])) for row in prompts.values()] == [1] + [3] * (CASES - 1)
+    for state in ((0, None), (2, 4), (2, None)):
+        found = [row for row in texts if (row["k"], row["after"]) == state]
+        written = 0 if state[0] == 0 else state[1] or len(order)
+        (row,) = (one for one in along if (one["method"], one["after"]) == ("memit_seq", written))
+        for name in ("fluency", "consistency"):
+            assert row[name] == pytest.approx(sum(one[name] for one in found) / len(found))
+            assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+    made_by = provenance(made.path(f"texts/{run}.parquet"))
+    assert made_by["measures"] == {"fluency": 1, "consistency": 1} and made_by["seed"] == 0
+    assert Code().digest(made.house / "scripts/generate_texts.py") in made_by.values()
+    lines = list(csv.DictReader(made.path("tables/fluency.csv").open()))
+    assert {line["method"] for line in lines} == {"unedited", *(row["method"] for row in along), "memit"}
+    for name in ("fluency", "along"):
+        table = made.path(f"tables/{name}.md").read_text()
+        assert "Consistency" in table and "fluency 1" in table
 
 
 @pytest.mark.long

@@ -13,11 +13,12 @@ import pyarrow as pa
 from reedit.errors import InputError
 from reedit.methods.protocols import PROTOCOLS
 from reedit.storage import parquet
-from reedit.storage.schemas import MEASURES, METRICS
+from reedit.storage.schemas import MEASURES, METRICS, TOLD
 
 KINDS = ("accuracy", "success")
 # what a number means, docs/measures.md; another number from the day on that it means something else
 VERSIONS = {**dict.fromkeys(METRICS, 1), "me_ppl": 1, "norms": 1, "exact": 1, "contains": 1}
+VERSIONS |= dict.fromkeys(TOLD, 1)
 
 
 def versions(*names: str) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""All that determines a run's scores beside its input files, as the rule hands it to the job."""
+"""All that determines a run's scores, or texts, beside its input files, as the rule hands it to the job."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,3 +16,14 @@ class ScoreSettings:
     layers: Sequence[int]
     dtype: str
     trial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSettings:
+    """Of generate_texts. A new one has a default, so that finished jobs stay so."""
+
+    wording: Mapping[str, Any] = field(default_factory=dict)  # as above
+    layers: Sequence[int]
+    dtype: str
+    trial: int
+    seed: int  # of what is drawn

@@ -193,9 +193,9 @@ class LanguageModel:
         if not layers or any(later <= earlier for earlier, later in pairwise(layers)):
             raise InputError(f"hyperparameters: layers: {layers}: expected each above the one before")
 
-    def check_length(self, ids: Sequence[int], shift: int = 0) -> None:
+    def check_length(self, ids: Sequence[int], shift: int = 0, where: str = "") -> None:
         """Raise InputError for a text of more tokens, from position `shift` on, than the model reads."""
-        self.wording.check_length(ids, self.model.config.max_position_embeddings, shift=shift)
+        self.wording.check_length(ids, self.model.config.max_position_embeddings, where, shift)
 
     def lighter(self, dtype: torch.dtype) -> "LanguageModel":
         """A copy of its own in a smaller number format, half the size in bfloat16."""

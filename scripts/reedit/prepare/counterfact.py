@@ -13,6 +13,7 @@ from reedit.prepare.facts import (
     Case,
     Dataset,
     Fact,
+    GenerationPrompts,
     Neighbor,
     filled,
     read_each,
@@ -38,16 +39,19 @@ def counterfact_facts(files: Sequence[Sequence[Case]], malformed: str) -> Datase
     fixed_roles = cases[0].has("ground_truth")
     templates = {} if fixed_roles else _templates(cases)
     listed: dict[int, int] = {}  # neighbors of a case in the file
+    prompts: dict[Fact, GenerationPrompts] = {}  # by fact: of two with one case_id, the second is left out
 
     def make(case: Case, _: int) -> Fact:
         fact = _released_fact(case) if fixed_roles else _published_fact(case, templates)
         listed[fact.case_id] = len(fact.neighbors if fixed_roles else case.value["neighborhood_prompts"])
+        prompts.setdefault(fact, _generation_prompts(case, fact))
         return fact
 
     found, wrong = read_each(files, make, malformed)
     facts = tuple(chain.from_iterable(found))
     dropped = sum(listed[fact.case_id] - len(fact.neighbors) for fact in facts)
-    return Dataset(facts, tuple(map(len, found)), fixed_roles, dropped, tuple(wrong))
+    given = {fact.case_id: prompts[fact] for fact in facts}
+    return Dataset(facts, tuple(map(len, found)), fixed_roles, dropped, tuple(wrong), given)
 
 
 def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:
@@ -73,6 +77,16 @@ def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:
         paraphrases=case.texts("paraphrase_prompts", tidy_prompt),
         neighbors=tuple(neighbor for neighbor in known if neighbor),
     )
+
+
+def _generation_prompts(case: Case, fact: Fact) -> GenerationPrompts:
+    """CounterFact's own where the case has some; and its target's id, where it has one."""
+    listed = case.texts("generation_prompts", tidy_prompt) if case.has("generation_prompts") else ()
+    prompts = listed or GenerationPrompts.of(fact).prompts
+    target = case.get("requested_rewrite.target_new", dict) if case.has("requested_rewrite") else {}
+    named = target.get("id") is not None
+    target_id = case.text("requested_rewrite.target_new.id") if named else None
+    return GenerationPrompts(fact.case_id, prompts, target_id)
 
 
 def _neighbor(text: str, object: str, found: Placed | None, given: Placed | None) -> Neighbor | None:

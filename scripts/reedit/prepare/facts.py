@@ -5,7 +5,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,23 @@ class Fact:
     def end(self) -> int:
         """The character of the text at which the subject ends."""
         return self.start + len(self.subject)
+
+
+@dataclass(frozen=True)
+class GenerationPrompts:
+    """What a model goes on from where its fluency is measured; `prompts` are full texts and may repeat.
+
+    `target_id`: of target_new, by which reference texts are found; None where the data names none.
+    """
+
+    case_id: int
+    prompts: tuple[str, ...]
+    target_id: str | None = None
+
+    @classmethod
+    def of(cls, fact: Fact) -> "GenerationPrompts":
+        """Of a case that brings none: its own prompt and its paraphrases, each once."""
+        return cls(fact.case_id, tuple(dict.fromkeys((fact.text, *fact.paraphrases))))
 
 
 def filled(template: str, subject: str) -> str:
@@ -182,6 +199,12 @@ class Dataset:
     fixed_roles: bool  # the file itself says which neighbor assists: each case's first
     dropped: int  # neighbors whose subject could not be told from their text
     malformed: tuple[str, ...] = ()  # why each of the cases that were left out could not be read
+    given: Mapping[int, GenerationPrompts] = field(default_factory=dict)  # by case, as the data has them
+
+    @property
+    def generation_prompts(self) -> list[GenerationPrompts]:
+        """Those of every case, in order."""
+        return [self.given.get(fact.case_id) or GenerationPrompts.of(fact) for fact in self.facts]
 
 
 def read_each(
@@ -280,6 +303,20 @@ def read_facts(path: Path) -> list[Fact]:
         )
         for row in parquet.read(path, "facts")
     ]
+
+
+def write_generation_prompts(
+    cases: Sequence[GenerationPrompts], path: Path, provenance: Mapping[str, Any]
+) -> None:
+    """Write what models go on from as Parquet, a row a case, in their order."""
+    rows = [asdict(case) | {"prompts": list(case.prompts)} for case in cases]
+    parquet.write(rows, path, "generation_prompts", provenance)
+
+
+def read_generation_prompts(path: Path) -> dict[int, GenerationPrompts]:
+    """The cases of a Parquet file by their case_id, in its order."""
+    rows = parquet.read(path, "generation_prompts")
+    return {row["case_id"]: GenerationPrompts(**row | {"prompts": tuple(row["prompts"])}) for row in rows}
 
 
 def by_file(facts: Sequence[Fact], sizes: Sequence[int]) -> list[list[int]]:

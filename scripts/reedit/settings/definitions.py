@@ -168,6 +168,7 @@ class Dataset:
     separator: str = " "  # between prompt and target
     malformed: Wrong = "error"  # cases that cannot be read
     reported_as: Maybe[Format] = None
+    references: Maybe[From] = None  # texts of subjects that have an object, for consistency
 
     @property
     def sources(self) -> list[str]:
@@ -371,6 +372,7 @@ class Report:
     labels: dict[str, Label] = field(default_factory=dict)
     intervals: bool = False
     generation: bool = False  # what models say by themselves, beside teacher forcing
+    fluency: bool = False  # of the texts that models go on with, and their consistency
     norms: bool = True  # of the edited weights, by singular values
     eligible: list[ComparedFilter] = field(default_factory=list)
 

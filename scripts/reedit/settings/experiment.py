@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
-from reedit.evaluate.settings import ScoreSettings
+from reedit.evaluate.settings import ScoreSettings, TextSettings
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.speed import faster, leaves_fast
 from reedit.prepare.settings import SplitSettings
@@ -29,6 +29,7 @@ class Experiment(Needs):
         for run in self.runs.values():
             check_engine(run.method, self.files)
         check_possible(self, self.files.check(self.used_sources, self.datasets))
+        self.files.check_references(self.references)
         if self.own_tasks and not self.own_tasks.is_dir():
             raise InputError(f"config: downstream.folder: no such folder: {self.own_tasks}")
 
@@ -141,6 +142,16 @@ class Experiment(Needs):
             wording=self.wording(run.entry.model, run.entry.dataset),
             layers=self.hyperparameters(run)["layers"],
             dtype=self.asked.models[run.entry.model].dtype,
+        )
+
+    def text_settings(self, run: Run) -> TextSettings:
+        """All that determines the texts of a run beside its input files."""
+        return TextSettings(
+            wording=self.wording(run.entry.model, run.entry.dataset),
+            layers=self.hyperparameters(run)["layers"],
+            dtype=self.asked.models[run.entry.model].dtype,
+            trial=run.trial,
+            seed=self.asked.seed,
         )
 
     def regularised(self, run: Run) -> str:

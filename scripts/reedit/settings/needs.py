@@ -26,9 +26,18 @@ class Needs(Selection):
                 names.append(self.check(entry.corpus).source)
         names += [self.asked.models[model].source for model in self.models]
         names += [source for dataset in self.datasets for source in self.asked.datasets[dataset].sources]
+        names += self.references.values()
         prefixes = [self.prefixes(run.prefixes) for run in self.runs.values()]
         names += [settings["source"] for settings in prefixes if "source" in settings]
         return list(dict.fromkeys(names))
+
+    @property
+    def references(self) -> dict[str, str]:
+        """By dataset, the source of the reference texts that its runs need."""
+        if not self.asked.report.fluency:
+            return {}
+        given = {entry.dataset: self.asked.datasets[entry.dataset].references for entry in self.entries}
+        return {dataset: one.source for dataset, one in given.items() if one}
 
     def repository(self, model: str) -> str:
         """The repository that a model comes from; its own name in the configuration where there is none."""

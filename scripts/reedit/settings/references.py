@@ -39,6 +39,8 @@ def _references(config: Config) -> Iterator[tuple[str, str, str, Iterable[str]]]
     for name, dataset in datasets.items():
         for source in dataset.sources:
             yield f"datasets.{name}.source", "source", source, sources
+        if dataset.references:
+            yield f"datasets.{name}.references.source", "source", dataset.references.source, sources
     for name, corpus in config.corpora.items():
         yield f"corpora.{name}.source", "source", corpus.source, sources
     yield "collapse.source", "source", config.collapse.source, sources

@@ -1,7 +1,7 @@
 """Where the configuration's sources lie on this machine, and whether what lies there is good."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from reedit.errors import InputError
 from reedit.jobs.params import plain
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Dataset
+from reedit.prepare.reference_texts import read_references
 from reedit.settings.definitions import Config, LocalSource
 from reedit.storage.files import file_sha256, visible_files
 
@@ -61,6 +62,19 @@ class SourceFiles:
                 self._check_source(name, source)
         read = {dataset: self._read_dataset(dataset) for dataset in datasets}
         return {dataset: facts for dataset, facts in read.items() if facts is not None}
+
+    def check_references(self, references: Mapping[str, str]) -> None:
+        """Reference texts that are local files can be read; `references`: a source by dataset.
+
+        Their job comes last, so that hours would pass before it told. Raises InputError.
+        """
+        for dataset, name in references.items():
+            source = self.config.sources[name]
+            if source.kind == "file":
+                try:
+                    read_references(self.found(source.path))
+                except InputError as error:
+                    raise InputError(f"config: datasets.{dataset}.references: {error}") from error
 
     def _check_source(self, name: str, source: LocalSource) -> None:
         path = self.found(source.path)

@@ -25,6 +25,8 @@ MEASURES = [
     "score_success",
 ]
 
+TOLD = ("fluency", "consistency")  # measures of the texts that a model goes on with
+
 AFTER = ("after", pa.int64())  # edits of iteration k that were written; null where it was complete
 METHOD = [  # what rows over the trials of one method begin with
     ("model", pa.string()),
@@ -47,6 +49,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("target_true", pa.string()),
             ("paraphrases", pa.list_(pa.string())),
             ("neighbors", pa.list_(NEIGHBOR)),
+        ]
+    ),
+    # what a model goes on from, in the order of "facts"
+    "generation_prompts": pa.schema(
+        [
+            ("case_id", pa.int64()),
+            ("prompts", pa.list_(pa.string())),  # full texts; some may be equal
+            ("target_id", pa.string()),  # of target_new; null where the data names none
         ]
     ),
     "neighbors": pa.schema(
@@ -157,6 +167,17 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("generated", pa.string()),  # as it was said, without special tokens
             ("exact", pa.float64()),  # 0 or 1, see reedit.evaluate.answers
             ("contains", pa.float64()),
+            AFTER,
+        ]
+    ),
+    # what the model goes on with, drawn by chance; one row per k and case
+    "texts": pa.schema(
+        [
+            ("k", pa.int64()),
+            ("case_id", pa.int64()),
+            ("texts", pa.list_(pa.string())),  # prompt included, one for each of generation_prompts
+            ("fluency", pa.float64()),  # bits, see reedit.evaluate.fluency
+            ("consistency", pa.float64()),  # a cosine; null where the target has no reference texts
             AFTER,
         ]
     ),
@@ -323,6 +344,8 @@ SCHEMAS: dict[str, pa.Schema] = {
                 for metric in METRICS
                 for end in ("", "_low", "_high")
             ],
+            # of the texts of all cases that are edited by then; null where none were asked for
+            *[(f"{name}{end}", pa.float64()) for name in TOLD for end in ("", "_low", "_high")],
         ]
     ),
     # one row per method and k from 0; means over trials, null where not measured

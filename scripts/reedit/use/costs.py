@@ -17,6 +17,7 @@ GB = 1e9
 # tokens of a prefixed row, of it from the subject's end on, of a prompt with its target, labels of a row
 ROW, TAIL, BARE, LABELS = 23, 8, 12, 3
 PROMPTS = 13  # scored a case: its own, two paraphrases, ten neighbors
+OPENINGS, TEXT = 10, 100  # generation prompts of a case, and tokens of a text that a model makes of one
 ARTICLE = 600  # tokens of a document, on average, as far as max_tokens lets it
 WORKSPACE = 4.0  # GB for batches that keep a GPU busy; where there is less, they get smaller
 
@@ -101,6 +102,13 @@ def generation_cost(shape: Shape, edits: int, kept: int) -> Cost:
     weights = shape.parameters * 4 / GB
     work = (1 + kept) * edits * PROMPTS * (BARE + NEW_TOKENS) * shape.parameters * 2
     return Cost("generate_answers", weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
+
+
+def text_cost(shape: Shape, edits: int, kept: int) -> Cost:
+    """The texts that the unedited model and `kept` iterations go on with, token by token."""
+    weights = shape.parameters * 4 / GB
+    work = (1 + kept) * edits * OPENINGS * TEXT * shape.parameters * 2
+    return Cost("generate_texts", weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
 
 
 def norm_cost(shape: Shape, layers: Sequence[int], kept: int) -> Cost:

@@ -25,6 +25,7 @@ from reedit.use.costs import (
     moment_cost,
     norm_cost,
     score_cost,
+    text_cost,
     tokens_read,
 )
 
@@ -107,6 +108,7 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
         "score_edits": len(runs),
         "check_collapse": len(runs),
         "generate_answers": len(runs) * report.generation,
+        "generate_texts": len(runs) * report.fluency,
         "measure_norms": len(runs) * report.norms,
     }
 
@@ -145,6 +147,8 @@ def job_costs(experiment: Experiment) -> list[Group]:
         add(entry.model, score_cost(shape, edits, iterations), entry.dataset)
         if report.generation:
             add(entry.model, generation_cost(shape, edits, iterations), entry.dataset)
+        if report.fluency:
+            add(entry.model, text_cost(shape, edits, iterations), entry.dataset)
         if report.norms:
             add(entry.model, norm_cost(shape, recipe.layers, iterations), entry.dataset)
         if experiment.needs_moments(run):

@@ -45,6 +45,7 @@ Check = Callable[[Path], None]  # raises InputError: what was found, what was ex
 MB, GB = 1e6, 1e9
 SCHEMAS = {
     "facts/*.parquet": "facts",
+    "generation_prompts/*.parquet": "generation_prompts",
     "neighbors/*/*.parquet": "neighbors",
     "splits/*/*/*.parquet": "split",
     "tracing/*/*.parquet": "tracing",
@@ -56,12 +57,14 @@ SCHEMAS = {
     "scores/*/*/*/*.parquet": "scores",
     "collapse/*/*/*/*.parquet": "collapse",
     "generations/*/*/*/*.parquet": "generations",
+    "texts/*/*/*/*.parquet": "texts",
     "norms/*/*/*/*.parquet": "norms",
     "downstream/*/*/*/*.parquet": "downstream",
     "downstream/*/unedited.parquet": "downstream",
     f"summary/table{HARDWARE}.parquet": "hardware",
     "summary/table*.parquet": "table",
     "summary/generation.parquet": "table",
+    "summary/fluency.parquet": "table",
     "summary/norms.parquet": "norm_summary",
     "summary/along.parquet": "along",
     "summary/downstream.parquet": "downstream_summary",

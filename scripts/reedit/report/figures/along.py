@@ -19,6 +19,7 @@ PANELS = {  # a column of the rows -> what stands above its panel
     "every_specificity_accuracy": "specificity, all so far",
     "me_ppl": "ME-PPL",
 }
+TOLD = {"fluency": "fluency, bits", "consistency": "consistency"}  # panels of those that were measured
 LARGE = 30  # from so many times the unedited model's on, ME-PPL is logarithmic
 
 
@@ -32,10 +33,12 @@ def along(rows: Rows, labels: Labels) -> Figure:
         return drawing.sentence(NO_CHECKPOINTS)
     places = grouped(rows, itemgetter("model", "dataset"))
     looks = drawing.looks((row["method"] for row in rows), dashed=True)
+    told = {name: head for name, head in TOLD.items() if any(row[name] is not None for row in rows)}
+    shown = PANELS | told
     titles = [drawing.panel_title(place, labels, between="\n") for place in places]
-    figure, axes = drawing.matrix(titles, list(PANELS.values()), (2.5, 2.3), "edits made")
+    figure, axes = drawing.matrix(titles, list(shown.values()), (2.5, 2.3), "edits made")
     for panels, members in zip(axes, places.values(), strict=True):
-        for panel, name in zip(panels, PANELS, strict=True):
+        for panel, name in zip(panels, shown, strict=True):
             for method, of_method in grouped(members, itemgetter("method")).items():
                 values = {row["after"]: row[name] for row in of_method if row[name] is not None}
                 drawing.draw_line(panel, values, looks[method])
@@ -53,9 +56,9 @@ def _band(panel: Axes, rows: Rows, name: str, color: str) -> None:
 
 
 def _axis(panel: Axes, name: str, rows: Rows) -> None:
-    if name != "me_ppl":
+    if name not in ("me_ppl", "fluency"):
         drawing.shares(panel)
         return
     values: list[Any] = [row[name] for row in rows if row[name] is not None]
-    if values and max(values) > LARGE * min(values):
+    if name == "me_ppl" and values and max(values) > LARGE * min(values):
         panel.set_yscale("log")

@@ -15,13 +15,16 @@ import pyarrow.compute as pc
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS, case_means_of, intervals, measure, prompt_means_of
 from reedit.methods.protocols import protocol_of
+from reedit.report.rows.fluency import of_cases
 from reedit.report.rows.lines import Method, RunKey, each_once, file_of, methods_of
+from reedit.report.rows.measured import over_cases
 from reedit.report.rows.runs import Row, known, mean
 from reedit.storage import parquet
-from reedit.storage.schemas import MEASURES
+from reedit.storage.schemas import MEASURES, TOLD
 
 IDENTITY = ("model", "dataset", "method", "algorithm", "protocol", "edits")
 NO_CHECKPOINTS = "No method of this experiment has checkpoints."  # in the place of a table or figure of none
+ENDS = ("", "_low", "_high")  # of the columns of a measure: its mean, and its interval
 ACCURACIES = tuple(f"{metric}_accuracy" for metric in METRICS)
 
 
@@ -30,6 +33,7 @@ class AlongFiles(NamedTuple):
 
     scores: Path | str
     collapse: Path | str
+    texts: Path | str | None = None  # where they were asked for
 
 
 class Course(NamedTuple):
@@ -38,6 +42,7 @@ class Course(NamedTuple):
     every: Mapping[int, np.ndarray]
     first: Mapping[int, np.ndarray]  # of the cases that were edited by the first checkpoint
     me_ppl: Mapping[int, float | None]
+    told: Mapping[int, np.ndarray]  # measures of TOLD, [cases, 2]; of no state where no texts were asked for
 
 
 def along_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, AlongFiles], seed: int) -> list[Row]:
@@ -69,10 +74,22 @@ def _rows(method: Method, courses: Sequence[Course], seed: int) -> list[Row]:
             bounds = intervals(values, k, method.protocol, seed)
             for name, value, bound in zip(MEASURES, means, bounds, strict=True):
                 if name in ACCURACIES:
-                    ends = zip(("", "_low", "_high"), (value, *bound), strict=True)
+                    ends = zip(ENDS, (value, *bound), strict=True)
                     found |= {f"{which}_{name}{end}": known(one) for end, one in ends}
-        rows.append(identity | {"trials": len(courses)} | found)
+        told = [course.told[after] for course in courses if after in course.told]
+        rows.append(identity | {"trials": len(courses)} | found | _told(told, seed))
     return rows
+
+
+def _told(trials: Sequence[np.ndarray], seed: int) -> Row:
+    """The columns of the measures of TOLD; None where no texts were asked for."""
+    if not trials:
+        return {f"{name}{end}": None for name in TOLD for end in ENDS}
+    columns: Row = {}
+    for name, values, bounds in zip(TOLD, *over_cases(trials, seed), strict=True):
+        found = (mean(values), *map(known, bounds))
+        columns |= {f"{name}{end}": value for end, value in zip(ENDS, found, strict=True)}
+    return columns
 
 
 def _course(files: AlongFiles, method: Method, k: int) -> Course:
@@ -97,7 +114,22 @@ def _course(files: AlongFiles, method: Method, k: int) -> Course:
         else _means(table.filter(pc.is_in(table["case_id"], early)), files)
         for after, table in tables.items()
     }
-    return Course(every, first, me_ppl)
+    return Course(every, first, me_ppl, _of_texts(files, ends))
+
+
+def _of_texts(files: AlongFiles, ends: Mapping[int, tuple[int, int | None]]) -> dict[int, np.ndarray]:
+    """The measures of TOLD in each state; `ends`: its k and its `after`, by the edits that were written."""
+    if files.texts is None:
+        return {}
+    texts = parquet.read_table(files.texts, "texts")
+    found = {}
+    for written, (k, after) in ends.items():
+        at = pc.is_null(texts["after"]) if after is None else pc.equal(texts["after"], after)
+        table = texts.filter(pc.and_(pc.equal(texts["k"], k), at))
+        if not len(table):
+            raise InputError(f"{files.texts}: no rows of a state along the way; delete it and rerun")
+        found[written] = of_cases(table)
+    return found
 
 
 def _means(table: pa.Table, files: AlongFiles) -> np.ndarray:

@@ -1,16 +1,16 @@
 """Teacher-forced scores beside what models say by themselves: how far do the two disagree?"""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from reedit.errors import InputError
-from reedit.evaluate.measures import METRICS, percentiles, resamples, weighted_means
-from reedit.report.rows.lines import RunKey, at_first_and_selected, methods_of, table_lines
-from reedit.report.rows.runs import Row, known, line_rows
+from reedit.evaluate.measures import METRICS
+from reedit.report.rows.lines import RunKey
+from reedit.report.rows.measured import measured_rows
+from reedit.report.rows.runs import Row
 from reedit.storage import parquet
 
 if TYPE_CHECKING:
@@ -34,20 +34,11 @@ class AnswerFiles(NamedTuple):
 def generation_rows(
     runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, AnswerFiles], seed: int
 ) -> list[Row]:
-    """Rows of schema "table", one per line and measure of MEASURES.
+    """Rows of schema "table" of the measures of MEASURES, as measured_rows makes them of case_means.
 
-    Lines as in the tables of iterations: unedited, k = 1, and where the proposed rule stops each method of
-    `runs` (schema "runs"). Means are taken within a case, over cases, then over trials; intervals resample
-    cases.
+    `runs`: rows of schema "runs".
     """
-    read = cache(lambda run: case_means(files[run]))
-    rows = []
-    for number, line in enumerate(table_lines(methods_of(runs), at_first_and_selected)):
-        trials = [read(run).get(k) for run, k in line.runs.items()]
-        kept = not any(values is None for values in trials)
-        values, bounds = _statistics(trials, seed) if kept else (dict.fromkeys(MEASURES, ()), {})
-        rows += line_rows(line, number, values, bounds)
-    return rows
+    return measured_rows(runs, lambda run: case_means(files[run]), MEASURES, seed)
 
 
 def case_means(files: AnswerFiles) -> dict[int, np.ndarray]:
@@ -85,19 +76,3 @@ def _check_alike(scores: "pd.DataFrame", generations: "pd.DataFrame", files: Ans
         k, case = min(asked ^ answered)
         lacking = files.generations if (k, case) in asked else files.scores
         raise InputError(f"{lacking}: no row for case {case} at k = {k}; delete it and rerun")
-
-
-def _statistics(
-    trials: Sequence[np.ndarray], seed: int, draws: int = 1000
-) -> tuple[dict[str, list[float | None]], dict[str, np.ndarray]]:
-    """By measure the mean in every trial, and the bootstrap interval of the mean over trials.
-
-    Resamples are those of the other tables.
-    """
-    means, total = [], np.zeros((draws, len(MEASURES)))
-    for trial, values in enumerate(trials):
-        means.append(weighted_means(values, np.ones((1, len(values))))[0])
-        total += weighted_means(values, resamples(len(values), seed, trial, draws))
-    of_trials = [list(map(known, column)) for column in np.transpose(means)]
-    bounds = percentiles(total / len(trials))
-    return dict(zip(MEASURES, of_trials, strict=True)), dict(zip(MEASURES, bounds, strict=True))

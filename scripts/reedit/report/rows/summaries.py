@@ -19,8 +19,9 @@ from reedit.report.rows.differences import difference_rows
 from reedit.report.rows.downstream import downstream_rows
 from reedit.report.rows.eligible import eligibility
 from reedit.report.rows.example import example_rows
+from reedit.report.rows.fluency import fluency_rows
 from reedit.report.rows.generation import AnswerFiles, generation_rows
-from reedit.report.rows.lines import key_of
+from reedit.report.rows.lines import RunKey, key_of, run_path
 from reedit.report.rows.norms import NormFiles, norm_summary_rows
 from reedit.report.rows.reported import TABLES as REPORTED_TABLES
 from reedit.report.rows.reported import read_reported
@@ -63,10 +64,27 @@ def _differences(files: Any, settings: Mapping[str, Any]) -> Made:
 
 
 def _generation(files: Any, settings: Mapping[str, Any]) -> Made:
-    keys = map(key_of, settings["runs"])
+    keys = list(map(key_of, settings["runs"]))
     answers = dict(zip(keys, map(AnswerFiles, files.scores, files.generations), strict=True))
     rows = generation_rows(parquet.read(files.runs, "runs"), answers, settings["seed"])
-    return rows, parquet.read_provenance(files.runs)
+    said = dict(zip(keys, files.generations, strict=True))
+    return rows, _with_measures(parquet.read_provenance(files.runs), said)
+
+
+def _fluency(files: Any, settings: Mapping[str, Any]) -> Made:
+    texts = dict(zip(map(key_of, settings["runs"]), files.texts, strict=True))
+    rows = fluency_rows(parquet.read(files.runs, "runs"), texts, settings["seed"])
+    return rows, _with_measures(parquet.read_provenance(files.runs), texts)
+
+
+def _with_measures(made_by: dict[str, Any], files: Mapping[RunKey, Path | str]) -> dict[str, Any]:
+    """The provenance of runs with the versions of what was measured in further files of theirs, too."""
+    told = {run_path(key): parquet.read_provenance(path)["measures"] for key, path in files.items()}
+    runs = {
+        path: one | {"measures": one.get("measures", {}) | told.get(path, {})}
+        for path, one in made_by["runs"].items()
+    }
+    return made_by | {"runs": runs}
 
 
 def _norms(files: Any, settings: Mapping[str, Any]) -> Made:
@@ -76,11 +94,14 @@ def _norms(files: Any, settings: Mapping[str, Any]) -> Made:
 
 
 def _along(files: Any, settings: Mapping[str, Any]) -> Made:
-    of_runs = dict(
-        zip(map(key_of, settings["runs"]), map(AlongFiles, files.scores, files.collapse), strict=True)
-    )
+    keys = list(map(key_of, settings["runs"]))
+    texts = dict(zip(keys, files.texts, strict=True)) if files.texts else {}
+    of_runs = {
+        key: AlongFiles(scores, collapse, texts.get(key))
+        for key, scores, collapse in zip(keys, files.scores, files.collapse, strict=True)
+    }
     rows = along_rows(parquet.read(files.runs, "runs"), of_runs, settings["seed"])
-    return rows, parquet.read_provenance(files.runs)
+    return rows, _with_measures(parquet.read_provenance(files.runs), texts)
 
 
 def _comparison(files: Any, settings: Mapping[str, Any]) -> Made:
@@ -120,6 +141,7 @@ SUMMARIES = {
     "example": Summary("example", _example),
     "differences": Summary("differences", _differences),
     "generation": Summary("table", _generation),
+    "fluency": Summary("table", _fluency),
     "norms": Summary("norm_summary", _norms),
     "along": Summary("along", _along),
     "comparison": Summary("comparison", _comparison),

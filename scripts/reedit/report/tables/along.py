@@ -8,8 +8,10 @@ from markupsafe import Markup
 
 from reedit.evaluate.measures import METRICS
 from reedit.report.rows.along import NO_CHECKPOINTS
+from reedit.report.tables.fluency import HUNDREDFOLD
 from reedit.report.tables.sheet import Cell, Column, Grid, Row, Sheet, Style, Table
 from reedit.report.words import perplexity, share
+from reedit.storage.schemas import TOLD
 
 OVER = {"every": "All so far", "first": "The first"}
 LEADING = (
@@ -23,10 +25,14 @@ class AlongTable(Table):
     """A line a method and number of edits; in the terminal every accuracy with its interval."""
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
-        return Table.grids(replace(self, columns=_columns(style.intervals)), rows, style)
+        columns = [*_columns(style.intervals), *_told(rows, style.intervals)]
+        return Table.grids(replace(self, columns=columns), rows, style)
 
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
         return Sheet(self.grids(rows, replace(style, intervals=True)), self.legend(rows))
+
+    def legend(self, rows: Sequence[Row]) -> list[str]:
+        return [*super().legend(rows), *[HUNDREDFOLD] * bool(_told(rows, False))]
 
 
 def _columns(intervals: bool) -> list[Column]:
@@ -37,6 +43,12 @@ def _columns(intervals: bool) -> list[Column]:
             head = Cell(f"{name}, {over.lower()}", tex=Markup(name))
             columns.append(Column(head, _share(f"{which}_{metric}_accuracy", intervals), over=(over,)))
     return [*columns, Column("ME-PPL", lambda row: perplexity(row["me_ppl"]))]
+
+
+def _told(rows: Sequence[Row], intervals: bool) -> list[Column]:
+    """Fluency and consistency, as far as they were measured, times 100."""
+    known = [name for name in TOLD if any(row[name] is not None for row in rows)]
+    return [Column(name.capitalize(), _share(name, intervals)) for name in known]
 
 
 def _share(name: str, interval: bool) -> Callable[[Any], Cell]:

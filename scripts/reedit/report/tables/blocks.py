@@ -8,7 +8,8 @@ from operator import attrgetter
 
 from reedit.report.rows.groups import grouped
 from reedit.report.rows.table_lines import SHARED, STATISTICS, Line, blocks
-from reedit.report.tables.sheet import Column, Row
+from reedit.report.tables.notes import MARKS
+from reedit.report.tables.sheet import Block, Column, Grid, K, Row, Style, group
 from reedit.report.words import Labels, half_up, method_of, name_of, share
 from reedit.storage.schemas import MEASURES
 
@@ -41,6 +42,20 @@ LEADING = (
     Column("Model", lambda printed: printed.name, align="l"),
     Column("Algo", lambda printed: printed.algo, align="l"),
 )
+
+
+MARKED_K = Column(K, lambda printed: f"{printed.line.k_text}{MARKS.get(printed.line.role, '')}")
+
+
+def line_grid(columns: Sequence[Column], rows: Sequence[Row], style: Style) -> Grid:
+    """The lines of rows of schema "table", a method's name said once, a block a model and number of edits."""
+    return Grid(
+        columns,
+        [
+            Block([group(columns, printed_lines(block, style.labels, edits=True, once=True))])
+            for block in blocks(rows)
+        ],
+    )
 
 
 def families(block: Sequence[Line]) -> list[list[Line]]:

@@ -13,6 +13,7 @@ from reedit.report.tables.comparison_summary import COMPARISON
 from reedit.report.tables.differences import DIFFERENCES
 from reedit.report.tables.downstream import DOWNSTREAM
 from reedit.report.tables.eligible import ELIGIBLE
+from reedit.report.tables.fluency import FLUENCY
 from reedit.report.tables.generation import GENERATION
 from reedit.report.tables.hardware import HARDWARE
 from reedit.report.tables.norms import NORMS
@@ -42,6 +43,7 @@ CATALOG: tuple[tuple[Table, Wanted], ...] = (
     (PAPER["2"], always),
     (DIFFERENCES, always),
     (GENERATION, option("generation")),
+    (FLUENCY, option("fluency")),
     (NORMS, option("norms")),
     (ALONG, has_checkpoints),
     (ELIGIBLE, lambda experiment: bool(experiment.compared_filters)),

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from reedit.evaluate.answers import NEW_TOKENS
 from reedit.evaluate.measures import METRICS
 from reedit.report.rows.generation import DISAGREEMENTS, GENERATED, MEASURES
-from reedit.report.rows.table_lines import blocks
-from reedit.report.tables.blocks import LEADING, printed_lines, raw_lines, shares
-from reedit.report.tables.notes import MARKS
-from reedit.report.tables.sheet import Block, Column, Grid, K, Row, Sheet, Style, Table, group
+from reedit.report.tables.blocks import LEADING, MARKED_K, line_grid, raw_lines, shares
+from reedit.report.tables.sheet import Column, Grid, Row, Sheet, Style, Table
 from reedit.report.words import Labels, share
 
 HEADS = {  # kind -> what stands above it
@@ -18,7 +16,6 @@ HEADS = {  # kind -> what stands above it
     "exact_differs": "≠ exact",
     "contains_differs": "≠ cont.",
 }
-MARKED_K = Column(K, lambda printed: f"{printed.line.k_text}{MARKS.get(printed.line.role, '')}")
 
 
 class GenerationTable(Table):
@@ -26,7 +23,7 @@ class GenerationTable(Table):
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
         return [
-            _grid(
+            line_grid(
                 [*LEADING, MARKED_K, *(_column(metric, kind) for metric in METRICS for kind in HEADS)],
                 rows,
                 style,
@@ -38,7 +35,7 @@ class GenerationTable(Table):
         differs = [Column(f"≠ {metric}", shares(metric, DISAGREEMENTS)) for metric in METRICS]
         legend = ["Columns: forced / exact / contains; ≠ exact / ≠ contains.", *self.legend(rows)]
         legend.append("The .csv holds spreads over trials and 95 % bootstrap intervals over cases.")
-        return Sheet([_grid([*LEADING, MARKED_K, *said, *differs], rows, style)], legend)
+        return Sheet([line_grid([*LEADING, MARKED_K, *said, *differs], rows, style)], legend)
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         return raw_lines(rows, labels, MEASURES)
@@ -62,16 +59,6 @@ GENERATION = GenerationTable(
         " own object; where neighbors were not filtered (eligible), they disagree before any edit.",
     ),
 )
-
-
-def _grid(columns: Sequence[Column], rows: Sequence[Row], style: Style) -> Grid:
-    return Grid(
-        columns,
-        [
-            Block([group(columns, printed_lines(block, style.labels, edits=True, once=True))])
-            for block in blocks(rows)
-        ],
-    )
 
 
 def _column(metric: str, kind: str) -> Column:
