@@ -19,7 +19,7 @@ from reedit.prepare.facts import Fact, Neighbor
 # what OPTIMIZATION adds its vectors to; the last one is what the weights are to say
 BLOCK, MLP = ("block",), ("mlp",)
 PARTS = {"rome": MLP, "r_rome": MLP, "memit": BLOCK, "pmet": ("attention", "mlp")}
-PARTS |= dict.fromkeys(("emmet", "alphaedit", "blue", "encore", "memit_fe"), BLOCK)
+PARTS |= dict.fromkeys(("emmet", "alphaedit", "blue", "encore", "memit_fe", "nse"), BLOCK)
 
 
 class Names(NamedTuple):
@@ -324,6 +324,17 @@ def naive_update(
         return r @ k.T @ p @ inverse(earlier @ earlier.T @ p + k @ k.T @ p + settings["L2"] * one)
     preserved = settings["mom2_update_weight"] * moment + settings.get("update_norm_lambda", 0) * one
     preserved = preserved + earlier @ earlier.T
+    if algorithm == "nse":
+        activity, few, taken = k.abs().sum(1), [], 0.0
+        for neuron in activity.argsort(descending=True).tolist():
+            taken += float(activity[neuron])
+            if taken > settings["neuron_threshold"] * float(activity.sum()):
+                break
+            few.append(neuron)
+        update = torch.zeros(len(r), len(k), dtype=k.dtype)
+        small = preserved[few][:, few] + k[few] @ k[few].T
+        update[:, few] = r @ k[few].T @ inverse(small)
+        return update
     return r @ k.T @ inverse(preserved + k @ k.T)
 
 
@@ -379,6 +390,32 @@ def naive_spread(
     if edited_keys:
         keys_by_layer = {n: torch.stack([averaged_key(network, n, e) for e in edits], 1) for n in layers}
     return updates, keys_by_layer
+
+
+def naive_rounds(
+    network: nn.Module,
+    edits: Sequence[NaiveEdit],
+    targets: Tensor,
+    layers: Sequence[int],
+    moments: Mapping[int, Tensor],
+    settings: Mapping[str, Any],
+    earlier: Mapping[int, Sequence[Tensor]],
+) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """NSE's updates over rounds of the edits that are far from their targets, and all edits' keys then."""
+    network = copy.deepcopy(network)
+    weights = {n: module_of(network, n, "edited").weight.detach() for n in layers}
+    total = {n: torch.zeros_like(w.T if is_transposed(network) else w) for n, w in weights.items()}
+    for _ in range(settings["max_iterations"] - 1):
+        now = [row_state(network, layers[-1], edit.rewriting[0], "block") for edit in edits]
+        far = [float((target - state).norm()) for target, state in zip(targets, now, strict=True)]
+        left = [i for i, norm in enumerate(far) if settings["alpha"] < norm < settings["upper_bound"]]
+        if left:
+            some, wanted = [edits[i] for i in left], targets[left]
+            updates, _ = naive_spread(network, some, wanted, layers, moments, settings, "nse", earlier)
+            for layer, update in updates.items():
+                add_update(network, layer, update)
+                total[layer] = total[layer] + update
+    return total, {n: torch.stack([averaged_key(network, n, e) for e in edits], 1) for n in layers}
 
 
 def naive_replay(
@@ -590,7 +627,7 @@ def naive_iterate(
     In batches, each is edited on the weights that the ones before it left. `leaves`: never, or gap;
     `protects`: keys of others, or all; `accumulates`: all that ever were, as they are in the edited model.
     """
-    network = copy.deepcopy(network)
+    unedited, network = network, copy.deepcopy(network)
     layers, size = settings["layers"], batch or len(edits)
     stages = [[layers[0]], [layers[-1]]] if algorithm == "blue" else [layers]
     done: list[NaiveIteration] = []
@@ -614,16 +651,24 @@ def naive_iterate(
                             now.append(repeated(network, edit, stage[-1], algorithm, place, done[-1]))
                         else:
                             at = stage[0] if algorithm == "memit_fe" else stage[-1]
-                            now.append(naive_optimize(network, edit, at, settings, algorithm))
+                            begin = unedited if algorithm == "nse" else network
+                            one = naive_optimize(begin, edit, at, settings, algorithm)
+                            ppl = naive_perplexity(network, edit, algorithm, settings)
+                            now.append(replace(one, ppl_initial=ppl))
                     for one in regularisers:
                         if one["name"] == "nas":
                             now = anchored(network, some, stage[-1], now, one["limit"], anchors)
                     others = [keys for b, keys in solved.items() if protects == "all" or b != start]
                     earlier = {n: [key for keys in others for key in keys.get(n, [])] for n in layers}
                     targets = torch.stack([one.target for one in now])
-                    updates, keys = naive_spread(
-                        network, some, targets, stage, moments, settings, algorithm, earlier, accumulates
-                    )
+                    if algorithm == "nse":
+                        updates, keys = naive_rounds(
+                            network, some, targets, stage, moments, settings, earlier
+                        )
+                    else:
+                        updates, keys = naive_spread(
+                            network, some, targets, stage, moments, settings, algorithm, earlier, accumulates
+                        )
                     if protects != "none":
                         before = solved.setdefault(start, {})
                         for layer, key in keys.items():

@@ -27,6 +27,8 @@ SETTINGS = {
 Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
 ROME = SETTINGS | {"layers": [2]}
 NULL_SPACE = SETTINGS | {"layers": [2, 3], "nullspace_threshold": 0.1, "L2": 0.02}
+# one of its edits is near at the second round, and one is too far at any
+NEURONS = SETTINGS | {"alpha": 0.5, "upper_bound": 9.5, "max_iterations": 3, "neuron_threshold": 0.8}
 VARIANTS = {
     "memit": ("memit", SETTINGS),
     "pmet": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
@@ -45,6 +47,8 @@ VARIANTS = {
     "encore in batches": ("encore", SETTINGS | {"update_norm_lambda": 0.5, "prob_cutoff": -2}),
     "memit in batches": ("memit", SETTINGS),
     "memit_fe": ("memit_fe", SETTINGS),
+    "nse": ("nse", NEURONS),
+    "nse in batches": ("nse", NEURONS),
     "memit in batches protecting others": ("memit", SETTINGS),
     "pmet in batches protecting its own": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
     "memit in batches, RECT": ("memit", SETTINGS),

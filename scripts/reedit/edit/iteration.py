@@ -21,6 +21,7 @@ from reedit.edit.journal import Iteration
 from reedit.edit.lost import tell_lost
 from reedit.edit.measured import begin, edited_perplexities, measured
 from reedit.edit.optimization.optimize import optimize
+from reedit.edit.spread.rounds import spread_in_rounds
 from reedit.edit.spread.spread import spread
 from reedit.edit.ultraedit import ultraedit
 from reedit.edit.written import Batch
@@ -82,7 +83,9 @@ def one_batch(editor: Editor, edits: Sequence[Edit], steps: Iterable[Step], take
 
 def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
     """The paper's section 2: OPTIMIZATION finds h-bar, which makes the target likely; SPREAD has W say it."""
-    return spread(editor, edits, step, optimize(editor, edits, step))
+    found = optimize(editor, edits, step)
+    written = spread_in_rounds if editor.recipe.algorithm.in_rounds else spread
+    return written(editor, edits, step, found)
 
 
 TAKES: Mapping[str, Take] = {"targets": ours, "gradients": fine_tune, "pairs": ultraedit}  # Algorithm.takes

@@ -52,6 +52,8 @@ class Algorithm:
     protects: str = "none"  # in batches: others, whose keys an update leaves alone
     distinct_keys: bool = False  # every target is written exactly: no two edits may have one key
     one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
+    at_unedited: bool = False  # OPTIMIZATION runs at theta_1, whatever is written already
+    in_rounds: bool = False  # SPREAD goes on with what is far from its target: see spread/rounds.py
     replays: bool = False  # optimised at a stage's first layer; what the others get then is their target
     alias: str = ""  # what EasyEdit's files call it, where that is not its name
     ends: bool = False  # by gradients: the target ends with the token that ends a text
@@ -155,6 +157,14 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             protects="others",
             requires=("mom2_update_weight", "update_norm_lambda"),
             tunes=("mom2_update_weight", "update_norm_lambda"),
+        ),
+        Algorithm(
+            "nse",  # with neuron_threshold, where a share of the neurons is written to
+            "Jiang et al. 2024, Neuron-level sequential editing for large language models",
+            protects="others",
+            at_unedited=True,
+            in_rounds=True,
+            requires=("mom2_update_weight", "alpha", "upper_bound", "max_iterations"),
         ),
         Algorithm(
             "ft_m",

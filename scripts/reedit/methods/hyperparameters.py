@@ -44,6 +44,10 @@ class OfTargets(Hyperparameters):
     prob_cutoff: int | None = None  # -n: ENCORE goes on to the n-th pass in which the target leads
     L2: Positive | None = None
     nullspace_threshold: Positive | None = None
+    alpha: NotNegative | None = None  # NSE: how near a target is near enough
+    upper_bound: Positive | None = None  # likewise, from where on it is given up
+    max_iterations: int | None = None  # likewise, one more than there are rounds of SPREAD
+    neuron_threshold: Positive | None = None  # likewise, the share of |k| that is written to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +174,8 @@ def read_hyperparameters(
     for key in (*PASSES.values(), "batch_size"):
         if found.get(key, 1) < 1:
             raise InputError(f"{where}: {key}: found {found[key]}, expected at least 1")
+    if found.get("max_iterations", 2) < 2:
+        raise InputError(f"{where}: max_iterations: found {found['max_iterations']}, expected at least 2")
     if found.get("prob_cutoff", -1) > -1:
         told = "expected a whole number below 0: so many passes in which the target leads"
         raise InputError(f"{where}: prob_cutoff: found {found['prob_cutoff']}, {told}")

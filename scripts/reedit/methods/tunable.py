@@ -65,8 +65,12 @@ class Tunable:
         return {name: PUBLISHED[name] for name in names}
 
 
-# fine-tuning has neither part
-TUNABLE = [name for name, algorithm in ALGORITHMS.items() if algorithm.finds_targets]
+# fine-tuning has neither part, and NSE bounds that go by the length of a model's targets
+TUNABLE = [
+    name
+    for name, algorithm in ALGORITHMS.items()
+    if algorithm.finds_targets and set(algorithm.requires) <= set(algorithm.tunes)
+]
 
 
 def tunable(algorithm: str) -> Tunable:

@@ -224,6 +224,14 @@ class LanguageModel:
             for layer, weight in before.items():
                 self.set_weight(layer, weight)
 
+    @contextmanager
+    def unedited(self, layers: Sequence[int]) -> Iterator[None]:
+        """Within: W of these layers as it was loaded; afterwards as before."""
+        with self.restored(layers):
+            for layer in layers:
+                self.set_weight(layer, self._unedited[layer])
+            yield
+
     def gradients(
         self, layers: Sequence[int], loss: Callable[[], Tensor]
     ) -> tuple[Tensor, dict[int, Tensor]]:

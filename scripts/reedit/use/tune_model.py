@@ -46,7 +46,7 @@ def tune_model(request: TuneRequest) -> Tuned:
     """
     if request.algorithm not in TUNABLE:
         hint = nearest(request.algorithm, TUNABLE)
-        raise InputError(f"--algorithm: no algorithm that finds targets: {request.algorithm!r}{hint}")
+        raise InputError(f"--algorithm: no algorithm that can be tuned: {request.algorithm!r}{hint}")
     for given in (request.facts, request.corpus):
         if given and not given.is_file():
             raise InputError(f"{given}: no such file")

@@ -11,6 +11,7 @@ from torch import Tensor
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit, WeightedRow
 from reedit.edit.found import Found, joined
+from reedit.edit.measured import edited_perplexities
 from reedit.edit.optimization.anchors import anchored
 from reedit.edit.optimization.descent import Asked, descend
 from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
@@ -35,7 +36,16 @@ def optimize(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBa
 
 
 def _anew(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch | None) -> Found:
-    """By descent, in pieces that survive a kill."""
+    """By descent, at theta_k or at theta_1."""
+    if not editor.recipe.algorithm.at_unedited:
+        return _by_descent(editor, edits, step, at_once)
+    begun = edited_perplexities(editor, edits)
+    with editor.model.unedited(step.layers):
+        return replace(_by_descent(editor, edits, step, at_once), ppl_initial=begun)
+
+
+def _by_descent(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch | None) -> Found:
+    """At the weights as they are, in pieces that survive a kill."""
     layer, workers = editor.recipe.algorithm.target_layer(step.layers), editor.workers
     # the same on all ranks, whatever each has of free memory
     at_once = workers.ranks.agreed(at_once or micro_batch(editor.model, edits, layer))

@@ -6,7 +6,7 @@ orthonormal basis of the null space. With the first this is Woodbury's form of R
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -89,6 +89,27 @@ def layer_update(keys: Tensor, residual: Tensor, preserved: Preserved) -> Tensor
     many = preserved.products is not None or (earlier is not None and earlier.shape[1] > len(own))
     solve = _of_coordinates if many and preserved.weight else _of_keys
     return residual.double().T @ way.back(solve(own, earlier, preserved), factor).T
+
+
+def update_of_few(keys: Tensor, residual: Tensor, preserved: Preserved, share: float) -> Tensor:
+    """layer_update, [d, key], of the neurons alone that hold a `share` of sum |k| over all keys (NSE).
+
+    The most active ones, as many as together hold no more than that; at least one. For second moments.
+    """
+    active = keys.abs().sum(0).double()  # [key]
+    order = active.argsort(descending=True)
+    count = int((active[order].cumsum(0) <= share * active.sum()).sum())
+    few = order[: max(1, count)]
+    rows = preserved.factor[few]  # C = L L^T
+    part = replace(
+        preserved,
+        factor=torch.linalg.cholesky(rows @ rows.T),
+        keys=None if preserved.keys is None else preserved.keys.to(keys.device)[:, few],
+        products=None if preserved.products is None else preserved.products.to(keys.device)[few][:, few],
+    )
+    update = torch.zeros(residual.shape[1], keys.shape[1], dtype=torch.float64, device=keys.device)
+    update[:, few] = layer_update(keys[:, few], residual, part)
+    return update
 
 
 def _of_keys(own: Tensor, earlier: Tensor | None, preserved: Preserved) -> Tensor:

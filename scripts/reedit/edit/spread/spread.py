@@ -5,6 +5,7 @@ Design, section 4 (SPREAD, ROME). What is known of the second moments comes in f
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from reedit.edit.edits import Edit
 from reedit.edit.found import Found
 from reedit.edit.lost import lose
 from reedit.edit.spread.post_norm import before_norm
-from reedit.edit.spread.solve import Preserved, layer_update, mean_key, rank_one_update
+from reedit.edit.spread.solve import Preserved, layer_update, mean_key, rank_one_update, update_of_few
 from reedit.edit.states import Walk, bare_rows, rewriting_rows
 from reedit.methods.recipe import Step
 from reedit.models.language_model import LanguageModel
@@ -124,7 +125,9 @@ def _least_squares(
     called, products = recipe.algorithm.weight, editor.memory.products.get(layer)
     weight = recipe.weight(len(means))
     preserved = Preserved(recipe.algorithm.preserves, factor, weight, stay, called, products)
-    return means, layer_update(means, residual, preserved)
+    share = recipe.hyperparameters.get("neuron_threshold", 1.0)
+    solve = layer_update if share >= 1 else partial(update_of_few, share=share)
+    return means, solve(means, residual, preserved)
 
 
 def _rank_one(

@@ -1,0 +1,45 @@
+"""SPREAD in rounds: what is far from its target is written again, what is near leaves (NSE)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from reedit.edit.editor import Editor, Update
+from reedit.edit.edits import Edit
+from reedit.edit.found import Found
+from reedit.edit.spread.spread import mean_keys, spread
+from reedit.edit.states import bare_rows, states_at_subject
+from reedit.methods.recipe import Step
+
+
+def spread_in_rounds(editor: Editor, edits: Sequence[Edit], step: Step, found: Found) -> tuple[Found, Update]:
+    """What rounds of SPREAD make of a step's weights, each on what the one before it wrote.
+
+    A round is of the edits whose residual is longer than `alpha` and shorter than `upper_bound`; there is one
+    less than `max_iterations`, as published.
+    """
+    model, known = editor.model, editor.recipe.hyperparameters
+    before = {layer: model.weight(layer) for layer in step.layers}
+    with model.restored(step.layers):
+        for _ in range(known["max_iterations"] - 1):
+            missing = residuals(editor, edits, step, found)
+            far = (missing > known["alpha"]) & (missing < known["upper_bound"])
+            left = [place for place in far.nonzero()[:, 0].tolist() if place not in found.lost]
+            if not left:
+                break
+            part = replace(step, places=tuple(step.places[place] for place in left))
+            told, update = spread(editor, [edits[place] for place in left], part, found.of(left))
+            for place, where in told.lost.items():
+                found = found.losing([left[place]], where)
+            for layer, delta in update.deltas.items():
+                model.set_weight(layer, model.weight(layer) + delta)
+        keys = {} if editor.recipe.protected == "none" else mean_keys(editor, edits, step)
+        return found, Update({layer: model.weight(layer) - before[layer] for layer in before}, keys)
+
+
+def residuals(editor: Editor, edits: Sequence[Edit], step: Step, found: Found) -> Tensor:
+    """How far each edit is from its target, [m]; not a number where that is none."""
+    vector, layer = editor.recipe.algorithm.spreads, editor.recipe.algorithm.target_layer(step.layers)
+    now = states_at_subject(editor.model, bare_rows(edits), layer, [vector])[vector]  # [m, d]
+    return (found.target(vector) - now).norm(dim=1)
