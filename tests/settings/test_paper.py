@@ -20,8 +20,8 @@ from reedit.methods.recipe import Recipe
 from reedit.settings.definitions import Texts
 from reedit.settings.experiment import Experiment
 from reedit.storage.schemas import SCHEMAS
-from reedit.use.costs import Shape, Sizes, edit_cost, iteration_work, moment_cost, tokens_read
-from reedit.use.plan import calibrated, job_costs, job_counts, plan_lines
+from reedit.use.costs import Shape, Sizes, edit_cost, iteration_work, moment_cost, protected_work, tokens_read
+from reedit.use.plan import GPUS, calibrated, job_costs, job_counts, plan_lines
 
 
 def experiment(*names: str) -> Experiment:
@@ -91,7 +91,7 @@ OTHERS = [
     ["methods"],
     ["gemma"],
     ["sequential"],
-    ["paper", "sequential-gpu"],
+    ["paper", "published", "sequential-gpu"],
 ]
 
 
@@ -138,6 +138,25 @@ def test_work_grows_with_edits_passes_and_rows() -> None:
     one_by_one, together = (edit_cost(shape, recipe(name), sizes) for name in ("rome", "memit"))
     assert one_by_one.share < together.share and one_by_one.double == 0 < together.double
     assert edit_cost(shape, replace(recipe(), extend_to=10), sizes).disk == 2 * together.disk
+
+
+def test_batches_protect_keys_and_are_scored_along_the_way() -> None:
+    shape = Shape(parameters=6e9, layers=28, width=4096, keys=16384, vocabulary=50_400)
+    settings = {"layers": [3, 4, 5, 6, 7, 8], "v_num_grad_steps": 25, "mom2_update_weight": 15000}
+    plain = Recipe(ALGORITHMS["memit"], settings, batch=100)
+    sizes = Sizes(edits=10_000, templates=5)
+    protecting = edit_cost(shape, replace(plain, protects="others"), sizes)
+    assert 10 * edit_cost(shape, plain, sizes).double < protecting.double
+    (a100,) = [device for device in GPUS if device.name == "A100"]
+    assert a100.hours(replace(protecting, work=0.0), "float32") < 1  # SPREAD of 10,000 edits of GPT-J
+    sums = [protected_work(1000, edits, 100) for edits in (1100, 2100, 3100, 4100)]
+    later = [after - before for before, after in zip(sums, sums[1:], strict=False)]
+    assert later[2] < 1.5 * later[1], "of more keys than a key has numbers the work grows slowly"
+    assert plain.along(400) == [] and replace(plain, checkpoints=2).along(500) == [200, 400]
+    assert (
+        edit_cost(shape, replace(plain, checkpoints=25), sizes).disk
+        == 4 * edit_cost(shape, plain, sizes).disk
+    )
 
 
 def test_a_finished_run_tells_what_its_device_sustains(tmp_path: Path) -> None:

@@ -98,6 +98,11 @@ class Recipe:
         """Whether the weights after the batch of this number stay, to be scored."""
         return self.checkpoints is not None and (batch + 1) % self.checkpoints == 0
 
+    def along(self, edits: int) -> list[int]:
+        """How many of so many edits are written at each checkpoint of an iteration."""
+        each = (self.batch or edits) * (self.checkpoints or edits)
+        return list(range(each, edits, each))
+
     def in_turn(self, edits: int) -> bool:
         """Whether some of so many cases are edited on what others have left in the same iteration."""
         return edits > 1 and (self.algorithm.one_by_one or edits > (self.batch or edits))

@@ -74,45 +74,62 @@ def edit_cost(shape: Shape, recipe: Recipe, sizes: Sizes) -> Cost:
     iterations, layers = recipe.extend_to or recipe.iterations, len(recipe.layers)
     edited = layers * shape.width * shape.keys * 4
     weights = shape.parameters * 4 + 2 * edited
-    factor, double = 0, 0.0
+    factor, double, kept = 0, 0.0, 0
     if reads_moments(recipe.algorithm, recipe.hyperparameters):
         factor = shape.keys**2 * 8
-        solve = 2 * shape.keys**2 + 4 * shape.keys * sizes.edits + 2 * shape.width * shape.keys
+        together = recipe.batch or sizes.edits
+        solve = 2 * shape.keys**2 + 4 * shape.keys * together + 2 * shape.width * shape.keys
         double = layers * (iterations * solve * sizes.edits + shape.keys**3 / 3)
+        if recipe.protected != "none" and recipe.batch:
+            double += layers * iterations * protected_work(shape.keys, sizes.edits, recipe.batch)
+            kept = layers * sizes.edits * shape.keys * 4
     return Cost(
         rule="edit_facts",
         gpu=(weights + 2 * factor) / GB + WORKSPACE,
-        host=sizes.processes * (weights + layers * factor) / GB,
-        disk=iterations * edited / GB,
+        host=sizes.processes * (weights + layers * factor + kept) / GB,
+        disk=iterations * (1 + len(recipe.along(sizes.edits))) * edited / GB,
         work=sum(iteration_work(shape, recipe, sizes, k) for k in range(1, iterations + 1)),
         double=double,
         share=0.15 if recipe.algorithm.one_by_one else 0.5,  # one edit at a time keeps no large GPU busy
     )
 
 
-def score_cost(shape: Shape, edits: int, kept: int) -> Cost:
-    """Scores of the unedited model and of `kept` iterations."""
+def protected_work(keys: int, edits: int, batch: int) -> float:
+    """Operations in double precision by which the keys of earlier batches raise a layer's solves (solve.py).
+
+    Of fewer of them than a key has numbers the solve of all, else that of their sum of k k^T.
+    """
+    many = 2 * keys**3 + keys**3 / 3 + 2 * keys**2 * batch
+    found = 0.0
+    for earlier in range(batch, edits, batch):
+        few = keys**2 * earlier + keys * earlier * (earlier + 2 * batch) + earlier**3 / 3
+        found += few if earlier <= keys else many + 2 * keys**2 * earlier
+    return found
+
+
+def score_cost(shape: Shape, edits: int, kept: float) -> Cost:
+    """Scores of the unedited model and of `kept` states of all edits."""
     weights = shape.parameters * 4 / GB
     work = (1 + kept) * edits * PROMPTS * (BARE + 2 * LABELS) * shape.parameters * 2
     return Cost("score_edits", weights + WORKSPACE, weights, 0.005 * (1 + kept), work)
 
 
-def generation_cost(shape: Shape, edits: int, kept: int) -> Cost:
-    """What the unedited model and `kept` iterations say of every prompt, token by token."""
+def generation_cost(shape: Shape, edits: int, kept: float) -> Cost:
+    """What the unedited model and `kept` states say of every prompt, token by token."""
     weights = shape.parameters * 4 / GB
     work = (1 + kept) * edits * PROMPTS * (BARE + NEW_TOKENS) * shape.parameters * 2
     return Cost("generate_answers", weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
 
 
-def text_cost(shape: Shape, edits: int, kept: int) -> Cost:
-    """The texts that the unedited model and `kept` iterations go on with, token by token."""
+def text_cost(shape: Shape, edits: int, kept: float) -> Cost:
+    """The texts that the unedited model and `kept` states go on with, token by token."""
     weights = shape.parameters * 4 / GB
     work = (1 + kept) * edits * OPENINGS * TEXT * shape.parameters * 2
     return Cost("generate_texts", weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
 
 
 def norm_cost(shape: Shape, layers: Sequence[int], kept: int) -> Cost:
-    """The singular values of the edited weights and of their updates at every k, in double precision."""
+    """The singular values of the edited weights and of their updates in `kept` states, in fp64."""
     weights, matrix = shape.parameters * 4 / GB, shape.width * shape.keys
     values = 2 * 4 * shape.width * matrix  # of two matrices a layer
     gpu = weights + 4 * 8 * matrix / GB

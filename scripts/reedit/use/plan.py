@@ -144,13 +144,16 @@ def job_costs(experiment: Experiment) -> list[Group]:
             templates, processes = experiment.template_count(run.prefixes), experiment.processes(run)
             sizes = Sizes(edits, templates, run.method.assisting, processes)
             add(entry.model, edit_cost(shape, recipe, sizes), run.method.name)
-        add(entry.model, score_cost(shape, edits, iterations), entry.dataset)
+        along = recipe.along(edits)
+        kept = iterations * (1 + sum(along) / edits)  # a checkpoint is scored on what is edited by then
+        add(entry.model, score_cost(shape, edits, kept), entry.dataset)
         if report.generation:
-            add(entry.model, generation_cost(shape, edits, iterations), entry.dataset)
+            add(entry.model, generation_cost(shape, edits, kept), entry.dataset)
         if report.fluency:
-            add(entry.model, text_cost(shape, edits, iterations), entry.dataset)
+            add(entry.model, text_cost(shape, edits, kept), entry.dataset)
         if report.norms:
-            add(entry.model, norm_cost(shape, recipe.layers, iterations), entry.dataset)
+            states = iterations * (1 + len(along))
+            add(entry.model, norm_cost(shape, recipe.layers, states), entry.dataset)
         if experiment.needs_moments(run):
             layers = experiment.layers(entry.model, entry.corpus)
             corpus = experiment.asked.corpora[entry.corpus]
