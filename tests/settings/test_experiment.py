@@ -341,6 +341,7 @@ def test_a_rule_is_told_what_does_not_stand_at_its_default_and_its_job_all() -> 
             "leaves",
             "protects",
             "regularisers",
+            "ideal_editor",
             "checkpoints",
             "speed",
             "seed",
@@ -453,6 +454,10 @@ FURTHER = {
     "blue_leaving": {"algorithm": "blue", "leaves": "gap"},
     "rome_leaving": {"algorithm": "rome", "leaves": "gap"},
     "again_leaving": {"algorithm": "memit", "leaves": "gap", "spread_only": True},
+    "ideal": {"algorithm": "memit", "batch": 2, "ideal_editor": 1e4},
+    "ideal_protecting": {"algorithm": "memit", "batch": 2, "ideal_editor": 1e4, "protects": "others"},
+    "ideal_leaving": {"algorithm": "memit", "batch": 2, "ideal_editor": 1e4, "leaves": "gap"},
+    "ideal_blue": {"algorithm": "blue", "batch": 2, "ideal_editor": 1e4},
     "tuned": {"algorithm": "ft_m"},
     "tuned_assisted": {"algorithm": "ft_m", "neighbors": {"count": 1}},
     "tuned_protecting": {"algorithm": "ft_m", "batch": 2, "protects": "all"},
@@ -483,6 +488,9 @@ def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> Non
     assert families == ["memit", "memit+rect", "memit+spread_only+batch2", "memit+gap+batch2"]
     leaving = [run for run in made.runs.values() if run.method.name == "leaving"]
     assert [made.edit_settings(run).recipe.leaves for run in leaving] == ["gap"]
+    (ideal,) = experiment(methods=FURTHER, runs=[entry(methods=["ideal"])]).runs.values()
+    assert ideal.method.family == "memit+batch2+simie"
+    assert made.edit_settings(ideal).recipe.ideal_editor == 1e4
 
 
 @pytest.mark.parametrize(
@@ -504,12 +512,19 @@ def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> Non
         (["blue_leaving"], {}, r"methods\.blue_leaving: leaves: not with blue, which has a target a layer"),
         (["rome_leaving"], {}, r"methods\.rome_leaving: leaves: not with rome, which edits one by one"),
         (["again_leaving"], {}, r"leaves: not with spread_only, which optimises nothing after k = 1"),
+        (["ideal_protecting"], {}, r"methods\.ideal_protecting: protects: not with ideal_editor, which has"),
+        (
+            ["ideal_leaving"],
+            {},
+            r"methods\.ideal_leaving: leaves: not with ideal_editor, which has every batch",
+        ),
+        (["ideal_blue"], {}, r"methods\.ideal_blue: more than one stage: not with ideal_editor, which has"),
         (["tuned_assisted"], {}, r"neighbors: not with ft_m, which reads the cases' own prompts alone"),
         (["tuned_protecting"], {}, r"methods\.tuned_protecting: protects: not with ft_m, which reads the"),
         (["tuned_anchored"], {}, r"methods\.tuned_anchored: regularisers: not with ft_m, which reads the"),
         (["tuned_leaving"], {}, r"methods\.tuned_leaving: leaves: not with ft_m, which finds no targets"),
         (["tuned"], {"speed": "fast"}, r"methods\.tuned: speed: fast: not with ft_m, which reads the"),
-        (["theirs_leaving"], {}, r"regularisers, spread_only, leaves: not with engine easyedit"),
+        (["theirs_leaving"], {}, r"ideal_editor, spread_only, leaves: not with engine easyedit"),
     ],
 )
 def test_a_method_that_cannot_be_is_one_line(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def test_batches_protect_keys_and_are_scored_along_the_way() -> None:
     (a100,) = [device for device in GPUS if device.name == "A100"]
     assert a100.hours(replace(protecting, work=0.0), "float32") < 1  # SPREAD of 10,000 edits of GPT-J
     sums = [protected_work(1000, edits, 100) for edits in (1100, 2100, 3100, 4100)]
-    later = [after - before for before, after in zip(sums, sums[1:], strict=False)]
+    later = [after - before for before, after in pairwise(sums)]
     assert later[2] < 1.5 * later[1], "of more keys than a key has numbers the work grows slowly"
     assert plain.along(400) == [] and replace(plain, checkpoints=2).along(500) == [200, 400]
     assert (

@@ -6,7 +6,7 @@ Paper, section 3.1; design, section 4 (Iteration).
     done = iterate(editor, edits)  # the model is at the last theta then
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
@@ -17,6 +17,7 @@ from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.fine_tuning import fine_tune
 from reedit.edit.found import Found, in_turn, joined
+from reedit.edit.ideal_editor import Take, joining
 from reedit.edit.journal import Iteration
 from reedit.edit.lost import tell_lost
 from reedit.edit.measured import begin, edited_perplexities, measured
@@ -25,10 +26,7 @@ from reedit.edit.spread.rounds import spread_in_rounds
 from reedit.edit.spread.spread import spread
 from reedit.edit.ultraedit import ultraedit
 from reedit.edit.written import Batch
-from reedit.methods.recipe import Step
-
-# what a step finds and makes of the weights; the model is left as it was
-Take = Callable[[Editor, Sequence[Edit], Step], tuple[Found, Update]]
+from reedit.methods.recipe import Recipe, Step
 
 
 def iterate(editor: Editor, edits: Sequence[Edit], take: Take | None = None) -> list[Iteration]:
@@ -36,7 +34,7 @@ def iterate(editor: Editor, edits: Sequence[Edit], take: Take | None = None) -> 
 
     Iterations that the journal holds are not repeated. `take`: another engine's way to take a step than ours.
     """
-    take = take or TAKES[editor.recipe.algorithm.takes]
+    take = take or own_way(editor.recipe)
     editor, done = editor.resumed()
     while not editor.recipe.is_over([iteration.row for iteration in done]):
         start = begin(editor, edits, len(done) + 1)
@@ -86,6 +84,12 @@ def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Upda
     found = optimize(editor, edits, step)
     written = spread_in_rounds if editor.recipe.algorithm.in_rounds else spread
     return written(editor, edits, step, found)
+
+
+def own_way(recipe: Recipe) -> Take:
+    """How a recipe has a step taken."""
+    take = TAKES[recipe.algorithm.takes]
+    return joining(take, recipe.ideal_editor) if recipe.ideal_editor else take
 
 
 TAKES: Mapping[str, Take] = {"targets": ours, "gradients": fine_tune, "pairs": ultraedit}  # Algorithm.takes

@@ -51,6 +51,7 @@ class Recipe:
     leaves: str = "never"  # or gap: from k = 2 on, OPTIMIZATION only of edits that are not done
     protects: str | None = None  # see `protected`
     regularisers: Sequence[Mapping[str, Any]] = ()  # of each update or target: name and options
+    ideal_editor: float | None = None  # lambda of SimIE (edit/ideal_editor.py)
     checkpoints: int | None = None  # after every so many batches the weights are kept, to be scored
     engine: str = "reedit"  # or easyedit, which tells of no passes
 

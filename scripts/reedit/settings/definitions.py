@@ -245,6 +245,7 @@ class EditingMethod:
     checkpoints: Maybe[Count] = None  # scored after every so many batches, too
     protects: Maybe[Protects] = None  # whose keys an update leaves alone; None: as the algorithm does
     regularisers: list[Regulariser] = field(default_factory=list)  # of each batch's update, in this order
+    ideal_editor: Maybe[Annotated[float, Field(gt=0), WrapValidator(as_written)]] = None  # lambda of SimIE
     spread_only: bool = False
     leaves: Leaves = "never"
     protocol: Maybe[Protocol] = None  # in place of an entry's

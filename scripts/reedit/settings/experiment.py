@@ -75,7 +75,7 @@ class Experiment(Needs):
             **_said(run, "protocol", "trial"),
             **_said(run.entry, "iterations", "extend_to", "stop", "keep_weights", "nonfinite", "subject_end"),
             **_said(run.method, "algorithm", "assisting", "choice", "prefixed", "batch", "spread_only"),
-            **_said(run.method, "leaves", "protects", "checkpoints"),
+            **_said(run.method, "leaves", "protects", "ideal_editor", "checkpoints"),
             regularisers=[one.told for one in run.method.regularisers],
             engine=engine_of(run.method, self.files),
             repository=self.repository(run.entry.model),

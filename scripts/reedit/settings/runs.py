@@ -52,7 +52,7 @@ class Method(EditingMethod):
         parts += ["spread_only"] * self.spread_only + [self.leaves] * (self.leaves != "never")
         parts += [f"batch{self.batch}"] * (self.batch is not None)
         parts += [f"protects_{self.protects}"] * (self.protects is not None)
-        parts += [one.by for one in self.regularisers]
+        parts += [one.by for one in self.regularisers] + ["simie"] * (self.ideal_editor is not None)
         parts += [self.regularisation["name"]] if self.regularisation else []
         return "+".join(parts)
 
@@ -204,9 +204,15 @@ def _check_method(method: Method, entry: Entry) -> None:
             raise InputError(f"{told}, which edits by {engine}")
         if (method.protocol or entry.protocol) == "released":
             raise InputError(f"{told} under released, which is what the published code computes")
-    sequential = method.batch or method.protects or method.regularisers
+    if method.ideal_editor:
+        keeps = ["protects"] * (method.protects not in (None, "none")) + holding
+        keeps += ["more than one stage"] * (len(algorithm.stages((0, 1))) > 1)
+        if keeps:
+            told = "which has every batch edited at the unedited weights"
+            raise InputError(f"{where}: {keeps[0]}: not with ideal_editor, {told}")
+    sequential = method.batch or method.protects or method.regularisers or method.ideal_editor
     if engine != "reedit" and (sequential or holding):
-        told = "batch, protects, regularisers, spread_only, leaves"
+        told = "batch, protects, regularisers, ideal_editor, spread_only, leaves"
         raise InputError(f"{where}: {told}: not with engine {engine}")
     if method.checkpoints and not method.batch:
         raise InputError(f"{where}: checkpoints: expected batch as well, of which it is a number")

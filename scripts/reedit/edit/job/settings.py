@@ -7,7 +7,8 @@ from typing import Any
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
 
-STEPS = ("batch", "spread_only", "leaves", "protects", "regularisers", "checkpoints")  # as of a recipe
+# as of a recipe
+STEPS = ("batch", "spread_only", "leaves", "protects", "regularisers", "ideal_editor", "checkpoints")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,9 @@ class EditSettings:
     batch: int | None = None
     spread_only: bool = False
     leaves: str = "never"
-    protects: str | None = None  # as of methods/recipe.py, and the two below
+    protects: str | None = None  # as of methods/recipe.py, and the three below
     regularisers: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    ideal_editor: float | None = None
     checkpoints: int | None = None
     speed: str = "exact"
     seed: int

@@ -123,6 +123,8 @@ def _sequential(made_by: Mapping[str, Any]) -> str:
         options = ", ".join(f"{name} {value}" for name, value in one.items() if name != "name")
         what = "target" if one["name"] in OF_TARGETS else "update"
         told.append(f"each {what} regularised by {one['name']}" + f" ({options})" * bool(options))
+    if made_by.get("ideal_editor"):
+        told.append("every batch edited at the unedited weights, and joined as by an ideal editor (SimIE)")
     return "; ".join(told)
 
 
