@@ -25,13 +25,18 @@ rule export_model:
 
 
 # Of a run, {model}/{dataset}/{method}/trial{trial}, or of a model that is unedited, {model}/unedited.
+def states_of(wildcards):
+    """The weights of a run and what chooses among them; nothing of a model that is unedited."""
+    run = f"results/edits/{wildcards.evaluated}"
+    if Path(wildcards.evaluated).name == "unedited":
+        return {}
+    return {"iterations": f"{run}/iterations.parquet", "weights": f"{run}/weights"}
+
+
 rule evaluate_downstream:
     input:
-        model=lambda wildcards: (
-            f"results/models/{Path(wildcards.evaluated).parent}"
-            if Path(wildcards.evaluated).name == "unedited"
-            else f"results/edits/{wildcards.evaluated}/model"
-        ),
+        unpack(states_of),
+        model=lambda wildcards: f"results/models/{Path(wildcards.evaluated).parts[0]}",
         tasks=sorted(map(str, filter(Path.is_file, TASKS.rglob("*")))) if TASKS else [],
     output:
         "results/downstream/{evaluated}.parquet",
@@ -49,6 +54,7 @@ rule evaluate_downstream:
     params:
         settings=lambda wildcards: {
             "dtype": config["models"][Path(wildcards.evaluated).parts[0]]["dtype"],
+            "k": experiment.asked.export.k,
             "tasks": DOWNSTREAM.tasks if DOWNSTREAM else [],
             "limit": DOWNSTREAM.limit if DOWNSTREAM else None,
             "folder": str(TASKS) if TASKS else None,

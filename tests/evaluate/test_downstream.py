@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_models import make_run
 from printed_tables import printed
 from tiny import save_tiny_model
 from workflow import Experiment, changed, provenance, rows
@@ -83,7 +82,8 @@ def test_a_task_of_ones_own_is_judged_as_a_naive_reading_of_it(
     if not taught:
         folder = tmp_path / "random"
         save_tiny_model(folder, seed=3)
-    found, depends = evaluate_downstream(folder, "float32", ["little_world"], limit, tasks, 0)
+    model = LanguageModel.load(folder, device="cpu")
+    found, depends = evaluate_downstream(model, ["little_world"], limit, tasks, 0)
     (row,) = found
     assert (row["task"], row["metric"], row["documents"]) == ("little_world", "acc", count)
     assert row["value"] == pytest.approx(answered(folder, count))
@@ -95,11 +95,12 @@ def test_a_task_of_ones_own_is_judged_as_a_naive_reading_of_it(
 @needs_harness
 def test_an_unknown_task_and_missing_documents_are_one_line(tasks: Path, tmp_path: Path) -> None:
     save_tiny_model(tmp_path / "model")
+    model = LanguageModel.load(tmp_path / "model", device="cpu")
     with pytest.raises(InputError, match=r"unknown tasks \['nothing_such'\]"):
-        evaluate_downstream(tmp_path / "model", "float32", ["nothing_such"], None, tasks, 0)
+        evaluate_downstream(model, ["nothing_such"], None, tasks, 0)
     (tasks / "documents.jsonl").unlink()
     with pytest.raises(InputError, match=r"downstream: little_world: ") as caught:
-        evaluate_downstream(tmp_path / "model", "float32", ["little_world"], None, tasks, 0)
+        evaluate_downstream(model, ["little_world"], None, tasks, 0)
     assert "\n" not in str(caught.value)
 
 
@@ -108,27 +109,32 @@ def test_the_workflow_judges_every_run_and_the_unedited_model_where_it_is_told_t
     again: Experiment, tasks: Path
 ) -> None:
     assert "evaluate_downstream" not in again.dry_run("tables").jobs
-    again.config = changed(again.config, downstream={"tasks": ["little_world"], "folder": str(tasks)})
-    again.config["runs"] = [again.config["runs"][0]]
-    outcome = again.run("--", "results/tables/downstream.md")
+    again.config = changed(
+        again.config,
+        downstream={"tasks": ["little_world"], "folder": str(tasks)},
+        methods__in_batches={"algorithm": "memit", "batch": 4, "checkpoints": 1},
+    )
+    again.config["runs"] = [again.config["runs"][0] | {"methods": ["memit", "na_memit", "in_batches"]}]
+    edited, along, unedited = "tiny/facts/memit/trial1", "tiny/facts/in_batches/trial1", "tiny/unedited"
+    outcome = again.run("--", "results/tables/downstream.md", f"results/edits/{edited}/model")
     assert outcome.status == 0, outcome.output
-    assert outcome.jobs == {
-        "evaluate_downstream": 3,
-        "export_model": 2,
-        "summarise_results": 1,
-        "render_table": 1,
-    }
-    edited, unedited = "tiny/facts/memit/trial1", "tiny/unedited"
+    expected = {"edit_facts": 1, "evaluate_downstream": 4, "export_model": 1, "summarise_results": 1}
+    assert outcome.jobs == expected | {"render_table": 1}
     for place, folder in ((edited, f"edits/{edited}/model"), (unedited, "models/tiny")):
         (row,) = rows(again.path(f"downstream/{place}.parquet"))
-        assert row["value"] == pytest.approx(answered(again.path(folder), 4))
+        assert row["value"] == pytest.approx(answered(again.path(folder), 4)) and row["after"] is None
     made_by = [provenance(again.path(f"downstream/{place}.parquet")) for place in (edited, unedited)]
     assert made_by[0]["k"] > made_by[1]["k"] == 0
-    assert made_by[0]["model_revision"] != made_by[1]["model_revision"]
+    assert made_by[0]["model_revision"] == made_by[1]["model_revision"]
     assert made_by[0]["task_versions"] == {"little_world": 3}
-    line, other = csv.DictReader(io.StringIO(again.path("tables/downstream.csv").read_text()))
+    afters = [row["after"] for row in rows(again.path(f"downstream/{along}.parquet"))]
+    assert afters[0] == 4 and afters[-1] is None and afters[:-1] == list(range(4, 4 * len(afters), 4))
+    line, assisted, *others = csv.DictReader(io.StringIO(again.path("tables/downstream.csv").read_text()))
     assert (line["method"], line["task"], line["documents"]) == ("memit", "little_world", "4")
-    assert other["method"] == "na_memit"
+    assert assisted["method"] == "na_memit"
+    assert [(one["method"], one["after"]) for one in others] == [
+        ("in_batches", "" if after is None else str(after)) for after in afters
+    ]
     assert float(line["difference"]) == pytest.approx(float(line["edited"]) - float(line["unedited"]))
 
 
@@ -137,9 +143,9 @@ def test_the_workflow_judges_every_run_and_the_unedited_model_where_it_is_told_t
 
 @pytest.mark.skipif(HARNESS is not None, reason="lm_eval is installed here")
 def test_without_the_harness_a_line_says_how_to_have_it(tmp_path: Path) -> None:
-    run = make_run(tmp_path)
+    save_tiny_model(tmp_path)
     with pytest.raises(InputError, match=r"lm_eval is not installed .* make setup-downstream"):
-        evaluate_downstream(run, "float32", ["arc_easy"], 2, None, 0)
+        evaluate_downstream(LanguageModel.load(tmp_path, device="cpu"), ["arc_easy"], 2, None, 0)
 
 
 def test_what_the_harness_found_is_read_metric_by_metric() -> None:
@@ -151,17 +157,17 @@ def test_what_the_harness_found_is_read_metric_by_metric() -> None:
         "n-samples": {"one": {"original": 9, "effective": 2}},
     }
     assert [tuple(row.values()) for row in rows_of(found)] == [
-        ("one", "acc", 0.5, 0.25, 2),
-        ("one", "acc_norm", 1.0, None, 2),
-        ("group", "exact_match (strict)", 0.75, None, None),
+        ("one", "acc", 0.5, 0.25, 2, None),
+        ("one", "acc_norm", 1.0, None, 2, None),
+        ("group", "exact_match (strict)", 0.75, None, None, None),
     ]
 
 
 RUN = {"model": "tiny", "dataset": "facts", "method": "na_memit", "trial": 1, "k": 2, "seed": 0}
 EDITED = [
-    {"task": "a_task", "metric": "acc", "value": 0.5, "stderr": 0.25, "documents": 4},
-    {"task": "a_task", "metric": "perplexity", "value": 12.25, "stderr": None, "documents": 4},
-    {"task": "new", "metric": "acc", "value": 0.1, "stderr": None, "documents": None},
+    {"task": "a_task", "metric": "acc", "value": 0.5, "stderr": 0.25, "documents": 4, "after": 10},
+    {"task": "a_task", "metric": "perplexity", "value": 12.25, "stderr": None, "documents": 4, "after": None},
+    {"task": "new", "metric": "acc", "value": 0.1, "stderr": None, "documents": None, "after": None},
 ]
 UNEDITED = [EDITED[0] | {"value": 0.75}, EDITED[1] | {"value": 10.0}]
 MADE_BY = {"harness": {"lm_eval": "0.4.13"}, "task_versions": {"a_task": 1}, "limit": 4}
@@ -186,12 +192,12 @@ def test_a_row_is_an_edited_model_beside_the_unedited_one_and_what_was_not_measu
     text = printed("downstream", table, notes_of(2), {"facts": "World | facts"}).md
     cells = [cell.strip() for cell in text.splitlines()[4].split(" | ")]
     assert cells[:3] == ["| tiny", r"World \| facts", "NA_MEMIT"]
-    assert cells[3:] == ["a_task", "acc", "1", "2", "4", "0.7500", "0.5000", "-0.2500", "0.2500 |"]
+    assert cells[3:] == ["a_task", "acc", "1", "2", "10", "4", "0.7500", "0.5000", "-0.2500", "0.2500 |"]
     assert DOWNSTREAM.reading[0][:40] in text
     assert "lm_eval 0.4.13; versions of the tasks: a_task 1; documents of each at most: 4." in text
 
 
 def test_the_table_is_tex_with_everything_escaped() -> None:
     tex = printed("downstream", downstream_rows(RUN, EDITED, UNEDITED), notes_of(1)).tex
-    assert r"NA\_MEMIT & a\_task & acc & 1 & 2 & 4 & 0.7500 & 0.5000 & -0.2500 & 0.2500 \\" in tex
+    assert r"NA\_MEMIT & a\_task & acc & 1 & 2 & 10 & 4 & 0.7500 & 0.5000 & -0.2500 & 0.2500 \\" in tex
     assert "((" not in tex

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
-from reedit.jobs.device import job_device
-from reedit.models.tokenizers import load_tokenizer
+from reedit.models.language_model import LanguageModel
 
 PACKAGES = ("lm_eval", "datasets")
 BATCH = 8
@@ -18,9 +17,9 @@ SEEDS = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_rando
 
 
 def evaluate_downstream(
-    model: Path, dtype: str, tasks: Sequence[str], limit: int | None, folder: Path | None, seed: int
+    model: LanguageModel, tasks: Sequence[str], limit: int | None, folder: Path | None, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of the schema ``downstream`` for a model folder, and what they depend on besides.
+    """Rows of the schema ``downstream`` for a model as it is, and what they depend on besides.
 
     `limit`: the first so many documents of each task, all for None; `folder`: with definitions of tasks
     (YAML) beside the harness's own. A task may download its documents; no code is fetched, neither a model's
@@ -33,6 +32,7 @@ def evaluate_downstream(
         )
     os.environ["HF_EVALUATE_OFFLINE"] = "1"  # metrics on the hub are programs
     import lm_eval
+    from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=folder and str(folder))
@@ -40,16 +40,12 @@ def evaluate_downstream(
         raise InputError(
             f"downstream: unknown tasks {unknown}, expected names that lm_eval has (lm_eval ls tasks)"
         )
-    arguments = {"pretrained": str(model), "dtype": dtype.removeprefix("t"), "trust_remote_code": False}
-    arguments["tokenizer"] = load_tokenizer(model)  # left to itself, the harness would take another one
+    harness = HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=BATCH)
     try:
         found = lm_eval.simple_evaluate(
-            model="hf",
-            model_args=arguments,
+            model=harness,
             tasks=list(tasks),
             limit=limit,
-            batch_size=BATCH,
-            device=job_device(),
             task_manager=manager,
             bootstrap_iters=RESAMPLES,
             log_samples=False,
@@ -82,6 +78,7 @@ def rows_of(found: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "value": float(value),
                     "stderr": float(error) if isinstance(error, int | float) else None,
                     "documents": found["n-samples"].get(task, {}).get("effective"),
+                    "after": None,
                 }
             )
     return rows

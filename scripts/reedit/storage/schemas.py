@@ -210,6 +210,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("value", pa.float64()),
             ("stderr", pa.float64()),  # null where the harness gives none
             ("documents", pa.int64()),  # null for a group of tasks
+            AFTER,
         ]
     ),
     # one row per run (a trial is part of a run) and k; measures are fractions, null where not measured
@@ -419,7 +420,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("not_in_pool", pa.int64()),
         ]
     ),
-    # one row per run, task and metric: the edited model beside the unedited one
+    # one row per run, task and metric, and per checkpoint: the edited model beside the unedited one
     "downstream_summary": pa.schema(
         [
             ("model", pa.string()),
@@ -434,6 +435,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("edited", pa.float64()),
             ("difference", pa.float64()),
             ("stderr", pa.float64()),  # of the edited model's
+            AFTER,
         ]
     ),
 }

@@ -39,6 +39,7 @@ DOWNSTREAM = Table(
         Column("Metric", "metric", align="l"),
         Column("Trial", "trial"),
         Column(K, "k"),
+        Column("After", lambda row: "" if row["after"] is None else str(row["after"])),
         Column("Documents", "documents"),
         Column("Unedited", lambda row: _decimals(row, "unedited")),
         Column("Edited", lambda row: _decimals(row, "edited")),
@@ -47,6 +48,7 @@ DOWNSTREAM = Table(
     ),
     left=5,
     reading=(
+        "After: so many edits of k, at a checkpoint; nothing where k was complete.",
         "Values are lm-evaluation-harness's own; SE is the standard error of the edited model's, without"
         " regard to both models' answering the same documents.",
     ),
