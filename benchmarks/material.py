@@ -46,10 +46,10 @@ def load(chosen: argparse.Namespace, dtype: str = "float32") -> LanguageModel:
     return LanguageModel.load(chosen.model, dtype, chosen.device)
 
 
-def read_settings(passes: int | None = None) -> dict[str, Any]:
-    """MEMIT's hyperparameters of config.yaml, with another number of passes where one is given."""
+def read_settings(passes: int | None = None, algorithm: str = ALGORITHM.name) -> dict[str, Any]:
+    """An algorithm's hyperparameters of config.yaml, with another number of passes where one is given."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    settings = dict(config["hyperparameters"]["memit"][NAME])
+    settings = dict(config["hyperparameters"][algorithm][NAME])
     return settings | ({"v_num_grad_steps": passes} if passes else {})
 
 
