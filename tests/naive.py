@@ -19,7 +19,7 @@ from reedit.prepare.facts import Fact, Neighbor
 # what OPTIMIZATION adds its vectors to; the last one is what the weights are to say
 BLOCK, MLP = ("block",), ("mlp",)
 PARTS = {"rome": MLP, "r_rome": MLP, "memit": BLOCK, "pmet": ("attention", "mlp")}
-PARTS |= dict.fromkeys(("emmet", "alphaedit", "blue", "encore", "memit_fe", "nse"), BLOCK)
+PARTS |= dict.fromkeys(("emmet", "alphaedit", "blue", "encore", "memit_fe", "nse", "betaedit"), BLOCK)
 
 
 class Names(NamedTuple):
@@ -322,6 +322,11 @@ def naive_update(
         free = vectors[:, values < settings["nullspace_threshold"]]
         p = free @ free.T
         return r @ k.T @ p @ inverse(earlier @ earlier.T @ p + k @ k.T @ p + settings["L2"] * one)
+    if algorithm == "betaedit":
+        free, weight = settings["space"], settings["lambda1"]
+        p = free @ free.T
+        whole = (k @ k.T + earlier @ earlier.T + weight * moment) @ p + settings["L2"] * one
+        return r @ k.T @ p @ inverse(whole)
     preserved = settings["mom2_update_weight"] * moment + settings.get("update_norm_lambda", 0) * one
     preserved = preserved + earlier @ earlier.T
     if algorithm == "nse":
@@ -336,6 +341,18 @@ def naive_update(
         update[:, few] = r @ k[few].T @ inverse(small)
         return update
     return r @ k.T @ inverse(preserved + k @ k.T)
+
+
+def naive_space(moment: Tensor, earlier: Tensor, settings: Mapping[str, Any], layer: int) -> Tensor:
+    """BetaEdit's null space [key, r] with so many earlier keys [key, n]; `spaces` knows the last ones."""
+    spaces, written, weight = settings["spaces"], earlier.shape[1], settings["lambda1"]
+    if layer not in spaces or written - spaces[layer][1] >= settings["tau"]:
+        mixed = moment.to(earlier.dtype)
+        if layer in spaces:
+            mixed = (earlier @ earlier.T / written + weight * mixed) / (weight + 1)
+        values, vectors = torch.linalg.eigh(mixed)
+        spaces[layer] = vectors[:, values < settings["nullspace_threshold"]], written
+    return spaces[layer][0]
 
 
 def before_norm(network: nn.Module, layer: int, key: Tensor, change: Tensor) -> Tensor:
@@ -384,6 +401,8 @@ def naive_spread(
             residuals.append(before_norm(network, layer, bare, (target - current) / share))
         k, r = torch.stack(keys, 1), torch.stack(residuals, 1)  # [key, m], [d, m]
         others = torch.cat([k[:, :0], *(earlier or {}).get(layer, [])], 1)
+        if algorithm == "betaedit":
+            settings = {**settings, "space": naive_space(moments[layer], others, settings, layer)}
         updates[layer] = naive_update(k, r, moments[layer].to(k.dtype), settings, algorithm, others)
         keys_by_layer[layer] = k
         add_update(network, layer, updates[layer])
@@ -633,6 +652,7 @@ def naive_iterate(
     done: list[NaiveIteration] = []
     solved: dict[int, dict[int, list[Tensor]]] = {}  # batch -> layer -> keys
     anchors: list[float] = []  # of NAS, once it is known
+    settings = {**settings, "spaces": {}}  # of BetaEdit
     for _ in range(iterations):
         found: list[NaiveOptimized] = []
         total: dict[int, Tensor] = {}

@@ -27,6 +27,7 @@ SETTINGS = {
 Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
 ROME = SETTINGS | {"layers": [2]}
 NULL_SPACE = SETTINGS | {"layers": [2, 3], "nullspace_threshold": 0.1, "L2": 0.02}
+LEAKING = NULL_SPACE | {"nullspace_threshold": 0.13, "lambda1": 2.0, "tau": 2}
 # one of its edits is near at the second round, and one is too far at any
 NEURONS = SETTINGS | {"alpha": 0.5, "upper_bound": 9.5, "max_iterations": 3, "neuron_threshold": 0.8}
 VARIANTS = {
@@ -47,6 +48,8 @@ VARIANTS = {
     "encore in batches": ("encore", SETTINGS | {"update_norm_lambda": 0.5, "prob_cutoff": -2}),
     "memit in batches": ("memit", SETTINGS),
     "memit_fe": ("memit_fe", SETTINGS),
+    "betaedit": ("betaedit", LEAKING),
+    "betaedit in batches": ("betaedit", LEAKING),
     "nse": ("nse", NEURONS),
     "nse in batches": ("nse", NEURONS),
     "memit in batches protecting others": ("memit", SETTINGS),
@@ -117,5 +120,7 @@ def factors_of(moments: dict[int, torch.Tensor], recipe: Recipe | None = None) -
         threshold = recipe.hyperparameters["nullspace_threshold"]
         spectra = {layer: decomposed(moment) for layer, moment in moments.items()}
         return {layer: null_space(*spectrum, threshold, layer) for layer, spectrum in spectra.items()}
+    if recipe and recipe.algorithm.solves == "refreshed":
+        return {layer: moment.double() for layer, moment in moments.items()}
     ridge = recipe.ridge if recipe else 0.0
     return {layer: factorise(moment, layer, 0, ridge) for layer, moment in moments.items()}

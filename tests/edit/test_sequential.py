@@ -27,6 +27,7 @@ VARIANTS = [
     "alphaedit in batches protecting its own",
     "blue in batches, PRUNE and SPHERE",
     "memit in batches, NAS",
+    "betaedit in batches",
 ]
 VARIANTS += ["rome in batches", "memit in batches, leaving", "alphaedit in batches"]
 
@@ -52,7 +53,7 @@ def run(
             return None, model
 
 
-@pytest.mark.parametrize("variant", long_but(VARIANTS, VARIANTS[:4].__contains__))
+@pytest.mark.parametrize("variant", long_but(VARIANTS, VARIANTS[:5].__contains__))
 @pytest.mark.parametrize("protocol", ["corrected", "released"])
 def test_a_job_that_was_cut_off_after_a_batch_goes_on_with_the_next(
     variant: str, protocol: str, tiny_dataset: list[Fact], moments_of: Moments, tmp_path: Path

@@ -36,12 +36,18 @@ class Memory:
             return product
         return keys.T @ keys + (0 if product is None else product)
 
+    def known(self, layer: int) -> int:
+        """How many keys `product` is of."""
+        keys = self.protected(None, layer, own=True)
+        return int(self.running.get(f"folded.{layer}", 0)) + (0 if keys is None else len(keys))
+
     def fold(self) -> None:
         """Of more keys than they have numbers the sum of k k^T is kept in their place, which is smaller."""
         layers = {layer for kept in self.keys.values() for layer in kept}
         for layer in layers:
             keys = self.protected(None, layer, own=True)
             if layer in self.products or len(keys) > keys.shape[1]:
+                self.running[f"folded.{layer}"] = torch.tensor(float(self.known(layer)))
                 self.products[layer] = self.product(layer)
                 for kept in self.keys.values():
                     kept.pop(layer, None)

@@ -159,6 +159,15 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             tunes=("mom2_update_weight", "update_norm_lambda"),
         ),
         Algorithm(
+            "betaedit",
+            "Liu et al. 2026, BetaEdit: null-space constrained sequential model editing",
+            solves="refreshed",
+            weight="L2",
+            protects="all",
+            requires=("L2", "nullspace_threshold", "lambda1", "tau"),
+            tunes=(),
+        ),
+        Algorithm(
             "nse",  # with neuron_threshold, where a share of the neurons is written to
             "Jiang et al. 2024, Neuron-level sequential editing for large language models",
             protects="others",

@@ -44,6 +44,8 @@ class OfTargets(Hyperparameters):
     prob_cutoff: int | None = None  # -n: ENCORE goes on to the n-th pass in which the target leads
     L2: Positive | None = None
     nullspace_threshold: Positive | None = None
+    lambda1: NotNegative | None = None  # BetaEdit: of the second moment in its null space
+    tau: int | None = None  # likewise, edits from one null space to the next
     alpha: NotNegative | None = None  # NSE: how near a target is near enough
     upper_bound: Positive | None = None  # likewise, from where on it is given up
     max_iterations: int | None = None  # likewise, one more than there are rounds of SPREAD
@@ -174,6 +176,8 @@ def read_hyperparameters(
     for key in (*PASSES.values(), "batch_size"):
         if found.get(key, 1) < 1:
             raise InputError(f"{where}: {key}: found {found[key]}, expected at least 1")
+    if found.get("tau", 1) < 1:
+        raise InputError(f"{where}: tau: found {found['tau']}, expected at least 1")
     if found.get("max_iterations", 2) < 2:
         raise InputError(f"{where}: max_iterations: found {found['max_iterations']}, expected at least 2")
     if found.get("prob_cutoff", -1) > -1:

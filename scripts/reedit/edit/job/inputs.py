@@ -90,7 +90,11 @@ def read_factors(
         else:
             moment, metadata = read_moment(path)
             _check_size(path, len(moment), model, layer)
-            factor = factorise(moment.to(model.device), layer, int(metadata["count"]), recipe.ridge)
+            moment = moment.to(model.device)
+            if recipe.algorithm.solves == "refreshed":  # of which it finds the null space itself
+                factor = moment.double()
+            else:
+                factor = factorise(moment, layer, int(metadata["count"]), recipe.ridge)
         tokens = int(metadata["count"])
         factors[layer] = factor.cpu()  # in the machine's own memory: 2 GB each for keys as wide as GPT-J's
     return factors, tokens

@@ -15,6 +15,7 @@ from reedit.edit.edits import Edit
 from reedit.edit.found import Found
 from reedit.edit.lost import lose
 from reedit.edit.spread.post_norm import before_norm
+from reedit.edit.spread.refreshed import refreshed_update
 from reedit.edit.spread.solve import Preserved, layer_update, mean_key, rank_one_update, update_of_few
 from reedit.edit.states import Walk, bare_rows, rewriting_rows
 from reedit.methods.recipe import Step
@@ -115,11 +116,7 @@ def _least_squares(
     editor: Editor, step: Step, layer: int, keys: Sequence[Tensor], residual: Tensor
 ) -> tuple[Tensor, Tensor]:
     """All edits in one system: MEMIT's way. The keys it is solved for [m, key], and the update [d, key]."""
-    recipe = editor.recipe
-    means = torch.stack([mean_key(own) for own in keys])  # [m, key]
-    bad = ~(means.isfinite().all(1) & residual.isfinite().all(1))  # [m]
-    if bad.any():
-        raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
+    recipe, means = editor.recipe, finite_means(keys, residual, layer)
     stay = editor.memory.protected(step.batch, layer, recipe.protected == "all")
     factor = editor.factors[layer].to(means.device)
     called, products = recipe.algorithm.weight, editor.memory.products.get(layer)
@@ -128,6 +125,23 @@ def _least_squares(
     share = recipe.hyperparameters.get("neuron_threshold", 1.0)
     solve = layer_update if share >= 1 else partial(update_of_few, share=share)
     return means, solve(means, residual, preserved)
+
+
+def _refreshed(
+    editor: Editor, step: Step, layer: int, keys: Sequence[Tensor], residual: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Likewise in a null space that is found anew: BetaEdit's way."""
+    means = finite_means(keys, residual, layer)
+    return means, refreshed_update(editor, layer, means, residual)
+
+
+def finite_means(keys: Sequence[Tensor], residual: Tensor, layer: int) -> Tensor:
+    """The mean key of each edit, [m, key]; NotFinite where one, or its residual [m, d], is no numbers."""
+    means = torch.stack([mean_key(own) for own in keys])
+    bad = ~(means.isfinite().all(1) & residual.isfinite().all(1))  # [m]
+    if bad.any():
+        raise NotFinite(bad.nonzero()[:, 0].tolist(), layer)
+    return means
 
 
 def _rank_one(
@@ -147,5 +161,6 @@ def _rank_one(
 # Algorithm.solves -> the keys that an update is solved for, and the update
 SOLVES: Mapping[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "least_squares": _least_squares,
+    "refreshed": _refreshed,
     "rank_one": _rank_one,
 }
