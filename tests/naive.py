@@ -686,8 +686,9 @@ def naive_iterate(
                             network, some, targets, stage, moments, settings, earlier
                         )
                     else:
+                        edited = accumulates and algorithm != "betaedit"
                         updates, keys = naive_spread(
-                            network, some, targets, stage, moments, settings, algorithm, earlier, accumulates
+                            network, some, targets, stage, moments, settings, algorithm, earlier, edited
                         )
                     if protects != "none":
                         before = solved.setdefault(start, {})

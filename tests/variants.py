@@ -98,7 +98,7 @@ def plan(
 def steps_of(recipe: Recipe) -> dict[str, Any]:
     """The same, as the oracle is told it (naive.naive_iterate)."""
     told = {name: getattr(recipe, name) for name in ("batch", "spread_only", "leaves", "regularisers")}
-    return told | {"protects": recipe.protected, "accumulates": recipe.rules.accumulates}
+    return told | {"protects": recipe.protected, "accumulates": recipe.accumulates}
 
 
 def edits_of(

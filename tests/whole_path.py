@@ -76,6 +76,8 @@ def factors_of(model: LanguageModel, recipe: Recipe) -> dict[int, Tensor]:
             threshold = recipe.hyperparameters["nullspace_threshold"]
             spectrum = decomposed(moment.to(model.device))
             factor = null_space(*spectrum, threshold, layer)
+        elif recipe.algorithm.solves == "refreshed":
+            factor = moment.double()
         else:
             factor = factorise(moment.to(model.device), layer, 0, recipe.ridge)
         factors[layer] = factor.cpu()

@@ -138,7 +138,9 @@ def _edit_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentPa
         metavar="NAME",
         help="a method of config.yaml: memit (default), pmet, rome, na_memit, ...",
     )
-    edit.add_argument("--iterations", type=_count, default=5, metavar="N", help="at most (default: 5)")
+    edit.add_argument(
+        "--iterations", type=_count, metavar="N", help="at most (default: 5; without targets: 1)"
+    )
     edit.add_argument(
         "--hyperparameters",
         type=_path,

@@ -1,6 +1,7 @@
 """Fine-tuning rows: against the oracle in fp64, resumed after an epoch, and what they refuse."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,9 @@ def test_the_weights_are_those_of_the_oracle(
     model, facts = in_fp64(tiny_model(architecture)), tiny_dataset[:5]
     settings, kind = SETTINGS | more, ALGORITHMS[algorithm]
     plain = [naive_edit(model.tokenizer, fact, TEMPLATES, [], False, "corrected") for fact in facts]
-    step = Recipe(kind, settings).steps(1, len(facts))[0]
-    orders = [order(step, epoch, kind.shuffles) for epoch in range(settings["num_steps"])]
+    recipe = Recipe(kind, settings)
+    step = recipe.steps(1, len(facts))[0]
+    orders = [order(step, epoch, recipe) for epoch in range(settings["num_steps"])]
     end = ending_tokens(model)[0] if kind.ends else None
     expected = naive_fine_tuning(model.model, plain, settings, orders, end)
     (done,) = run(model, facts, algorithm, tmp_path, settings=more)
@@ -70,10 +72,12 @@ def test_the_weights_are_those_of_the_oracle(
 
 
 def test_every_epoch_is_shuffled_anew_and_always_alike() -> None:
-    step = Recipe(ALGORITHMS["locft_bf"], SETTINGS).steps(1, 30)[0]
-    orders = [list(order(step, epoch, True)) for epoch in (0, 1, 0)]
+    recipe = Recipe(ALGORITHMS["locft_bf"], SETTINGS)
+    step = recipe.steps(1, 30)[0]
+    orders = [list(order(step, epoch, recipe)) for epoch in (0, 1, 0)]
     assert orders[0] == orders[2] != orders[1] and sorted(orders[0]) == list(range(30))
-    assert list(order(step, 5, False)) == list(range(30))
+    assert list(order(step, 0, replace(recipe, seed=1))) != orders[0]
+    assert list(order(step, 5, Recipe(ALGORITHMS["ft_m"], SETTINGS))) == list(range(30))
 
 
 @pytest.mark.parametrize("batch", [None, 2])

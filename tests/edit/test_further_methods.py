@@ -18,7 +18,7 @@ from reedit.edit.spread.regularisation import prune, rect
 
 pytestmark = pytest.mark.long
 ALGORITHMS = ["r_rome", "emmet", "alphaedit", "blue", "encore", "locft_bf"]
-OTHERS = ["spread_only", "leaving", "in_batches", "prune", "rect"]
+OTHERS = ["spread_only", "leaving", "in_batches", "prune", "rect", "tuned_gently"]
 METHODS = ["memit", *ALGORITHMS, *OTHERS]
 
 
@@ -37,6 +37,7 @@ def further(finished: Experiment, tmp_path_factory: pytest.TempPathFactory) -> E
         hyperparameters__encore={"tiny": usual | {"update_norm_lambda": 0.1}},
         hyperparameters__locft_bf={"tiny": {"layers": [2], "lr": 0.01, "num_steps": 5, "batch_size": 4}},
         methods__in_batches={"algorithm": "alphaedit", "batch": 5},
+        methods__tuned_gently={"regularises": "locft_bf", "by": "rect"},
         methods__leaving={"algorithm": "memit", "leaves": "gap"},
         runs=[
             {

@@ -81,3 +81,18 @@ def test_of_more_keys_than_they_have_numbers_the_products_are_kept() -> None:
     assert memory.product(3) is None, "a layer that nobody has written"
     again = memory_of(memory.tensors())
     assert torch.equal(again.products[1], memory.products[1])
+
+
+def test_folded_keys_are_counted_once_and_so_by_a_job_that_goes_on() -> None:
+    batches = [{1: torch.randn(2, 3)} for _ in range(5)]
+    memory = Memory()
+    for number, batch in enumerate(batches):
+        memory.remember(number, batch, adds=True)
+        memory.fold()
+    assert memory.known(1) == 10 and memory.protected(None, 1, own=True) is None
+    every = torch.cat([batch[1] for batch in batches])
+    assert torch.allclose(memory.product(1), every.T @ every)
+    again = memory_of(memory.tensors())
+    assert again.known(1) == 10 and torch.equal(again.product(1), memory.product(1))
+    unfolded = remembering((0, keys(1)), (1, keys(2)))
+    assert unfolded.known(1) == 4 and unfolded.known(7) == 0

@@ -101,6 +101,31 @@ def test_a_file_of_easyedit_says_the_algorithm_in_its_own_way(name: str, algorit
         read_hyperparameters(given, "rome", "here")
 
 
+NEURONS = GOOD | {"alpha": 2.5, "upper_bound": 50, "max_iterations": 3, "neuron_threshold": 0.8}
+SPACES = GOOD | {"L2": 10, "nullspace_threshold": 0.02, "lambda1": 3000, "tau": 1000}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "expected"),
+    [
+        ("nse", NEURONS | {"alpha": 50}, "alpha: found 50, expected less than upper_bound, 50"),
+        ("nse", NEURONS | {"neuron_threshold": 5}, "neuron_threshold: found 5, expected at most 1"),
+        ("nse", NEURONS | {"max_iterations": 1}, "max_iterations: found 1, expected at least 2"),
+        ("betaedit", SPACES | {"tau": 0}, "tau: found 0, expected at least 1"),
+        ("memit", GOOD | {"neuron_threshold": 0.8}, r"unknown keys \['neuron_threshold'\]"),
+        ("alphaedit", SPACES, r"unknown keys \['lambda1', 'tau'\]"),
+        ("betaedit", SPACES | {"alpha": 1}, r"unknown keys \['alpha'\]"),
+    ],
+)
+def test_what_one_algorithm_alone_reads_is_no_other_s(
+    algorithm: str, given: dict[str, Any], expected: str
+) -> None:
+    assert read(NEURONS, "nse", "here")["neuron_threshold"] == 0.8
+    assert read(SPACES, "betaedit", "here")["tau"] == 1000
+    with pytest.raises(InputError, match=f"^here: {expected}"):
+        read(given, algorithm, "here")
+
+
 FT = {"alg_name": "FT", "layers": [21], "num_steps": 25, "batch_size": 1, "lr": 5e-4, "weight_decay": 0}
 FT |= {"kl_factor": 0, "norm_constraint": False, "objective_optimization": "target_new", "max_length": 40}
 FT |= {"rewrite_module_tmp": "model.layers.{}.mlp.down_proj.weight"}
@@ -122,6 +147,7 @@ def test_a_file_of_easyedits_fine_tuning_is_read() -> None:
         ({"objective_optimization": "prompt_last"}, "expected target_new: EasyEdit then is FT-L"),
         ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
         ({"num_steps": 0}, "num_steps: found 0, expected at least 1"),
+        ({"alg_name": "FT-L"}, "alg_name: found 'FT-L', expected FT_M"),
         ({"v_lr": 0.5}, r"unknown keys \['v_lr'\]"),
         ({"norm_constraint": True}, "norm_constraint: found True, expected a number"),
     ],

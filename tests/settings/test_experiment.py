@@ -456,6 +456,8 @@ FURTHER = {
     "again_leaving": {"algorithm": "memit", "leaves": "gap", "spread_only": True},
     "ideal": {"algorithm": "memit", "batch": 2, "ideal_editor": 1e4},
     "ideal_protecting": {"algorithm": "memit", "batch": 2, "ideal_editor": 1e4, "protects": "others"},
+    "ideal_alphaedit": {"algorithm": "alphaedit", "batch": 2, "ideal_editor": 1e4},
+    "leaking_others": {"algorithm": "betaedit", "batch": 2, "protects": "others"},
     "ideal_leaving": {"algorithm": "memit", "batch": 2, "ideal_editor": 1e4, "leaves": "gap"},
     "ideal_blue": {"algorithm": "blue", "batch": 2, "ideal_editor": 1e4},
     "tuned": {"algorithm": "ft_m"},
@@ -511,6 +513,8 @@ def test_tables_tell_what_makes_a_method_another_one_than_its_algorithm() -> Non
         (["rome_again"], {}, r"methods\.rome_again: spread_only: not with rome, which edits one by one"),
         (["blue_leaving"], {}, r"methods\.blue_leaving: leaves: not with blue, which has a target a layer"),
         (["rome_leaving"], {}, r"methods\.rome_leaving: leaves: not with rome, which edits one by one"),
+        (["ideal_alphaedit"], {}, r"methods\.ideal_alphaedit: protects: not with ideal_editor, which has"),
+        (["leaking_others"], {}, r"protects: others: not with betaedit, which leaves all earlier keys alone"),
         (["again_leaving"], {}, r"leaves: not with spread_only, which optimises nothing after k = 1"),
         (["ideal_protecting"], {}, r"methods\.ideal_protecting: protects: not with ideal_editor, which has"),
         (

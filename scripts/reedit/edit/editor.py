@@ -13,6 +13,7 @@ from reedit.edit.memory import Memory
 from reedit.edit.spread.regularisation import gentler
 from reedit.edit.workers import Workers
 from reedit.edit.written import Batch
+from reedit.errors import InputError
 from reedit.methods.recipe import Recipe, Step
 from reedit.models.language_model import LanguageModel
 from reedit.models.numbers import wide
@@ -52,27 +53,31 @@ class Editor:
             self.light.set_weight(layer, self.model.weight(layer))
         return self.light
 
-    def write(self, step: Step, update: Update) -> None:
+    def write(self, step: Step, update: Update) -> Mapping[int, Tensor]:
         """theta moves by what the leading rank's update says, to the last bit; memory keeps the keys.
 
-        The update of a collapsed model can be no numbers: it is left out, with a line.
+        Those are given back. The update of a collapsed model can be no numbers: it is left out, with a line,
+        or InputError says so where `nonfinite` is stop.
         """
         self.workers.ranks.align(list(update.deltas.values()))
         if not all(delta.isfinite().all() for delta in update.deltas.values()):
-            told = "%s: the model has collapsed: its update is left out"
-            logging.getLogger("reedit").warning(told, step.name)
-            return
+            told = f"{step.name}: the model has collapsed: its update"
+            if self.recipe.nonfinite == "stop":
+                raise InputError(f"{told} is no numbers; nonfinite: drop would go on without it")
+            logging.getLogger("reedit").warning("%s is left out", told)
+            return {}
         for layer, delta in update.deltas.items():
             weight = self.model.weight(layer)
             self.model.set_weight(layer, weight + gentler(wide(delta), weight, self.recipe.of_updates))
         self._remember(step.batch, update.keys)
+        return update.keys
 
     def _remember(self, batch: int, keys: Mapping[int, Tensor]) -> None:
         """The keys [cases, key] by layer that a batch has written, where an update leaves some alone."""
         if self.recipe.protected == "none":
             return
-        self.memory.remember(batch, keys, self.recipe.rules.accumulates)
-        if self.recipe.protected == "all" and self.recipe.rules.accumulates:  # none is ever replaced
+        self.memory.remember(batch, keys, self.recipe.accumulates)
+        if self.recipe.protected == "all" and self.recipe.accumulates:  # none is ever replaced
             self.memory.fold()
 
     def reached(self, k: int) -> list[Batch]:
@@ -80,13 +85,14 @@ class Editor:
         journal = self.workers.journal
         if journal is None or self.ahead:
             return []
-        done, updates = journal.written(k).batches(self.recipe.algorithm.optimises)
+        done, updates, running = journal.written(k).batches(self.recipe.algorithm.optimises)
         if done:
             logging.getLogger("reedit").info("resuming k=%d after batch %d", k, len(done))
             self.model.import_updates(updates, self.recipe.layers)
-            self.memory.running = dict(done[-1].running)
         for number, batch in enumerate(done):
             self._remember(number, batch.keys)
+        if done:
+            self.memory.running = running
         return done
 
     def reach(self, k: int, number: int, batch: Batch) -> None:
@@ -98,7 +104,7 @@ class Editor:
             return
         updates = self.model.export_updates(self.recipe.layers)
         self.model.import_updates(updates, self.recipe.layers)
-        self.workers.wrote(k, number, batch, updates, self.recipe.is_checkpoint(number))
+        self.workers.wrote(k, number, batch, updates, self.recipe.is_checkpoint(number), self.memory.running)
 
     def settled(self, found: Found) -> dict[str, Tensor]:
         """The cumulative updates after an iteration that `found` this.

@@ -5,6 +5,8 @@ the NLL of the target's tokens after the bare prompt. FT-M is what EasyEdit's `f
 (Zhang et al. 2024); LocFT-BF ends targets with the token that ends a text, and shuffles (Yang et al. 2026).
 """
 
+import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,9 +22,10 @@ from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found, untold
 from reedit.edit.measured import edited_perplexities
+from reedit.edit.states import bare_rows
 from reedit.edit.texts import Texts
 from reedit.errors import InputError
-from reedit.methods.recipe import Step
+from reedit.methods.recipe import Recipe, Step
 from reedit.models.batches import halving, list_halves
 from reedit.models.generation import ending_tokens
 from reedit.models.language_model import LanguageModel
@@ -37,7 +40,7 @@ def fine_tune(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found,
     """What fine-tuning makes of a step's layers; the model is left as it was. No target is found."""
     model, algorithm = editor.model, editor.recipe.algorithm
     begun = edited_perplexities(editor, edits)
-    rows = [edit.rewriting[0].row for edit in edits]
+    rows = bare_rows(edits)
     if algorithm.ends:
         rows = [ended(row, model) for row in rows]
     before = {layer: model.weight(layer) for layer in step.layers}
@@ -53,14 +56,16 @@ def ended(row: LabelledRow, model: LanguageModel) -> LabelledRow:
     ends = ending_tokens(model)
     if not ends:
         raise InputError("locft_bf: the tokenizer has no token that ends a text; expected one, or ft_m")
-    model.check_length([*row.ids, row.labels[-1]])
-    return replace(row, ids=(*row.ids, row.labels[-1]), labels=(*row.labels, ends[0]))
+    model.check_length(row.whole)
+    return replace(row, ids=row.whole, labels=(*row.labels, ends[0]))
 
 
-def order(step: Step, epoch: int, shuffles: bool) -> Sequence[int]:
+def order(step: Step, epoch: int, recipe: Recipe) -> Sequence[int]:
     """The order of a step's rows in an epoch, the same whenever it is taken."""
     rows = range(len(step.places))
-    return Random(f"{step.k} {step.number} {epoch}").sample(rows, len(rows)) if shuffles else rows
+    if not recipe.algorithm.shuffles:
+        return rows
+    return Random(f"{recipe.seed} {step.k} {step.number} {epoch}").sample(rows, len(rows))
 
 
 class FineTuning:
@@ -153,18 +158,28 @@ class FineTuning:
 
 
 def _run(tuning: FineTuning, editor: Editor, step: Step) -> None:
-    """Epoch after epoch until the rows are learned; the leading rank saves how far it is."""
-    workers, epochs = editor.workers, tuning.known["num_steps"]
-    kept = None
+    """Epoch after epoch until the rows are learned; the leading rank saves how far it is.
+
+    A loss that is no number ends it, with a line, or InputError where `nonfinite` is stop.
+    """
+    workers, recipe = editor.workers, editor.recipe
+    kept, rows = None, len(tuning.rows)
     if workers.journal and workers.ranks.leads and not editor.ahead:
         kept = Checkpoint(workers.journal.tuning(step), step.name)
         kept.restore(tuning.restore)
-    while tuning.epoch < epochs:
-        mean = tuning.run_epoch(order(step, tuning.epoch, editor.recipe.algorithm.shuffles))
-        workers.made(tuning.epoch * len(tuning.rows))
-        if mean < DONE:
+    workers.made(tuning.epoch * rows)
+    while tuning.epoch < recipe.passes:
+        mean = tuning.run_epoch(order(step, tuning.epoch, recipe))
+        workers.made(rows)
+        if not math.isfinite(mean):
+            told = f"{step.name}: epoch {tuning.epoch}: a loss that is no number"
+            if recipe.nonfinite == "stop":
+                raise InputError(f"{told}; nonfinite: drop would keep the weights as they are then")
+            logging.getLogger("reedit").warning("%s: the weights stay as they are now", told)
+        if not mean >= DONE:
             break
         if kept:
             kept.save_when_due(tuning.save)
+    workers.made((recipe.passes - tuning.epoch) * rows)
     if kept:
         kept.discard()

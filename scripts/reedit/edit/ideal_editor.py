@@ -14,14 +14,16 @@ from torch import Tensor
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found
-from reedit.edit.measured import edited_perplexities
+from reedit.edit.optimization.optimize import from_now
+from reedit.edit.states import bare_rows
+from reedit.edit.texts import POSITIONS
+from reedit.errors import InputError
 from reedit.methods.recipe import Step
 from reedit.models.batches import by_length, halving, list_halves, padded
 from reedit.models.hooks import captured, stopped_after
 from reedit.models.language_model import LanguageModel
 from reedit.models.numbers import wide
 
-POSITIONS = 4096  # of one pass
 # what a step finds and makes of the weights; the model is left as it was
 Take = Callable[[Editor, Sequence[Edit], Step], tuple[Found, Update]]
 
@@ -31,12 +33,16 @@ def joining(take: Take, strength: float) -> Take:
 
     def joined(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
         model, running = editor.model, editor.memory.running
-        begun = edited_perplexities(editor, edits)
         now = {layer: model.weight(layer) for layer in step.layers}
         with model.unedited(step.layers):
-            products = {n: keys.T @ keys for n, keys in every_key(model, edits, step.layers).items()}
+            read = every_key(model, edits, step.layers)
+            products = {n: keys.double().T @ keys.double() for n, keys in read.items()}
             found, update = take(editor, edits, step)
             edited = {layer: model.weight(layer) + delta for layer, delta in update.deltas.items()}
+        found = from_now(editor, edits, step, found)
+        if not all(one.isfinite().all() for one in (*products.values(), *edited.values())):
+            # no numbers, which are not written: nor do they go on being counted
+            return found, Update({layer: torch.full_like(now[layer], torch.nan) for layer in now})
         deltas = {}
         for layer, product in products.items():
             name = f"ideal.{layer}"
@@ -44,7 +50,7 @@ def joining(take: Take, strength: float) -> Take:
             running[name] = total.float().cpu()
             deltas[layer] = joined_update(edited[layer] - now[layer], product, total, strength)
         update = replace(update, deltas={n: delta.to(now[n].dtype) for n, delta in deltas.items()})
-        return replace(found, ppl_initial=begun), update
+        return found, update
 
     return joined
 
@@ -56,14 +62,17 @@ def joined_update(change: Tensor, product: Tensor, total: Tensor, strength: floa
     """
     system = total.double().clone()
     system.diagonal().add_(strength)
+    lower, failed = torch.linalg.cholesky_ex(system)
+    if failed:
+        raise InputError(f"ideal_editor: found {strength}, too small for these keys; expected more, as 10000")
     wanted = product.double() @ change.double().T  # [key, d]
-    return torch.cholesky_solve(wanted, torch.linalg.cholesky(system)).T
+    return torch.cholesky_solve(wanted, lower).T
 
 
 @torch.no_grad()
 def every_key(model: LanguageModel, edits: Sequence[Edit], layers: Sequence[int]) -> dict[int, Tensor]:
     """What the edited module of each layer reads at every token of the prompts and targets, [n, key]."""
-    texts = [(*edit.rewriting[0].row.ids, edit.rewriting[0].row.labels[-1]) for edit in edits]
+    texts = [row.whole for row in bare_rows(edits)]
     modules = {str(layer): model.mlp_output(layer) for layer in layers}
 
     def read(batch: list[int]) -> dict[int, Tensor]:

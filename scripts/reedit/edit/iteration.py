@@ -59,7 +59,8 @@ def one_iteration(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> 
         done.append(one_batch(editor, edits, of_batch, take))
         if number < steps[-1].batch:
             editor.reach(k, number, done[-1])
-    found = joined((batch.places, batch.found) for batch in done)
+    device = editor.model.device  # what the journal gives back is on the CPU
+    found = joined((batch.places, batch.found.to(device)) for batch in done)
     tell_lost(edits, found)
     return found
 
@@ -70,13 +71,12 @@ def one_batch(editor: Editor, edits: Sequence[Edit], steps: Iterable[Step], take
     keys: dict[int, Tensor] = {}
     for step in steps:
         found, update = take(editor, [edits[place] for place in step.places], step)
-        editor.write(step, update)
+        keys |= editor.write(step, update)
         turns.setdefault(step.places, []).append(found)
-        keys |= update.keys
     places = [place for turn in turns for place in turn]
     within = {place: number for number, place in enumerate(places)}
     parts = (([within[place] for place in turn], in_turn(stages)) for turn, stages in turns.items())
-    return Batch(places, joined(parts), keys, dict(editor.memory.running))
+    return Batch(places, joined(parts), keys)
 
 
 def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:

@@ -96,7 +96,7 @@ def edited_perplexities(editor: Editor, edits: Sequence[Edit]) -> list[float]:
 
 def perplexity_columns(
     initial: Sequence[float],
-    target: Sequence[float] | None,
+    target: Sequence[float | None] | None,
     started: Sequence[float],
     edited: Sequence[float],
 ) -> dict[str, float | None]:
@@ -105,6 +105,7 @@ def perplexity_columns(
     `started` is p(theta_k) of every edit, measured as `edited` is, p(theta_{k+1}): between the two, delta_p2.
     `initial` is that of just before an edit's own turn, and other than `started` where edits have turns.
     """
+    target = None if target is None or None in target else target
     row: dict[str, float | None] = {}
     for name, values in [("initial", initial), ("target", target), ("edited", edited)]:
         row[f"ppl_{name}"] = statistics.fmean(values) if values else None

@@ -29,11 +29,13 @@ class Memory:
         keys = [layers[layer] for layers in others if layer in layers]
         return torch.cat(keys) if keys else None
 
-    def product(self, layer: int) -> Tensor | None:
+    def product(self, layer: int, device: torch.device | str = "cpu") -> Tensor | None:
         """The sum of k k^T [key, key] over all keys of a layer, however they are kept; None of none."""
         keys, product = self.protected(None, layer, own=True), self.products.get(layer)
+        product = None if product is None else product.to(device)
         if keys is None:
             return product
+        keys = keys.to(device)
         return keys.T @ keys + (0 if product is None else product)
 
     def known(self, layer: int) -> int:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from reedit.models.batches import by_length, halving, list_halves, padded
 from reedit.models.hooks import captured, stopped_before
@@ -53,7 +52,11 @@ class Texts:
 
     def padded(self, batch: Sequence[int]) -> Tensor:
         """What enters the layer at a batch of rows, right-padded, [r, s, d]."""
-        return pad_sequence([self.entering[row] for row in batch], batch_first=True)
+        states = [self.entering[row] for row in batch]
+        found = states[0].new_zeros(len(batch), max(map(len, states)), states[0].shape[1])
+        for line, own in enumerate(states):
+            found[line, : len(own)] = own
+        return found
 
     def places(self, batch: Sequence[int]) -> Tensor:
         """Line and position of what predicts each label of a batch, [n, 2]."""

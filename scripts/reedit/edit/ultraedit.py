@@ -6,18 +6,21 @@ published); then the module is to say v = -lr |k'|^2 g' more of the unnormalised
 ridge of one. The subject is not asked for.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from reedit.edit.editor import Editor, Update
+from reedit.edit.editor import Editor, Update, nothing
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found, untold
 from reedit.edit.measured import edited_perplexities
 from reedit.edit.spread.solve import Preserved, layer_update
+from reedit.edit.states import bare_rows
 from reedit.edit.texts import Texts
+from reedit.errors import InputError
 from reedit.methods.recipe import Step
 from reedit.models.batches import halving, list_halves
 from reedit.models.hooks import captured
@@ -34,15 +37,18 @@ def ultraedit(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found,
     """
     begun, model = edited_perplexities(editor, edits), editor.model
     known, running = editor.recipe.hyperparameters, editor.memory.running
-    texts = Texts.before(model, [edit.rewriting[0].row for edit in edits], step.layers[0])
+    texts = Texts.before(model, bare_rows(edits), step.layers[0])
     longest = sorted(range(len(edits)), key=lambda row: -len(texts.rows[row].ids))
     counted = Counted(*(running[name] for name in NAMES)) if "count" in running else None
     size, parts = known.get("batch_size", len(edits)), []
     for start in range(0, len(edits), size):
-        parts.append(pairs_of(texts, longest[start : start + size], step.layers))
+        parts.append(finite(pairs_of(texts, longest[start : start + size], step.layers), editor, step))
         for layer in step.layers:
             both = torch.cat(parts[-1][layer], 1).cpu()  # [n, key + d]
-            counted = both_counted(counted, both)
+            counted = both_counted(counted, both) if len(both) else counted
+    editor.workers.made(len(edits))
+    if counted is None:  # the model has collapsed
+        return untold(begun), nothing(model, step.layers)
     running.update(zip(NAMES, (counted.count, counted.mean, counted.spread), strict=True))
     rate, updates = float(known["lr"]), {}
     for layer in step.layers:
@@ -52,6 +58,19 @@ def ultraedit(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found,
         delta = layer_update(keys.double(), values, Preserved("moments", identity, 1.0))
         updates[layer] = delta.to(model.weight(layer).dtype)
     return untold(begun), Update(updates)
+
+
+def finite(
+    pairs: dict[int, tuple[Tensor, Tensor]], editor: Editor, step: Step
+) -> dict[int, tuple[Tensor, Tensor]]:
+    """The pairs of tokens at which no layer's are without numbers; InputError where `nonfinite` is stop."""
+    good = torch.stack([torch.cat(pair, 1).isfinite().all(1) for pair in pairs.values()]).all(0)  # [n]
+    if not good.all():
+        told = f"{step.name}: numbers that are not finite at {int((~good).sum())} of {len(good)} tokens"
+        if editor.recipe.nonfinite == "stop":
+            raise InputError(f"{told}; nonfinite: drop would go on without them")
+        logging.getLogger("reedit").warning("%s; dropped", told)
+    return {layer: (keys[good], gradients[good]) for layer, (keys, gradients) in pairs.items()}
 
 
 @dataclass(frozen=True)

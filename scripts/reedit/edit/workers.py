@@ -54,7 +54,13 @@ class Workers:
         self.seconds.spread += time.monotonic() - self._start - self.seconds.now
 
     def wrote(
-        self, k: int, number: int, batch: Batch, updates: Mapping[str, Tensor], checkpoint: bool
+        self,
+        k: int,
+        number: int,
+        batch: Batch,
+        updates: Mapping[str, Tensor],
+        checkpoint: bool,
+        running: Mapping[str, Tensor],
     ) -> None:
         """A batch of iteration k is written; the leading rank puts it into the journal."""
         if self.journal and self.ranks.leads:
@@ -62,7 +68,7 @@ class Workers:
             told = replace(
                 batch, optimization=now + self.seconds.kept, spread=self.seconds.spread + spent - now
             )
-            self.journal.written(k).add(number, told, updates, checkpoint)
+            self.journal.written(k).add(number, told, updates, checkpoint, running)
 
     def map(self, work: Work, edits: Sequence[Edit], step: Step, recipe: Recipe, at_once: int) -> Found:
         """`work` of all `edits`, `at_once` at a time: the same on all ranks, to the last bit, on the CPU.
@@ -98,8 +104,9 @@ class Workers:
         return everywhere
 
     def made(self, passes: int) -> None:
-        """So many passes of a step are made that all ranks make alike."""
-        self._report(self._passes + passes)
+        """So many passes more, which all ranks make alike."""
+        self._passes += passes
+        self._report(self._passes)
 
     def completed(self, iteration: Iteration, updates: Mapping[str, Tensor], memory: Memory) -> Iteration:
         """The leading rank's iteration, which it writes into the journal."""

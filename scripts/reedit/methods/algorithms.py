@@ -45,6 +45,7 @@ class Algorithm:
     preserves: str = "moments"  # what an update keeps as it is: see spread/solve.py
     weight: str | None = "mom2_update_weight"  # hyperparameter: what is preserved, against what is written
     requires: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters beside those that all require
+    may: tuple[str, ...] = ()  # hyperparameters that it alone reads, and need not be said
     width: int = 5  # layers that are edited where they are tuned
     tunes: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters of SPREAD that may be tuned
     damped: bool = False  # a tenth of the NLL once every label is the argmax
@@ -174,6 +175,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             at_unedited=True,
             in_rounds=True,
             requires=("mom2_update_weight", "alpha", "upper_bound", "max_iterations"),
+            may=("neuron_threshold",),
         ),
         Algorithm(
             "ft_m",

@@ -1,5 +1,6 @@
 """Hyperparameters of one algorithm on one model, with the keys of EasyEdit's and similar files."""
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -93,6 +94,8 @@ def kinds(reader: type[Hyperparameters]) -> dict[str, Any]:
     }
 
 
+# of those that find targets, what one algorithm alone has, and no file of another
+OWN = ("alpha", "upper_bound", "max_iterations", "neuron_threshold", "lambda1", "tau")
 RROME, UNIFIED = "EasyEdit's R-ROME", "unified-model-editing"
 # what published files say besides and may say one way only, as the algorithms here do it; and what the
 # published code does where it is said the other way
@@ -135,7 +138,7 @@ ACCEPTED = (
     "mom2_n_samples",
     "stats_dir",
 )
-# likewise, by Algorithm.takes
+# what published files say besides and nobody reads, by Algorithm.takes
 UNREAD = {"targets": ("batch_size",), "gradients": ("kl_factor",), "pairs": ()}
 
 
@@ -178,6 +181,11 @@ def read_hyperparameters(
             raise InputError(f"{where}: {key}: found {found[key]}, expected at least 1")
     if found.get("tau", 1) < 1:
         raise InputError(f"{where}: tau: found {found['tau']}, expected at least 1")
+    if found.get("alpha", 0) >= found.get("upper_bound", math.inf):
+        told = f"expected less than upper_bound, {found['upper_bound']}"
+        raise InputError(f"{where}: alpha: found {found['alpha']}, {told}")
+    if found.get("neuron_threshold", 1) > 1:
+        raise InputError(f"{where}: neuron_threshold: found {found['neuron_threshold']}, expected at most 1")
     if found.get("max_iterations", 2) < 2:
         raise InputError(f"{where}: max_iterations: found {found['max_iterations']}, expected at least 2")
     if found.get("prob_cutoff", -1) > -1:
@@ -188,15 +196,17 @@ def read_hyperparameters(
             written = str(expected).lower() if isinstance(expected, bool) else expected
             raise InputError(f"{where}: {key}: found {value[key]!r}, expected {written}: {otherwise}")
     made_for = str(value.get("alg_name", value.get("alg", algorithm)))
-    names = tuple(f"{name}_" for name in (algorithm, of.alias) if name)
-    if not f"{made_for.lower().replace('-', '_')}_".startswith(names):  # MEMIT_RECURSIVE is MEMIT's
+    plain = made_for.lower().replace("-", "_")
+    if plain != of.alias and not f"{plain}_".startswith(f"{algorithm}_"):  # MEMIT_RECURSIVE is MEMIT's
         raise InputError(f"{where}: alg_name: found {made_for!r}, expected {algorithm.upper()}")
     return reader(**found)
 
 
 def known_keys(algorithm: Algorithm) -> tuple[str, ...]:
     """The keys that a file of an algorithm may have."""
-    return (*kinds(READERS[algorithm.takes]), *FIXED, *ACCEPTED, *UNREAD[algorithm.takes])
+    others = {*OWN} - {*algorithm.requires, *algorithm.may}
+    read = [key for key in kinds(READERS[algorithm.takes]) if key not in others]
+    return (*read, *FIXED, *ACCEPTED, *UNREAD[algorithm.takes])
 
 
 def reads_moments(algorithm: Algorithm, hyperparameters: Mapping[str, Any]) -> bool:

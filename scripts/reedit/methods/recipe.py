@@ -53,6 +53,7 @@ class Recipe:
     regularisers: Sequence[Mapping[str, Any]] = ()  # of each update or target: name and options
     ideal_editor: float | None = None  # lambda of SimIE (edit/ideal_editor.py)
     checkpoints: int | None = None  # after every so many batches the weights are kept, to be scored
+    seed: int = 0  # of what is drawn while editing: the order of fine-tuning's epochs
     engine: str = "reedit"  # or easyedit, which tells of no passes
 
     @property
@@ -179,9 +180,21 @@ class Recipe:
         """
         if self.protects is not None:
             return self.protects
+        if self.algorithm.solves == "refreshed":
+            return "all"
         if self.rules.accumulates and self.algorithm.preserves == "null_space":
             return "all"
         return self.algorithm.protects if self.batch else "none"
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether keys that stay are added up, and none takes the place of an earlier one of its case."""
+        return self.rules.accumulates or self.algorithm.solves == "refreshed"
+
+    @property
+    def keeps_edited_keys(self) -> bool:
+        """Whether the keys that stay are those of the model once it is edited, as published."""
+        return self.rules.accumulates and self.algorithm.solves != "refreshed"
 
     @property
     def looks_ahead(self) -> bool:

@@ -18,6 +18,6 @@ def faster(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     return {"step_length": STEP, **hyperparameters}
 
 
-def leaves_fast(algorithm: Algorithm, leaves: str, spread_only: bool) -> str:
-    """When edits leave: once their gap is closed, where targets can be held at all."""
-    return "gap" if algorithm.can_hold and not spread_only else leaves
+def leaves_fast(algorithm: Algorithm, leaves: str, otherwise: bool) -> str:
+    """When edits leave: once their gap is closed, where targets can be held and are not `otherwise`."""
+    return "gap" if algorithm.can_hold and not otherwise else leaves

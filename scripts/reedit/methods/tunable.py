@@ -65,7 +65,7 @@ class Tunable:
         return {name: PUBLISHED[name] for name in names}
 
 
-# fine-tuning has neither part, and NSE bounds that go by the length of a model's targets
+# not what finds no targets, nor what asks for more than is tuned: NSE's bounds, BetaEdit's spaces
 TUNABLE = [
     name
     for name, algorithm in ALGORITHMS.items()

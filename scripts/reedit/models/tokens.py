@@ -26,6 +26,11 @@ class LabelledRow:
     shift: int = 0
 
     @property
+    def whole(self) -> tuple[int, ...]:
+        """What the model reads with the last label behind it: prompt and target to their end."""
+        return (*self.ids, self.labels[-1])
+
+    @property
     def predicted_from(self) -> int:
         """The position that predicts the first label; under `released` it may stand before the subject's."""
         return len(self.ids) - len(self.labels)

@@ -91,7 +91,9 @@ class Experiment(Needs):
             settings,
             speed=run.entry.speed,
             hyperparameters=faster(settings.hyperparameters),
-            leaves=leaves_fast(algorithm, settings.leaves, settings.spread_only),
+            leaves=leaves_fast(
+                algorithm, settings.leaves, settings.spread_only or bool(settings.ideal_editor)
+            ),
         )
 
     def tuned_on(self, model: str) -> tuple[str, str]:

@@ -205,7 +205,8 @@ def _check_method(method: Method, entry: Entry) -> None:
         if (method.protocol or entry.protocol) == "released":
             raise InputError(f"{told} under released, which is what the published code computes")
     if method.ideal_editor:
-        keeps = ["protects"] * (method.protects not in (None, "none")) + holding
+        protects = method.protects or algorithm.protects
+        keeps = ["protects"] * (protects != "none") + holding
         keeps += ["more than one stage"] * (len(algorithm.stages((0, 1))) > 1)
         if keeps:
             told = "which has every batch edited at the unedited weights"
@@ -216,6 +217,9 @@ def _check_method(method: Method, entry: Entry) -> None:
         raise InputError(f"{where}: {told}: not with engine {engine}")
     if method.checkpoints and not method.batch:
         raise InputError(f"{where}: checkpoints: expected batch as well, of which it is a number")
+    if algorithm.solves == "refreshed" and method.protects not in (None, "all"):
+        told = f"{method.protects}: not with {method.algorithm}, which leaves all earlier keys alone"
+        raise InputError(f"{where}: protects: {told}")
     if method.protects not in (None, "none") and algorithm.one_by_one:
         raise InputError(f"{where}: protects: not with {method.algorithm}, which edits one by one")
     of_targets = [one.by for one in method.regularisers if one.by in OF_TARGETS]

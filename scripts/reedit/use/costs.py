@@ -83,11 +83,13 @@ def edit_cost(shape: Shape, recipe: Recipe, sizes: Sizes) -> Cost:
         if recipe.protected != "none" and recipe.batch:
             double += layers * iterations * protected_work(shape.keys, sizes.edits, recipe.batch)
             kept = layers * sizes.edits * shape.keys * 4
+    counted = recipe.ideal_editor is not None or recipe.algorithm.solves == "refreshed"
+    counting = layers * shape.keys**2 * 4 * counted  # what goes on from step to step, in memory and on disk
     return Cost(
         rule="edit_facts",
         gpu=(weights + 2 * factor) / GB + WORKSPACE,
-        host=sizes.processes * (weights + layers * factor + kept) / GB,
-        disk=iterations * (1 + len(recipe.along(sizes.edits))) * edited / GB,
+        host=sizes.processes * (weights + layers * factor + kept + counting) / GB,
+        disk=(iterations * ((1 + len(recipe.along(sizes.edits))) * edited + counting) + counting) / GB,
         work=sum(iteration_work(shape, recipe, sizes, k) for k in range(1, iterations + 1)),
         double=double,
         share=0.15 if recipe.algorithm.one_by_one else 0.5,  # one edit at a time keeps no large GPU busy

@@ -239,7 +239,7 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
     ]
     rows.append(["all", "", "", "", "", "", f"{disk:.1f}", *(f"{value:.1f}" for value in hours)])
     notes = [
-        "Per job; the last line is of all. Every pass and every k that a run may make is counted: a limit.",
+        "Per job; the last line is of all. Every pass and every k that a run may make is counted.",
         f"Beside this, {disk_of_models(experiment):.0f} GB of disk for models, as fetched and as prepared.",
     ]
     if any(experiment.processes(run) > 1 for run in experiment.runs.values()):

@@ -11,6 +11,7 @@ from typing import Any
 from reedit.edit.job.edit_run import edit_run
 from reedit.edit.job.inputs import load_model
 from reedit.errors import InputError, nearest
+from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.folder import check_folder
 from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Dataset, Fact
@@ -165,7 +166,8 @@ def _one_run(request: Request, name: str, base: Path) -> tuple[Experiment, Run]:
                 "methods": [request.method],
                 "corpus": GIVEN,
                 "edits": "all",
-                "iterations": request.iterations,
+                # without targets nobody knows when to stop
+                "iterations": request.iterations or (5 if ALGORITHMS[algorithm].finds_targets else 1),
                 "stop": "proposed",
                 "misaligned": "drop" if request.skip else "error",
                 "first_token": request.first_token,

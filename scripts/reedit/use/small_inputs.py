@@ -36,7 +36,7 @@ class Request:
     facts: Path  # see simple_facts.py
     out: Path  # the folder to be made
     method: str = "memit"  # a definition of the configuration's `methods`
-    iterations: int = 5  # at most: the proposed rule ends them
+    iterations: int | None = None  # at most: the proposed rule ends them
     configurations: Sequence[Path] = ()  # overlays of config.yaml
     hyperparameters: Path | None = None  # in place of the configuration's
     moments: Path | None = None  # results/moments/{model}/{corpus}

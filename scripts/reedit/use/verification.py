@@ -190,6 +190,8 @@ class Verification:
             },
             "finished/*/*/*/layers.json": check_json,
             "finished/*/*/*/*.safetensors": check_readable,
+            "state/*/*/*/*/k*/*/fingerprint": check_not_empty,
+            "state/*/*/*/*/k*/*/saved*/*.safetensors": check_readable,
             "state/targets/*/*.safetensors": check_readable,
             "hyperparameters/*/*.*": check_not_empty,
             "state/hyperparameters/*/*/fingerprint": check_not_empty,

@@ -46,7 +46,7 @@ class EditSettings:
     @property
     def recipe(self) -> Recipe:
         """What the run does with its cases."""
-        names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite")
+        names = ("hyperparameters", "protocol", "iterations", "stop", "extend_to", "nonfinite", "seed")
         told = {name: getattr(self, name) for name in (*names, *STEPS)}
         return Recipe(ALGORITHMS[self.algorithm], **told, engine=self.engine["name"])
 

@@ -39,9 +39,18 @@ def _anew(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch
     """By descent, at theta_k or at theta_1."""
     if not editor.recipe.algorithm.at_unedited:
         return _by_descent(editor, edits, step, at_once)
-    begun = edited_perplexities(editor, edits)
     with editor.model.unedited(step.layers):
-        return replace(_by_descent(editor, edits, step, at_once), ppl_initial=begun)
+        found = _by_descent(editor, edits, step, at_once)
+    return from_now(editor, edits, step, found)
+
+
+def from_now(editor: Editor, edits: Sequence[Edit], step: Step, found: Found) -> Found:
+    """What was `found` at the unedited weights, told from where the model is now: the same targets."""
+    found = replace(found, ppl_initial=edited_perplexities(editor, edits))
+    if not found.vectors:
+        return found
+    hidden = _hidden(editor, edits, editor.recipe.algorithm.target_layer(step.layers))
+    return replace(found, hidden=hidden, delta=found.hidden + found.delta - hidden)
 
 
 def _by_descent(editor: Editor, edits: Sequence[Edit], step: Step, at_once: MicroBatch | None) -> Found:

@@ -21,7 +21,7 @@ def refreshed_update(editor: Editor, layer: int, keys: Tensor, residual: Tensor)
     """
     known = editor.recipe.hyperparameters
     moment = editor.factors[layer].to(keys.device)
-    earlier = editor.memory.product(layer)
+    earlier = editor.memory.product(layer, keys.device)
     earlier = None if earlier is None else earlier.to(moment)
     basis = _basis(editor, layer, moment, earlier)
     weighed = known["lambda1"] * moment
@@ -38,7 +38,7 @@ def _basis(editor: Editor, layer: int, moment: Tensor, earlier: Tensor | None) -
         mixed = moment
         if earlier is not None and name in running:
             mixed = (earlier / written + known["lambda1"] * moment) / (known["lambda1"] + 1)
-        running[name] = space_of(mixed, known, layer).cpu()
+        running[name] = space_of(mixed, known, layer).float().cpu()
         running[since] = torch.tensor(float(written))
     return running[name].to(moment)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found
+from reedit.edit.lost import lose
 from reedit.edit.spread.spread import mean_keys, spread
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.methods.recipe import Step
@@ -19,11 +20,16 @@ def spread_in_rounds(editor: Editor, edits: Sequence[Edit], step: Step, found: F
     A round is of the edits whose residual is longer than `alpha` and shorter than `upper_bound`; there is one
     less than `max_iterations`, as published.
     """
-    model, known = editor.model, editor.recipe.hyperparameters
+    model, known, recipe = editor.model, editor.recipe.hyperparameters, editor.recipe
+    found = lose(edits, found, found.unusable, f"{step.name} OPTIMIZATION", recipe.nonfinite)
     before = {layer: model.weight(layer) for layer in step.layers}
     with model.restored(step.layers):
         for _ in range(known["max_iterations"] - 1):
             missing = residuals(editor, edits, step, found)
+            lost = [
+                place for place in (~missing.isfinite()).nonzero()[:, 0].tolist() if place not in found.lost
+            ]
+            found = lose(edits, found, lost, f"{step.name} SPREAD", recipe.nonfinite)
             far = (missing > known["alpha"]) & (missing < known["upper_bound"])
             left = [place for place in far.nonzero()[:, 0].tolist() if place not in found.lost]
             if not left:
@@ -34,7 +40,8 @@ def spread_in_rounds(editor: Editor, edits: Sequence[Edit], step: Step, found: F
                 found = found.losing([left[place]], where)
             for layer, delta in update.deltas.items():
                 model.set_weight(layer, model.weight(layer) + delta)
-        keys = {} if editor.recipe.protected == "none" else mean_keys(editor, edits, step)
+        kept = [edit for place, edit in enumerate(edits) if place not in found.lost]
+        keys = mean_keys(editor, kept, step) if kept and recipe.protected != "none" else {}
         return found, Update({layer: model.weight(layer) - before[layer] for layer in before}, keys)
 
 

@@ -73,7 +73,7 @@ def update_of(editor: Editor, edits: Sequence[Edit], step: Step, targets: Tensor
             written, delta = SOLVES[algorithm.solves](editor, step, layer, keys, residual)
             update.keys[layer], update.deltas[layer] = written, delta.to(model.weight(layer).dtype)
             model.set_weight(layer, model.weight(layer) + update.deltas[layer])
-        if editor.recipe.protected != "none" and editor.recipe.rules.accumulates:
+        if editor.recipe.protected != "none" and editor.recipe.keeps_edited_keys:
             return Update(update.deltas, mean_keys(editor, edits, step))
     return update
 

@@ -53,10 +53,7 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     seeds = listed(p["seed"] for p in runs.values())
     notes.append(f"Facts: {samples}; {trials} mutually exclusive trial(s); seed {seeds}.")
     corpora = _distinct(
-        f"{p['corpus']}, {p['corpus_tokens']:,} tokens"
-        if p["corpus"]
-        else "none (ROME without mom2_adjustment)"
-        for p in runs.values()
+        f"{p['corpus']}, {p['corpus_tokens']:,} tokens" if p["corpus"] else "none" for p in runs.values()
     )
     prefixes = listed(p["prefix_templates"] for p in runs.values())
     notes.append(f"Second moments: {'; '.join(corpora)}. Prefix templates: {prefixes}.")
@@ -124,7 +121,8 @@ def _sequential(made_by: Mapping[str, Any]) -> str:
         what = "target" if one["name"] in OF_TARGETS else "update"
         told.append(f"each {what} regularised by {one['name']}" + f" ({options})" * bool(options))
     if made_by.get("ideal_editor"):
-        told.append("every batch edited at the unedited weights, and joined as by an ideal editor (SimIE)")
+        joined = f"joined as by an ideal editor (SimIE, lambda {made_by['ideal_editor']:g})"
+        told.append(f"every batch edited at the unedited weights, and {joined}")
     return "; ".join(told)
 
 
