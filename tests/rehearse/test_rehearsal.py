@@ -64,6 +64,7 @@ def test_every_run_is_there_with_little_to_do(names: tuple[str, ...]) -> None:
         few = PASSES.get(ALGORITHMS[run.method.algorithm].takes)
         assert few is None or little.hyperparameters(run)[few] == 3
         assert little.hyperparameters(run)["layers"] == real.hyperparameters(asked)["layers"]
+        assert run.method.checkpoints == (1 if asked.method.checkpoints else None)
         assert asked.method.batch is None or run.method.batch < run.entry.edits <= asked.method.batch
         assert little.config["models"][run.entry.model]["source"] == f"stand-in-{run.entry.model}"
     assert not [

@@ -83,6 +83,8 @@ def _methods(experiment: Experiment) -> dict[str, Any]:
         if method.batch is not None:
             edits = _edits(run.entry.edits, experiment.config["rehearsal"])
             found["batch"] = min(method.batch, max(1, edits // BATCHES))
+            if method.checkpoints:
+                found["checkpoints"] = 1  # after each, so that there are some
         if method.engine.name != "reedit":
             found["engine"] = {"path": str(experiment.files.found(method.engine.path).resolve())}
     return methods
