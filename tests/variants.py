@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from reedit.edit.edits import Edit, Rows
+from reedit.edit.job.inputs import factor_of
 from reedit.edit.spread.solve import factorise, null_space
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
@@ -27,7 +28,7 @@ SETTINGS = {
 Moments = Callable[[LanguageModel, list[int]], dict[int, torch.Tensor]]
 ROME = SETTINGS | {"layers": [2]}
 NULL_SPACE = SETTINGS | {"layers": [2, 3], "nullspace_threshold": 0.1, "L2": 0.02}
-LEAKING = NULL_SPACE | {"nullspace_threshold": 0.13, "lambda1": 2.0, "tau": 2}
+LEAKING = NULL_SPACE | {"nullspace_threshold": 0.13, "L2": 0.5, "lambda1": 2.0, "tau": 2}
 # one of its edits is near at the second round, and one is too far at any
 NEURONS = SETTINGS | {"alpha": 0.5, "upper_bound": 9.5, "max_iterations": 3, "neuron_threshold": 0.8}
 VARIANTS = {
@@ -56,7 +57,7 @@ VARIANTS = {
     "pmet in batches protecting its own": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
     "memit in batches, RECT": ("memit", SETTINGS),
     "memit in batches, NAS": ("memit", SETTINGS),
-    "pmet in batches, NAS and RECT": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
+    "pmet in batches, NAS": ("pmet", SETTINGS | {"nll_loss_factor": 0.8}),
     "rome in batches, SPHERE": ("rome", ROME),
     "blue in batches, PRUNE and SPHERE": ("blue", SETTINGS),
     "rome in batches": ("rome", ROME),
@@ -120,7 +121,6 @@ def factors_of(moments: dict[int, torch.Tensor], recipe: Recipe | None = None) -
         threshold = recipe.hyperparameters["nullspace_threshold"]
         spectra = {layer: decomposed(moment) for layer, moment in moments.items()}
         return {layer: null_space(*spectrum, threshold, layer) for layer, spectrum in spectra.items()}
-    if recipe and recipe.algorithm.solves == "refreshed":
-        return {layer: moment.double() for layer, moment in moments.items()}
-    ridge = recipe.ridge if recipe else 0.0
-    return {layer: factorise(moment, layer, 0, ridge) for layer, moment in moments.items()}
+    if recipe is None:
+        return {layer: factorise(moment, layer, 0) for layer, moment in moments.items()}
+    return {layer: factor_of(moment, recipe, layer, 0) for layer, moment in moments.items()}

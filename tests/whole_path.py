@@ -14,8 +14,9 @@ from torch import Tensor
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit, Rows
 from reedit.edit.iteration import iterate
+from reedit.edit.job.inputs import factor_of
 from reedit.edit.journal import Iteration, Journal
-from reedit.edit.spread.solve import factorise, null_space
+from reedit.edit.spread.solve import null_space
 from reedit.edit.workers import Workers
 from reedit.evaluate.collapse import check_collapse
 from reedit.evaluate.norms import norm_rows
@@ -76,10 +77,8 @@ def factors_of(model: LanguageModel, recipe: Recipe) -> dict[int, Tensor]:
             threshold = recipe.hyperparameters["nullspace_threshold"]
             spectrum = decomposed(moment.to(model.device))
             factor = null_space(*spectrum, threshold, layer)
-        elif recipe.algorithm.solves == "refreshed":
-            factor = moment.double()
         else:
-            factor = factorise(moment.to(model.device), layer, 0, recipe.ridge)
+            factor = factor_of(moment.to(model.device), recipe, layer, 0)
         factors[layer] = factor.cpu()
     return factors
 

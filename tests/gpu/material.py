@@ -24,9 +24,10 @@ from transformers import (
 )
 
 from reedit.edit.edits import Edit, Rows
-from reedit.edit.spread.solve import factorise, null_space
+from reedit.edit.job.inputs import factor_of
+from reedit.edit.spread.solve import null_space
 from reedit.evaluate.alignment import Asked, misaligned
-from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
+from reedit.methods.hyperparameters import as_mapping, read_hyperparameters, reads_moments
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.datasets import load_facts
@@ -164,13 +165,13 @@ def factors_of(
 ) -> dict[int, Tensor]:
     """What an edit job has of the moments: found on `device`, kept on the CPU; none for ROME."""
     factors = {}
-    for layer in recipe.layers if not recipe.algorithm.one_by_one else ():
+    for layer in recipe.layers if reads_moments(recipe.algorithm, recipe.hyperparameters) else ():
         moment = moments[layer].to(device)
         if recipe.algorithm.preserves == "null_space":
             threshold = recipe.hyperparameters["nullspace_threshold"]
             factors[layer] = null_space(*decomposed(moment), threshold, layer).cpu()
         else:
-            factors[layer] = factorise(moment, layer, 0, recipe.ridge).cpu()
+            factors[layer] = factor_of(moment, recipe, layer, 0).cpu()
     return factors
 
 

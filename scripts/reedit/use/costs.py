@@ -83,8 +83,8 @@ def edit_cost(shape: Shape, recipe: Recipe, sizes: Sizes) -> Cost:
         if recipe.protected != "none" and recipe.batch:
             double += layers * iterations * protected_work(shape.keys, sizes.edits, recipe.batch)
             kept = layers * sizes.edits * shape.keys * 4
-    counted = recipe.ideal_editor is not None or recipe.algorithm.solves == "refreshed"
-    counting = layers * shape.keys**2 * 4 * counted  # what goes on from step to step, in memory and on disk
+    width = 4 * (recipe.ideal_editor is not None) + 8 * (recipe.algorithm.solves == "refreshed")
+    counting = layers * shape.keys**2 * width  # what goes on from step to step, in memory and on disk
     return Cost(
         rule="edit_facts",
         gpu=(weights + 2 * factor) / GB + WORKSPACE,

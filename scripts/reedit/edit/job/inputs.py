@@ -90,14 +90,20 @@ def read_factors(
         else:
             moment, metadata = read_moment(path)
             _check_size(path, len(moment), model, layer)
-            moment = moment.to(model.device)
-            if recipe.algorithm.solves == "refreshed":  # of which it finds the null space itself
-                factor = moment.double()
-            else:
-                factor = factorise(moment, layer, int(metadata["count"]), recipe.ridge)
+            factor = factor_of(moment.to(model.device), recipe, layer, int(metadata["count"]))
         tokens = int(metadata["count"])
         factors[layer] = factor.cpu()  # in the machine's own memory: 2 GB each for keys as wide as GPT-J's
     return factors, tokens
+
+
+def factor_of(moment: torch.Tensor, recipe: Recipe, layer: int, tokens: int) -> torch.Tensor:
+    """What an algorithm that reads second moments reads of a layer's, [key, key] in fp64.
+
+    Its Cholesky factor; BetaEdit, which finds null spaces itself, reads C as it is.
+    """
+    if recipe.algorithm.solves == "refreshed":
+        return moment.double()
+    return factorise(moment, layer, tokens, recipe.ridge)
 
 
 def _check_size(path: Path, size: int, model: LanguageModel, layer: int) -> None:

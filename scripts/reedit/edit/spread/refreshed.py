@@ -38,7 +38,7 @@ def _basis(editor: Editor, layer: int, moment: Tensor, earlier: Tensor | None) -
         mixed = moment
         if earlier is not None and name in running:
             mixed = (earlier / written + known["lambda1"] * moment) / (known["lambda1"] + 1)
-        running[name] = space_of(mixed, known, layer).float().cpu()
+        running[name] = space_of(mixed, known, layer).cpu()
         running[since] = torch.tensor(float(written))
     return running[name].to(moment)
 
