@@ -117,10 +117,13 @@ def edits_of(
 
 def factors_of(moments: dict[int, torch.Tensor], recipe: Recipe | None = None) -> dict[int, torch.Tensor]:
     """What a job would read of them; of no recipe as for MEMIT."""
-    if recipe and recipe.algorithm.preserves == "null_space":
-        threshold = recipe.hyperparameters["nullspace_threshold"]
-        spectra = {layer: decomposed(moment) for layer, moment in moments.items()}
-        return {layer: null_space(*spectrum, threshold, layer) for layer, spectrum in spectra.items()}
     if recipe is None:
         return {layer: factorise(moment, layer, 0) for layer, moment in moments.items()}
-    return {layer: factor_of(moment, recipe, layer, 0) for layer, moment in moments.items()}
+    return {layer: what_is_read(moment, recipe, layer) for layer, moment in moments.items()}
+
+
+def what_is_read(moment: torch.Tensor, recipe: Recipe, layer: int) -> torch.Tensor:
+    """What a job of the recipe would read of a layer's, on its own device."""
+    if recipe.algorithm.preserves == "null_space":
+        return null_space(*decomposed(moment), recipe.hyperparameters["nullspace_threshold"], layer)
+    return factor_of(moment, recipe, layer, 0)

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from tiny import tiny_corpus
 from torch import Tensor
+from variants import what_is_read
 
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit, Rows
 from reedit.edit.iteration import iterate
-from reedit.edit.job.inputs import factor_of
 from reedit.edit.journal import Iteration, Journal
-from reedit.edit.spread.solve import null_space
 from reedit.edit.workers import Workers
 from reedit.evaluate.collapse import check_collapse
 from reedit.evaluate.norms import norm_rows
@@ -32,7 +31,6 @@ from reedit.prepare.facts import Fact
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import sample_prefixes
 from reedit.statistics.moments import Reading, collect_moments
-from reedit.statistics.spectra import decomposed
 from reedit.storage.checkpoint import Checkpoint
 
 CORPUS = tiny_corpus().splitlines()
@@ -71,16 +69,7 @@ def moments_of(model: LanguageModel, layers: list[int], state: Path) -> dict[int
 def factors_of(model: LanguageModel, recipe: Recipe) -> dict[int, Tensor]:
     """What a job of the recipe has of the moments: on the CPU."""
     found, _ = collect_moments(model, CORPUS[:24], recipe.layers, Reading(40))
-    factors = {}
-    for layer, moment in found:
-        if recipe.algorithm.preserves == "null_space":
-            threshold = recipe.hyperparameters["nullspace_threshold"]
-            spectrum = decomposed(moment.to(model.device))
-            factor = null_space(*spectrum, threshold, layer)
-        else:
-            factor = factor_of(moment.to(model.device), recipe, layer, 0)
-        factors[layer] = factor.cpu()
-    return factors
+    return {layer: what_is_read(moment.to(model.device), recipe, layer).cpu() for layer, moment in found}
 
 
 def edited(

@@ -52,13 +52,13 @@ def test_rounds_are_of_what_is_far_and_no_more_than_asked(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    once, asked = rounds.residuals, []
+    once, asked = rounds.residual_norms, []
 
-    def residuals(*given) -> Tensor:
+    def residual_norms(*given) -> Tensor:
         asked.append(once(*given))
         return asked[-1]
 
-    monkeypatch.setattr(rounds, "residuals", residuals)
+    monkeypatch.setattr(rounds, "residual_norms", residual_norms)
     recipe = plan(1, variant="nse")
     recipe = replace(recipe, hyperparameters=recipe.hyperparameters | changes)
     factors, journal = factors_of(moments_of(llama, LAYERS), recipe), Journal(tmp_path, "f")

@@ -22,10 +22,9 @@ from transformers import (
     PretrainedConfig,
     PreTrainedTokenizerFast,
 )
+from variants import what_is_read
 
 from reedit.edit.edits import Edit, Rows
-from reedit.edit.job.inputs import factor_of
-from reedit.edit.spread.solve import null_space
 from reedit.evaluate.alignment import Asked, misaligned
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters, reads_moments
 from reedit.methods.recipe import Recipe
@@ -33,7 +32,6 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import Fact
 from reedit.statistics.moments import Reading, collect_moments
-from reedit.statistics.spectra import decomposed
 from reedit.use.costs import Shape
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,12 +164,7 @@ def factors_of(
     """What an edit job has of the moments: found on `device`, kept on the CPU; none for ROME."""
     factors = {}
     for layer in recipe.layers if reads_moments(recipe.algorithm, recipe.hyperparameters) else ():
-        moment = moments[layer].to(device)
-        if recipe.algorithm.preserves == "null_space":
-            threshold = recipe.hyperparameters["nullspace_threshold"]
-            factors[layer] = null_space(*decomposed(moment), threshold, layer).cpu()
-        else:
-            factors[layer] = factor_of(moment, recipe, layer, 0).cpu()
+        factors[layer] = what_is_read(moments[layer].to(device), recipe, layer).cpu()
     return factors
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from reedit.edit.found import Found
 from reedit.edit.journal import Iteration
+from reedit.edit.lost import refuse
 from reedit.edit.memory import Memory
 from reedit.edit.spread.regularisation import gentler
 from reedit.edit.workers import Workers
 from reedit.edit.written import Batch
-from reedit.errors import InputError
 from reedit.methods.recipe import Recipe, Step
 from reedit.models.language_model import LanguageModel
 from reedit.models.numbers import wide
@@ -62,8 +62,7 @@ class Editor:
         self.workers.ranks.align(list(update.deltas.values()))
         if not all(delta.isfinite().all() for delta in update.deltas.values()):
             told = f"{step.name}: the model has collapsed: its update"
-            if self.recipe.nonfinite == "stop":
-                raise InputError(f"{told} is no numbers; nonfinite: drop would go on without it")
+            refuse(f"{told} is no numbers", "go on without it", self.recipe.nonfinite)
             logging.getLogger("reedit").warning("%s is left out", told)
             return {}
         for layer, delta in update.deltas.items():

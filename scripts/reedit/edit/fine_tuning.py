@@ -21,6 +21,7 @@ from torch import Tensor
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found, untold
+from reedit.edit.lost import refuse
 from reedit.edit.measured import edited_perplexities
 from reedit.edit.states import bare_rows
 from reedit.edit.texts import Texts
@@ -173,8 +174,7 @@ def _run(tuning: FineTuning, editor: Editor, step: Step) -> None:
         workers.made(rows)
         if not math.isfinite(mean):
             told = f"{step.name}: epoch {tuning.epoch}: a loss that is no number"
-            if recipe.nonfinite == "stop":
-                raise InputError(f"{told}; nonfinite: drop would keep the weights as they are then")
+            refuse(told, "keep the weights as they are then", recipe.nonfinite)
             logging.getLogger("reedit").warning("%s: the weights stay as they are now", told)
         if not mean >= DONE:
             break

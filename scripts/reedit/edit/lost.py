@@ -17,9 +17,15 @@ def told(edits: Sequence[Edit], lost: Sequence[int], where: str) -> str:
 def lose(edits: Sequence[Edit], found: Found, lost: Iterable[int], where: str, nonfinite: str) -> Found:
     """`found` without some more edits; InputError where `nonfinite` is stop."""
     lost = list(lost)
-    if lost and nonfinite == "stop":
-        raise InputError(f"{told(edits, lost, where)}; nonfinite: drop would go on without them")
+    if lost:
+        refuse(told(edits, lost, where), "go on without them", nonfinite)
     return found.losing(lost, where)
+
+
+def refuse(said: str, instead: str, nonfinite: str) -> None:
+    """InputError with what is `said` where `nonfinite` is stop, and what drop would do `instead`."""
+    if nonfinite == "stop":
+        raise InputError(f"{said}; nonfinite: drop would {instead}")
 
 
 def tell_lost(edits: Sequence[Edit], found: Found) -> None:

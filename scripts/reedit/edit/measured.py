@@ -72,14 +72,19 @@ def _vectors(editor: Editor, edits: Sequence[Edit], found: Found) -> list[dict[s
     if not found.vectors:
         return [dict.fromkeys(OF_VECTORS) for _ in edits]
     vector = editor.recipe.algorithm.spreads
-    layer = editor.recipe.algorithm.target_layer(editor.recipe.layers)
-    now = states_at_subject(editor.model, bare_rows(edits), layer, [vector])[vector]  # [m, d]
     place = found.vectors.index(vector)
     hidden, delta = (part[:, place].norm(dim=1).tolist() for part in (found.hidden, found.delta))
-    missing = (found.target(vector) - now).norm(dim=1).tolist()
+    missing = residual_norms(editor, edits, editor.recipe.layers, found).tolist()
     # h is the bare prompt's own state: z - h = delta
     columns = (found.steps, found.ppl_target, hidden, delta, delta, missing)
     return [dict(zip(OF_VECTORS, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def residual_norms(editor: Editor, edits: Sequence[Edit], layers: Sequence[int], found: Found) -> Tensor:
+    """How far each edit is from its target of the stage of `layers`, [m]; not a number where that is none."""
+    vector, layer = editor.recipe.algorithm.spreads, editor.recipe.algorithm.target_layer(layers)
+    now = states_at_subject(editor.model, bare_rows(edits), layer, [vector])[vector]  # [m, d]
+    return (found.target(vector) - now).norm(dim=1)
 
 
 def edited_perplexities(editor: Editor, edits: Sequence[Edit]) -> list[float]:

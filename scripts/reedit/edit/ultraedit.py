@@ -16,11 +16,11 @@ from torch import Tensor
 from reedit.edit.editor import Editor, Update, nothing
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found, untold
+from reedit.edit.lost import refuse
 from reedit.edit.measured import edited_perplexities
 from reedit.edit.spread.solve import Preserved, layer_update
 from reedit.edit.states import bare_rows
 from reedit.edit.texts import Texts
-from reedit.errors import InputError
 from reedit.methods.recipe import Step
 from reedit.models.batches import halving, list_halves
 from reedit.models.hooks import captured
@@ -67,8 +67,7 @@ def finite(
     good = torch.stack([torch.cat(pair, 1).isfinite().all(1) for pair in pairs.values()]).all(0)  # [n]
     if not good.all():
         told = f"{step.name}: numbers that are not finite at {int((~good).sum())} of {len(good)} tokens"
-        if editor.recipe.nonfinite == "stop":
-            raise InputError(f"{told}; nonfinite: drop would go on without them")
+        refuse(told, "go on without them", editor.recipe.nonfinite)
         logging.getLogger("reedit").warning("%s; dropped", told)
     return {layer: (keys[good], gradients[good]) for layer, (keys, gradients) in pairs.items()}
 

@@ -8,6 +8,7 @@ Vectors, each at the subject's last token t: `hidden` is the output of a layer (
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Stages = Callable[[Sequence[int]], list[list[int]]]
 
@@ -83,6 +84,9 @@ class Algorithm:
         """Whether `released` puts a space before target_new for a model of that repository."""
         return self.spaced_for in repository.lower()
 
+
+# what a method that finds no targets says: nothing of OPTIMIZATION, of moments, or of what tuning tries
+UNTARGETED: Mapping[str, Any] = {"optimises": (), "weight": None, "requires": (), "tunes": ()}
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     algorithm.name: algorithm
@@ -182,21 +186,15 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Zhang et al. 2024, A comprehensive study of knowledge editing for large language models",
             alias="ft",
             takes="gradients",
-            optimises=(),
-            weight=None,
-            requires=(),
             width=1,
-            tunes=(),
+            **UNTARGETED,
         ),
         Algorithm(
             "locft_bf",
             "Yang et al. 2026, Fine-tuning done right in model editing",
             takes="gradients",
-            optimises=(),
-            weight=None,
-            requires=(),
             width=1,
-            tunes=(),
+            **UNTARGETED,
             ends=True,
             shuffles=True,
         ),
@@ -204,10 +202,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "ultraedit",
             "Gu et al. 2025, UltraEdit: training-, subject-, and memory-free lifelong editing",
             takes="pairs",
-            optimises=(),
-            weight=None,
-            requires=(),
-            tunes=(),
+            **UNTARGETED,
         ),
     )
 }

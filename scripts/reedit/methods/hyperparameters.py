@@ -84,6 +84,7 @@ READERS: Mapping[str, type[Hyperparameters]] = {
     "pairs": OfPairs,
 }
 PASSES = {"targets": "v_num_grad_steps", "gradients": "num_steps"}
+LEAST = dict.fromkeys((*PASSES.values(), "batch_size", "tau"), 1) | {"max_iterations": 2}  # of counts
 
 
 def kinds(reader: type[Hyperparameters]) -> dict[str, Any]:
@@ -176,18 +177,14 @@ def read_hyperparameters(
         )
     if of.one_by_one and len(layers) > 1:
         raise InputError(f"{where}: layers: found {layers!r}, expected the one layer that ROME edits")
-    for key in (*PASSES.values(), "batch_size"):
-        if found.get(key, 1) < 1:
-            raise InputError(f"{where}: {key}: found {found[key]}, expected at least 1")
-    if found.get("tau", 1) < 1:
-        raise InputError(f"{where}: tau: found {found['tau']}, expected at least 1")
+    for key, least in LEAST.items():
+        if found.get(key, least) < least:
+            raise InputError(f"{where}: {key}: found {found[key]}, expected at least {least}")
     if found.get("alpha", 0) >= found.get("upper_bound", math.inf):
         told = f"expected less than upper_bound, {found['upper_bound']}"
         raise InputError(f"{where}: alpha: found {found['alpha']}, {told}")
     if found.get("neuron_threshold", 1) > 1:
         raise InputError(f"{where}: neuron_threshold: found {found['neuron_threshold']}, expected at most 1")
-    if found.get("max_iterations", 2) < 2:
-        raise InputError(f"{where}: max_iterations: found {found['max_iterations']}, expected at least 2")
     if found.get("prob_cutoff", -1) > -1:
         told = "expected a whole number below 0: so many passes in which the target leads"
         raise InputError(f"{where}: prob_cutoff: found {found['prob_cutoff']}, {told}")

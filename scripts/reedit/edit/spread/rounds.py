@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import Tensor
-
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found
 from reedit.edit.lost import lose
+from reedit.edit.measured import residual_norms
 from reedit.edit.spread.spread import mean_keys, spread
-from reedit.edit.states import bare_rows, states_at_subject
 from reedit.methods.recipe import Step
 
 
@@ -25,7 +23,7 @@ def spread_in_rounds(editor: Editor, edits: Sequence[Edit], step: Step, found: F
     before = {layer: model.weight(layer) for layer in step.layers}
     with model.restored(step.layers):
         for _ in range(known["max_iterations"] - 1):
-            missing = residuals(editor, edits, step, found)
+            missing = residual_norms(editor, edits, step.layers, found)
             lost = [
                 place for place in (~missing.isfinite()).nonzero()[:, 0].tolist() if place not in found.lost
             ]
@@ -43,10 +41,3 @@ def spread_in_rounds(editor: Editor, edits: Sequence[Edit], step: Step, found: F
         kept = [edit for place, edit in enumerate(edits) if place not in found.lost]
         keys = mean_keys(editor, kept, step) if kept and recipe.protected != "none" else {}
         return found, Update({layer: model.weight(layer) - before[layer] for layer in before}, keys)
-
-
-def residuals(editor: Editor, edits: Sequence[Edit], step: Step, found: Found) -> Tensor:
-    """How far each edit is from its target, [m]; not a number where that is none."""
-    vector, layer = editor.recipe.algorithm.spreads, editor.recipe.algorithm.target_layer(step.layers)
-    now = states_at_subject(editor.model, bare_rows(edits), layer, [vector])[vector]  # [m, d]
-    return (found.target(vector) - now).norm(dim=1)
