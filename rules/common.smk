@@ -184,6 +184,14 @@ def regularised(name):
     return lambda wildcards: f"results/edits/{experiment.regularised(run_of(wildcards))}/{name}"
 
 
+def edited(wildcards):
+    """The weights of {evaluated}, a run, and what chooses among them; nothing of an unedited model."""
+    if Path(wildcards.evaluated).name == "unedited":
+        return {}
+    run = f"results/edits/{wildcards.evaluated}"
+    return {"iterations": f"{run}/iterations.parquet", "weights": f"{run}/weights"}
+
+
 def dtype_of(wildcards):
     return config["models"][wildcards.model]["dtype"]
 

@@ -24,18 +24,9 @@ rule export_model:
         "../scripts/export_model.py"
 
 
-# Of a run, {model}/{dataset}/{method}/trial{trial}, or of a model that is unedited, {model}/unedited.
-def states_of(wildcards):
-    """The weights of a run and what chooses among them; nothing of a model that is unedited."""
-    run = f"results/edits/{wildcards.evaluated}"
-    if Path(wildcards.evaluated).name == "unedited":
-        return {}
-    return {"iterations": f"{run}/iterations.parquet", "weights": f"{run}/weights"}
-
-
 rule evaluate_downstream:
     input:
-        unpack(states_of),
+        unpack(edited),
         model=lambda wildcards: f"results/models/{Path(wildcards.evaluated).parts[0]}",
         tasks=sorted(map(str, filter(Path.is_file, TASKS.rglob("*")))) if TASKS else [],
     output:
