@@ -9,7 +9,7 @@ from pathlib import Path
 
 from workflow import REPOSITORY, edited
 
-OURS = ("reedit", "tiny", "whole_path")  # what is imported anew with a copy of the library
+OURS = ("reedit", "tiny", "variants", "whole_path")  # what is imported anew with a copy of the library
 
 
 @dataclass(frozen=True)
