@@ -136,6 +136,12 @@ def beside(output, place):
     return kept.removesuffix(".parquet")
 
 
+def kept(wildcards, output):
+    """Where a job keeps what it measures, state by state, for all jobs of its rule and model."""
+    rest = r"results/((?:scores|collapse|norms|generations|texts)/[^/]+)/.*"
+    return re.sub(rest, r"results/finished/\1", output[0], count=1)
+
+
 def any_of(names):
     """A pattern of exactly these names; of nothing where there is none."""
     return "|".join(map(re.escape, names)) or "(?!)"

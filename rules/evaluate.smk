@@ -20,6 +20,7 @@ rule score_edits:
         runtime=hours(4),
     params:
         settings=lambda wildcards: plain(experiment.score_settings(run_of(wildcards))),
+        kept=kept,
         code=code("score_edits"),
     script:
         "../scripts/score_edits.py"
@@ -49,6 +50,7 @@ rule check_collapse:
             "dtype": dtype_of(wildcards),
             "texts": config["collapse"]["source"],
         },
+        kept=kept,
         code=code("check_collapse"),
     script:
         "../scripts/check_collapse.py"
@@ -77,6 +79,7 @@ rule generate_answers:
         runtime=hours(8),
     params:
         settings=lambda wildcards: plain(experiment.score_settings(run_of(wildcards))),
+        kept=kept,
         code=code("generate_answers"),
     script:
         "../scripts/generate_answers.py"
@@ -106,6 +109,7 @@ rule generate_texts:
         runtime=hours(12),
     params:
         settings=lambda wildcards: plain(experiment.text_settings(run_of(wildcards))),
+        kept=kept,
         code=code("generate_texts"),
     script:
         "../scripts/generate_texts.py"
@@ -133,6 +137,7 @@ rule measure_norms:
             "layers": experiment.hyperparameters(run_of(wildcards))["layers"],
             "dtype": dtype_of(wildcards),
         },
+        kept=kept,
         code=code("measure_norms"),
     script:
         "../scripts/measure_norms.py"

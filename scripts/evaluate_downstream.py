@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.edit.kept_weights import UNEDITED, kept_states
+from reedit.edit.kept_weights import UNEDITED, KeptStates
 from reedit.evaluate.downstream import evaluate_downstream
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
@@ -24,7 +24,7 @@ with job(snakemake.log[0]):
     if weights:
         run = RunFolder(Path(weights).parent)
         k, layers = run.chosen(settings["k"]), run.made_by["hyperparameters"]["layers"]
-        states = kept_states(model, Path(weights), layers)
+        states = KeptStates(model, Path(weights), layers)
     for at in states:
         if at.k == k:
             found, depends = evaluate_downstream(model, **asked)

@@ -1,18 +1,19 @@
 """Let the unedited model and every kept iteration of one run answer the scored prompts by themselves."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.edit.kept_weights import kept_states
+from reedit.edit.kept_weights import KeptStates
 from reedit.evaluate.generation import answer, make_questions
+from reedit.evaluate.kept_rows import KeptRows
 from reedit.evaluate.measures import versions
 from reedit.evaluate.settings import ScoreSettings
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
 from reedit.prepare.trials import scored_neighbors, trial_facts
-from reedit.storage import parquet
 from reedit.storage.provenance import provenance
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ with job(snakemake.log[0]):
     neighbors = scored_neighbors(facts, filtered, settings.eligible, settings.assisting)
     model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     questions = make_questions(facts, neighbors)
-    states = kept_states(model, paths["weights"], settings.layers)
-    rows = [row for at in states for row in at.told(answer(model, at.of_edited(questions, facts), at.k))]
+    states = KeptStates(model, paths["weights"], settings.layers)
     revision = {"model_revision": model_revision(paths["model"])} | versions("exact", "contains")
     made_by = provenance(asdict(settings), snakemake.params.code, revision)
-    parquet.write(rows, snakemake.output.generations, "generations", made_by)
+    kept = KeptRows(Path(snakemake.params.kept), paths["model"], made_by, snakemake.rule)
+    kept.write(
+        *(snakemake.output.generations, "generations", states),
+        lambda at: at.of_edited(questions, facts),
+        partial(answer, model),
+    )

@@ -16,7 +16,7 @@ from reedit.edit import iteration
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Edit
 from reedit.edit.journal import Iteration, Journal
-from reedit.edit.kept_weights import UNEDITED, State, kept_states
+from reedit.edit.kept_weights import UNEDITED, KeptStates, State
 from reedit.edit.written import Batch
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
@@ -108,7 +108,7 @@ def test_every_second_batch(tiny_dataset: list[Fact], moments_of: Moments, tmp_p
 def test_states_come_in_the_order_of_editing(llama: LanguageModel, tmp_path: Path) -> None:
     for state in (State(2), State(1), State(1, 10), State(1, 2), State(10, 5), State(10)):
         save_file(llama.export_updates([1]), tmp_path / state.file)
-    found = list(kept_states(llama, tmp_path, [1]))
+    found = list(KeptStates(llama, tmp_path, [1]))
     assert found == [UNEDITED, State(1, 2), State(1, 10), State(1), State(2), State(10, 5), State(10)]
 
 

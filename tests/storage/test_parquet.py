@@ -120,7 +120,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(
     path = tmp_path / "split.parquet"
     parquet.write(ROWS, path, "split", {})
 
-    def full(table: pa.Table, where: Path) -> None:
+    def full(table: pa.Table, where: Path, **options: Any) -> None:
         Path(where).write_bytes(b"half a tab")
         raise OSError(28, "No space left on device")
 
@@ -142,3 +142,18 @@ def test_what_is_replaced_is_replaced_at_once(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "new" and os.listdir(path.parent) == ["file.txt"]
+
+
+def test_no_byte_can_be_changed_without_being_seen(tmp_path: Path) -> None:
+    """Whichever it is, the rows are read as they were, or not at all."""
+    rows = [{"k": 1, "text": "in Kyoto", "ppl_released": 2.5, "ppl": float("inf"), "after": None}] * 3
+    path = tmp_path / "collapse.parquet"
+    parquet.write(rows, path, "collapse", {"seed": 1})
+    content, refused = path.read_bytes(), 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            assert parquet.read(path, "collapse") == rows, place
+        except InputError:
+            refused += 1
+    assert refused > len(content) / 2

@@ -14,7 +14,7 @@ from tiers import long_but
 from tiny import ALL_ARCHITECTURES
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from reedit.edit.kept_weights import State, kept_states
+from reedit.edit.kept_weights import KeptStates, State
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
@@ -35,7 +35,7 @@ def evaluated(folder: Path, k: int, dtype: str) -> torch.Tensor:
     """The logits of the model that score_edits has before it at k."""
     run = folder / "edits" / RUN
     model = LanguageModel.load(folder / "models/tiny", dtype, "cpu")
-    for state in kept_states(model, run / "weights", LAYERS):
+    for state in KeptStates(model, run / "weights", LAYERS):
         if state == State(k):
             return model.model(IDS).logits
     raise AssertionError(k)

@@ -631,25 +631,32 @@ def test_odd_facts_and_an_instruct_model_go_through_every_rule(again, inputs, tm
 def test_more_iterations_and_another_method_repeat_nothing(again):
     entry = {"model": "tiny", "dataset": "facts", "methods": ["memit"], "corpus": "lines", "edits": 4}
     again.config["methods"] |= {"memit_once": {"algorithm": "memit", "spread_only": True}}
-    goals, run, other = [], PLAIN[0], PLAIN[0].replace("memit", "memit_once")
-    for name in (run, other):
-        goals.append(f"results/edits/{name}/iterations.parquet")
+    runs = [PLAIN[0].replace("memit", name) for name in ("memit", "memit_once", "memit_wide")]
+    run, other, _ = runs
 
     def edited(iterations, *methods):
         again.config["runs"] = [entry | {"iterations": iterations, "methods": list(methods)}]
-        outcome = again.run(*goals[: len(methods)])
+        outcome = again.run(*(f"results/scores/{name}.parquet" for name in runs[: len(methods)]))
         assert outcome.status == 0, outcome.output
+
+    def scored(name):
+        """The k at which its last job measured a run's scores."""
+        found = re.findall(r"k=(\d+) scores, rows", again.log(f"score_edits/{name}.log"))
+        return sorted({int(k) for k in found})
 
     edited(3, "memit")
     at_once = [timeless(again.path(f"edits/{run}/{name}.parquet")) for name in ("targets", "iterations")]
-    shutil.rmtree(again.path(f"edits/{run}"))
-    shutil.rmtree(again.path("finished/tiny"))
+    scores = rows(again.path(f"scores/{run}.parquet"))
+    for place in (f"edits/{run}", "finished/tiny", "finished/scores"):
+        shutil.rmtree(again.path(place))
     edited(2, "memit")
+    assert scored(run) == [0, 1, 2]
     edited(3, "memit", "memit_once")
     log = again.log(f"edit_facts/{run}.log")
     assert "resuming after iteration 2" in log and "k=3 OPTIMIZATION" in log and "k=2 OPT" not in log
     found = [timeless(again.path(f"edits/{run}/{name}.parquet")) for name in ("targets", "iterations")]
-    assert found == at_once
+    assert found == at_once and rows(again.path(f"scores/{run}.parquet")) == scores
+    assert scored(run) == [3] and scored(other) == [2, 3], "both have the same weights at k = 1"
     log = again.log(f"edit_facts/{other}.log")
     assert f"targets of 4 edits were found for {run}" in log and "k=1 OPTIMIZATION" not in log
 
@@ -658,7 +665,6 @@ def test_more_iterations_and_another_method_repeat_nothing(again):
         "memit_wide": {"algorithm": "memit", "hyperparameters": {"layers": [2, 3, 4]}}
     }
     entry |= {"trials": 2}
-    goals.append(f"results/edits/{run.replace('memit', 'memit_wide')}/iterations.parquet")
     edited(3, "memit", "memit_once", "memit_wide")
     for name in (run, other):
         log = again.log(f"edit_facts/{name}.log")

@@ -62,13 +62,35 @@ def edits_written(path: Path) -> int:
     return int(path.stem.rpartition("after")[2])
 
 
-def kept_states(model: LanguageModel, weights: Path, layers: list[int]) -> Iterator[State]:
-    """Put the model into every kept state in the order of editing, the unedited one first."""
-    yield UNEDITED
-    found = {}
-    for path in weights.glob("k*.safetensors"):
-        k, _, after = path.stem.removeprefix("k").partition(".after")
-        found[int(k), int(after) if after else math.inf] = State(int(k), int(after) if after else None), path
-    for state, path in (found[place] for place in sorted(found)):
-        model.import_updates(read_tensors(path, str(model.device)), layers)
-        yield state
+@dataclass(frozen=True)
+class KeptStates:
+    """The unedited model and every state whose weights are kept in a folder, in the order of editing.
+
+    Whoever goes through them has the model in each: ``for state in KeptStates(model, weights, [4, 5])``.
+    """
+
+    model: LanguageModel
+    weights: Path
+    layers: list[int]
+
+    def __iter__(self) -> Iterator[State]:
+        for state in self.found():
+            self.enter(state)
+            yield state
+
+    def found(self) -> list[State]:
+        """Which they are, by their files."""
+        states = [UNEDITED]
+        for path in self.weights.glob("k*.safetensors"):
+            k, _, after = path.stem.removeprefix("k").partition(".after")
+            states.append(State(int(k), int(after) if after else None))
+        return sorted(states, key=lambda state: (state.k, state.after or math.inf))
+
+    def file(self, state: State) -> Path | None:
+        """The weights of a state; of the unedited one there are none."""
+        return None if state == UNEDITED else self.weights / state.file
+
+    def enter(self, state: State) -> None:
+        """Put the model, which was loaded unedited, into a state that is not before the one it is in."""
+        if file := self.file(state):
+            self.model.import_updates(read_tensors(file, str(self.model.device)), self.layers)

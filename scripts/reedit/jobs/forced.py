@@ -17,7 +17,12 @@ def tell_forced(asked: Any, environment: MutableMapping[str, str]) -> None:
     environment.setdefault(FORCED, "\n".join(forced))
 
 
+def is_forced(rule: str, outputs: Iterable[str]) -> bool:
+    """Whether a job of `rule` with these `outputs` is to be made afresh."""
+    return not {ALL, rule, *outputs}.isdisjoint(os.environ.get(FORCED, "").split("\n"))
+
+
 def forget_if_forced(finished: Path, rule: str, outputs: Iterable[str]) -> None:
     """Remove what an earlier job left in `finished`, if one of `rule` with these `outputs` is forced."""
-    if not {ALL, rule, *outputs}.isdisjoint(os.environ.get(FORCED, "").split("\n")):
+    if is_forced(rule, outputs):
         shutil.rmtree(finished, ignore_errors=True)

@@ -48,7 +48,7 @@ def write_table(table: pa.Table, path: Path | str, schema: str, provenance: Mapp
     _check_columns(table, path, schema)
     metadata = {b"reedit": json.dumps(provenance, sort_keys=True, ensure_ascii=False).encode()}
     with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, write_page_checksum=True)
 
 
 def read(path: Path | str, schema: str) -> list[dict[str, Any]]:
@@ -59,8 +59,8 @@ def read(path: Path | str, schema: str) -> list[dict[str, Any]]:
 def read_table(path: Path | str, schema: str) -> pa.Table:
     """The same as a pyarrow Table."""
     with _readable(path):
-        table = pq.read_table(path)
-    _check_columns(table, path, schema)
+        table = pq.read_table(path, page_checksum_verification=True)
+        _check_columns(table, path, schema)  # a damaged name is no Unicode
     return table
 
 

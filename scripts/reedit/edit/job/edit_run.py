@@ -33,7 +33,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
 from reedit.storage.checkpoint import fingerprint
-from reedit.storage.files import file_sha256, link_or_copy, visible_files
+from reedit.storage.files import file_sha256, link_or_copy, stamps
 from reedit.storage.provenance import digest, processor_name, provenance
 
 # provenance that no complete iteration depends on
@@ -104,12 +104,11 @@ def _unedited(paths: Paths, settings: EditSettings, made_by: Mapping[str, Any], 
     """What jobs that share targets at theta_1 have in common: the model, how it is loaded, and the code."""
     if "unedited" not in paths or not settings.code:
         return None
-    files = [path.stat() for path in visible_files(paths["model"])]
     common = {
         name: made_by[name]
         for name in ("model_revision", "device", "packages", "dtype", "optimized_in", "code")
     }
-    common["files"] = [[stat.st_size, stat.st_mtime_ns] for stat in files]
+    common["files"] = stamps(paths["model"])
     return Unedited(paths["unedited"], digest(common), run)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from reedit.edit.editor import Editor
 from reedit.edit.job.inputs import Paths, load_model, read_edits, read_templates
 from reedit.edit.job.settings import EditSettings
-from reedit.edit.kept_weights import UNEDITED, kept_states
+from reedit.edit.kept_weights import UNEDITED, KeptStates
 from reedit.edit.measured import edited_perplexities, perplexity_columns, weight_columns
 from reedit.edit.spread.regularisation import gentler
 from reedit.jobs.progress import progress
@@ -37,7 +37,7 @@ def regularise_run(paths: Paths, settings: EditSettings, regularisation: Mapping
     targets: list[Row] = []
     iterations: list[Row] = []
     report = progress(f"iterations regularised ({regularisation['name']})", len(rows))
-    for state in kept_states(model, paths["base_weights"], layers):
+    for state in KeptStates(model, paths["base_weights"], layers):
         if state == UNEDITED:
             started = edited_perplexities(editor, edits)
             continue
