@@ -300,7 +300,7 @@ def test_a_link_to_nothing_is_a_fault(results: Path) -> None:
 
 
 def test_what_interrupted_jobs_left_is_named_and_deleted_with_what_is_bad(results: Path) -> None:
-    left = [".mine.parquet.77.tmp", "models/.small.ab_12cd9", f"state/{RUN}/k2.partial"]
+    left = [".mine.parquet.0a1b2c3d.tmp", "models/.small.ab_12cd9", f"state/{RUN}/k2.partial"]
     (results / left[0]).touch()
     for folder in left[1:]:
         (results / folder).mkdir()

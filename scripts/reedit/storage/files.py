@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from reedit.errors import InputError
 
@@ -21,7 +22,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its place on success and is removed on failure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")  # two nodes may have one process number
     try:
         with naming(path, temporary):
             yield temporary

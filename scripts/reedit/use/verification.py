@@ -81,7 +81,7 @@ NO_RESULTS = ("logs", "benchmarks")
 MARKS = (".gitkeep", ".snakemake_timestamp", SUMS)
 UNFINISHED = re.compile(r"\..+\.part")  # a download that was interrupted
 # of files.atomic, of mkdtemp, of a job's state, of the engine easyedit
-TEMPORARY = re.compile(r"\..+\.(\d+\.tmp|\w{8})|(k|saved)\d+\.partial|statistics\w{8}")
+TEMPORARY = re.compile(r"\..+\.(\w{8}(\.tmp)?)|(k|saved)\d+\.partial|statistics\w{8}")
 
 
 @dataclass(frozen=True)
