@@ -22,6 +22,9 @@ METADATA = {"corpus": "lines", "count": "100", "samples": "7", "max_tokens": "12
 ITERATION = dict.fromkeys(schemas.SCHEMAS["iterations"].names, 0.5)
 
 
+KEPT = ("scores", "collapse", "generations", "texts", "norms")
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A file of every kind, as the jobs of the small configuration write them."""
@@ -39,6 +42,7 @@ def results(tmp_path: Path) -> Path:
         f"generations/{RUN}": "generations",
         f"texts/{RUN}": "texts",
         f"norms/{RUN}": "norms",
+        **{f"finished/{name}/small/0a1b": name for name in KEPT},
         "summary/runs": "runs",
         "summary/table1": "table",
         "summary/generation": "table",
@@ -121,6 +125,7 @@ def cut(path: Path) -> None:
 
 
 TABLES = ["facts/mine", "neighbors/small/mine", "splits/small/mine/8x1", "prefixes/small"]
+TABLES += [f"finished/{name}/small/0a1b" for name in KEPT]
 TABLES += ["prefixes/small/memit", f"scores/{RUN}", f"collapse/{RUN}", "summary/runs", "summary/table5"]
 
 

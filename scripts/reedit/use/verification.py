@@ -59,6 +59,10 @@ SCHEMAS = {
     "generations/*/*/*/*.parquet": "generations",
     "texts/*/*/*/*.parquet": "texts",
     "norms/*/*/*/*.parquet": "norms",
+    **{
+        f"finished/{kept}/*/*.parquet": kept
+        for kept in ("scores", "collapse", "generations", "texts", "norms")
+    },
     "downstream/*/*/*/*.parquet": "downstream",
     "downstream/*/unedited.parquet": "downstream",
     f"summary/table{HARDWARE}.parquet": "hardware",
