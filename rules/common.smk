@@ -130,16 +130,14 @@ def beside(output, place):
 
     state: of one that was interrupted; finished: of one that has ended.
     """
-    kept = re.sub(
-        "results/(edits/|(?=moments/|spectra/|neighbors/|hyperparameters/))", f"results/{place}/", output, 1
-    )
+    kinds = "moments|spectra|neighbors|hyperparameters|scores|collapse|norms|generations|texts"
+    kept = re.sub(f"results/(edits/|(?=(?:{kinds})/))", f"results/{place}/", output, count=1)
     return kept.removesuffix(".parquet")
 
 
 def kept(wildcards, output):
     """Where a job keeps what it measures, state by state, for all jobs of its rule and model."""
-    rest = r"results/((?:scores|collapse|norms|generations|texts)/[^/]+)/.*"
-    return re.sub(rest, r"results/finished/\1", output[0], count=1)
+    return beside(str(Path(output[0]).parents[2]), "finished")
 
 
 def any_of(names):

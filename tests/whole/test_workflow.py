@@ -1096,9 +1096,8 @@ def test_in_another_workflow_too_downloads_and_tables_stay_off_the_compute_nodes
 def test_two_runs_with_one_seed_give_the_same_tables(finished, reused):
     reused, _ = reused
     found = (path.relative_to(reused) for path in reused.rglob("*.parquet"))
-    places = sorted(
-        place for place in found if place.parts[0] != "finished"
-    )  # named by the code, which was edited
+    # those are named by the code, which was edited
+    places = sorted(place for place in found if place.parts[0] != "finished")
     kinds = {place.parts[0] for place in places}
     assert kinds >= {"facts", "neighbors", "splits", "edits", "scores", "summary"}
     for place in places:

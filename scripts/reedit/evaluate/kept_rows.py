@@ -50,9 +50,10 @@ class KeptRows:
         of k, gives its rows.
         """
         rows, afresh = [], is_forced(self.rule, [str(output)])
+        loaded = self._loaded(states)
         for state in states.found():
             questions, weights = asked(state), states.file(state)
-            known = [self._loaded(states), weights and file_sha256(weights), repr(questions)]
+            known = [loaded, weights and file_sha256(weights), repr(questions)]
             path = self.folder / f"{digest([state.k, *known])}.parquet"
             found = None if afresh else _read(path, schema)
             if found is None:
