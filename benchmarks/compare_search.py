@@ -17,7 +17,7 @@ import optuna
 from material import ALGORITHM, PROTOCOL, arguments, first_facts, load, make_edits
 
 from reedit.evaluate.probes import make_probes
-from reedit.methods.tunable import RANGES, Range, tunable
+from reedit.methods.tunable import Range, tunable
 from reedit.statistics.corpora import fetched_documents
 from reedit.storage.files import write_text
 from reedit.storage.provenance import digest
@@ -135,14 +135,14 @@ def main() -> None:
         of = targets[params["targets"]]
         return kept.of("spread", params, lambda: means_of(bench.spread(values, of)))
 
-    optimization: Space = {name: RANGES[name] for name in keys.optimization}
+    optimization: Space = {name: keys.ranges[name] for name in keys.optimization}
     targets = []
     for clamp in (0.6, 1.2, 2.4, 4.8):
         path = chosen.out / f"{clamp}.safetensors"
         if not path.exists():
             bench.optimize({**start, "clamp_norm_factor": clamp}).write(path)
         targets.append(Targets.read(path))
-    spreading: Space = {"targets": targets, LAMBDA: RANGES[LAMBDA]}
+    spreading: Space = {"targets": targets, LAMBDA: keys.ranges[LAMBDA]}
     parts = [
         ("OPTIMIZATION", optimization, dict.fromkeys(WORST, "minimize"), dict.fromkeys(optimization, 2)),
         ("SPREAD", spreading, dict.fromkeys(OBJECTIVE.maximise, "maximize"), {"targets": 4, LAMBDA: 6}),

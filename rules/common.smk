@@ -24,7 +24,7 @@ from reedit.report.tables import catalog, paper
 from reedit.jobs.code_digest import Code
 from reedit.errors import InputError, nearest
 from reedit.jobs.machine import provide_home
-from reedit.methods.tunable import TUNABLE
+from reedit.methods.algorithms import ALGORITHMS
 from reedit.settings.experiment import Experiment
 from reedit.jobs.forced import tell_forced
 from reedit.jobs.job import errors_since

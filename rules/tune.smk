@@ -16,7 +16,7 @@ rule tune_hyperparameters:
     benchmark:
         "results/benchmarks/tune_hyperparameters/{model}/{algorithm}.tsv"
     wildcard_constraints:
-        algorithm=any_of(TUNABLE),
+        algorithm=any_of(ALGORITHMS),
     conda:
         "../envs/edit.yaml"
     threads: 8
@@ -44,7 +44,7 @@ rule render_tuning:
     log:
         "results/logs/render_tuning/{model}/{algorithm}.log",
     wildcard_constraints:
-        algorithm=any_of(TUNABLE),
+        algorithm=any_of(ALGORITHMS),
     localrule: True
     conda:
         "../envs/report.yaml"

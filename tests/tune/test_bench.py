@@ -8,6 +8,7 @@ import torch
 from tiny import tiny_corpus, tiny_model
 from variants import edits_of
 
+from reedit.errors import InputError
 from reedit.evaluate.probes import make_probes
 from reedit.methods.tunable import tunable
 from reedit.prepare.facts import Fact
@@ -15,7 +16,7 @@ from reedit.tune.bench import Bench, Targets
 from reedit.tune.factors import Factors
 
 SMALL = {"v_num_grad_steps": 4, "clamp_norm_factor": 0.75}
-SMALL |= {"nullspace_threshold": 0.1, "mom2_update_weight": 4}
+SMALL |= {"nullspace_threshold": 0.1, "mom2_update_weight": 4, "alpha": 0.01, "num_steps": 3}
 
 
 def bench(algorithm: str, facts: list[Fact], folder: Path) -> tuple[Bench, dict]:
@@ -29,7 +30,9 @@ def bench(algorithm: str, facts: list[Fact], folder: Path) -> tuple[Bench, dict]
     return Bench(model, algorithm, "corrected", edits_of(model, facts), probes, factors), values
 
 
-@pytest.mark.parametrize("algorithm", ["memit", "pmet", "alphaedit", "rome", "blue"])
+@pytest.mark.parametrize(
+    "algorithm", ["memit", "pmet", "alphaedit", "rome", "blue", "memit_fe", "nse", "betaedit"]
+)
 def test_spread_of_saved_targets_is_the_edit_itself(
     algorithm: str, tiny_dataset: list[Fact], tmp_path: Path
 ) -> None:
@@ -44,3 +47,19 @@ def test_spread_of_saved_targets_is_the_edit_itself(
     if algorithm not in ("rome", "blue"):  # these find targets on what they have written
         assert np.array_equal(found, expected)
     assert all(torch.equal(one.model.weight(layer), weight) for layer, weight in before.items())
+
+
+@pytest.mark.parametrize("algorithm", ["ft_m", "locft_bf", "ultraedit"])
+def test_without_targets_an_attempt_is_a_whole_edit(
+    algorithm: str, tiny_dataset: list[Fact], tmp_path: Path
+) -> None:
+    one, values = bench(algorithm, tiny_dataset, tmp_path)
+    before = {layer: one.model.weight(layer).clone() for layer in range(6)}
+    targets = one.optimize(values)
+    assert targets.told == {"passes": values.get("num_steps", 1)}
+    one.prepare([[1, 2]], values)
+    assert np.array_equal(one.spread(values, targets), one.edit(values)) and not list(tmp_path.iterdir())
+    assert not np.array_equal(one.edit(values), one.edit({**values, "lr": 0.3}))
+    assert all(torch.equal(one.model.weight(layer), weight) for layer, weight in before.items())
+    with pytest.raises(InputError, match="tuning: lr: found -1"):
+        one.edit({**values, "lr": -1})

@@ -9,6 +9,7 @@ from tiny import save_tiny_model, tiny_corpus, tiny_facts
 
 from reedit.errors import InputError
 from reedit.methods.hyperparameters import as_mapping, check_for_model, read_hyperparameters
+from reedit.methods.tunable import tunable
 from reedit.prepare.apart import apart
 from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import read_facts, write_facts
@@ -153,6 +154,22 @@ def test_values_that_never_have_a_solution_end_in_one_line(
     with pytest.raises(InputError, match="SPREAD has no solution with any of the values tried"):
         tuned(inputs, tmp_path)
     assert len(tried) == 3 + FRUITLESS
+
+
+@pytest.mark.parametrize("algorithm", ["ft_m", "locft_bf", "ultraedit", "betaedit", "nse"])
+def test_every_kind_of_algorithm_is_tuned(algorithm: str, inputs: dict[str, Path], tmp_path: Path) -> None:
+    rows = tmp_path / "found.parquet"
+    asked = settings(algorithm=algorithm, reach={}, windows=1)
+    tune_hyperparameters({**inputs, "rows": rows}, [], tmp_path / "state", asked)
+    found, keys = read_tuning(rows), tunable(algorithm)
+    file, title = tmp_path / "found.yaml", f"{algorithm} on tiny"
+    file.write_text(hyperparameters_file(found, "tiny"))
+    read = as_mapping(read_hyperparameters(file, algorithm, "here"))
+    assert {"layers", *keys.start} <= read.keys() and len(found.of("spread")) == 7
+    assert bool(found.of("optimization")) == bool(keys.optimization)
+    page = markdown(found, title)
+    assert ("## Whole edits" in page) != ("## OPTIMIZATION alone" in page)
+    save(tuning(found, title), tmp_path / "found.pdf", tmp_path / "found.png")
 
 
 def test_a_spectrum_is_made_where_it_is_read(inputs: dict[str, Path], tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from reedit.methods.algorithms import ALGORITHMS
-from reedit.methods.hyperparameters import OfTargets, kinds, read_hyperparameters
-from reedit.methods.tunable import RANGES, TUNABLE, Range, tunable
+from reedit.methods.hyperparameters import READERS, kinds, read_hyperparameters
+from reedit.methods.tunable import Range, tunable
 from reedit.tune.budget import Budget
 from reedit.tune.objective import Objective, means_of
 from reedit.tune.search import Search
@@ -92,13 +92,16 @@ def test_means_leave_out_facts_without_a_prompt() -> None:
     assert found["efficacy"] == 0.5 and found["generalization"] == 0.5 and math.isnan(found["specificity"])
 
 
-@pytest.mark.parametrize("algorithm", TUNABLE)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_says_what_may_be_tuned_and_begins_with_a_readable_file(algorithm: str) -> None:
     keys = tunable(algorithm)
-    assert set(keys.optimization + keys.spread) <= RANGES.keys() <= kinds(OfTargets).keys()
-    needed = set(ALGORITHMS[algorithm].requires) | {ALGORITHMS[algorithm].weight} - {None}
-    assert needed <= set(keys.spread)
+    tuned = keys.optimization + keys.spread
+    assert set(tuned) <= keys.ranges.keys() <= kinds(READERS[ALGORITHMS[algorithm].takes]).keys()
+    assert tuned and {ALGORITHMS[algorithm].weight} - {None} <= set(keys.spread)
     layers = list(range(keys.width))
     assert read_hyperparameters({"layers": layers, **keys.start}, algorithm, "start").layers == layers
-    for name in keys.optimization + keys.spread:
-        assert RANGES[name].low <= keys.start[name] <= RANGES[name].high
+    for name in tuned:
+        one = keys.ranges[name]
+        assert one.low <= keys.start[name] <= one.high
+        assert one.at(0) == pytest.approx(one.low) and one.at(1) == pytest.approx(one.high)
+        assert not one.step or (one.at(0.5) - one.low) % one.step == 0

@@ -52,7 +52,7 @@ ENDS = ("yaml", "md", "pdf", "png", "parquet")
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--algorithm", "memt"], "no algorithm that can be tuned: 'memt', did you mean memit?"),
+        (["--algorithm", "memt"], "no algorithm: 'memt', did you mean memit?"),
         (["--facts", "nowhere.json"], "nowhere.json: no such file"),
         (["--corpus", "nowhere.txt"], "nowhere.txt: no such file"),
     ],

@@ -81,9 +81,13 @@ def one_batch(editor: Editor, edits: Sequence[Edit], steps: Iterable[Step], take
 
 def ours(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
     """The paper's section 2: OPTIMIZATION finds h-bar, which makes the target likely; SPREAD has W say it."""
-    found = optimize(editor, edits, step)
-    written = spread_in_rounds if editor.recipe.algorithm.in_rounds else spread
-    return written(editor, edits, step, found)
+    return written(editor, edits, step, optimize(editor, edits, step))
+
+
+def written(editor: Editor, edits: Sequence[Edit], step: Step, found: Found) -> tuple[Found, Update]:
+    """SPREAD of what OPTIMIZATION found, once or in rounds."""
+    way = spread_in_rounds if editor.recipe.algorithm.in_rounds else spread
+    return way(editor, edits, step, found)
 
 
 def own_way(recipe: Recipe) -> Take:

@@ -48,7 +48,7 @@ class Algorithm:
     requires: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters beside those that all require
     may: tuple[str, ...] = ()  # hyperparameters that it alone reads, and need not be said
     width: int = 5  # layers that are edited where they are tuned
-    tunes: tuple[str, ...] = ("mom2_update_weight",)  # hyperparameters of SPREAD that may be tuned
+    tunes: tuple[str, ...] = ("mom2_update_weight",)  # what may be tuned, beside OPTIMIZATION's keys
     damped: bool = False  # a tenth of the NLL once every label is the argmax
     leads: bool = False  # an edit is done once its target leads behind every prefix: see prob_cutoff
     protects: str = "none"  # in batches: others, whose keys an update leaves alone
@@ -85,8 +85,8 @@ class Algorithm:
         return self.spaced_for in repository.lower()
 
 
-# what a method that finds no targets says: nothing of OPTIMIZATION, of moments, or of what tuning tries
-UNTARGETED: Mapping[str, Any] = {"optimises": (), "weight": None, "requires": (), "tunes": ()}
+# what a method that finds no targets says: nothing of OPTIMIZATION or of moments
+UNTARGETED: Mapping[str, Any] = {"optimises": (), "weight": None, "requires": ()}
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     algorithm.name: algorithm
@@ -170,7 +170,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             weight="L2",
             protects="all",
             requires=("L2", "nullspace_threshold", "lambda1", "tau"),
-            tunes=(),
+            tunes=("L2", "nullspace_threshold", "lambda1"),
         ),
         Algorithm(
             "nse",  # with neuron_threshold, where a share of the neurons is written to
@@ -180,6 +180,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             in_rounds=True,
             requires=("mom2_update_weight", "alpha", "upper_bound", "max_iterations"),
             may=("neuron_threshold",),
+            tunes=("mom2_update_weight", "alpha", "upper_bound"),
         ),
         Algorithm(
             "ft_m",
@@ -187,6 +188,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             alias="ft",
             takes="gradients",
             width=1,
+            tunes=("lr", "num_steps"),
             **UNTARGETED,
         ),
         Algorithm(
@@ -194,6 +196,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Yang et al. 2026, Fine-tuning done right in model editing",
             takes="gradients",
             width=1,
+            tunes=("lr", "num_steps"),
             **UNTARGETED,
             ends=True,
             shuffles=True,
@@ -202,6 +205,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "ultraedit",
             "Gu et al. 2025, UltraEdit: training-, subject-, and memory-free lifelong editing",
             takes="pairs",
+            tunes=("lr",),
             **UNTARGETED,
         ),
     )

@@ -7,7 +7,6 @@ from typing import Any
 
 from reedit.errors import InputError, nearest
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
-from reedit.methods.tunable import TUNABLE
 from reedit.settings.configuration import check_configuration
 from reedit.settings.runs import Run, distinct_runs, entries_of, is_tuned
 from reedit.settings.source_files import SourceFiles
@@ -74,8 +73,6 @@ class Selection:
     ) -> dict[str, Any]:
         """What a value of the configuration's `hyperparameters` says, itself or as the path of a file."""
         given = self.files.found(value) if isinstance(value, str) else value
-        if is_tuned(value) and algorithm not in TUNABLE:
-            raise InputError(f"{where}: {value}: {algorithm} is not tuned; expected values of your own")
         if is_tuned(value) and not given.exists():
             raise InputError(
                 f"{where}: {value}: not there yet; snakemake {value} makes it, asked for with other"

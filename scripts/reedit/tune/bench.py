@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from reedit.edit.editor import Editor, Update
 from reedit.edit.edits import Edit
 from reedit.edit.found import Found
-from reedit.edit.iteration import Take, one_iteration, ours
+from reedit.edit.iteration import Take, one_iteration, own_way, written
 from reedit.edit.optimization.optimize import optimize
-from reedit.edit.spread.spread import spread
 from reedit.evaluate.measures import case_means_of, prompt_means_of
 from reedit.evaluate.scored_rows import Probe
 from reedit.evaluate.scoring import score
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.hyperparameters import PASSES, as_mapping, read_hyperparameters, reads_moments
 from reedit.methods.recipe import Recipe, Step
 from reedit.models.language_model import LanguageModel
 from reedit.storage.files import atomic
@@ -31,10 +31,10 @@ from reedit.tune.factors import Factors
 
 @dataclass(frozen=True)
 class Targets:
-    """What OPTIMIZATION found for all facts at theta_1, by the last layer of a stage."""
+    """What OPTIMIZATION found for all facts at theta_1, by the last layer of a stage; of none, no stages."""
 
     stages: Mapping[int, Found]
-    passes: float  # made of an edit, the mean
+    passes: float  # made of an edit, the mean; without targets, at most
 
     @property
     def nll(self) -> float:
@@ -50,7 +50,8 @@ class Targets:
     @property
     def told(self) -> dict[str, float]:
         """Its columns of the schema ``tuning``."""
-        return {"nll": self.nll, "size": self.size, "passes": self.passes}
+        found = {"nll": self.nll, "size": self.size} if self.stages else {}
+        return {**found, "passes": self.passes}
 
     def write(self, path: Path) -> None:
         """Save them; `read` has them back."""
@@ -89,8 +90,10 @@ class Bench:
     factors: Factors
 
     def optimize(self, hyperparameters: Mapping[str, Any]) -> Targets:
-        """OPTIMIZATION alone, of every edit as if alone."""
+        """OPTIMIZATION alone, of every edit as if alone; nothing, of an algorithm that finds no targets."""
         recipe = self._recipe(hyperparameters)
+        if not recipe.algorithm.finds_targets:
+            return Targets({}, hyperparameters.get(PASSES.get(recipe.algorithm.takes), 1))
         editor, places = Editor(self.model, recipe), tuple(range(len(self.edits)))
         stages = enumerate(recipe.algorithm.stages(recipe.layers))
         steps = [Step(1, number, 0, places, layers, "tuning") for number, layers in stages]
@@ -102,23 +105,28 @@ class Bench:
         return Targets(found, sum(made))
 
     def spread(self, hyperparameters: Mapping[str, Any], targets: Targets) -> np.ndarray:
-        """The scores [facts, metrics, kinds] that SPREAD of these targets leads to."""
+        """The scores [facts, metrics, kinds] that SPREAD of these targets leads to; of none, the edit."""
 
         def take(editor: Editor, edits: Sequence[Edit], step: Step) -> tuple[Found, Update]:
             found = targets.stages[step.layers[-1]].of(step.places).to(self.model.device)
-            return spread(editor, edits, step, found)
+            return written(editor, edits, step, found)
 
-        return self._edited(hyperparameters, take)
+        return self._edited(hyperparameters, take if targets.stages else None)
 
     def edit(self, hyperparameters: Mapping[str, Any]) -> np.ndarray:
         """The scores [facts, metrics, kinds] of one iteration, as a run makes it."""
-        return self._edited(hyperparameters, ours)
+        return self._edited(hyperparameters)
 
-    def _edited(self, hyperparameters: Mapping[str, Any], take: Take) -> np.ndarray:
+    def prepare(self, windows: Sequence[list[int]], hyperparameters: Mapping[str, Any]) -> None:
+        """Have what an attempt at any of these layers reads of the second moments, if it reads any."""
+        if reads_moments(ALGORITHMS[self.algorithm], hyperparameters):
+            self.factors.collect(sorted({layer for layers in windows for layer in layers}))
+
+    def _edited(self, hyperparameters: Mapping[str, Any], take: Take | None = None) -> np.ndarray:
         recipe = self._recipe(hyperparameters)
         editor = Editor(self.model, recipe, self.factors.of(recipe))
         with self.model.restored(recipe.layers):
-            one_iteration(editor, self.edits, 1, take)
+            one_iteration(editor, self.edits, 1, take or own_way(recipe))
             return self._scores()
 
     def _scores(self) -> np.ndarray:
@@ -127,4 +135,5 @@ class Bench:
         return case_means_of(prompt_means_of(rows, "tuning"))[1]
 
     def _recipe(self, hyperparameters: Mapping[str, Any]) -> Recipe:
-        return Recipe(ALGORITHMS[self.algorithm], hyperparameters, self.protocol)
+        read = as_mapping(read_hyperparameters(hyperparameters, self.algorithm, "tuning"))
+        return Recipe(ALGORITHMS[self.algorithm], read, self.protocol)

@@ -16,7 +16,7 @@ import numpy as np
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS, intervals, paired_intervals
-from reedit.methods.tunable import RANGES, tunable
+from reedit.methods.tunable import Tunable, tunable
 from reedit.storage.files import write_text
 from reedit.storage.provenance import digest
 from reedit.storage.schemas import MEASURES
@@ -53,14 +53,18 @@ class Tuning:
         `windows`: the layers that are compared; `current`: hyperparameters in use until now, if any.
         """
         layers, rows = self.choose_layers(windows)
-        optimized = self.optimize(layers)
-        spread, chosen = self.spread(optimized)
+        optimized = self.optimize(layers) if self.keys.optimization else []
+        spread, chosen = self.spread(layers, optimized)
         return [*rows, *optimized, *spread, *self.look(held_out, chosen, current)]
+
+    @property
+    def keys(self) -> Tunable:
+        """What may be tuned of the algorithm."""
+        return tunable(self.bench.algorithm)
 
     def choose_layers(self, windows: Sequence[list[int]]) -> tuple[list[int], list[Row]]:
         """The window whose edits are best with published values, and a few of what SPREAD reads."""
-        rows = self._kept("layers")
-        keys = tunable(self.bench.algorithm)
+        rows, keys = self._kept("layers"), self.keys
         left = [layers for layers in windows if layers not in [row["layers"] for row in rows]]
         for layers in left:
             begun = self.budget.spent_seconds
@@ -68,11 +72,11 @@ class Tuning:
                 break
             if layers == left[0]:
                 with self.budget.spending():
-                    self.bench.factors.collect(sorted({layer for some in left for layer in some}))
+                    self.bench.prepare(left, keys.start)
             with self.budget.spending(len(self.bench.edits)):
                 values = {"layers": layers, **keys.start}
                 targets = self._optimized(values)
-                tried = [{**values, **some} for some in _few(keys.spread)]
+                tried = [{**values, **some} for some in _few(keys)]
                 found = [row for one in tried if (row := self._spread_row("layers", one, targets))]
             if found:
                 best = max(found, key=self.objective.rank)
@@ -88,8 +92,8 @@ class Tuning:
 
     def optimize(self, layers: list[int]) -> list[Row]:
         """What OPTIMIZATION makes of its values: likely targets, by small changes, in few passes."""
-        keys = tunable(self.bench.algorithm)
-        space = {name: RANGES[name] for name in keys.optimization}
+        keys = self.keys
+        space = {name: keys.ranges[name] for name in keys.optimization}
         goals = {"nll": "minimize", "size": "minimize", "passes": "minimize"}
         name = f"optimization {digest(layers)}"
         search = Search(self.folder / "journal", name, space, goals, self.seed)
@@ -111,21 +115,26 @@ class Tuning:
         worth = {row["number"] for row in search.front}
         return [row | {"front": row["number"] in worth} for row in search.rows]
 
-    def spread(self, optimized: Sequence[Row]) -> tuple[list[Row], dict[str, Row]]:
-        """What SPREAD makes of saved targets; the rows by role: what was found, and what else stands out."""
-        keys, targets = tunable(self.bench.algorithm), _apart(optimized)
-        space = {"targets": targets, **{name: RANGES[name] for name in keys.spread}}
+    def spread(self, layers: list[int], optimized: Sequence[Row]) -> tuple[list[Row], dict[str, Row]]:
+        """What SPREAD makes of saved targets, or without targets a whole edit of its values.
+
+        Also the rows by role: what was found, and what else stands out.
+        """
+        keys, edits = self.keys, 0 if optimized else len(self.bench.edits)
+        targets = [json.loads(row["hyperparameters"]) for row in _apart(optimized)]
+        targets = targets or [{"layers": layers, **keys.start}]
+        space = {"targets": targets, **{name: keys.ranges[name] for name in keys.spread}}
         goals = dict.fromkeys(self.objective.maximise, "maximize")
-        name = f"spread {digest([one['hyperparameters'] for one in targets])}"
+        name = f"spread {digest(targets)}"
         search = Search(self.folder / "journal", name, space, goals, self.seed)
         for place in range(len(targets)):
             search.begin_with({"targets": place, **{name: keys.start[name] for name in keys.spread}})
         every = AT_MOST["spread"] if keys.spread else len(targets)
-        while len(search.rows) < every and self._goes_on("spread", search, SPREAD, 0):
+        while len(search.rows) < every and self._goes_on("spread", search, SPREAD, edits):
             attempt, begun = search.ask(), self.budget.spent_seconds
             params = dict(attempt.params)
-            values = {**json.loads(targets[params.pop("targets")]["hyperparameters"]), **params}
-            with self.budget.spending():
+            values = {**targets[params.pop("targets")], **params}
+            with self.budget.spending(edits):
                 row = self._spread_row("spread", values, self._optimized(values))
             if row is None:
                 search.give_up(attempt)
@@ -192,7 +201,9 @@ class Tuning:
 
     def _optimized(self, values: Mapping[str, Any]) -> Targets:
         """What OPTIMIZATION makes of values, once for all that SPREAD reads of them."""
-        read = {key: values[key] for key in values.keys() - set(tunable(self.bench.algorithm).spread)}
+        if not self.keys.optimization:
+            return self.bench.optimize(values)
+        read = {key: values[key] for key in values.keys() - set(self.keys.spread)}
         path = self.folder / "targets" / f"{digest(read)}.safetensors"
         if not path.exists():
             self.bench.optimize(values).write(path)
@@ -219,6 +230,8 @@ def roles(rows: Sequence[Row], objective: Objective) -> dict[str, Row]:
 
 def _apart(optimized: Sequence[Row]) -> list[Row]:
     """Of OPTIMIZATION's front at most TARGETS, of different sizes, none half as likely as the best."""
+    if not optimized:
+        return []
     likely = min(row["nll"] for row in optimized) + np.log(2)
     front = sorted(
         (row for row in optimized if row["front"] and row["nll"] <= likely), key=lambda r: r["size"]
@@ -227,11 +240,10 @@ def _apart(optimized: Sequence[Row]) -> list[Row]:
     return [front[place] for place in places]
 
 
-def _few(names: Sequence[str]) -> list[dict[str, float]]:
-    """A small, a middle and a large value of each of these, by their logarithms; one of nothing for none."""
-    ends = {name: np.log([RANGES[name].low, RANGES[name].high]) for name in names}
-    parts = (0.3, 0.6, 0.9) if names else (0.0,)
-    return [{n: float(np.exp(low + p * (high - low))) for n, (low, high) in ends.items()} for p in parts]
+def _few(keys: Tunable) -> list[dict[str, float]]:
+    """A small, a middle and a large value of each that SPREAD reads; one of nothing for none."""
+    parts = (0.3, 0.6, 0.9) if keys.spread else (0.0,)
+    return [{name: keys.ranges[name].at(part) for name in keys.spread} for part in parts]
 
 
 def _told(row: Row) -> str:

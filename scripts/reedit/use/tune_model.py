@@ -7,7 +7,7 @@ from typing import Any
 
 from reedit.errors import InputError, nearest
 from reedit.fetch.sources import fetch
-from reedit.methods.tunable import TUNABLE
+from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import write_facts
@@ -44,9 +44,9 @@ def tune_model(request: TuneRequest) -> Tuned:
 
     The same command goes on from there. Raises InputError with one line.
     """
-    if request.algorithm not in TUNABLE:
-        hint = nearest(request.algorithm, TUNABLE)
-        raise InputError(f"--algorithm: no algorithm that can be tuned: {request.algorithm!r}{hint}")
+    if request.algorithm not in ALGORITHMS:
+        hint = nearest(request.algorithm, ALGORITHMS)
+        raise InputError(f"--algorithm: no algorithm: {request.algorithm!r}{hint}")
     for given in (request.facts, request.corpus):
         if given and not given.is_file():
             raise InputError(f"{given}: no such file")

@@ -14,21 +14,24 @@ from reedit.report.rows.tuning import Tuned
 
 @styled
 def tuning(tuned: Tuned, title: str) -> Figure:
-    """Left: the size of delta against the NLL of what it says. Right: the measures that were maximised."""
-    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Left: the size of delta against the NLL of what it says, where targets are found. Right: the measures
+    that were maximised."""
     optimized, spread = tuned.of("optimization"), tuned.of("spread")
+    figure = Figure(figsize=(7.5 if optimized else 4.2, 3.6), layout="constrained")
+    *lefts, right = np.atleast_1d(figure.subplots(1, 2 if optimized else 1))
     reach = tuned.made_by["reach"]
-    _scatter(left, optimized, ("size", "nll"), 1.0, {})
-    left.set(xlabel="size of delta by that of h", ylabel="NLL of target_new with delta in place")
-    left.set_xscale("log")
-    left.set_yscale("log")
-    left.set_title("OPTIMIZATION, the fewer passes the lighter", fontsize=9)
+    for left in lefts:
+        _scatter(left, optimized, ("size", "nll"), 1.0, {})
+        left.set(xlabel="size of delta by that of h", ylabel="NLL of target_new with delta in place")
+        left.set_xscale("log")
+        left.set_yscale("log")
+        left.set_title("OPTIMIZATION, the fewer passes the lighter", fontsize=9)
     across, up = (*tuned.made_by["maximise"], "efficacy")[:2]
     _scatter(right, spread, (across, up), 100.0, reach)
     right.set(xlabel=f"{across}, %", ylabel=f"{up}, %")
     best = max(row[up] or 0.0 for row in spread)
-    right.set_title(f"SPREAD of saved targets, of {len(spread)} attempts", fontsize=9)
+    what = "SPREAD of saved targets" if optimized else "Whole edits"
+    right.set_title(f"{what}, of {len(spread)} attempts", fontsize=9)
     right.set_ylim(top=min(102.0, 100 * best + 5))
     found = tuned.found
     for metric in (across, up):

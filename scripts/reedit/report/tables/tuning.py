@@ -5,12 +5,17 @@ from typing import Any
 
 import yaml
 
+from reedit.methods.tunable import tunable
 from reedit.report.rows.tuning import Tuned, values
 from reedit.report.tables.render import aligned, bullets
 from reedit.storage.schemas import METRICS
 from reedit.tune.settings import FOUND
 
-SPELT = {"alphaedit": "AlphaEdit", "r_rome": "R-ROME"}  # where EasyEdit does not write it in capitals
+SPELT = {
+    "alphaedit": "AlphaEdit",
+    "r_rome": "R-ROME",
+    "ft_m": "FT",
+}  # where EasyEdit does not write it in capitals
 WHAT = {  # in words, by role
     FOUND: "found",
     "in use": "in use until now",
@@ -70,19 +75,13 @@ def markdown(tuned: Tuned, title: str) -> str:
         "",
         "## Layers",
         "",
-        "Compared by editing with published values, SPREAD tried with a few; chosen by causal tracing, by one"
-        " gradient pass, and evenly over the depth.",
+        f"Compared by editing with published values{_and_few(made_by['algorithm'])}; chosen by causal"
+        " tracing, by one gradient pass, and evenly over the depth.",
         "",
         *aligned(_attempts(tuned.of("layers"), []), left=1),
         "",
-        "## OPTIMIZATION alone",
-        "",
-        "Bold: no other attempt is better in all of the target's NLL, the size of delta by that of h, and"
-        " passes. SPREAD is tried with some of these targets.",
-        "",
-        *aligned(_attempts(optimized, _tuned(optimized, keys)), left=1),
-        "",
-        "## SPREAD of saved targets",
+        *(_optimization(optimized, keys) if optimized else []),
+        "## SPREAD of saved targets" if optimized else "## Whole edits",
         "",
         *aligned(_attempts(tuned.of("spread"), keys), left=1),
         "",
@@ -99,6 +98,25 @@ def markdown(tuned: Tuned, title: str) -> str:
         f" {SHOWN} are shown, the others are in the Parquet file.",
     ]
     return "\n".join([*lines, *bullets(notes)]) + "\n"
+
+
+def _and_few(algorithm: str) -> str:
+    """What was tried with each of the layers."""
+    few = tunable(algorithm).spread
+    return f" and a few of {', '.join(few)}" if few else ""
+
+
+def _optimization(optimized: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
+    """The page's part about OPTIMIZATION."""
+    return [
+        "## OPTIMIZATION alone",
+        "",
+        "Bold: no other attempt is better in all of the target's NLL, the size of delta by that of h, and"
+        " passes. SPREAD is tried with some of these targets.",
+        "",
+        *aligned(_attempts(optimized, _tuned(optimized, keys)), left=1),
+        "",
+    ]
 
 
 def held_out(tuned: Tuned) -> list[str]:
@@ -121,8 +139,10 @@ def _keys(tuned: Tuned) -> list[str]:
 
 def _attempts(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[list[str]]:
     """The rows worth most first: those of the front, then by what they reached."""
-    order = sorted(rows, key=lambda row: (not row["front"], -sum(row[m] or 0.0 for m in METRICS), row["nll"]))
-    numbers = ("nll", "size", "passes")
+    numbers = [name for name in ("nll", "size", "passes") if rows[0][name] is not None]
+    order = sorted(
+        rows, key=lambda row: (not row["front"], -sum(row[m] or 0.0 for m in METRICS), row[numbers[0]])
+    )
     grid = [["attempt", "layers", *keys, *numbers, *METRICS]]
     for row in order[:SHOWN]:
         said = values(row)
