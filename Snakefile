@@ -14,13 +14,13 @@
     results/moments/{model}/{corpus}/{layer}.safetensors
     results/spectra/{model}/{corpus}/{layer}.safetensors  their eigenvectors, where an algorithm needs them
     results/exports/{model}/{corpus}_stats/            the moments as .npz for ROME and EasyEdit, on request
-    results/edits/{run}/{targets,iterations}.parquet, weights/k{k}.safetensors
+    results/edits/{run}/{targets,iterations}.parquet, weights/k{k}{,.after{n}}.safetensors
     results/edits/{run}/model/                         the edited model as a transformers folder, on request
     results/{scores,collapse,norms}/{run}.parquet, on request results/{generations,texts}/{run}.parquet
     results/downstream/{{run},{model}/unedited}.parquet, on request
     results/summary/{runs,cases,example,differences,norms,comparison,table{n}}.parquet,
       on request {generation,fluency,along,eligible,downstream}.parquet
-    results/tables/{table{n},differences,norms,generation,fluency,eligible,downstream,comparison,comparison{n}}.{tex,csv,md}
+    results/tables/{table{n},differences,norms,generation,fluency,along,eligible,downstream,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
     reports/explore.html                               the edits case by case, for a browser without a network

@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     paths, params = {name: Path(path) for name, path in snakemake.input.items()}, snakemake.params
     paths |= {"moments": Path(snakemake.output[0]), "finished": Path(params.finished)}
-    forget_if_forced(paths["finished"], snakemake.rule, snakemake.output)
+    forget_if_forced(snakemake.rule, snakemake.output, paths["finished"], params.state["folder"])
     collect_layers(paths, params.settings, params.state, params.code)

@@ -16,7 +16,8 @@ with job(snakemake.log[0]):
     given = [*snakemake.input.items(), *snakemake.output.items(), *snakemake.params.state.items()]
     paths = {name: Path(path) for name, path in given}
     settings, state = EditSettings(**snakemake.params.settings, **snakemake.params.code), paths.pop("folder")
-    forget_if_forced(paths["finished"], snakemake.rule, snakemake.output)
+    if forget_if_forced(snakemake.rule, snakemake.output, paths["finished"], state):
+        paths.pop("unedited", None)  # what other jobs have found
     if (processes := snakemake.resources.processes) > 1:
         share_edit_run(processes, Path(snakemake.log[0]), paths, state, settings)
     else:

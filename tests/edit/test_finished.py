@@ -1,6 +1,8 @@
 """A job that has ended, asked for more iterations or fewer: what is complete is not made again."""
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -31,6 +33,7 @@ from reedit.prepare.facts import Fact, write_facts
 from reedit.prepare.preparation import REVISION
 from reedit.statistics.moments import read_moment, write_moment
 from reedit.storage import parquet
+from reedit.storage.checksums import write_sums
 from reedit.storage.files import link_or_copy
 
 
@@ -82,7 +85,7 @@ def jobs(
 @pytest.mark.parametrize(
     "variant", ["memit", "memit, SPREAD only", "memit, leaving", "alphaedit in batches protecting its own"]
 )
-@pytest.mark.parametrize("keep", ["all", "last"])
+@pytest.mark.parametrize("keep", ["all", "last", "selected"])
 def test_more_iterations_are_those_of_a_run_that_was_asked_for_them_at_once(
     variant: str, keep: str, jobs: Jobs, tmp_path: Path
 ) -> None:
@@ -152,6 +155,32 @@ def test_where_there_are_no_hard_links_nothing_stays(jobs: Jobs) -> None:
     jobs.run(plan(1))
     assert not (jobs.folder / "finished").exists()
     assert jobs.run(plan(2))[1] == [1, 2]
+
+
+def test_what_is_on_another_disk_is_made_again_and_the_job_ends(
+    jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Someone has made results/finished a link to where there is more room."""
+
+    def rename(self: Path, target: Path) -> Path:
+        if {self.name, target.name} == {"state", "finished"}:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return renamed(self, target)
+
+    renamed = Path.rename
+    jobs.run(plan(1))
+    jobs.patch.setattr(Path, "rename", rename)
+    assert jobs.run(plan(2))[1] == [1, 2] and "cannot be moved" in caplog.text
+    assert not (jobs.folder / "finished").exists()
+
+
+def test_what_a_kill_left_of_a_complete_iteration_goes(jobs: Jobs) -> None:
+    jobs.run(plan(1))
+    for name in ("k1.batches", "k1.optimized", "k1.tuning"):
+        (jobs.folder / "finished" / name).mkdir()
+    write_sums(jobs.folder / "finished")
+    assert jobs.run(plan(2))[1] == [2]
+    assert not list((jobs.folder / "finished").glob("k1.*"))
 
 
 # -- the job: what it reads decides, not what else lies beside it -------------------------------------------

@@ -1,5 +1,6 @@
 """Jobs know what a call of the workflow forces."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from reedit.jobs.forced import FORCED, forget_if_forced, tell_forced
+from reedit.jobs.job import START
 
 OUTPUT = "results/edits/m/d/memit/trial1/targets.parquet"
 
@@ -37,12 +39,25 @@ def test_what_is_forced(
     tell_forced(call, environment)
     tell_forced(asked(forceall=True), environment)  # Snakemake's own call for a job, which forces it
     monkeypatch.setenv(FORCED, environment[FORCED])
-    (tmp_path / "finished").mkdir()
-    forget_if_forced(tmp_path / "finished", "edit_facts", [OUTPUT, OUTPUT.replace("targets", "iterations")])
-    assert (tmp_path / "finished").exists() is not expected
+    places = [tmp_path / name for name in ("finished", "state", "never there")]
+    for place in places[:2]:
+        place.mkdir()
+    outputs = [OUTPUT, OUTPUT.replace("targets", "iterations")]
+    assert forget_if_forced("edit_facts", outputs, *places) == expected
+    assert [place.exists() for place in places[:2]] == [not expected] * 2
+
+
+def test_what_this_call_has_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FORCED, "edit_facts")
+    monkeypatch.setenv(START, "1000.0")
+    for name, time in {"earlier": 999, "now": 1001}.items():
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time, time))
+    assert forget_if_forced("edit_facts", [OUTPUT], tmp_path / "earlier", tmp_path / "now")
+    assert [path.name for path in tmp_path.iterdir()] == ["now"]
 
 
 def test_outside_the_workflow_nothing_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FORCED, raising=False)
-    forget_if_forced(tmp_path, "edit_facts", [OUTPUT])
+    assert not forget_if_forced("edit_facts", [OUTPUT], tmp_path)
     assert tmp_path.exists()

@@ -409,7 +409,11 @@ def test_the_engine_is_ours_or_a_checkout_and_is_among_the_settings(tmp_path: Pa
     made = with_engine({"name": "easyedit", "path": "EasyEdit"}, house=tmp_path)
     ours, published = (made.edit_settings(run).engine for run in made.runs.values())
     assert ours == {"name": "reedit"}
+    code = published.pop("code")
     assert published == {"name": "easyedit", "path": str(tmp_path / "EasyEdit"), "commit": None}
+    (tmp_path / "EasyEdit/easyeditor/patched.py").write_text("# no commit tells it\n")
+    _, patched = (made.edit_settings(run).engine for run in made.runs.values())
+    assert patched == {**published, "code": patched["code"]} and patched["code"] != code
     again = with_engine({"name": "reedit", "path": "left over from an overlay"})
     assert again.edit_settings(again.runs["small/mine/published/trial1"]).engine == {"name": "reedit"}
 

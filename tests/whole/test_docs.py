@@ -33,7 +33,7 @@ WILDCARDS = {  # of the page's paths and the rules': a value of each, and what i
     "n": ("1", r"\d*"),
     "summary": ("norms", r"\w+"),
     "algorithm": ("memit", r"\w+"),
-    "table": ("norms", r"differences|norms|generation|fluency"),
+    "table": ("norms", r"differences|norms|generation|fluency|along"),
     "figure": ("scores", r"\w+"),
 }
 OTHERS = {"reports/report.zip"}  # made by `make`, not by a rule
@@ -89,10 +89,13 @@ def snakemake(snakefile: Path, folder: Path, *arguments: str) -> Outcome:
 
 @pytest.fixture(scope="module")
 def rule_outputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What the rules declare under results/ and reports/, and the tables and figures of the default."""
+    """What the rules declare under results/ and reports/, and all tables and figures that there may be."""
     folder = tmp_path_factory.mktemp("rules")
     told = """
-for one in [*(path for rule in workflow.rules for path in rule.output), *rules.tables.input]:
+from reedit.report.contents import FIGURES as EVERY_FIGURE
+tables = [f"results/tables/{name}.{ending}" for name in catalog.TABLES for ending in ("tex", "csv", "md")]
+figures = [f"results/figures/{name}.{ending}" for name in EVERY_FIGURE for ending in ("pdf", "png")]
+for one in [*(path for rule in workflow.rules for path in rule.output), *tables, *figures]:
     print("OUTPUT", one)
 """
     (folder / "told.smk").write_text(f'include: "{REPOSITORY / "Snakefile"}"\n{told}')
@@ -118,7 +121,7 @@ def test_every_output_of_the_rules_is_on_the_page(rule_outputs: list[str]) -> No
     made = [filled(path) for path in rule_outputs if "(?!)" not in path]
     assert [path for path in made if not any(one.fullmatch(path) for one in known)] == []
     figures = {Path(path).stem for path in made if path.startswith("results/figures/")}
-    assert {"norms", "scores", "underedit"} <= figures
+    assert {"norms", "scores", "underedit", "along"} <= figures
     assert [name for name in figures if f"`{name}`" not in OUTPUTS] == []
 
 

@@ -47,14 +47,15 @@ def another_source(section: str, name: str) -> Change:
 
 CHANGES: dict[str, Change] = {
     "`iterations`, `extend_to`, `stop`": runs(iterations=4),
-    "`keep_weights`, `nonfinite`": keys(keep_weights="last"),
+    "`keep_weights`": keys(keep_weights="last"),
     "`trials`": lambda config: changed(config, runs=[config["runs"][0], config["runs"][1] | {"trials": 3}]),
     "`edits`, `misaligned`, `first_token`, `eligible`, `apart`": runs(misaligned="drop"),
     "one more method, its definition": more_methods("nap_memit"),
     "one more layer, `samples` or `tokens` of a corpus": keys(corpora__lines__samples=30),
     "a hyperparameter of SPREAD alone (`mom2_update_weight`)": keys(**{f"{TINY}mom2_update_weight": 30}),
     "a hyperparameter of OPTIMIZATION (`v_lr`, `kl_factor`)": keys(**{f"{TINY}v_lr": 0.4}),
-    "`batch`, `leaves`, `speed`, `protocol`, `subject_end`": runs(subject_end="published"),
+    "`batch`, `checkpoints`, `leaves`, `speed`, `nonfinite`": runs(nonfinite="stop"),
+    "`protocol`, `subject_end`": runs(subject_end="published"),
     "`prefixes`": keys(models__tiny__prefixes__tokens=5),
     "`dtype`, `chat` of a model": keys(models__tiny__dtype="bfloat16"),
     "`processes` of a model": keys(models__tiny__processes=1),

@@ -67,7 +67,7 @@ class Journal:
         self.folder, self.unedited, self._fingerprint = folder, unedited, fingerprint
         self._own: set[Path] = set()  # pieces that this job has kept
         self._shared: dict[tuple[int, int], Path] = {}  # k and number of a step -> where its pieces lie
-        self._resumed = begin_state(folder, fingerprint)
+        begin_state(folder, fingerprint)
 
     def share(self, step: Step, read: Any) -> None:
         """Pieces of a step at theta_1, of which OPTIMIZATION has `read` that, are any job's."""
@@ -116,7 +116,6 @@ class Journal:
         partial = self.folder / f"k{k}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         content = json.dumps({"row": iteration.row, "targets": iteration.targets})
-        batches = self.written(k)
         try:
             with naming(self.folder / f"k{k}", partial):
                 partial.mkdir()
@@ -126,7 +125,7 @@ class Journal:
                         {name: tensor.contiguous() for name, tensor in left.items()},
                         partial / "memory.safetensors",
                     )
-                for path in batches.checkpoints():
+                for path in self.written(k).checkpoints():
                     link_or_copy(path, partial / path.name)
                 (partial / "iteration.json").write_text(content)
                 for written in partial.iterdir():
@@ -134,9 +133,7 @@ class Journal:
                 partial.rename(self.folder / f"k{k}")
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        for unfinished in (self._pieces(k), self.folder / f"k{k}.tuning"):
-            shutil.rmtree(unfinished, ignore_errors=True)
-        batches.discard()
+        self._forget(k)
 
     def keep(self, step: Step, places: Sequence[int], found: Found, seconds: float) -> None:
         """Save what OPTIMIZATION found for some edits of a step; 8 bytes a number of its vectors and edit."""
@@ -162,8 +159,6 @@ class Journal:
                 continue
             if told.get("job") != self._fingerprint:
                 others.add(told.get("run", ""))
-            elif piece.earlier and not self._resumed:
-                continue  # of this job when it ended, which is asked for afresh
             pieces.append(piece)
         if others:
             known = len({place for piece in pieces for place in piece.places})
@@ -176,9 +171,20 @@ class Journal:
         found = Found.of_tensors(vectors, saved)
         return Piece(saved["edits"].tolist(), found, float(saved["seconds"]), path not in self._own)
 
+    def tidy(self) -> None:
+        """Remove what a kill may have left of iterations that are complete: all on the way to them."""
+        for k in range(1, self.completed() + 1):
+            self._forget(k)
+
     def discard(self) -> None:
         """The job is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _forget(self, k: int) -> None:
+        """Remove what is on the way to iteration k."""
+        for unfinished in (self._pieces(k), self.folder / f"k{k}.tuning"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        self.written(k).discard()
 
     def _of(self, step: Step) -> Path:
         return self._shared.get((step.k, step.number), self._pieces(step.k))

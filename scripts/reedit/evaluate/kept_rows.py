@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from reedit.edit.kept_weights import KeptStates, State
 from reedit.errors import InputError
-from reedit.jobs.forced import is_forced
+from reedit.jobs.forced import is_forced, made_earlier
 from reedit.storage import parquet
-from reedit.storage.files import file_sha256, stamps
+from reedit.storage.checksums import contents
+from reedit.storage.files import file_sha256
 from reedit.storage.provenance import digest
 
 Row = dict[str, Any]
@@ -55,7 +56,7 @@ class KeptRows:
             questions, weights = asked(state), states.file(state)
             known = [loaded, weights and file_sha256(weights), repr(questions)]
             path = self.folder / f"{digest([state.k, *known])}.parquet"
-            found = None if afresh else _read(path, schema)
+            found = None if afresh and made_earlier(path) else _read(path, schema)
             if found is None:
                 states.enter(state)
                 found = measure(questions, state.k)
@@ -66,7 +67,7 @@ class KeptRows:
     def _loaded(self, states: KeptStates) -> list[Any]:
         """The model as it is loaded, the settings, the code and the packages."""
         settings = {name: value for name, value in self.made_by.items() if name not in OF_A_RUN}
-        return [settings, states.model.device.type, stamps(self.model)]
+        return [settings, states.model.device.type, contents(self.model)]
 
 
 def _read(path: Path, schema: str) -> list[Row] | None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from reedit.jobs.job import START
+
 FORCED = "REEDIT_FORCED"  # rules and outputs, one a line; ALL
 ALL = "*"
 
@@ -22,7 +24,18 @@ def is_forced(rule: str, outputs: Iterable[str]) -> bool:
     return not {ALL, rule, *outputs}.isdisjoint(os.environ.get(FORCED, "").split("\n"))
 
 
-def forget_if_forced(finished: Path, rule: str, outputs: Iterable[str]) -> None:
-    """Remove what an earlier job left in `finished`, if one of `rule` with these `outputs` is forced."""
-    if is_forced(rule, outputs):
-        shutil.rmtree(finished, ignore_errors=True)
+def made_earlier(path: Path) -> bool:
+    """Whether a file, or what is in a folder, is of an earlier call of the workflow than this one."""
+    return path.exists() and path.stat().st_mtime < float(os.environ.get(START, "inf"))
+
+
+def forget_if_forced(rule: str, outputs: Iterable[str], *places: Path | str) -> bool:
+    """Remove what earlier calls left in `places`, if a job of `rule` with these `outputs` is forced.
+
+    Whether it is. What this call has left there stays: a job that failed is tried again from there.
+    """
+    forced = is_forced(rule, outputs)
+    for place in map(Path, places):
+        if forced and made_earlier(place):
+            shutil.rmtree(place)
+    return forced

@@ -1,4 +1,4 @@
-"""What `speed: fast` of a run makes of its methods: less work for nearly the same edits.
+"""What `speed: fast` of a run makes of its methods: less work, and other edits.
 
 Straight steps in place of Adam (docs/performance.md), edits that leave when they are done, and OPTIMIZATION
 in bfloat16 where the machine computes in it (edit/editor.py). SPREAD and what is measured stay as they are.

@@ -14,6 +14,7 @@ from reedit.errors import InputError
 from reedit.models.folder import check_folder
 from reedit.models.older import state_for_older
 from reedit.models.weights import INDEX, refused, weights_in
+from reedit.storage.checksums import write_sums
 from reedit.storage.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files, whole_folder
 from reedit.storage.provenance import STANDS_IN
 
@@ -34,6 +35,7 @@ def prepare_model(fetched: Path, folder: Path, source: Mapping[str, Any]) -> str
         revision = _fill(temporary, fetched, source)
         state_for_older(temporary)
         (temporary / REVISION).write_text(json.dumps({"revision": revision, "source": dict(source)}))
+        write_sums(temporary)
     return revision
 
 

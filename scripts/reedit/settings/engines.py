@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reedit.edit.easyedit.checkout import check_checkout, commit_of
+from reedit.edit.easyedit.checkout import check_checkout, code_of, commit_of
 from reedit.errors import InputError
 from reedit.settings.runs import Method
 from reedit.settings.source_files import SourceFiles
@@ -19,8 +19,9 @@ def check_engine(method: Method, files: SourceFiles) -> None:
 
 
 def engine_of(method: Method, files: SourceFiles) -> dict[str, Any]:
-    """Ours by its name alone, a checkout with its path and the commit it is at."""
+    """Ours by its name alone, a checkout with its path, the commit it is at, and what its code is now."""
     if method.engine.name == "reedit":
         return {"name": "reedit"}
     path = files.found(method.engine.path)
-    return {"name": method.engine.name, "path": str(path), "commit": commit_of(path)}
+    told = {"commit": commit_of(path), "code": code_of(path)}
+    return {"name": method.engine.name, "path": str(path), **told}

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from reedit.storage.files import file_sha256, write_text
+from reedit.storage.files import file_sha256, link_or_copy, whole_folder, write_text
 
 NOTE = "layers.json"  # beside the files: what each was made of, and its sha256
 
@@ -29,7 +29,7 @@ def take_layers(finished: Path, marks: Mapping[int, str], output: Path) -> list[
         file = finished / f"{layer}.safetensors"
         if file.exists() and noted.get(file.name) == [mark, file_sha256(file)]:
             output.mkdir(parents=True, exist_ok=True)
-            os.link(file, output / file.name)
+            link_or_copy(file, output / file.name)
         else:
             missing.append(layer)
     return missing
@@ -37,14 +37,13 @@ def take_layers(finished: Path, marks: Mapping[int, str], output: Path) -> list[
 
 def leave_layers(finished: Path, marks: Mapping[int, str], output: Path) -> None:
     """Keep the files of `output` for take_layers; nothing where the file system has no hard links."""
-    shutil.rmtree(finished, ignore_errors=True)
-    finished.mkdir(parents=True)
     noted = {}
     try:
-        for layer, mark in marks.items():
-            file = finished / f"{layer}.safetensors"
-            os.link(output / file.name, file)
-            noted[file.name] = [mark, file_sha256(file)]
+        with whole_folder(finished) as folder:
+            for layer, mark in marks.items():
+                file = folder / f"{layer}.safetensors"
+                os.link(output / file.name, file)
+                noted[file.name] = [mark, file_sha256(file)]
+            write_text(folder / NOTE, json.dumps(noted))
     except OSError:
-        return shutil.rmtree(finished)
-    write_text(finished / NOTE, json.dumps(noted))
+        shutil.rmtree(finished, ignore_errors=True)

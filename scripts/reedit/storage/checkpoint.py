@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reedit.errors import InputError
+from reedit.storage.checksums import contents
 from reedit.storage.files import atomic, flush, naming
 from reedit.storage.provenance import digest
 
@@ -36,9 +37,8 @@ def marked(folder: Path, fingerprint: str) -> bool:
 
 
 def fingerprint(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
-    """What a state depends on: settings, and the size and modification time of the job's inputs."""
-    found = {name: path.stat() for name, path in inputs.items()}
-    return digest([settings, {name: [stat.st_size, stat.st_mtime] for name, stat in found.items()}])
+    """What a state depends on: settings, and what is in the job's inputs, files or folders."""
+    return digest([settings, {name: contents(path) for name, path in inputs.items()}])
 
 
 class Checkpoint:

@@ -15,6 +15,24 @@ def write_sums(folder: Path) -> None:
     write_text(folder / SUMS, _listed(_sums(folder)))
 
 
+def contents(path: Path) -> str:
+    """sha256 of a file, or of the names and contents of all files of a folder but hidden ones.
+
+    What is the same has the same one, wherever and whenever it was made. Sums that are noted in a folder are
+    taken for the files that are no newer than the note: models are large.
+    """
+    if path.is_file():
+        return file_sha256(path)
+    note = path / SUMS
+    noted = _noted(note) or {}
+    since, sums = note.stat().st_mtime_ns if noted else 0, {}
+    for file in visible_tree(path):
+        name = file.relative_to(path).as_posix()
+        known = name in noted and file.stat().st_mtime_ns <= since
+        sums[name] = noted[name] if known else file_sha256(file)
+    return hashlib.sha256(_listed(sums).encode()).hexdigest()
+
+
 def changed_since_noted(folder: Path) -> str | None:
     """The first file of a folder that is not as its noted sums say; None where all are."""
     return _change(_noted(folder / SUMS) or {}, _sums(folder), "it was noted")

@@ -109,12 +109,6 @@ def visible_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
 
 
-def stamps(folder: Path) -> list[list[int]]:
-    """Size and time of each visible file of a folder, by name: those of one made anew are others."""
-    found = [path.stat() for path in visible_files(folder)]
-    return [[stat.st_size, stat.st_mtime_ns] for stat in found]
-
-
 def visible_tree(folder: Path) -> list[Path]:
     """The files of a folder and of all folders in it by path, without anything hidden."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.storage.files import file_sha256
+from reedit.storage.provenance import digest
 
 # an algorithm's folder, its name in functions, and in classes; of others as they are, and in capitals
 SPELLED = {
@@ -51,6 +53,12 @@ def commit_of(path: Path) -> str | None:
     except (OSError, subprocess.CalledProcessError, ValueError):
         return None
     return f"{commit}-changed" if changed else commit
+
+
+def code_of(path: Path) -> str:
+    """A digest of a checkout's code: no commit tells what was changed since, or of what is no repository."""
+    files = sorted((path / "easyeditor").rglob("*.py"))
+    return digest([[str(file.relative_to(path)), file_sha256(file)] for file in files])
 
 
 def _git(path: Path, *arguments: str) -> str:

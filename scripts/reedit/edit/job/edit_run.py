@@ -33,11 +33,12 @@ from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
 from reedit.storage import parquet
 from reedit.storage.checkpoint import fingerprint
-from reedit.storage.files import file_sha256, link_or_copy, stamps
+from reedit.storage.checksums import contents
+from reedit.storage.files import file_sha256, link_or_copy
 from reedit.storage.provenance import digest, processor_name, provenance
 
 # provenance that no complete iteration depends on
-OF_THE_REST = ("nonfinite", "keep_weights", "iterations", "extend_to", "stop", "left_out")
+OF_THE_REST = ("keep_weights", "iterations", "extend_to", "stop", "left_out")
 
 
 def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
@@ -108,7 +109,7 @@ def _unedited(paths: Paths, settings: EditSettings, made_by: Mapping[str, Any], 
         name: made_by[name]
         for name in ("model_revision", "device", "packages", "dtype", "optimized_in", "code")
     }
-    common["files"] = stamps(paths["model"])
+    common["files"] = contents(paths["model"])
     return Unedited(paths["unedited"], digest(common), run)
 
 

@@ -26,9 +26,18 @@ def take_up(state: Path, finished: Path | None, fingerprint: str) -> None:
         return
     if not state.exists() and marked(finished, fingerprint) and _intact(finished):
         state.parent.mkdir(parents=True, exist_ok=True)
-        finished.rename(state)
-    else:
-        shutil.rmtree(finished)
+        _moved(finished, state)
+    shutil.rmtree(finished, ignore_errors=True)
+
+
+def _moved(folder: Path, place: Path) -> bool:
+    """Move a folder; whether that could be done: not to another disk, which someone has linked here."""
+    try:
+        folder.rename(place)
+    except OSError as error:
+        logging.getLogger("reedit").warning("%s cannot be moved to %s: %s", folder, place, error.strerror)
+        return False
+    return True
 
 
 def _intact(finished: Path) -> bool:
@@ -42,13 +51,8 @@ def begin(make: Callable[[], Journal], recipe: Recipe, keep_weights: str) -> Jou
     """The journal that a job goes on with: a fresh one where weights to be kept are not there any more."""
     journal = make()
     rows = [journal.load(k).row for k in range(1, journal.completed() + 1)]
-    over = recipe.over_after(rows)
-    if over:
-        needed = {over, *kept_iterations(rows[:over], keep_weights)}
-    elif rows and keep_weights == "last":
-        needed = {len(rows)}
-    else:
-        needed = set(range(1, len(rows) + 1))
+    count = recipe.over_after(rows) or len(rows)
+    needed = {count, *kept_iterations(rows[:count], keep_weights)} if rows else set()
     if all(journal.weights(k).exists() for k in needed):
         return journal
     journal.discard()
@@ -58,7 +62,8 @@ def begin(make: Callable[[], Journal], recipe: Recipe, keep_weights: str) -> Jou
 def leave(journal: Journal, finished: Path | None, last: int, kept: Sequence[int]) -> None:
     """The job is done after iteration `last`, and its outputs hold the weights of the `kept` ones.
 
-    Before the last no other weights stay. What lies beyond had been asked for earlier.
+    Before the last no other weights stay, nor what a kill left of iterations that are complete. What lies
+    beyond had been asked for earlier.
     """
     top = journal.completed()
     linked = all(journal.weights(k).stat().st_nlink > 1 for k in kept)
@@ -69,7 +74,9 @@ def leave(journal: Journal, finished: Path | None, last: int, kept: Sequence[int
             for weights in (journal.weights(k), *journal.checkpoints(k)):
                 weights.unlink(missing_ok=True)
         journal.weights(k).with_name("memory.safetensors").unlink(missing_ok=True)
+    journal.tidy()
     write_sums(journal.folder)
     shutil.rmtree(finished, ignore_errors=True)
     finished.parent.mkdir(parents=True, exist_ok=True)
-    journal.folder.rename(finished)
+    if not _moved(journal.folder, finished):
+        journal.discard()
