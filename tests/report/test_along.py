@@ -96,6 +96,10 @@ def test_the_figure_has_a_panel_for_each_quantity(tmp_path: Path) -> None:
     (line,) = figure.axes[0].lines
     assert list(line.get_xdata()) == [0, 2, 4] and list(line.get_ydata()) == [0.125, 0.75, 0.625]
     assert pq.read_metadata(own.scores).num_rows == 30
+    assert len(figure.axes[0].collections) == 1  # the interval's band
+    many = [{**row, "method": f"method {number}"} for number in range(7) for row in rows]
+    panel = draw_along(many, {}).axes[0]
+    assert len(panel.lines) == 7 and not panel.collections
 
 
 def with_texts(folder: Path, own: AlongFiles, consistency: float | None = 0.3) -> AlongFiles:

@@ -33,7 +33,7 @@ def begin_state(folder: Path, fingerprint: str) -> bool:
 def marked(folder: Path, fingerprint: str) -> bool:
     """Whether a state is of this `fingerprint`."""
     mark = folder / "fingerprint"
-    return mark.exists() and mark.read_text() == fingerprint
+    return mark.exists() and mark.read_bytes() == fingerprint.encode()
 
 
 def fingerprint(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:

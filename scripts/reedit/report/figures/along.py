@@ -20,6 +20,7 @@ PANELS = {  # a column of the rows -> what stands above its panel
     "me_ppl": "ME-PPL",
 }
 TOLD = {"fluency": "fluency, bits", "consistency": "consistency"}  # panels of those that were measured
+BANDS = 6  # methods of a panel, up to which their intervals can be told apart
 LARGE = 30  # from so many times the unedited model's on, ME-PPL is logarithmic
 
 
@@ -27,7 +28,7 @@ LARGE = 30  # from so many times the unedited model's on, ME-PPL is logarithmic
 def along(rows: Rows, labels: Labels) -> Figure:
     """What is left of the edits and of the model against the edits made, a row of panels a model and dataset.
 
-    A band is the 95 % interval over cases.
+    A band is the 95 % interval over cases, where they are few enough to be seen.
     """
     if not rows:
         return drawing.sentence(NO_CHECKPOINTS)
@@ -39,10 +40,12 @@ def along(rows: Rows, labels: Labels) -> Figure:
     figure, axes = drawing.matrix(titles, list(shown.values()), (2.5, 2.3), "edits made")
     for panels, members in zip(axes, places.values(), strict=True):
         for panel, name in zip(panels, shown, strict=True):
-            for method, of_method in grouped(members, itemgetter("method")).items():
+            methods = grouped(members, itemgetter("method"))
+            for method, of_method in methods.items():
                 values = {row["after"]: row[name] for row in of_method if row[name] is not None}
                 drawing.draw_line(panel, values, looks[method])
-                _band(panel, of_method, name, looks[method]["color"])
+                if len(methods) <= BANDS:
+                    _band(panel, of_method, name, looks[method]["color"])
             _axis(panel, name, members)
     drawing.legend(figure, drawing.method_entries(looks, labels))
     return figure
