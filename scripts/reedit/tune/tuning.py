@@ -130,6 +130,7 @@ class Tuning:
         for place in range(len(targets)):
             search.begin_with({"targets": place, **{name: keys.start[name] for name in keys.spread}})
         every = AT_MOST["spread"] if keys.spread else len(targets)
+        what = "SPREAD" if optimized else "whole edit"
         while len(search.rows) < every and self._goes_on("spread", search, SPREAD, edits):
             attempt, begun = search.ask(), self.budget.spent_seconds
             params = dict(attempt.params)
@@ -141,7 +142,7 @@ class Tuning:
                 continue
             row["seconds"] = self.budget.spent_seconds - begun
             search.tell(attempt, self.objective.wanted(row), self.objective.missing(row), row)
-            self.budget.tell(f"SPREAD, attempt {len(search.rows)}: {_told(row)}")
+            self.budget.tell(f"{what}, attempt {len(search.rows)}: {_told(row)}")
         if not search.rows:
             raise InputError("tuning: SPREAD has no solution with any of the values tried")
         worth = {row["number"] for row in search.front}
