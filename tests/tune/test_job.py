@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tiny import save_tiny_model, tiny_corpus, tiny_facts
 
 from reedit.errors import InputError
@@ -156,6 +157,21 @@ def test_values_that_never_have_a_solution_end_in_one_line(
     assert len(tried) == 3 + FRUITLESS
 
 
+# the fields of FTHyperParams in EasyEdit's 14cea82, which reads no file with another key
+EASYEDITS_FT = {
+    "layers",
+    "num_steps",
+    "lr",
+    "weight_decay",
+    "kl_factor",
+    "norm_constraint",
+    "device",
+    "alg_name",
+}
+EASYEDITS_FT |= {"model_name", "objective_optimization", "batch_size", "model_parallel", "rewrite_module_tmp"}
+EASYEDITS_FT |= {"layer_module_tmp", "mlp_module_tmp", "attn_module_tmp", "ln_f_module", "lm_head_module"}
+
+
 @pytest.mark.parametrize("algorithm", ["ft_m", "locft_bf", "ultraedit", "betaedit", "nse"])
 def test_every_kind_of_algorithm_is_tuned(algorithm: str, inputs: dict[str, Path], tmp_path: Path) -> None:
     rows = tmp_path / "found.parquet"
@@ -167,6 +183,8 @@ def test_every_kind_of_algorithm_is_tuned(algorithm: str, inputs: dict[str, Path
     read = as_mapping(read_hyperparameters(file, algorithm, "here"))
     assert {"layers", *keys.start} <= read.keys() and len(found.of("spread")) == 7
     assert bool(found.of("optimization")) == bool(keys.optimization)
+    if algorithm == "ft_m":
+        assert yaml.safe_load(file.read_text()).keys() == EASYEDITS_FT
     page = markdown(found, title)
     assert ("## Whole edits" in page) != ("## OPTIMIZATION alone" in page)
     save(tuning(found, title), tmp_path / "found.pdf", tmp_path / "found.png")

@@ -59,7 +59,9 @@ def tune_hyperparameters(
     model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     cases = {"searched": [f.case_id for f in facts], "held_out": [f.case_id for f in held_out]}
     told = {"model_revision": model_revision(paths["model"]), "device": model.device.type, **cases}
-    told["modules"] = module_names(model, settings.algorithm) | {"v_loss_layer": len(model.layers) - 1}
+    told["modules"] = module_names(model, settings.algorithm)
+    if ALGORITHMS[settings.algorithm].finds_targets:
+        told["modules"] |= {"v_loss_layer": len(model.layers) - 1}
     made_by = provenance(asdict(settings), code or {}, told)
     begin_state(state, _mark(made_by, paths))
     texts, corpus = fetched_documents(paths["source"], settings.corpus), settings.corpus

@@ -52,9 +52,9 @@ class Tuning:
 
         `windows`: the layers that are compared; `current`: hyperparameters in use until now, if any.
         """
-        layers, rows = self.choose_layers(windows)
-        optimized = self.optimize(layers) if self.keys.optimization else []
-        spread, chosen = self.spread(layers, optimized)
+        best, rows = self.choose_layers(windows)
+        optimized = self.optimize(best["layers"]) if self.keys.optimization else []
+        spread, chosen = self.spread(best, optimized)
         return [*rows, *optimized, *spread, *self.look(held_out, chosen, current)]
 
     @property
@@ -62,8 +62,11 @@ class Tuning:
         """What may be tuned of the algorithm."""
         return tunable(self.bench.algorithm)
 
-    def choose_layers(self, windows: Sequence[list[int]]) -> tuple[list[int], list[Row]]:
-        """The window whose edits are best with published values, and a few of what SPREAD reads."""
+    def choose_layers(self, windows: Sequence[list[int]]) -> tuple[dict[str, Any], list[Row]]:
+        """The values of the window whose edits are best, and a row for each window.
+
+        Published values are tried, with a few of what SPREAD reads.
+        """
         rows, keys = self._kept("layers"), self.keys
         left = [layers for layers in windows if layers not in [row["layers"] for row in rows]]
         for layers in left:
@@ -88,7 +91,7 @@ class Tuning:
         if not rows:
             raise InputError("tuning: no layers could be edited with published values")
         best = max(rows, key=self.objective.rank)
-        return best["layers"], [row | {"front": row is best} for row in rows]
+        return json.loads(best["hyperparameters"]), [row | {"front": row is best} for row in rows]
 
     def optimize(self, layers: list[int]) -> list[Row]:
         """What OPTIMIZATION makes of its values: likely targets, by small changes, in few passes."""
@@ -115,20 +118,22 @@ class Tuning:
         worth = {row["number"] for row in search.front}
         return [row | {"front": row["number"] in worth} for row in search.rows]
 
-    def spread(self, layers: list[int], optimized: Sequence[Row]) -> tuple[list[Row], dict[str, Row]]:
+    def spread(self, best: Mapping[str, Any], optimized: Sequence[Row]) -> tuple[list[Row], dict[str, Row]]:
         """What SPREAD makes of saved targets, or without targets a whole edit of its values.
 
-        Also the rows by role: what was found, and what else stands out.
+        `best`: values that did best so far, which are tried first. Also the rows by role: what was found, and
+        what else stands out.
         """
         keys, edits = self.keys, 0 if optimized else len(self.bench.edits)
         targets = [json.loads(row["hyperparameters"]) for row in _apart(optimized)]
-        targets = targets or [{"layers": layers, **keys.start}]
+        targets = targets or [dict(best)]
         space = {"targets": targets, **{name: keys.ranges[name] for name in keys.spread}}
         goals = dict.fromkeys(self.objective.maximise, "maximize")
         name = f"spread {digest(targets)}"
         search = Search(self.folder / "journal", name, space, goals, self.seed)
         for place in range(len(targets)):
-            search.begin_with({"targets": place, **{name: keys.start[name] for name in keys.spread}})
+            for values in (best, keys.start):
+                search.begin_with({"targets": place, **{name: values[name] for name in keys.spread}})
         every = AT_MOST["spread"] if keys.spread else len(targets)
         what = "SPREAD" if optimized else "whole edit"
         while len(search.rows) < every and self._goes_on("spread", search, SPREAD, edits):

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.tunable import tunable
 from reedit.report.rows.tuning import Tuned, values
 from reedit.report.tables.render import aligned, bullets
@@ -16,6 +17,11 @@ SPELT = {
     "r_rome": "R-ROME",
     "ft_m": "FT",
 }  # where EasyEdit does not write it in capitals
+# what EasyEdit wants to be told besides, and refuses to be told of other algorithms
+OF_TARGETS = {"fact_token": "subject_last", "stats_dir": "./data/stats", "mom2_dataset": "wikipedia"}
+OF_TARGETS |= {"mom2_n_samples": 100000, "mom2_dtype": "float32"}
+BESIDE = {"ft_m": {"objective_optimization": "target_new", "weight_decay": 0, "kl_factor": 0}}
+BESIDE["ft_m"]["norm_constraint"] = False
 WHAT = {  # in words, by role
     FOUND: "found",
     "in use": "in use until now",
@@ -34,15 +40,12 @@ def hyperparameters_file(tuned: Tuned, name: str) -> str:
     said = {
         "alg_name": SPELT.get(algorithm, algorithm.upper()),
         "model_name": name,
-        "stats_dir": "./data/stats",
         "device": 0,
         **values(found),
-        "fact_token": "subject_last",
         **tuned.made_by["modules"],
-        "mom2_dataset": "wikipedia",
-        "mom2_n_samples": 100000,
-        "mom2_dtype": "float32",
         "model_parallel": False,
+        **(OF_TARGETS if ALGORITHMS[algorithm].finds_targets else {}),
+        **BESIDE.get(algorithm, {}),
     }
     means = ", ".join(f"{metric} {_percent(found, metric)}" for metric in METRICS)
     told = [
