@@ -73,7 +73,7 @@ def table(experiment: Experiment, config: dict[str, Any]) -> list[dict]:
 def test_a_new_model_is_traced_and_then_edited_in_the_layers_that_were_found(mine: Experiment) -> None:
     model, settings = blocks("yaml", "model")
     (command,) = blocks("sh", "model")
-    assert command.startswith("snakemake --cores all ") and command.endswith(
+    assert command.startswith(".venv/bin/snakemake --cores all ") and command.endswith(
         " --configfile experiments/mine.yaml\n"
     )
     goal = command.split()[3]
