@@ -159,6 +159,7 @@ class Engine:
         if recipe.algorithm.preserves == "null_space":  # P is known: EasyEdit would write it where it stands
             bases = [editor.factors[layer] for layer in recipe.layers]
             published.module.P = torch.stack([(basis @ basis.T).float() for basis in bases])
+            published.module.cache_c = torch.zeros_like(published.module.P)
             published.module.P_loaded = published.module.cache_c_new = True
         if material.moments:
             _write_statistics(material.moments, recipe.layers, model, material.scratch / name)
