@@ -125,8 +125,9 @@ class Tuning:
         what else stands out.
         """
         keys, edits = self.keys, 0 if optimized else len(self.bench.edits)
-        targets = [json.loads(row["hyperparameters"]) for row in _apart(optimized)]
-        targets = targets or [dict(best)]
+        targets = [dict(best)]
+        if optimized:
+            targets = [json.loads(row["hyperparameters"]) for row in _apart(optimized)]
         space = {"targets": targets, **{name: keys.ranges[name] for name in keys.spread}}
         goals = dict.fromkeys(self.objective.maximise, "maximize")
         name = f"spread {digest(targets)}"
@@ -236,8 +237,6 @@ def roles(rows: Sequence[Row], objective: Objective) -> dict[str, Row]:
 
 def _apart(optimized: Sequence[Row]) -> list[Row]:
     """Of OPTIMIZATION's front at most TARGETS, of different sizes, none half as likely as the best."""
-    if not optimized:
-        return []
     likely = min(row["nll"] for row in optimized) + np.log(2)
     front = sorted(
         (row for row in optimized if row["front"] and row["nll"] <= likely), key=lambda r: r["size"]

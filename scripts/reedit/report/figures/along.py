@@ -28,7 +28,7 @@ LARGE = 30  # from so many times the unedited model's on, ME-PPL is logarithmic
 def along(rows: Rows, labels: Labels) -> Figure:
     """What is left of the edits and of the model against the edits made, a row of panels a model and dataset.
 
-    A band is the 95 % interval over cases, where they are few enough to be seen.
+    A band is the 95 % interval over cases, where few methods share a panel.
     """
     if not rows:
         return drawing.sentence(NO_CHECKPOINTS)

@@ -12,16 +12,12 @@ from reedit.report.tables.render import aligned, bullets
 from reedit.storage.schemas import METRICS
 from reedit.tune.settings import FOUND
 
-SPELT = {
-    "alphaedit": "AlphaEdit",
-    "r_rome": "R-ROME",
-    "ft_m": "FT",
-}  # where EasyEdit does not write it in capitals
+# where EasyEdit does not write it in capitals
+SPELT = {"alphaedit": "AlphaEdit", "r_rome": "R-ROME", "ft_m": "FT"}
 # what EasyEdit wants to be told besides, and refuses to be told of other algorithms
 OF_TARGETS = {"fact_token": "subject_last", "stats_dir": "./data/stats", "mom2_dataset": "wikipedia"}
 OF_TARGETS |= {"mom2_n_samples": 100000, "mom2_dtype": "float32"}
-BESIDE = {"ft_m": {"objective_optimization": "target_new", "weight_decay": 0, "kl_factor": 0}}
-BESIDE["ft_m"]["norm_constraint"] = False
+OF_FT = {"objective_optimization": "target_new", "weight_decay": 0, "kl_factor": 0, "norm_constraint": False}
 WHAT = {  # in words, by role
     FOUND: "found",
     "in use": "in use until now",
@@ -45,7 +41,7 @@ def hyperparameters_file(tuned: Tuned, name: str) -> str:
         **tuned.made_by["modules"],
         "model_parallel": False,
         **(OF_TARGETS if ALGORITHMS[algorithm].finds_targets else {}),
-        **BESIDE.get(algorithm, {}),
+        **(OF_FT if algorithm == "ft_m" else {}),
     }
     means = ", ".join(f"{metric} {_percent(found, metric)}" for metric in METRICS)
     told = [
