@@ -18,20 +18,25 @@ SCORES = run_files("results/scores/{run}.parquet")
 ITERATIONS = run_files("results/edits/{run}/iterations.parquet")
 TARGETS = run_files("results/edits/{run}/targets.parquet")
 COLLAPSE = run_files("results/collapse/{run}.parquet")
-TEXTS = run_files("results/texts/{run}.parquet")  # on request
+TEXTS = run_files("results/texts/{run}.parquet")  # on request, as the next
+GENERATIONS = run_files("results/generations/{run}.parquet")
 FACTS = [f"results/facts/{dataset}.parquet" for dataset in DATASETS]
 SUMMARY_FILES = {
     "cases": dict(runs=OF_RUNS, scores=SCORES, targets=TARGETS),
     "example": dict(runs=OF_RUNS, cases=OF_CASES, facts=FACTS),
     "differences": dict(runs=OF_RUNS, cases=OF_CASES),
-    "generation": dict(
-        runs=OF_RUNS, scores=SCORES, generations=run_files("results/generations/{run}.parquet")
-    ),
+    "generation": dict(runs=OF_RUNS, scores=SCORES, generations=GENERATIONS),
     "fluency": dict(runs=OF_RUNS, texts=TEXTS),
     "norms": dict(
         runs=OF_RUNS, norms=run_files("results/norms/{run}.parquet"), iterations=ITERATIONS, targets=TARGETS
     ),
-    "along": dict(runs=OF_RUNS, scores=SCORES, collapse=COLLAPSE, texts=TEXTS if REPORT.fluency else []),
+    "along": dict(
+        runs=OF_RUNS,
+        scores=SCORES,
+        collapse=COLLAPSE,
+        texts=TEXTS if REPORT.fluency else [],
+        generations=GENERATIONS if REPORT.generation else [],
+    ),
     "comparison": dict(
         tables=expand("results/summary/table{n}.parquet", n=paper.TABLES),
         reported=local(RESOURCES / "reported.csv"),
@@ -54,7 +59,7 @@ SUMMARY_SETTINGS = {
     "generation": {"runs": IDENTITIES, "seed": config["seed"]},
     "fluency": {"runs": IDENTITIES, "seed": config["seed"]},
     "norms": {"runs": IDENTITIES},
-    "along": {"runs": IDENTITIES, "seed": config["seed"]},
+    "along": {"runs": IDENTITIES, "batches": [run.method.batch for run in RUNS], "seed": config["seed"]},
     "comparison": {"reported_as": experiment.reported_as()},
     "eligible": {"eligible": ELIGIBLE},
     "downstream": {"runs": IDENTITIES},

@@ -686,7 +686,7 @@ def naive_iterate(
                             network, some, targets, stage, moments, settings, earlier
                         )
                     else:
-                        edited = accumulates and algorithm != "betaedit"
+                        edited = accumulates and algorithm not in ("betaedit", "encore")
                         updates, keys = naive_spread(
                             network, some, targets, stage, moments, settings, algorithm, earlier, edited
                         )

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from variants import factors_of
 
 from reedit.edit.easyedit import engine as easyedit
-from reedit.edit.easyedit.checkout import check_checkout, commit_of
+from reedit.edit.easyedit.checkout import apply_module, check_checkout, commit_of
 from reedit.edit.easyedit.on_cpu import OnCpu
 from reedit.edit.editor import Editor
 from reedit.edit.edits import Rows
@@ -44,6 +44,7 @@ from reedit.prepare.preparation import REVISION
 from reedit.statistics.moments import write_moment
 from reedit.storage import parquet
 
+SNAPSHOT = "easyeditor==0.0.1.dev0"
 LAYERS = [1, 2, 3]
 TEMPLATES = ["The old town of. {}", "Therefore we. {}"]
 HYPERPARAMETERS = {
@@ -469,11 +470,29 @@ def test_alphaedit_finds_in_its_module_the_keys_of_all_iterations_before(
             torch.testing.assert_close(cache[place], keys.T @ keys, rtol=1e-4, atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What of EasyEdit is on PyPI, where that can be installed."""
+    folder = tmp_path_factory.mktemp("snapshot")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, SNAPSHOT]
+    if subprocess.run(pip, capture_output=True).returncode:
+        pytest.skip(f"{SNAPSHOT} cannot be installed here")
+    return folder
+
+
+@pytest.fixture(params=["EASYEDIT", SNAPSHOT])
+def real(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A real checkout, imported anew."""
+    pytest.importorskip("datasets", reason="EasyEdit needs the package datasets (docs/easyedit.md)")
+    if request.param == "EASYEDIT" and "EASYEDIT" not in os.environ:
+        pytest.skip("needs EASYEDIT, the path of a real checkout")
+    found = os.environ["EASYEDIT"] if request.param == "EASYEDIT" else request.getfixturevalue("snapshot")
+    yield Path(found)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "easyeditor"]:
+        del sys.modules[name]
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "EASYEDIT" not in os.environ,
-    reason="needs EASYEDIT, the path of a real checkout, and the package datasets",
-)
 @pytest.mark.parametrize(
     ("algorithm", "changes", "iterations"),
     [
@@ -489,10 +508,13 @@ def test_a_real_checkout_makes_the_updates_of_our_released_protocol(
     algorithm: str,
     changes: dict[str, Any],
     iterations: int,
+    real: Path,
     tmp_path: Path,
     tiny_dataset: list[Fact],
     moments_of: Any,
 ) -> None:
+    if not (real / apply_module(algorithm).replace(".", "/")).with_suffix(".py").exists():
+        pytest.skip(f"this checkout has no {algorithm}")
     tiny.save_tiny_model(tmp_path / "model")
     ours, theirs = (LanguageModel.load(tmp_path / "model") for _ in range(2))
     hyperparameters = HYPERPARAMETERS | changes
@@ -505,7 +527,7 @@ def test_a_real_checkout_makes_the_updates_of_our_released_protocol(
     used = {} if algorithm == "rome" else moments
     factors = factors_of(used, plan) if used else {}
     iterate(Editor(ours, plan, factors, workers=Workers(Journal(tmp_path / "ours", ""))), edits)
-    published = easyedit.load_published(Path(os.environ["EASYEDIT"]), algorithm)
+    published = easyedit.load_published(real, algorithm)
     given = (TEMPLATES, tmp_path / "moments" if used else None, tmp_path / "scratch")
     material = easyedit.Material(tmp_path / "model", "tiny", *given)
     plan = replace(plan, engine="easyedit")

@@ -85,6 +85,14 @@ ONCE = [
 ]
 
 
+ACCUMULATING = (
+    "alphaedit in batches",
+    "encore in batches",
+    "nse in batches",
+    "memit in batches protecting others",
+)
+ONCE += [("llama", (1, False), variant, "released") for variant in ACCUMULATING]
+
 # another variant says the same and more
 MORE = ("blue", "r_rome", "alphaedit", "alphaedit in batches", "alphaedit protecting its own")
 MORE += ("memit, SPREAD only", "pmet, SPREAD only", "rome in batches")

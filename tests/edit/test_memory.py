@@ -96,3 +96,38 @@ def test_folded_keys_are_counted_once_and_so_by_a_job_that_goes_on() -> None:
     assert again.known(1) == 10 and torch.equal(again.product(1), memory.product(1))
     unfolded = remembering((0, keys(1)), (1, keys(2)))
     assert unfolded.known(1) == 4 and unfolded.known(7) == 0
+
+
+def random_keys(seed: int) -> dict[int, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {layer: torch.randn(2, 3, generator=generator) for layer in (1, 2)}
+
+
+def test_of_too_many_keys_the_sum_goes_on_from_batch_to_batch_to_the_last_bit_of_a_job_that_goes_on() -> None:
+    """Batches 0 to 4 in two iterations, the second of which writes each anew; four keys are too many."""
+    memory = Memory()
+    memory.begin()
+    for batch in range(5):
+        memory.remember(batch, random_keys(batch))
+    saved = {name: tensor.clone() for name, tensor in memory.tensors().items()}
+    assert not any("totals" in name for name in saved), "they follow from the keys"
+    memory.begin()
+    for batch in range(3):
+        memory.remember(batch, random_keys(10 + batch))
+    for batch, own in ((1, False), (1, True), (4, False)):
+        expected = memory.protected(batch, 2, own).double()
+        keys, total = memory.stays(batch, 2, own)
+        assert keys is None
+        torch.testing.assert_close(total, expected.T @ expected)
+    again = memory_of(saved)
+    again.begin()
+    for batch in range(3):
+        again.remember(batch, random_keys(10 + batch))
+    assert all(torch.equal(again.totals[layer], memory.totals[layer]) for layer in (1, 2))
+
+
+def test_of_few_keys_each_stays_itself() -> None:
+    memory = remembering((0, random_keys(0)))
+    keys, total = memory.stays(1, 1, own=False)
+    assert torch.equal(keys, random_keys(0)[1]) and total is None
+    assert memory.stays(0, 1, own=False) == (None, None)

@@ -41,7 +41,7 @@ def files(folder: Path, states: dict, trial: int = 1) -> tuple[list, AlongFiles]
     for rows, name in ((scores, "scores"), (texts, "collapse"), ([ITERATION | {"k": 1}], "iterations")):
         parquet.write(rows, paths[name], name, {})
     run = RUN | {"trial": trial}
-    return run_rows(run, *paths.values(), 4), AlongFiles(paths["scores"], paths["collapse"])
+    return run_rows(run, *paths.values(), 4), AlongFiles(paths["scores"], paths["collapse"], 2)
 
 
 def test_rows_are_the_states_of_the_last_iteration_in_the_order_of_editing(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_it_is_printed_with_intervals_where_there_is_room(tmp_path: Path) -> Non
     sheet = printed("along", rows, ["A note."], {"facts": "Facts"})
     lines = [line for line in sheet.md.splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0][3] == "Efficacy, all so far" and cells[0][6] == "Efficacy, the first"
+    assert cells[0][3] == "Efficacy, all so far" and cells[0][6] == "Efficacy, the first batch"
     assert cells[3][:4] == ["", "", "2", "75.0 [50.0, 100.0]"] and cells[3][-1] == "21.00"
     assert "75.0" in sheet.tex and "[50.0" not in sheet.tex and "All so far" in sheet.tex
     assert ALONG.empty in printed("along", []).md
@@ -92,7 +92,7 @@ def test_the_figure_has_a_panel_for_each_quantity(tmp_path: Path) -> None:
     rows = along_rows(runs, {("tiny", "facts", "memit_seq", 1): own}, seed=0)
     figure = draw_along(rows, {})
     titles = [panel.get_title() for panel in figure.axes]
-    assert "efficacy, the first" in titles and titles[-1] == "ME-PPL"
+    assert "efficacy, first batch" in titles and titles[-1] == "ME-PPL"
     (line,) = figure.axes[0].lines
     assert list(line.get_xdata()) == [0, 2, 4] and list(line.get_ydata()) == [0.125, 0.75, 0.625]
     assert pq.read_metadata(own.scores).num_rows == 30
@@ -152,3 +152,29 @@ def test_texts_that_lack_a_state_are_a_line(tmp_path: Path) -> None:
     parquet.write(kept, given.texts, "texts", {})
     with pytest.raises(InputError, match=r"texts\.parquet: no rows of a state along the way; delete it"):
         along_rows(runs, {("tiny", "facts", "memit_seq", 1): given}, seed=0)
+
+
+def test_the_first_batch_is_not_the_first_checkpoint_and_answers_of_the_model_itself_stand_beside(
+    tmp_path: Path,
+) -> None:
+    """Two batches a checkpoint, one case each; what was generated is of all cases that are edited by then."""
+    runs, own = files(tmp_path, STATES)
+    said = [
+        {"k": k, "case_id": case, "metric": metric, "prompt": f"prompt {n}", "answer": "a", "generated": "b"}
+        | {"exact": float((case + n) % 2 == 0) * k, "contains": 0.0, "after": after}
+        for (k, after), (accuracies, _) in STATES.items()
+        for case in range(len(accuracies))
+        for metric, prompts in (("efficacy", 1), ("generalization", 2))
+        for n in range(prompts)
+    ]
+    parquet.write(said, tmp_path / "generations.parquet", "generations", {})
+    given = own._replace(batch=1, generations=tmp_path / "generations.parquet")
+    rows = along_rows(runs, {("tiny", "facts", "memit_seq", 1): given}, seed=0)
+    assert [row["first_efficacy_accuracy"] for row in rows] == [0.0, 1.0, 0.5], "of case 0 alone"
+    assert [row["efficacy_generated"] for row in rows] == [0.0, 0.5, 0.5]
+    assert [row["generalization_generated"] for row in rows] == [0.0, 0.5, 0.5]
+    assert {row["specificity_generated"] for row in rows} == {None}, "no neighbor was asked"
+    assert (rows[2]["efficacy_generated_low"], rows[2]["efficacy_generated_high"]) == (0.0, 1.0)
+    head = next(line for line in printed("along", rows).md.splitlines() if line.startswith("| Model"))
+    assert "Efficacy, generated" in head and "Specificity, generated" not in head
+    assert draw_along(rows, {}).axes[-1].get_title() == "efficacy, generated"

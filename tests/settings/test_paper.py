@@ -152,7 +152,9 @@ def test_batches_protect_keys_and_are_scored_along_the_way() -> None:
     assert a100.hours(replace(protecting, work=0.0), "float32") < 1  # SPREAD of 10,000 edits of GPT-J
     sums = [protected_work(1000, edits, 100) for edits in (1100, 2100, 3100, 4100)]
     later = [after - before for before, after in pairwise(sums)]
-    assert later[2] < 1.5 * later[1], "of more keys than a key has numbers the work grows slowly"
+    assert later[2] == pytest.approx(later[1]), (
+        "of more keys than a key has numbers a batch costs what the one before it did"
+    )
     assert plain.along(400) == [] and replace(plain, checkpoints=2).along(500) == [200, 400]
     assert (
         edit_cost(shape, replace(plain, checkpoints=25), sizes).disk

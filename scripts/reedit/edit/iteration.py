@@ -53,6 +53,7 @@ def one_iteration(editor: Editor, edits: Sequence[Edit], k: int, take: Take) -> 
     Those that the journal holds are not repeated.
     """
     steps = editor.recipe.steps(k, len(edits), editor.memory.held)
+    editor.memory.begin()
     done = editor.reached(k)
     left = [step for step in steps if step.batch >= len(done)]
     for number, of_batch in groupby(editor.workers.begin(left, editor.recipe, done), attrgetter("batch")):

@@ -22,12 +22,37 @@ class Memory:
     ppl_now: list[float] | None = None  # p(theta_k) of every edit, as it was measured when k began
     held: frozenset[int] = frozenset()  # the edits that k writes these targets of again
     running: dict[str, Tensor] = field(default_factory=dict)  # what an algorithm goes on counting, by name
+    totals: dict[int, Tensor] = field(
+        default_factory=dict
+    )  # layer -> sum of k k^T of `keys`, fp64, of too many
 
     def protected(self, batch: int | None, layer: int, own: bool) -> Tensor | None:
         """A layer's keys [n, key] of all batches but this one, with `own` of this one too; None for none."""
         others = [layers for other, layers in self.keys.items() if own or other != batch]
         keys = [layers[layer] for layers in others if layer in layers]
         return torch.cat(keys) if keys else None
+
+    def stays(self, batch: int, layer: int, own: bool) -> tuple[Tensor | None, Tensor | None]:
+        """`protected`, or of too many of them the sum of k k^T [key, key] in their place; None for none.
+
+        Too many are more than they have numbers. Their sum goes on from batch to batch (`remember`), so that
+        what a batch costs does not grow with those before it.
+        """
+        if layer not in self.totals:
+            return self.protected(batch, layer, own), self.products.get(layer)
+        total, mine = self.totals[layer], self.keys.get(batch, {}).get(layer)
+        return None, total if own or mine is None else total - squares(mine)
+
+    def begin(self) -> None:
+        """An iteration begins: its sums are those of the keys as they are, whether or not it was resumed."""
+        self.totals = {}
+        for layer in {layer for kept in self.keys.values() for layer in kept}:
+            self._count(layer)
+
+    def _count(self, layer: int) -> None:
+        keys = self.protected(None, layer, own=True)
+        if keys is not None and len(keys) > keys.shape[1]:
+            self.totals[layer] = squares(keys)
 
     def product(self, layer: int, device: torch.device | str = "cpu") -> Tensor | None:
         """The sum of k k^T [key, key] over all keys of a layer, however they are kept; None of none."""
@@ -51,6 +76,7 @@ class Memory:
             if layer in self.products or len(keys) > keys.shape[1]:
                 self.running[f"folded.{layer}"] = torch.tensor(float(self.known(layer)))
                 self.products[layer] = self.product(layer)
+                self.totals.pop(layer, None)
                 for kept in self.keys.values():
                     kept.pop(layer, None)
 
@@ -65,6 +91,12 @@ class Memory:
             kept |= {n: torch.cat([before[n], tensor]) for n, tensor in kept.items() if n in before}
         if kept:
             self.keys[batch] = {**before, **kept}
+        for layer, tensor in kept.items():
+            if layer not in self.totals:
+                self._count(layer)
+            else:
+                gone = squares(before[layer]) if layer in before else 0
+                self.totals[layer] = self.totals[layer] + squares(tensor) - gone
 
     def keep_targets(self, targets: Tensor, ppl_target: Sequence[float]) -> None:
         """What SPREAD may go on writing, [m, d], and how likely that was; of held edits as before."""
@@ -80,6 +112,7 @@ class Memory:
             keys={batch: dict(kept) for batch, kept in self.keys.items()},
             products=dict(self.products),
             running=dict(self.running),
+            totals=dict(self.totals),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -95,6 +128,12 @@ class Memory:
             | {f"products.{layer}": total for layer, total in self.products.items()}
             | {f"running.{name}": tensor for name, tensor in self.running.items()}
         )
+
+
+def squares(keys: Tensor) -> Tensor:
+    """The sum of k k^T of keys [n, key], in fp64."""
+    wide = keys.double()
+    return wide.T @ wide
 
 
 def memory_of(tensors: Mapping[str, Tensor]) -> Memory:

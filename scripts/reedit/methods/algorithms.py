@@ -52,6 +52,9 @@ class Algorithm:
     damped: bool = False  # a tenth of the NLL once every label is the argmax
     leads: bool = False  # an edit is done once its target leads behind every prefix: see prob_cutoff
     protects: str = "none"  # in batches: others, whose keys an update leaves alone
+    keeps_solved: bool = (
+        False  # as published, the keys that stay are those solved for, not the edited model's
+    )
     distinct_keys: bool = False  # every target is written exactly: no two edits may have one key
     one_key: bool = False  # one by one: the averaged key takes the bare prompt's place
     at_unedited: bool = False  # OPTIMIZATION runs at theta_1, whatever is written already
@@ -160,6 +163,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "Gupta et al. 2025, Lifelong sequential knowledge editing without model degradation",
             leads=True,
             protects="others",
+            keeps_solved=True,
             requires=("mom2_update_weight", "update_norm_lambda"),
             tunes=("mom2_update_weight", "update_norm_lambda"),
         ),
@@ -169,6 +173,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             solves="refreshed",
             weight="L2",
             protects="all",
+            keeps_solved=True,
             requires=("L2", "nullspace_threshold", "lambda1", "tau"),
             tunes=("L2", "nullspace_threshold", "lambda1"),
         ),

@@ -194,7 +194,7 @@ class Recipe:
     @property
     def keeps_edited_keys(self) -> bool:
         """Whether the keys that stay are those of the model once it is edited, as published."""
-        return self.rules.accumulates and self.algorithm.solves != "refreshed"
+        return self.rules.accumulates and not self.algorithm.keeps_solved
 
     @property
     def looks_ahead(self) -> bool:

@@ -26,6 +26,7 @@ MEASURES = [
 ]
 
 TOLD = ("fluency", "consistency")  # measures of the texts that a model goes on with
+GENERATED = tuple(f"{metric}_generated" for metric in METRICS)  # by what it answers itself, exactly matched
 
 AFTER = ("after", pa.int64())  # edits of iteration k that were written; null where it was complete
 METHOD = [  # what rows over the trials of one method begin with
@@ -338,15 +339,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("k", pa.int64()),
             ("after", pa.int64()),  # edits of iteration k that were written; 0: the unedited model
             ("me_ppl", pa.float64()),
-            # of all cases that are edited by then, and of those that are by the first checkpoint
+            # of all cases that are edited by then, and of those of the first batch
             *[
                 (f"{which}_{metric}_accuracy{end}", pa.float64())
                 for which in ("every", "first")
                 for metric in METRICS
                 for end in ("", "_low", "_high")
             ],
-            # of the texts of all cases that are edited by then; null where none were asked for
-            *[(f"{name}{end}", pa.float64()) for name in TOLD for end in ("", "_low", "_high")],
+            # of the texts and answers of all cases that are edited by then; null where none were asked for
+            *[
+                (f"{name}{end}", pa.float64())
+                for name in (*TOLD, *GENERATED)
+                for end in ("", "_low", "_high")
+            ],
         ]
     ),
     # one row per method and k from 0; means over trials, null where not measured

@@ -99,13 +99,14 @@ def edit_cost(shape: Shape, recipe: Recipe, sizes: Sizes) -> Cost:
 def protected_work(keys: int, edits: int, batch: int) -> float:
     """Operations in double precision by which the keys of earlier batches raise a layer's solves (solve.py).
 
-    Of fewer of them than a key has numbers the solve of all, else that of their sum of k k^T.
+    Of fewer of them than a key has numbers the solve of all, else that of their sum of k k^T, which goes on
+    from batch to batch: what is added, and what a batch has in it itself.
     """
-    many = 2 * keys**3 + keys**3 / 3 + 2 * keys**2 * batch
+    many = 2 * keys**3 + keys**3 / 3 + 2 * keys**2 * batch + 6 * keys**2 * batch
     found = 0.0
     for earlier in range(batch, edits, batch):
         few = keys**2 * earlier + keys * earlier * (earlier + 2 * batch) + earlier**3 / 3
-        found += few if earlier <= keys else many + 2 * keys**2 * earlier
+        found += few if earlier <= keys else many
     return found
 
 

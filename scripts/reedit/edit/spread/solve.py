@@ -87,7 +87,9 @@ def layer_update(keys: Tensor, residual: Tensor, preserved: Preserved) -> Tensor
     own = way.of(keys.T, factor)  # Z, [r, m]
     earlier = None if stay is None else way.of(stay.to(keys).T, factor)  # Z_p, [r, n]
     many = preserved.products is not None or (earlier is not None and earlier.shape[1] > len(own))
-    solve = _of_coordinates if many and preserved.weight else _of_keys
+    if many and not preserved.weight:
+        raise unsolvable(len(own), preserved)  # more than there are directions cannot all stay exactly
+    solve = _of_coordinates if many else _of_keys
     return residual.double().T @ way.back(solve(own, earlier, preserved), factor).T
 
 
@@ -140,11 +142,16 @@ def _lower(system: Tensor, preserved: Preserved) -> Tensor:
     """Its lower Cholesky factor."""
     lower, failed = torch.linalg.cholesky_ex(system)
     if failed:
-        raise InputError(
-            f"SPREAD's system of {len(system)} keys is not positive definite; expected a larger"
-            f" {preserved.called or 'weight'} or cases with different subjects"
-        )
+        raise unsolvable(len(system), preserved)
     return lower
+
+
+def unsolvable(keys: int, preserved: Preserved) -> InputError:
+    """What is said of a system of so many keys that has no solution."""
+    return InputError(
+        f"SPREAD's system of {keys} keys is not positive definite; expected a larger"
+        f" {preserved.called or 'weight'} or cases with different subjects"
+    )
 
 
 def rank_one_update(

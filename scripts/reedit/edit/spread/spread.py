@@ -117,10 +117,9 @@ def _least_squares(
 ) -> tuple[Tensor, Tensor]:
     """All edits in one system: MEMIT's way. The keys it is solved for [m, key], and the update [d, key]."""
     recipe, means = editor.recipe, finite_means(keys, residual, layer)
-    stay = editor.memory.protected(step.batch, layer, recipe.protected == "all")
+    stay, products = editor.memory.stays(step.batch, layer, recipe.protected == "all")
     factor = editor.factors[layer].to(means.device)
-    called, products = recipe.algorithm.weight, editor.memory.products.get(layer)
-    weight = recipe.weight(len(means))
+    called, weight = recipe.algorithm.weight, recipe.weight(len(means))
     preserved = Preserved(recipe.algorithm.preserves, factor, weight, stay, called, products)
     share = recipe.hyperparameters.get("neuron_threshold", 1.0)
     solve = layer_update if share >= 1 else partial(update_of_few, share=share)

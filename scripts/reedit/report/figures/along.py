@@ -14,12 +14,16 @@ from reedit.report.words import Labels
 
 PANELS = {  # a column of the rows -> what stands above its panel
     "every_efficacy_accuracy": "efficacy, all so far",
-    "first_efficacy_accuracy": "efficacy, the first",
+    "first_efficacy_accuracy": "efficacy, first batch",
     "every_generalization_accuracy": "generalization, all so far",
     "every_specificity_accuracy": "specificity, all so far",
     "me_ppl": "ME-PPL",
 }
-TOLD = {"fluency": "fluency, bits", "consistency": "consistency"}  # panels of those that were measured
+TOLD = {  # panels of those that were measured
+    "fluency": "fluency, bits",
+    "consistency": "consistency",
+    "efficacy_generated": "efficacy, generated",
+}
 BANDS = 6  # methods of a panel, up to which their intervals can be told apart
 LARGE = 30  # from so many times the unedited model's on, ME-PPL is logarithmic
 

@@ -1,10 +1,10 @@
 """Sequential editing along the way: what is left of the edits, and of the model, after so many of them.
 
 Of a method with checkpoints every state of the last iteration, the unedited model first and the complete
-iteration last: over all cases that were edited by then, and over those that were by the first checkpoint.
+iteration last: over all cases that were edited by then, and over those of the first batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from reedit.report.rows.lines import Method, RunKey, each_once, file_of, methods
 from reedit.report.rows.measured import over_cases
 from reedit.report.rows.runs import Row, known, mean
 from reedit.storage import parquet
-from reedit.storage.schemas import MEASURES, TOLD
+from reedit.storage.schemas import GENERATED, MEASURES, TOLD
 
 IDENTITY = ("model", "dataset", "method", "algorithm", "protocol", "edits")
 NO_CHECKPOINTS = "No method of this experiment has checkpoints."  # in the place of a table or figure of none
@@ -33,16 +33,19 @@ class AlongFiles(NamedTuple):
 
     scores: Path | str
     collapse: Path | str
+    batch: int | None  # edits of one; None where all are in one
     texts: Path | str | None = None  # where they were asked for
+    generations: Path | str | None = None  # likewise
 
 
 class Course(NamedTuple):
     """A run's states by the edits that were written: case means [cases, metrics, kinds], and ME-PPL."""
 
     every: Mapping[int, np.ndarray]
-    first: Mapping[int, np.ndarray]  # of the cases that were edited by the first checkpoint
+    first: Mapping[int, np.ndarray]  # of the cases of the first batch
     me_ppl: Mapping[int, float | None]
     told: Mapping[int, np.ndarray]  # measures of TOLD, [cases, 2]; of no state where no texts were asked for
+    said: Mapping[int, np.ndarray]  # likewise measures of GENERATED, [cases, 3]
 
 
 def along_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, AlongFiles], seed: int) -> list[Row]:
@@ -76,17 +79,19 @@ def _rows(method: Method, courses: Sequence[Course], seed: int) -> list[Row]:
                 if name in ACCURACIES:
                     ends = zip(ENDS, (value, *bound), strict=True)
                     found |= {f"{which}_{name}{end}": known(one) for end, one in ends}
-        told = [course.told[after] for course in courses if after in course.told]
-        rows.append(identity | {"trials": len(courses)} | found | _told(told, seed))
+        for names, kind in ((TOLD, "told"), (GENERATED, "said")):
+            of_trials = [getattr(course, kind) for course in courses]
+            found |= _columns(names, [own[after] for own in of_trials if after in own], seed)
+        rows.append(identity | {"trials": len(courses)} | found)
     return rows
 
 
-def _told(trials: Sequence[np.ndarray], seed: int) -> Row:
-    """The columns of the measures of TOLD; None where no texts were asked for."""
+def _columns(names: Sequence[str], trials: Sequence[np.ndarray], seed: int) -> Row:
+    """The columns of what all cases have, [cases, names] of each trial; None where it was not asked for."""
     if not trials:
-        return {f"{name}{end}": None for name in TOLD for end in ENDS}
+        return {f"{name}{end}": None for name in names for end in ENDS}
     columns: Row = {}
-    for name, values, bounds in zip(TOLD, *over_cases(trials, seed), strict=True):
+    for name, values, bounds in zip(names, *over_cases(trials, seed), strict=True):
         found = (mean(values), *map(known, bounds))
         columns |= {f"{name}{end}": value for end, value in zip(ENDS, found, strict=True)}
     return columns
@@ -106,30 +111,40 @@ def _course(files: AlongFiles, method: Method, k: int) -> Course:
         after: mean(row[column] for row in texts if (row["k"], row["after"]) == state)
         for after, state in ends.items()
     }
-    early = tables[points[0]]["case_id"].unique() if points else None
+    early = tables[method.edits]["case_id"].unique()[: files.batch]  # in the order of editing
     every = {after: _means(table, files) for after, table in tables.items()}
     first = {
-        after: every[after]
-        if early is None
-        else _means(table.filter(pc.is_in(table["case_id"], early)), files)
+        after: _means(table.filter(pc.is_in(table["case_id"], early)), files)
         for after, table in tables.items()
     }
-    return Course(every, first, me_ppl, _of_texts(files, ends))
+    told = _in_each(files.texts, "texts", ends, of_cases)
+    return Course(every, first, me_ppl, told, _in_each(files.generations, "generations", ends, _exact))
 
 
-def _of_texts(files: AlongFiles, ends: Mapping[int, tuple[int, int | None]]) -> dict[int, np.ndarray]:
-    """The measures of TOLD in each state; `ends`: its k and its `after`, by the edits that were written."""
-    if files.texts is None:
+def _in_each(
+    path: Path | str | None,
+    schema: str,
+    ends: Mapping[int, tuple[int, int | None]],
+    of_state: Callable[[pa.Table], np.ndarray],
+) -> dict[int, np.ndarray]:
+    """What a file tells of each state; `ends`: its k and its `after`, by the edits that were written."""
+    if path is None:
         return {}
-    texts = parquet.read_table(files.texts, "texts")
+    rows = parquet.read_table(path, schema)
     found = {}
     for written, (k, after) in ends.items():
-        at = pc.is_null(texts["after"]) if after is None else pc.equal(texts["after"], after)
-        table = texts.filter(pc.and_(pc.equal(texts["k"], k), at))
+        at = pc.is_null(rows["after"]) if after is None else pc.equal(rows["after"], after)
+        table = rows.filter(pc.and_(pc.equal(rows["k"], k), at))
         if not len(table):
-            raise InputError(f"{files.texts}: no rows of a state along the way; delete it and rerun")
-        found[written] = of_cases(table)
+            raise InputError(f"{path}: no rows of a state along the way; delete it and rerun")
+        found[written] = of_state(table)
     return found
+
+
+def _exact(generations: pa.Table) -> np.ndarray:
+    """The mean of `exact` over each case's prompts, [cases, metrics], by ascending case_id; NaN for none."""
+    means = generations.to_pandas().groupby(["case_id", "metric"])["exact"].mean().unstack("metric")
+    return means.reindex(columns=list(METRICS)).to_numpy(dtype=float)
 
 
 def _means(table: pa.Table, files: AlongFiles) -> np.ndarray:

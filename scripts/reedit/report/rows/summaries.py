@@ -90,18 +90,23 @@ def _with_measures(made_by: dict[str, Any], files: Mapping[RunKey, Path | str]) 
 def _norms(files: Any, settings: Mapping[str, Any]) -> Made:
     keys = map(key_of, settings["runs"])
     of_runs = dict(zip(keys, map(NormFiles, files.norms, files.iterations, files.targets), strict=True))
-    return norm_summary_rows(parquet.read(files.runs, "runs"), of_runs), parquet.read_provenance(files.runs)
+    made_by = _with_measures(
+        parquet.read_provenance(files.runs), {key: own.norms for key, own in of_runs.items()}
+    )
+    return norm_summary_rows(parquet.read(files.runs, "runs"), of_runs), made_by
 
 
 def _along(files: Any, settings: Mapping[str, Any]) -> Made:
-    keys = list(map(key_of, settings["runs"]))
-    texts = dict(zip(keys, files.texts, strict=True)) if files.texts else {}
-    of_runs = {
-        key: AlongFiles(scores, collapse, texts.get(key))
-        for key, scores, collapse in zip(keys, files.scores, files.collapse, strict=True)
-    }
+    keys, made_by = list(map(key_of, settings["runs"])), parquet.read_provenance(files.runs)
+    asked = [
+        dict(zip(keys, paths, strict=True)) if paths else {} for paths in (files.texts, files.generations)
+    ]
+    own = zip(keys, files.scores, files.collapse, settings["batches"], strict=True)
+    of_runs = {key: AlongFiles(*rest, *(found.get(key) for found in asked)) for key, *rest in own}
     rows = along_rows(parquet.read(files.runs, "runs"), of_runs, settings["seed"])
-    return rows, _with_measures(parquet.read_provenance(files.runs), texts)
+    for found in asked:
+        made_by = _with_measures(made_by, found)
+    return rows, made_by
 
 
 def _comparison(files: Any, settings: Mapping[str, Any]) -> Made:

@@ -11,9 +11,12 @@ from reedit.report.rows.along import NO_CHECKPOINTS
 from reedit.report.tables.fluency import HUNDREDFOLD
 from reedit.report.tables.sheet import Cell, Column, Grid, Row, Sheet, Style, Table
 from reedit.report.words import perplexity, share
-from reedit.storage.schemas import TOLD
+from reedit.storage.schemas import GENERATED, TOLD
 
-OVER = {"every": "All so far", "first": "The first"}
+OVER = {"every": "All so far", "first": "The first batch"}
+BESIDE = {name: name.capitalize() for name in TOLD}  # columns of what was measured on request
+BESIDE |= {name: f"{name.partition('_')[0].capitalize()}, generated" for name in GENERATED}
+OWN_ANSWERS = "Generated: what the model answers by itself begins with the answer, in percent."
 LEADING = (
     Column("Model", "{model}, {dataset}".format_map, align="l", once=("model", "dataset")),
     Column("Algo", "method", align="l", once=("model", "dataset", "method")),
@@ -25,14 +28,17 @@ class AlongTable(Table):
     """A line a method and number of edits; in the terminal every accuracy with its interval."""
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
-        columns = [*_columns(style.intervals), *_told(rows, style.intervals)]
+        beside = [Column(BESIDE[name], _share(name, style.intervals)) for name in _known(rows)]
+        columns = [*_columns(style.intervals), *beside]
         return Table.grids(replace(self, columns=columns), rows, style)
 
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
         return Sheet(self.grids(rows, replace(style, intervals=True)), self.legend(rows))
 
     def legend(self, rows: Sequence[Row]) -> list[str]:
-        return [*super().legend(rows), *[HUNDREDFOLD] * bool(_told(rows, False))]
+        known = _known(rows)
+        told, said = (any(name in known for name in names) for names in (TOLD, GENERATED))
+        return [*super().legend(rows), *[HUNDREDFOLD] * told, *[OWN_ANSWERS] * said]
 
 
 def _columns(intervals: bool) -> list[Column]:
@@ -45,10 +51,9 @@ def _columns(intervals: bool) -> list[Column]:
     return [*columns, Column("ME-PPL", lambda row: perplexity(row["me_ppl"]))]
 
 
-def _told(rows: Sequence[Row], intervals: bool) -> list[Column]:
-    """Fluency and consistency, as far as they were measured, times 100."""
-    known = [name for name in TOLD if any(row[name] is not None for row in rows)]
-    return [Column(name.capitalize(), _share(name, intervals)) for name in known]
+def _known(rows: Sequence[Row]) -> list[str]:
+    """Which of the columns of BESIDE were measured."""
+    return [name for name in BESIDE if any(row[name] is not None for row in rows)]
 
 
 def _share(name: str, interval: bool) -> Callable[[Any], Cell]:
@@ -70,7 +75,7 @@ ALONG = AlongTable(
     size="tight",
     reading=(
         "Edits: written by then, in the last iteration; 0 is the unedited model. Accuracies in percent: of"
-        " all cases that are edited by then (0: of all of them), and of the first ones, those that the first"
-        " checkpoint has. Means over trials; intervals are 95 % bootstrap intervals over cases.",
+        " all cases that are edited by then (0: of all of them), and of those of the first batch. Means over"
+        " trials; intervals are 95 % bootstrap intervals over cases.",
     ),
 )
