@@ -10,8 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from reedit.prepare.cases import read_cases
 from reedit.prepare.counterfact import neighbor_subjects
-from reedit.prepare.facts import read_cases
 
 
 def kind(recovered: str | None, given: str | None) -> str:

@@ -24,6 +24,7 @@ rule normalise_facts:
         source=fetched_facts,
     output:
         facts="results/facts/{dataset}.parquet",
+        groups="results/groups/{dataset}.parquet",
         prompts="results/generation_prompts/{dataset}.parquet",
     log:
         "results/logs/normalise_facts/{dataset}.log",

@@ -1,4 +1,4 @@
-"""Read a dataset in its own format; write its facts, and what models go on from."""
+"""Read a dataset in its own format; write its facts, what else is asked of them, what models go on from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from reedit.jobs.job import job
 from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import write_facts, write_generation_prompts
+from reedit.prepare.groups import write_groups
 from reedit.storage.files import payload
 from reedit.storage.provenance import provenance
 
@@ -21,6 +22,8 @@ with job(snakemake.log[0]) as log:
     log.info("%d facts; %d neighbors dropped, their subject unknown", len(dataset.facts), dataset.dropped)
     known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
     known |= {"cases": dataset.sizes, "malformed": list(dataset.malformed)}
+    known |= {"together": dataset.together} if dataset.together else {}
     made_by = provenance(settings, snakemake.params.code, known)
     write_facts(dataset.facts, Path(snakemake.output.facts), made_by)
+    write_groups(dataset.items, Path(snakemake.output.groups), made_by)
     write_generation_prompts(dataset.generation_prompts, Path(snakemake.output.prompts), made_by)

@@ -8,9 +8,9 @@ from reedit.evaluate.judge import CaseJudge, longest_text
 from reedit.jobs.job import job
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
-from reedit.prepare.facts import read_facts
+from reedit.prepare.facts import read_facts, read_together
 from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import make_split
+from reedit.prepare.splits import Pool, make_split
 from reedit.storage import parquet
 from reedit.storage.provenance import provenance
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 with job(snakemake.log[0]):
     settings, inputs = SplitSettings(**snakemake.params.settings), snakemake.input
     wording = Wording.of(load_tokenizer(inputs.model), **settings.wording)
+    sizes = parquet.read_provenance(inputs.facts)["cases"]
     rows, counts = make_split(
-        read_facts(Path(inputs.facts)),
-        parquet.read_provenance(inputs.facts)["cases"],
+        Pool(read_facts(Path(inputs.facts)), sizes, read_together(inputs.facts)),
         parquet.read(inputs.neighbors, "neighbors") if inputs.neighbors else [],
         CaseJudge(wording, settings, longest_text(Path(inputs.model))),
         settings,

@@ -237,7 +237,7 @@ def run_tune(args: argparse.Namespace) -> int:
 
 
 def run_compare(args: argparse.Namespace) -> int:
-    from reedit.prepare.facts import tidy, tidy_prompt
+    from reedit.prepare.cases import tidy, tidy_prompt
     from reedit.use.before_after import (  # torch takes seconds: not for --help
         Question,
         ask,

@@ -118,3 +118,27 @@ def test_what_is_asked_along_the_way_is_of_what_was_edited(tiny_dataset: list[Fa
     assert State(1, 3).of_edited(items, facts) == items[:6]
     assert State(1).of_edited(items, facts) == UNEDITED.of_edited(items, facts) == items
     assert State(1, 3).told([{"k": 1}]) == [{"k": 1, "after": 3}]
+
+
+@pytest.mark.parametrize(
+    ("whole", "batch", "sizes", "along"),
+    [
+        ((), 2, [2, 2, 2, 1], [2, 4, 6]),
+        ((2, 1, 3, 1), 3, [3, 3, 1], [3, 6]),
+        ((2, 2, 1, 2), 3, [2, 3, 2], [2, 5]),
+        ((4, 1, 2), 2, [4, 1, 2], [4, 5]),
+        ((2, 5), None, [7], []),
+    ],
+    ids=["one each", "as they fit", "not torn apart", "larger than a batch", "all at once"],
+)
+def test_what_belongs_to_one_case_is_in_one_batch(
+    whole: tuple[int, ...], batch: int | None, sizes: list[int], along: list[int]
+) -> None:
+    checkpoints = 1 if batch else None
+    recipe = replace(plan(1), batch=batch, checkpoints=checkpoints, whole=whole)
+    batches = recipe.batches(7)
+    assert [len(one) for one in batches] == sizes and [place for one in batches for place in one] == list(
+        range(7)
+    )
+    assert recipe.along(7) == along
+    assert [step.places for step in recipe.steps(1, 7)] == batches

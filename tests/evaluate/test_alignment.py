@@ -20,7 +20,7 @@ from reedit.prepare.datasets import load_dataset
 from reedit.prepare.facts import Fact, Neighbor
 from reedit.prepare.roles import by_case
 from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import make_split, refuse
+from reedit.prepare.splits import Pool, make_split, refuse
 
 BYTES = tiny_tokenizer()
 ONE = [[1, "random"]]
@@ -114,7 +114,7 @@ def split(
     facts: list[Fact], rows: list[dict[str, Any]], settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """A split of the cases of one file."""
-    return make_split(facts, [len(facts)], rows, CaseJudge(Wording(BYTES), settings), settings)
+    return make_split(Pool(facts, [len(facts)]), rows, CaseJudge(Wording(BYTES), settings), settings)
 
 
 SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])

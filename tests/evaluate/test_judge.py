@@ -11,7 +11,7 @@ from reedit.evaluate.judge import CaseJudge
 from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import make_split
+from reedit.prepare.splits import Pool, make_split
 from reedit.prepare.trials import PREFIX, behind_prefix
 
 BYTES, BOS = Wording(tiny_tokenizer()), Wording(tiny_tokenizer("bos"))
@@ -24,7 +24,7 @@ FIRST = next(  # a subject that is one token by itself
 
 def split(facts: list[Fact], wording: Wording = BYTES, longest: int | None = None, **settings: object):
     made = replace(SETTINGS, **settings)
-    return make_split(facts, [len(facts)], [], CaseJudge(wording, made, longest), made)
+    return make_split(Pool(facts, [len(facts)]), [], CaseJudge(wording, made, longest), made)
 
 
 def test_two_targets_of_one_subject_and_prompt_are_a_contradiction() -> None:

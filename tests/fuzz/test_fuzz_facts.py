@@ -13,18 +13,11 @@ from hypothesis import strategies as st
 from tiny import tiny_facts
 
 from reedit.evaluate.collapse import read_texts
+from reedit.prepare.cases import tidy, tidy_prompt
 from reedit.prepare.datasets import load_dataset, load_facts
-from reedit.prepare.facts import (
-    Dataset,
-    Fact,
-    Neighbor,
-    filled,
-    read_facts,
-    tidy,
-    tidy_prompt,
-    write_facts,
-)
+from reedit.prepare.facts import Fact, Neighbor, filled, read_facts, write_facts
 from reedit.prepare.prefixes import read_prefixes
+from reedit.prepare.reading import Dataset
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 

@@ -8,7 +8,7 @@ from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import bounded_exp, likelihoods
 from reedit.models.tokens import LabelledRow, encode
-from reedit.prepare.facts import is_unicode, read_json_list
+from reedit.prepare.cases import is_unicode, read_json_list
 
 
 def read_texts(path: Path) -> list[str]:

@@ -52,6 +52,7 @@ class Recipe:
     protects: str | None = None  # see `protected`
     regularisers: Sequence[Mapping[str, Any]] = ()  # of each update or target: name and options
     ideal_editor: float | None = None  # lambda of SimIE (edit/ideal_editor.py)
+    whole: Sequence[int] = ()  # how many edits belong to each case, in order; one each where nothing is said
     checkpoints: int | None = None  # after every so many batches the weights are kept, to be scored
     seed: int = 0  # of what is drawn while editing: the order of fine-tuning's epochs
     engine: str = "reedit"  # or easyedit, which tells of no passes
@@ -72,8 +73,7 @@ class Recipe:
         Batch after batch; in a batch edit after edit, where the algorithm takes them so, else all of them; of
         these stage after stage.
         """
-        size = self.batch or max(edits, 1)
-        batches = [tuple(range(start, min(start + size, edits))) for start in range(0, edits, size)]
+        batches = self.batches(edits)
         stages = self.algorithm.stages(self.layers)
         steps, numbers = [], count()
         for batch, members in enumerate(batches):
@@ -102,8 +102,24 @@ class Recipe:
 
     def along(self, edits: int) -> list[int]:
         """How many of so many edits are written at each checkpoint of an iteration."""
-        each = (self.batch or edits) * (self.checkpoints or edits)
-        return list(range(each, edits, each))
+        ends = [batch[-1] + 1 for batch in self.batches(edits)]
+        return ends[self.checkpoints - 1 : -1 : self.checkpoints] if self.checkpoints else []
+
+    def batches(self, edits: int) -> list[tuple[int, ...]]:
+        """The places of so many edits batch by batch; what belongs to one case is in one batch.
+
+        Where cases have several edits a batch may have fewer than were asked for; one case's may be more.
+        """
+        size, batches = self.batch or max(edits, 1), []
+        free, place = 0, 0
+        for members in self.whole or [1] * edits:
+            if members > free:
+                batches.append(())
+                free = size
+            batches[-1] += tuple(range(place, place + members))
+            free -= members
+            place += members
+        return batches
 
     def in_turn(self, edits: int) -> bool:
         """Whether some of so many cases are edited on what others have left in the same iteration."""

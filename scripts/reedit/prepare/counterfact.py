@@ -9,17 +9,9 @@ from contextlib import suppress
 from itertools import chain
 
 from reedit.errors import InputError
-from reedit.prepare.facts import (
-    Case,
-    Dataset,
-    Fact,
-    GenerationPrompts,
-    Neighbor,
-    filled,
-    read_each,
-    tidy,
-    tidy_prompt,
-)
+from reedit.prepare.cases import Case, tidy, tidy_prompt
+from reedit.prepare.facts import Fact, GenerationPrompts, Neighbor, filled
+from reedit.prepare.reading import Dataset, Read, read_each
 
 Placed = tuple[str, int]  # a subject, and the character of its text at which it stands
 RELATIVE = re.compile(", (which|that|who)$")
@@ -33,25 +25,18 @@ def counterfact_facts(files: Sequence[Sequence[Case]], malformed: str) -> Datase
     subject of a neighbor is the one that the relation's templates tell, else that of neighborhood_samples,
     which the released data often gets wrong (design, section 5); where the two differ, `given` has the other.
     A neighbor of which neither is known is dropped and counted. Raises InputError with the file, the case and
-    the field; see facts.read_each.
+    the field; see reading.read_each.
     """
     cases = list(chain.from_iterable(files))
     fixed_roles = cases[0].has("ground_truth")
     templates = {} if fixed_roles else _templates(cases)
-    listed: dict[int, int] = {}  # neighbors of a case in the file
-    prompts: dict[Fact, GenerationPrompts] = {}  # by fact: of two with one case_id, the second is left out
 
-    def make(case: Case, _: int) -> Fact:
+    def make(case: Case, _: int) -> Read:
         fact = _released_fact(case) if fixed_roles else _published_fact(case, templates)
-        listed[fact.case_id] = len(fact.neighbors if fixed_roles else case.value["neighborhood_prompts"])
-        prompts.setdefault(fact, _generation_prompts(case, fact))
-        return fact
+        listed = len(fact.neighbors if fixed_roles else case.value["neighborhood_prompts"])
+        return Read((fact,), (), _generation_prompts(case, fact), listed - len(fact.neighbors))
 
-    found, wrong = read_each(files, make, malformed)
-    facts = tuple(chain.from_iterable(found))
-    dropped = sum(listed[fact.case_id] - len(fact.neighbors) for fact in facts)
-    given = {fact.case_id: prompts[fact] for fact in facts}
-    return Dataset(facts, tuple(map(len, found)), fixed_roles, dropped, tuple(wrong), given)
+    return read_each(files, make, malformed, fixed_roles)
 
 
 def _published_fact(case: Case, templates: Mapping[str, Sequence[str]]) -> Fact:

@@ -6,12 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError
+from reedit.prepare.cases import Case, read_cases
 from reedit.prepare.counterfact import counterfact_facts
-from reedit.prepare.facts import Case, Dataset, read_cases
+from reedit.prepare.easyedit import easyedit_facts
+from reedit.prepare.knowedit import knowedit_facts
+from reedit.prepare.mquake import mquake_facts
+from reedit.prepare.qaedit import qaedit_facts
+from reedit.prepare.reading import Dataset
+from reedit.prepare.ripple import ripple_facts
 from reedit.prepare.simple_facts import simple_facts
 from reedit.prepare.zsre import zsre_facts
 
-FORMATS = {"counterfact": counterfact_facts, "zsre": zsre_facts}
+FORMATS = {
+    "counterfact": counterfact_facts,
+    "zsre": zsre_facts,
+    "easyedit": easyedit_facts,
+    "knowedit": knowedit_facts,
+    "mquake": mquake_facts,
+    "qaedit": qaedit_facts,
+    "ripple": ripple_facts,
+}
 LOOKED_AT = 50  # cases of a file
 
 
@@ -21,23 +35,23 @@ class Form:
 
     name: str
     fields: tuple[str, ...]
-    format: str | None = None  # that reads it
+    format: str  # that reads it
 
     def has(self, case: Any) -> bool:
         return all(_has(case, field) for field in self.fields)
 
 
 FORMS = (  # the first one that a case has is its own
-    Form("MQuAKE", ("requested_rewrite[]", "questions[]")),
-    Form("RippleEdits", ("example_type", "edit")),
-    Form("KnowEdit (WikiBio)", ("labels", "concept", "text")),
+    Form("MQuAKE", ("requested_rewrite[]", "questions[]"), "mquake"),
+    Form("RippleEdits", ("example_type", "edit"), "ripple"),
+    Form("KnowEdit (WikiBio)", ("labels", "concept", "text"), "knowedit"),
     Form("CounterFact", ("requested_rewrite.prompt",), "counterfact"),
     Form("CounterFact (eligible)", ("ground_truth", "locality.neighborhood"), "counterfact"),
     Form("ZsRE", ("src", "loc"), "zsre"),
-    Form("QAEdit", ("target", "rephrase", "locality[]")),
-    Form("EasyEdit", ("target_new", "locality_prompt")),
-    Form("KnowEdit", ("target_new", "portability")),
-    Form("KnowEdit", ("target_new", "locality")),
+    Form("QAEdit", ("target", "rephrase", "locality[]"), "qaedit"),
+    Form("EasyEdit", ("target_new", "locality_prompt"), "easyedit"),
+    Form("KnowEdit", ("target_new", "portability"), "knowedit"),
+    Form("KnowEdit", ("target_new", "locality"), "knowedit"),
     Form("facts by hand", ("prompt", "target_new"), "simple"),
 )
 
@@ -74,12 +88,9 @@ def load_dataset(form: str, paths: Sequence[Path], malformed: str = "error") -> 
 def load_facts(path: Path, malformed: str = "error") -> Dataset:
     """The facts of a file, whose format is told by its cases: written down by hand, or one of FORMATS.
 
-    Raises InputError as load_dataset, and for a format that is not read yet.
+    Raises InputError as load_dataset.
     """
     cases = read_cases(path)
     found = forms_of(cases)
-    if found and found[0].format is None:
-        known = ", ".join([*FORMATS, "facts by hand (docs/using.md)"])
-        raise InputError(f"{path}: is in the form of {found[0].name}, which is not read; expected {known}")
     read = FORMATS.get(found[0].format, simple_facts) if found else simple_facts
     return read([cases], malformed)

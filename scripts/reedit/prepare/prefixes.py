@@ -8,7 +8,7 @@ import torch
 
 from reedit.errors import InputError
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.facts import is_unicode, read_json_list
+from reedit.prepare.cases import is_unicode, read_json_list
 
 STARTERS = ("The", "Therefore", "Because", "I", "You")
 TOP_K = 5

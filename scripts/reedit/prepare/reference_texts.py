@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.prepare.facts import Case, read_json_list, tidy
+from reedit.prepare.cases import Case, read_json_list, tidy
 
 Key = tuple[str, str]  # the ids of a relation and of a target
 

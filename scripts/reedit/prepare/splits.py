@@ -10,7 +10,8 @@ import numpy as np
 
 from reedit.errors import InputError
 from reedit.prepare.apart import apart
-from reedit.prepare.facts import Fact, by_file, together
+from reedit.prepare.cases import together
+from reedit.prepare.facts import Fact, by_file
 from reedit.prepare.roles import by_case, choose_assistants, is_eligible
 from reedit.prepare.settings import SplitSettings
 
@@ -27,6 +28,25 @@ class Unfit:
 FilterRows = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The facts of a dataset, how many of them each of its files has, and which belong together.
+
+    Those of one case of the data (`together`, by case_id) are sampled together or not at all.
+    """
+
+    facts: Sequence[Fact]
+    sizes: Sequence[int]
+    together: Sequence[tuple[int, ...]] = ()
+
+    def whole(self, case_ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """Cases of which all facts are among these, in their order, each as the case_ids of its facts."""
+        case_of = {one: case for case in self.together for one in case}
+        among = set(case_ids)
+        cases = dict.fromkeys(case_of.get(one, (one,)) for one in case_ids)
+        return [case for case in cases if among.issuperset(case)]
+
+
 class Judge(Protocol):
     """Who knows what a model can make of cases (evaluate/judge.py)."""
 
@@ -41,18 +61,18 @@ class Judge(Protocol):
 
 
 def make_split(
-    facts: Sequence[Fact], sizes: Sequence[int], filtered: FilterRows, judge: Judge, settings: SplitSettings
+    pool: Pool, filtered: FilterRows, judge: Judge, settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """Rows of the schema ``split``, and what was left out on the way to them, for their provenance.
 
-    `sizes`: cases of each file of the dataset; `filtered`: rows of the neighbor filter, none where it did not
-    run. The second value has the numbers of cases: `cases` in all, `eligible` of them, and with misaligned:
-    drop `aligned` of those and `left_out`, the others with role and reason; where some are kept for tuning
-    `for_tuning` and `for_runs`; `warnings`; and `prefixed`, the cases that first_token: prefixed edits behind
-    a prefix. Raises InputError where too few are left, where sampled cases cannot be edited, and where one
-    lacks assistants.
+    `filtered`: rows of the neighbor filter, none where it did not run. The second value has the numbers of
+    facts: `cases` in all, `eligible` of them, and with misaligned: drop `aligned` of those and `left_out`,
+    the others with role and reason; where some are kept for tuning `for_tuning` and `for_runs`; `warnings`;
+    and `prefixed`, those that first_token: prefixed edits behind a prefix. Raises InputError where too few
+    are left, where sampled cases cannot be edited, and where one lacks assistants.
     """
-    log, listed, cases = logging.getLogger("reedit"), by_file(facts, sizes), by_case(filtered)
+    log, cases = logging.getLogger("reedit"), by_case(filtered)
+    facts, listed = pool.facts, by_file(pool.facts, pool.sizes)
     assisting, counts = settings.assisting, {"cases": len(facts)}
     if settings.apart:
         kept = set(apart([fact.case_id for fact in facts], settings.apart, settings.seed))
@@ -68,7 +88,7 @@ def make_split(
     if len(set(numbers.values())) > 1:
         log.info("candidates: %s", numbers)
     candidates = {fact.case_id: fact for fact in facts}
-    files = [[case_id for case_id in file if case_id in candidates] for file in listed]
+    files = [pool.whole([case_id for case_id in file if case_id in candidates]) for file in listed]
     rows = sample_split(files, settings.edits, settings.trials, settings.seed)
     sampled = [
         [candidates[row["case_id"]] for row in rows if row["trial"] == trial]
@@ -110,13 +130,14 @@ def refuse(found: Sequence[Unfit], sampled: int) -> None:
 
 
 def sample_split(
-    files: Sequence[Sequence[int]], edits: int | str, trials: int, seed: int
+    files: Sequence[Sequence[tuple[int, ...]]], edits: int | str, trials: int, seed: int
 ) -> list[dict[str, int]]:
-    """Rows of the schema ``split``: `edits` cases for each of `trials` trials, no case twice.
+    """Rows of the schema ``split``: `edits` facts for each of `trials` trials, no case twice.
 
-    `files` has the candidates of each file of the dataset, case_ids in file order. A number of edits is
-    drawn from them all with the seed; "all" takes every case in file order: of all files for a single
-    trial, of one file each for as many trials as there are files. Raises InputError where there are too few.
+    `files` has the candidates of each file of the dataset in file order, each the case_ids of the facts of a
+    case: one, mostly. A number of edits is drawn from them all with the seed, whole cases only; "all" takes
+    every case in file order: of all files for a single trial, of one file each for as many trials as there
+    are files. Raises InputError where there are too few.
     """
     candidates = list(chain.from_iterable(files))
     if not candidates:
@@ -129,15 +150,36 @@ def sample_split(
             )
         chosen = [candidates] if trials == 1 else [list(file) for file in files]
     else:
-        if len(candidates) < edits * trials:
+        known = sum(map(len, candidates))
+        if known < edits * trials:
             raise InputError(
-                f"{len(candidates)} cases to sample from, expected at least {edits * trials}"
+                f"{known} cases to sample from, expected at least {edits * trials}"
                 f" ({trials} exclusive trials of {edits} edits)"
             )
         drawn = np.random.default_rng(seed).permutation(len(candidates)).tolist()
-        chosen = [[candidates[i] for i in drawn[t * edits : (t + 1) * edits]] for t in range(trials)]
+        left = [candidates[i] for i in drawn]
+        chosen = [_taken(left, edits) for _ in range(trials)]
     return [
         {"trial": trial, "position": position, "case_id": case_id}
         for trial, cases in enumerate(chosen, start=1)
-        for position, case_id in enumerate(cases)
+        for position, case_id in enumerate(chain.from_iterable(cases))
     ]
+
+
+def _taken(left: list[tuple[int, ...]], edits: int) -> list[tuple[int, ...]]:
+    """The first cases of `left` that together have so many facts; they leave it."""
+    taken, free = [], edits
+    for case in left:
+        if len(case) <= free:
+            taken.append(case)
+            free -= len(case)
+        if not free:
+            break
+    if free:
+        raise InputError(
+            f"{edits} edits cannot be sampled in whole cases, {free} more than the largest choice; expected"
+            " another number of edits, or fewer trials"
+        )
+    gone = set(taken)
+    left[:] = [case for case in left if case not in gone]
+    return taken

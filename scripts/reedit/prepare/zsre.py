@@ -4,10 +4,11 @@ Design, last lines of section 4; paper, section 4.1.
 """
 
 from collections.abc import Sequence
-from itertools import chain
 
 from reedit.errors import InputError
-from reedit.prepare.facts import Case, Dataset, Fact, Neighbor, read_each, tidy_prompt
+from reedit.prepare.cases import Case, tidy_prompt
+from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.reading import Dataset, Read, read_each
 
 # stands where no true object is known; the published code compares with this very text (design, section 5)
 NO_ANSWER = "<|endoftext|>"
@@ -17,11 +18,9 @@ def zsre_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:
     """The facts of ZsRE's cases, file by file; a case_id is the position among all cases.
 
     target_new is the first of the answers (never ``alt``); the neighbor's prompt is ``loc`` as a question,
-    its object ``loc_ans``. Raises InputError with the file, the case and the field; see facts.read_each.
+    its object ``loc_ans``. Raises InputError with the file, the case and the field; see reading.read_each.
     """
-    facts, wrong = read_each(files, _fact, malformed)
-    every, sizes = tuple(chain.from_iterable(facts)), tuple(map(len, facts))
-    return Dataset(every, sizes, fixed_roles=False, dropped=0, malformed=tuple(wrong))
+    return read_each(files, lambda case, position: Read((_fact(case, position),)), malformed)
 
 
 def _fact(case: Case, position: int) -> Fact:

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from reedit.jobs.progress import progress
-from reedit.prepare.facts import read_json_list
+from reedit.prepare.cases import read_json_list
 from reedit.rehearse.origins import texts_of_model
 from reedit.rehearse.overlay import rehearsal_overlay
 from reedit.rehearse.stand_ins import make_stand_in

@@ -38,7 +38,8 @@ from reedit.storage.schemas import METRICS
 
 Algorithm = Literal[tuple(ALGORITHMS)]
 Dtype = Literal[DTYPES]
-Format = Literal["counterfact", "zsre"]
+Format = Literal["counterfact", "zsre", "easyedit", "knowedit", "mquake", "qaedit", "ripple"]
+Reported = Literal["counterfact", "zsre"]  # datasets of the paper
 Protocol = Literal[tuple(PROTOCOLS)]
 KeepWeights = Literal["all", "last", "selected"]
 Nonfinite = Literal["drop", "stop"]
@@ -167,7 +168,7 @@ class Dataset:
     cases: Maybe[Count] = None  # for make plan alone
     separator: str = " "  # between prompt and target
     malformed: Wrong = "error"  # cases that cannot be read
-    reported_as: Maybe[Format] = None
+    reported_as: Maybe[Reported] = None
     references: Maybe[From] = None  # texts of subjects that have an object, for consistency
 
     @property

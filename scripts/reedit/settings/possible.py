@@ -8,7 +8,8 @@ from typing import Any
 from reedit.errors import InputError
 from reedit.methods.hyperparameters import check_for_model
 from reedit.models.layouts import LAYERS, LAYOUTS, POSITIONS, number_in
-from reedit.prepare.facts import Dataset, Fact
+from reedit.prepare.facts import Fact
+from reedit.prepare.reading import Dataset
 from reedit.prepare.roles import is_eligible
 from reedit.settings.definitions import LocalSource, Texts
 from reedit.settings.needs import Needs

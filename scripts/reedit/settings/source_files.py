@@ -9,7 +9,7 @@ from typing import Any
 from reedit.errors import InputError
 from reedit.jobs.params import plain
 from reedit.prepare.datasets import load_dataset
-from reedit.prepare.facts import Dataset
+from reedit.prepare.reading import Dataset
 from reedit.prepare.reference_texts import read_references
 from reedit.settings.definitions import Config, LocalSource
 from reedit.storage.files import file_sha256, visible_files

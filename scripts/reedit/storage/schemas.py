@@ -13,6 +13,8 @@ NEIGHBOR = pa.struct(
     ]
 )
 
+PREMISE = pa.struct([("prompt", pa.string()), ("answers", pa.list_(pa.string()))])
+
 METRICS = ("efficacy", "generalization", "specificity")
 MEASURES = [
     "efficacy_accuracy",
@@ -58,6 +60,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("case_id", pa.int64()),
             ("prompts", pa.list_(pa.string())),  # full texts; some may be equal
             ("target_id", pa.string()),  # of target_new; null where the data names none
+        ]
+    ),
+    # what is asked of a case beside its scored prompts, case by case, group by group
+    "groups": pa.schema(
+        [
+            ("case_id", pa.int64()),
+            ("group", pa.string()),
+            ("item", pa.int64()),  # of the case's prompts of the group
+            ("prompt", pa.string()),  # full text
+            ("answers", pa.list_(pa.string())),  # teacher forcing takes the first; the others are aliases
+            ("judged", pa.string()),  # answers (one is to be given), or unchanged (what it says stays)
+            ("premises", pa.list_(PREMISE)),  # what the unedited model has to know; null where nobody tells
         ]
     ),
     "neighbors": pa.schema(

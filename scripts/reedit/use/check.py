@@ -26,8 +26,9 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import encode
 from reedit.models.weights import weights_in
 from reedit.prepare.datasets import load_facts
-from reedit.prepare.facts import Dataset, Fact
+from reedit.prepare.facts import Fact
 from reedit.prepare.preparation import prepare_model
+from reedit.prepare.reading import Dataset
 from reedit.prepare.settings import SplitSettings
 from reedit.storage.tensors import shapes_in
 from reedit.use.naive_edit import naive_edit

@@ -14,8 +14,9 @@ from reedit.errors import InputError, nearest
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.folder import check_folder
 from reedit.prepare.datasets import load_facts
-from reedit.prepare.facts import Dataset, Fact
+from reedit.prepare.facts import Fact
 from reedit.prepare.preparation import own_mark, prepare_model, read_mark
+from reedit.prepare.reading import Dataset
 from reedit.prepare.trials import trial_facts
 from reedit.prepare.zsre import NO_ANSWER
 from reedit.settings.configuration import check_configuration

@@ -10,13 +10,15 @@ from reedit.evaluate.judge import CaseJudge, longest_text
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
-from reedit.prepare.facts import Dataset, Fact, is_unicode, read_json_list, together, write_facts
+from reedit.prepare.cases import is_unicode, read_json_list, together
+from reedit.prepare.facts import Fact, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import read_prefixes, sample_prefixes
 from reedit.prepare.preparation import own_mark
+from reedit.prepare.reading import Dataset
 from reedit.prepare.roles import by_case, choose_assistants
 from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import FilterRows, fitting, make_split
+from reedit.prepare.splits import FilterRows, Pool, fitting, make_split
 from reedit.settings.experiment import Experiment
 from reedit.settings.runs import Run
 from reedit.statistics.corpora import Documents
@@ -96,7 +98,7 @@ def make_inputs(
     judge = CaseJudge(model.wording, settings, model.model.config.max_position_embeddings)
     if request.skip:
         facts = _with_assistants(facts, rows, run)
-    split, counts = make_split(facts, [len(facts)], rows, judge, settings)
+    split, counts = make_split(Pool(facts, [len(facts)]), rows, judge, settings)
     parquet.write(split, paths["split"], "split", counts)
     templates = _templates(experiment, run, model)
     parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from reedit.edit.job.inputs import (
     read_edits,
     read_factors,
     read_templates,
+    whole_cases,
 )
 from reedit.edit.job.settings import EditSettings
 from reedit.edit.journal import FORMAT, Iteration, Journal, Unedited
@@ -57,6 +58,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     recipe, templates = settings.recipe, read_templates(paths)
     model = load_model(paths["model"], settings)
     facts, edits = read_edits(paths, settings, model, templates)
+    recipe = replace(recipe, whole=whole_cases(paths, facts))
     factors, tokens = read_factors(paths, recipe, model)
     light = light_copy(model, settings)
     made_by = provenance(
