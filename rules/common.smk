@@ -130,7 +130,7 @@ def beside(output, place):
 
     state: of one that was interrupted; finished: of one that has ended.
     """
-    kinds = "moments|spectra|neighbors|hyperparameters|scores|collapse|norms|generations|texts"
+    kinds = "moments|spectra|neighbors|hyperparameters|scores|collapse|norms|generations|portability|texts"
     kept = re.sub(f"results/(edits/|(?=(?:{kinds})/))", f"results/{place}/", output, count=1)
     return kept.removesuffix(".parquet")
 

@@ -78,11 +78,40 @@ rule generate_answers:
         mem_mb=memory(),
         runtime=hours(8),
     params:
-        settings=lambda wildcards: plain(experiment.score_settings(run_of(wildcards))),
+        settings=lambda wildcards: plain(experiment.answer_settings(run_of(wildcards))),
         kept=kept,
         code=code("generate_answers"),
     script:
         "../scripts/generate_answers.py"
+
+
+# What is asked of a case beside its scores, where its dataset has groups.
+rule ask_groups:
+    input:
+        model="results/models/{model}",
+        facts="results/facts/{dataset}.parquet",
+        groups="results/groups/{dataset}.parquet",
+        split=lambda wildcards: split_of(run_of(wildcards)),
+        weights="results/edits/{model}/{dataset}/{method}/trial{trial}/weights",
+    output:
+        portability="results/portability/{model}/{dataset}/{method}/trial{trial}.parquet",
+    log:
+        "results/logs/ask_groups/{model}/{dataset}/{method}/trial{trial}.log",
+    benchmark:
+        "results/benchmarks/ask_groups/{model}/{dataset}/{method}/trial{trial}.tsv"
+    conda:
+        "../envs/edit.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=memory(),
+        runtime=hours(8),
+    params:
+        settings=lambda wildcards: plain(experiment.answer_settings(run_of(wildcards))),
+        kept=kept,
+        code=code("ask_groups"),
+    script:
+        "../scripts/ask_groups.py"
 
 
 # How fluent the model still is, and whether it says what is said of its targets; on request (report: fluency).

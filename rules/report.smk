@@ -26,6 +26,10 @@ SUMMARY_FILES = {
     "example": dict(runs=OF_RUNS, cases=OF_CASES, facts=FACTS),
     "differences": dict(runs=OF_RUNS, cases=OF_CASES),
     "generation": dict(runs=OF_RUNS, scores=SCORES, generations=GENERATIONS),
+    "portability": dict(
+        runs=OF_RUNS,
+        portability=[f"results/portability/{run.path}.parquet" for run in experiment.grouped_runs],
+    ),
     "fluency": dict(runs=OF_RUNS, texts=TEXTS),
     "norms": dict(
         runs=OF_RUNS, norms=run_files("results/norms/{run}.parquet"), iterations=ITERATIONS, targets=TARGETS
@@ -57,6 +61,10 @@ SUMMARY_SETTINGS = {
     "example": {"datasets": DATASETS},
     "differences": {"seed": config["seed"]},
     "generation": {"runs": IDENTITIES, "seed": config["seed"]},
+    "portability": {
+        "runs": [experiment.identity(run) for run in experiment.grouped_runs],
+        "seed": config["seed"],
+    },
     "fluency": {"runs": IDENTITIES, "seed": config["seed"]},
     "norms": {"runs": IDENTITIES},
     "along": {"runs": IDENTITIES, "batches": [run.method.batch for run in RUNS], "seed": config["seed"]},

@@ -9,7 +9,8 @@ from reedit.edit.kept_weights import KeptStates
 from reedit.evaluate.generation import answer, make_questions
 from reedit.evaluate.kept_rows import KeptRows
 from reedit.evaluate.measures import versions
-from reedit.evaluate.settings import ScoreSettings
+from reedit.evaluate.settings import AnswerSettings
+from reedit.evaluate.speech import Speech
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import model_revision
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job(snakemake.log[0]):
-    settings = ScoreSettings(**snakemake.params.settings)
+    settings = AnswerSettings(**snakemake.params.settings)
     paths = {name: Path(path) for name, path in snakemake.input.items()}
     facts, filtered = trial_facts(paths, settings.trial)
     neighbors = scored_neighbors(facts, filtered, settings.eligible, settings.assisting)
@@ -33,5 +34,5 @@ with job(snakemake.log[0]):
     kept.write(
         *(snakemake.output.generations, "generations", states),
         lambda at: at.of_edited(questions, facts),
-        partial(answer, model),
+        partial(answer, model, speech=Speech.of(model, settings.chat, settings.tokens)),
     )

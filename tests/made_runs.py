@@ -184,3 +184,32 @@ def told_runs(folder: Path, methods, cases=30):
         files[key] = path.with_name("texts.parquet")
         parquet.write(rows, files[key], "texts", {})
     return runs, files
+
+
+def asked(k, case_id, group, item, accuracy, judged, known=None, after=None):
+    """One row of schema "portability"; `known` is told at k = 0 alone."""
+    row = {"k": k, "case_id": case_id, "group": group, "item": item, "accuracy": accuracy}
+    row |= {"exact_match": None if accuracy is None else float(accuracy == 1), "generated": "a text"}
+    return row | {"judged_true": judged, "premise_known": known if k == 0 else None, "after": after}
+
+
+def grouped_runs(folder: Path, methods, cases=30):
+    """Rows of "runs" and the groups of each run: what follows rises with k; a third of premises is known."""
+    runs, scores = experiment(folder, methods, cases=cases)
+    files = {}
+    for number, (key, path) in enumerate(scores.items()):
+        rng = np.random.default_rng(number)
+        ks = sorted({row["k"] for row in parquet.read(path, "scores")})
+        rows = [
+            asked(k, case, group, item, float(rng.random() < share), float(rng.random() < share / 2), known)
+            for k in ks
+            for case in range(cases)
+            for group, share, known in (
+                ("multi_hop", k / 3, case % 3 == 0),
+                ("Subject_Aliasing", k / 4, None),
+            )
+            for item in range(2)
+        ]
+        files[key] = path.with_name("portability.parquet")
+        parquet.write(rows, files[key], "portability", {})
+    return runs, files

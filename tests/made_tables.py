@@ -6,7 +6,7 @@ from typing import Any
 
 from made_page import MADE_BY
 from made_reported import reported_lines
-from made_runs import case_table, experiment, generated_runs, told_runs
+from made_runs import case_table, experiment, generated_runs, grouped_runs, told_runs
 
 from reedit.report.rows.comparison import compare
 from reedit.report.rows.differences import difference_rows
@@ -14,6 +14,7 @@ from reedit.report.rows.fluency import fluency_rows
 from reedit.report.rows.generation import generation_rows
 from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped
 from reedit.report.rows.norms import BLOWING_UP, MORE_SPREAD, SETTLED
+from reedit.report.rows.portability import portability_rows
 from reedit.report.rows.runs import Samples, table_rows
 from reedit.report.tables.paper import TABLES
 from reedit.storage.schemas import GENERATED, TOLD
@@ -21,6 +22,7 @@ from reedit.storage.schemas import GENERATED, TOLD
 LABELS = {"small": "Small (0.1B)", "facts": "World | facts", "na_memit": "MEMIT + NA"}
 REPORTED_AS = {"models": {"small": "gpt2-xl"}, "datasets": {"facts": "counterfact"}, "methods": {}}
 RUN = MADE_BY | {"packages": {"torch": "2.13.0", "transformers": "5.23.0"}}
+RUN |= {"measures": {"efficacy": 1, "me_ppl": 1}}
 Summary = tuple[list[dict[str, Any]], dict[str, Any]]  # rows, provenance
 
 
@@ -49,6 +51,10 @@ def made_summaries(folder: Path) -> dict[str, Summary]:
         "differences": (difference_rows(runs, case_table(runs, paths), seed=0), given),
         "generation": (generation_rows(answered, files, seed=0), given),
         "fluency": (fluency_rows(*texts, seed=0), given),
+        "portability": (
+            portability_rows(*grouped_runs(folder / "grouped", METHODS[:4], cases=6), seed=0),
+            given,
+        ),
         "norms": (norms(), given),
         "along": (along(), given),
         "eligible": (eligible(), given),

@@ -9,10 +9,11 @@ from naive import naive_greedy
 from tiny import ALL_ARCHITECTURES, save_tiny_model, sentences, tiny_model
 
 from reedit.errors import InputError
-from reedit.evaluate.answers import begins_with, contains, words
+from reedit.evaluate.answers import begins_with, contains, up_to_stop, words
 from reedit.evaluate.generation import answer, make_questions
 from reedit.evaluate.probes import make_probes
 from reedit.evaluate.scoring import score
+from reedit.evaluate.speech import Speech
 from reedit.models.generation import ending_tokens, generate
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact, Neighbor
@@ -174,11 +175,12 @@ def test_rows_hold_the_text_as_it_was_said_and_whether_it_answers(
     model = LanguageModel.load(taught_folder, device="cpu")
     neighbor = Neighbor(None, "Bill Evans plays the", "violin")
     fact = Fact(7, "r", "Kyoto", "The old town of {} lies in", "Japan", "Italy", (), (neighbor,))
-    rows = answer(model, make_questions([fact], {7: [neighbor]}), 4)
+    rows = answer(model, make_questions([fact], {7: [neighbor]}), 4, Speech.of(model))
     parquet.write(rows, tmp_path / "generations.parquet", "generations", {})
     ids = model.tokenizer("The old town of Kyoto lies in")["input_ids"]
-    assert rows[0]["generated"] == model.tokenizer.decode(naively(model, ids), skip_special_tokens=True)
-    assert rows[0]["generated"].startswith(" Japan") and "<" not in rows[0]["generated"]
+    text = model.tokenizer.decode(naively(model, ids, 40), skip_special_tokens=True)
+    assert rows[0]["generated"] == up_to_stop(text)
+    assert rows[0]["generated"].startswith("Japan") and "<" not in rows[0]["generated"]
     told = [(row["k"], row["case_id"], row["metric"], row["answer"]) for row in rows]
     assert told == [(4, 7, "efficacy", "Japan"), (4, 7, "specificity", "violin")]
     for row in rows:
@@ -252,7 +254,7 @@ def test_what_teacher_forcing_finds_exact_is_what_is_said(taught_folder: Path) -
     ]
     none = {fact.case_id: [] for fact in facts}
     forced = score(model, make_probes(model, facts, none, "corrected"), 0)
-    said = answer(model, make_questions(facts, none), 0)
+    said = answer(model, make_questions(facts, none), 0, Speech.of(model))
     assert [row["exact_match"] for row in forced] == [1.0, 1.0, 0.0, 1.0, 0.0]
     for one, other in zip(forced, said, strict=True):
-        assert one["exact_match"] == other["generated"].startswith(f" {other['answer']}")
+        assert one["exact_match"] == other["generated"].startswith(other["answer"])

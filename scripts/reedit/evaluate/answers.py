@@ -1,8 +1,12 @@
-"""Does a generated text give an answer? Two definitions, on whole words whatever their case."""
+"""Where what a model says ends, and whether it gives an answer: on whole words whatever their case."""
 
+import re
 import unicodedata
+from collections.abc import Iterable
 
-NEW_TOKENS = 20  # the most that a model is let say
+NEW_TOKENS = 40  # the most that a model is let say, unless the configuration says otherwise
+# a line break, or a sentence's end: a mark behind three letters or a digit ("St. Louis" and "D.C. is" go on)
+STOP = re.compile(r"""\n|(?:(?<=\w\w\w)|(?<=\d))[.!?]["'”’)]*(?=\s)|[。！？]""")
 DIVIDING = "PZC"  # categories of Unicode: punctuation, separators, control characters
 
 
@@ -30,3 +34,20 @@ def contains(generated: str, answer: str) -> bool:
     return bool(expected) and any(
         said[start : start + len(expected)] == expected for start in range(last + 1)
     )
+
+
+def gives(generated: str, answers: Iterable[str]) -> bool:
+    """Alias match: the text contains one of the answers."""
+    return any(contains(generated, answer) for answer in answers)
+
+
+def has_stopped(generated: str) -> bool:
+    """Whether a text has come to a natural stop, so that nothing that follows belongs to the answer."""
+    return STOP.search(generated.lstrip()) is not None
+
+
+def up_to_stop(generated: str) -> str:
+    """A text up to its first natural stop: the end of a sentence or of a line, without white space around."""
+    text = generated.lstrip()
+    found = STOP.search(text)
+    return (text[: found.end()] if found else text).rstrip()

@@ -1,17 +1,12 @@
-"""What a model says by itself: greedy generation after the prompt alone, without the answer in the input.
-
-Scores (scoring.py) are teacher-forced: each token of an answer is asked for after those before it, which a
-model that has to speak for itself may never reach.
-"""
+"""The scored prompts asked freely: what a model says to each by itself, beside the teacher-forced scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reedit.evaluate.answers import NEW_TOKENS, begins_with, contains
+from reedit.evaluate.answers import begins_with, contains
 from reedit.evaluate.scored_rows import asked
-from reedit.jobs.progress import progress
-from reedit.models.generation import generate
+from reedit.evaluate.speech import Speech, said
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact, Neighbor
 
@@ -40,12 +35,12 @@ def make_questions(facts: Sequence[Fact], neighbors: Mapping[int, Sequence[Neigh
     return questions
 
 
-def answer(model: LanguageModel, questions: Sequence[Question], k: int) -> list[dict[str, Any]]:
+def answer(
+    model: LanguageModel, questions: Sequence[Question], k: int, speech: Speech
+) -> list[dict[str, Any]]:
     """Rows of the schema ``generations`` for the model as it is, one a question, in order."""
-    prompts = [model.wording.encode(question.prompt) for question in questions]
-    report = progress(f"k={k} generation, prompts", len(prompts))
-    said = generate(model, prompts, NEW_TOKENS, report=report)
-    texts = [model.tokenizer.decode(ids, skip_special_tokens=True) for ids in said]
+    prompts = [question.prompt for question in questions]
+    texts = said(model, prompts, speech, f"k={k} generation, prompts")
     return [
         {
             "k": k,

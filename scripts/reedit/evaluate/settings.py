@@ -1,4 +1,4 @@
-"""All that determines a run's scores, or texts, beside its input files, as the rule hands it to the job."""
+"""All that determines a run's scores, answers or texts beside its input files, as rules hand it to jobs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSettings:
-    """Of score_edits and generate_answers. A new one has a default, so that finished jobs stay so."""
+    """Of score_edits. A new one has a default, so that finished jobs stay so."""
 
     protocol: str
     eligible: bool = False  # only cases that pass the neighbor filter
@@ -27,3 +27,11 @@ class TextSettings:
     dtype: str
     trial: int
     seed: int  # of what is drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerSettings(ScoreSettings):
+    """Of generate_answers and ask_groups: as the scores', and how the model is let speak (speech.py)."""
+
+    chat: bool  # through the tokenizer's chat template, where it has one
+    tokens: int  # at most

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import groupby
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from reedit.models.batches import halving, list_halves, padded
 from reedit.models.language_model import LanguageModel
@@ -22,10 +22,12 @@ def generate(
     new_tokens: int,
     budget: int = 4096,
     report: Callable[[int], None] | None = None,
+    ended: Callable[[str], bool] | None = None,
 ) -> list[tuple[int, ...]]:
     """The greedy continuation of each prompt, at most `new_tokens` tokens, without what ends the text.
 
-    Equal prompts are read once, in left-padded batches of at most `budget` positions, the new ones included;
+    `ended` tells by the text so far that nothing more of it is asked for; a token or two may follow. Equal
+    prompts are read once, in left-padded batches of at most `budget` positions, the new ones included;
     `report` is called with the prompts done so far. Raises InputError for a prompt that with its continuation
     is longer than the model can read.
     """
@@ -39,8 +41,9 @@ def generate(
         # padded() fills up on the right: of the reversed prompts, turned around again, that is the left
         ids, mask = padded([prompt[::-1] for prompt in batch], settings.pad_token_id, model.device)
         ids, mask = ids.flip(1), mask.flip(1)  # [b, length]
+        more = {"stopping_criteria": _stopping(model, ids.shape[1], ended)} if ended else {}
         with own_settings_alone(model.model):
-            texts = model.model.generate(ids, attention_mask=mask, generation_config=settings)
+            texts = model.model.generate(ids, attention_mask=mask, generation_config=settings, **more)
         new = texts[:, ids.shape[1] :].tolist()
         return {prompt: _up_to_end(text, ends) for prompt, text in zip(batch, new, strict=True)}
 
@@ -53,6 +56,22 @@ def generate(
         if report:
             report(done)
     return [said[tuple(prompt)] for prompt in prompts]
+
+
+class _Ended(StoppingCriteria):
+    """Ends each text of a batch by itself."""
+
+    def __init__(self, model: LanguageModel, start: int, ended: Callable[[str], bool]) -> None:
+        self.tokenizer, self.start, self.ended = model.tokenizer, start, ended
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+        texts = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
+        return torch.tensor([self.ended(text) for text in texts], device=input_ids.device)
+
+
+def _stopping(model: LanguageModel, start: int, ended: Callable[[str], bool]) -> StoppingCriteriaList:
+    """What ends texts whose prompts take up to position `start`."""
+    return StoppingCriteriaList([_Ended(model, start, ended)])
 
 
 def ending_tokens(model: LanguageModel) -> list[int]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.prepare.cases import Case, is_unicode, tidy, tidy_prompt
+from reedit.prepare.facts import Fact
 from reedit.storage import parquet
 
 # how an item is judged: one of its answers is to be given, or what the unedited model says is to stay
@@ -114,6 +115,14 @@ def _text(value: Any) -> str:
 def write_groups(items: Sequence[Item], path: Path, provenance: Mapping[str, Any]) -> None:
     """Write items as Parquet, in their order."""
     parquet.write([asdict(item) for item in items], path, "groups", provenance)
+
+
+def groups_of(facts: Sequence[Fact], path: Path) -> list[Item]:
+    """The items of a Parquet file that are asked of some facts, in these facts' order."""
+    of_case: dict[int, list[Item]] = {}
+    for item in read_groups(path):
+        of_case.setdefault(item.case_id, []).append(item)
+    return [item for fact in facts for item in of_case.get(fact.case_id, [])]
 
 
 def read_groups(path: Path | str) -> list[Item]:

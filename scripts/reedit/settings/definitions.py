@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, WrapValidator
 
+from reedit.evaluate.answers import NEW_TOKENS
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.protocols import PROTOCOLS
 from reedit.methods.recipe import LEAVES, PROTECTS, REGULARISERS
@@ -39,6 +40,7 @@ from reedit.storage.schemas import METRICS
 Algorithm = Literal[tuple(ALGORITHMS)]
 Dtype = Literal[DTYPES]
 Format = Literal["counterfact", "zsre", "easyedit", "knowedit", "mquake", "qaedit", "ripple"]
+GROUPED = ("easyedit", "knowedit", "mquake", "ripple")  # formats that have groups of prompts
 Reported = Literal["counterfact", "zsre"]  # datasets of the paper
 Protocol = Literal[tuple(PROTOCOLS)]
 KeepWeights = Literal["all", "last", "selected"]
@@ -169,7 +171,13 @@ class Dataset:
     separator: str = " "  # between prompt and target
     malformed: Wrong = "error"  # cases that cannot be read
     reported_as: Maybe[Reported] = None
+    groups: Maybe[bool] = None  # whether cases have some; as the format has it where nothing is said
     references: Maybe[From] = None  # texts of subjects that have an object, for consistency
+
+    @property
+    def grouped(self) -> bool:
+        """Whether prompts in groups are asked of its cases (prepare/groups.py)."""
+        return self.format in GROUPED if self.groups is None else self.groups
 
     @property
     def sources(self) -> list[str]:
@@ -370,6 +378,14 @@ class ComparedFilter:
 
 
 @mapping
+class Generation:
+    """How models are let speak for themselves (evaluate/speech.py)."""
+
+    chat: bool = True  # through the tokenizer's chat template, where it has one
+    tokens: Count = NEW_TOKENS  # at most
+
+
+@mapping
 class Report:
     labels: dict[str, Label] = field(default_factory=dict)
     intervals: bool = False
@@ -401,4 +417,5 @@ class Config:
     tuning: Tuning = Tuning()
     rehearsal: Maybe[Rehearsal] = None
     downstream: Maybe[Downstream] = None
+    generation: Generation = Generation()
     report: Report = Report()

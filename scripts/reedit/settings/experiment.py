@@ -1,13 +1,13 @@
 """An experiment: everything the rules ask of a configuration, and the settings of their jobs."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
-from reedit.evaluate.settings import ScoreSettings, TextSettings
+from reedit.evaluate.settings import AnswerSettings, ScoreSettings, TextSettings
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.speed import faster, leaves_fast
 from reedit.prepare.settings import SplitSettings
@@ -145,6 +145,10 @@ class Experiment(Needs):
             layers=self.hyperparameters(run)["layers"],
             dtype=self.asked.models[run.entry.model].dtype,
         )
+
+    def answer_settings(self, run: Run) -> AnswerSettings:
+        """The same of what it says by itself."""
+        return AnswerSettings(**vars(self.score_settings(run)), **asdict(self.asked.generation))
 
     def text_settings(self, run: Run) -> TextSettings:
         """All that determines the texts of a run beside its input files."""

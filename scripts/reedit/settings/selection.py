@@ -34,6 +34,11 @@ class Selection:
         return [asdict(pair) for pair in self.asked.report.eligible]
 
     @property
+    def grouped_runs(self) -> list[Run]:
+        """The runs on datasets that have groups of prompts beside the scored ones."""
+        return [run for run in self.runs.values() if self.asked.datasets[run.entry.dataset].grouped]
+
+    @property
     def models(self) -> list[str]:
         """Names of the models at work: those of the runs, and those whose filters are compared."""
         compared = [pair["model"] for pair in self.compared_filters]

@@ -172,6 +172,24 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     # greedy generation after the prompt alone; as scores, one row per k, case, metric and prompt
+    # one row per k, checkpoint and item of a group, in the order of the cases' editing
+    "portability": pa.schema(
+        [
+            ("k", pa.int64()),
+            ("case_id", pa.int64()),
+            ("group", pa.string()),
+            ("item", pa.int64()),
+            (
+                "accuracy",
+                pa.float64(),
+            ),  # share of the first answer's tokens that are the argmax; null: not asked
+            ("exact_match", pa.float64()),  # 0 or 1: all of them are
+            ("generated", pa.string()),  # what the model says by itself, up to a natural stop
+            ("judged_true", pa.float64()),  # 0 or 1: it gives one of the answers
+            ("premise_known", pa.bool_()),  # at k = 0; null later, and where no premises are told
+            AFTER,
+        ]
+    ),
     "generations": pa.schema(
         [
             ("k", pa.int64()),

@@ -17,6 +17,7 @@ GB = 1e9
 # tokens of a prefixed row, of it from the subject's end on, of a prompt with its target, labels of a row
 ROW, TAIL, BARE, LABELS = 23, 8, 12, 3
 PROMPTS = 13  # scored a case: its own, two paraphrases, ten neighbors
+ITEMS = 6  # prompts of a case's groups, and their premises
 OPENINGS, TEXT = 10, 100  # generation prompts of a case, and tokens of a text that a model makes of one
 ARTICLE = 600  # tokens of a document, on average, as far as max_tokens lets it
 WORKSPACE = 4.0  # GB for batches that keep a GPU busy; where there is less, they get smaller
@@ -119,9 +120,18 @@ def score_cost(shape: Shape, edits: int, kept: float) -> Cost:
 
 def generation_cost(shape: Shape, edits: int, kept: float) -> Cost:
     """What the unedited model and `kept` states say of every prompt, token by token."""
+    return _answers_cost("generate_answers", shape, edits * PROMPTS, kept)
+
+
+def groups_cost(shape: Shape, edits: int, kept: float) -> Cost:
+    """The same of the prompts of groups, of which each case has so many on average."""
+    return _answers_cost("ask_groups", shape, edits * ITEMS, kept)
+
+
+def _answers_cost(rule: str, shape: Shape, prompts: int, kept: float) -> Cost:
     weights = shape.parameters * 4 / GB
-    work = (1 + kept) * edits * PROMPTS * (BARE + NEW_TOKENS) * shape.parameters * 2
-    return Cost("generate_answers", weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
+    work = (1 + kept) * prompts * (BARE + NEW_TOKENS) * shape.parameters * 2
+    return Cost(rule, weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
 
 
 def text_cost(shape: Shape, edits: int, kept: float) -> Cost:

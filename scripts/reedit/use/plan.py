@@ -21,6 +21,7 @@ from reedit.use.costs import (
     edit_cost,
     filter_cost,
     generation_cost,
+    groups_cost,
     iteration_work,
     moment_cost,
     norm_cost,
@@ -107,6 +108,7 @@ def job_counts(experiment: Experiment) -> dict[str, int]:
         "regularise_edits": sum(bool(run.method.regularises) for run in runs),
         "score_edits": len(runs),
         "check_collapse": len(runs),
+        "ask_groups": len(experiment.grouped_runs),
         "generate_answers": len(runs) * report.generation,
         "generate_texts": len(runs) * report.fluency,
         "measure_norms": len(runs) * report.norms,
@@ -147,6 +149,8 @@ def job_costs(experiment: Experiment) -> list[Group]:
         along = recipe.along(edits)
         kept = iterations * (1 + sum(along) / edits)  # a checkpoint is scored on what is edited by then
         add(entry.model, score_cost(shape, edits, kept), entry.dataset)
+        if run in experiment.grouped_runs:
+            add(entry.model, groups_cost(shape, edits, kept), entry.dataset)
         if report.generation:
             add(entry.model, generation_cost(shape, edits, kept), entry.dataset)
         if report.fluency:

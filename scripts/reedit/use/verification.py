@@ -46,6 +46,7 @@ MB, GB = 1e6, 1e9
 SCHEMAS = {
     "facts/*.parquet": "facts",
     "generation_prompts/*.parquet": "generation_prompts",
+    "groups/*.parquet": "groups",
     "neighbors/*/*.parquet": "neighbors",
     "splits/*/*/*.parquet": "split",
     "tracing/*/*.parquet": "tracing",
@@ -57,11 +58,12 @@ SCHEMAS = {
     "scores/*/*/*/*.parquet": "scores",
     "collapse/*/*/*/*.parquet": "collapse",
     "generations/*/*/*/*.parquet": "generations",
+    "portability/*/*/*/*.parquet": "portability",
     "texts/*/*/*/*.parquet": "texts",
     "norms/*/*/*/*.parquet": "norms",
     **{
         f"finished/{kept}/*/*.parquet": kept
-        for kept in ("scores", "collapse", "generations", "texts", "norms")
+        for kept in ("scores", "collapse", "generations", "portability", "texts", "norms")
     },
     "downstream/*/*/*/*.parquet": "downstream",
     "downstream/*/unedited.parquet": "downstream",

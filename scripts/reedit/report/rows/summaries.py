@@ -23,6 +23,7 @@ from reedit.report.rows.fluency import fluency_rows
 from reedit.report.rows.generation import AnswerFiles, generation_rows
 from reedit.report.rows.lines import RunKey, key_of, run_path
 from reedit.report.rows.norms import NormFiles, norm_summary_rows
+from reedit.report.rows.portability import portability_rows
 from reedit.report.rows.reported import TABLES as REPORTED_TABLES
 from reedit.report.rows.reported import read_reported
 from reedit.storage import parquet
@@ -69,6 +70,12 @@ def _generation(files: Any, settings: Mapping[str, Any]) -> Made:
     rows = generation_rows(parquet.read(files.runs, "runs"), answers, settings["seed"])
     said = dict(zip(keys, files.generations, strict=True))
     return rows, _with_measures(parquet.read_provenance(files.runs), said)
+
+
+def _portability(files: Any, settings: Mapping[str, Any]) -> Made:
+    asked = dict(zip(map(key_of, settings["runs"]), files.portability, strict=True))
+    rows = portability_rows(parquet.read(files.runs, "runs"), asked, settings["seed"])
+    return rows, _with_measures(parquet.read_provenance(files.runs), asked)
 
 
 def _fluency(files: Any, settings: Mapping[str, Any]) -> Made:
@@ -146,6 +153,7 @@ SUMMARIES = {
     "example": Summary("example", _example),
     "differences": Summary("differences", _differences),
     "generation": Summary("table", _generation),
+    "portability": Summary("table", _portability),
     "fluency": Summary("table", _fluency),
     "norms": Summary("norm_summary", _norms),
     "along": Summary("along", _along),

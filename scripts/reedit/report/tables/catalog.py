@@ -18,6 +18,7 @@ from reedit.report.tables.generation import GENERATION
 from reedit.report.tables.hardware import HARDWARE
 from reedit.report.tables.norms import NORMS
 from reedit.report.tables.paper import TABLES as PAPER
+from reedit.report.tables.portability import PORTABILITY
 from reedit.report.tables.sheet import Table
 
 Wanted = Callable[[Any], bool]  # of an Experiment, whose code tables do not depend on
@@ -38,10 +39,16 @@ def has_checkpoints(experiment: Any) -> bool:
     return any(run.method.checkpoints for run in experiment.runs.values())
 
 
+def has_groups(experiment: Any) -> bool:
+    """Whether some dataset has groups of prompts beside its scored ones."""
+    return bool(experiment.grouped_runs)
+
+
 CATALOG: tuple[tuple[Table, Wanted], ...] = (
     (PAPER["1"], always),
     (PAPER["2"], always),
     (DIFFERENCES, always),
+    (PORTABILITY, has_groups),
     (GENERATION, option("generation")),
     (FLUENCY, option("fluency")),
     (NORMS, option("norms")),

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from reedit.evaluate.answers import NEW_TOKENS
 from reedit.evaluate.measures import METRICS
 from reedit.report.rows.generation import DISAGREEMENTS, GENERATED, MEASURES
 from reedit.report.tables.blocks import LEADING, MARKED_K, line_grid, raw_lines, shares
@@ -50,8 +49,9 @@ GENERATION = GenerationTable(
     reading=(
         "Percent, mean over a case's prompts, over cases, then over trials. Forced: accuracy under teacher"
         " forcing, the share of the answer's tokens that are the argmax, each after those before it. Exact,"
-        f" contains: the model is given the prompt alone and says at most {NEW_TOKENS} tokens, each the most"
-        " likely one; the first words are the answer's, or its words stand anywhere.",
+        " contains: the model is given the prompt alone, through its chat template where it has one, and"
+        " speaks up to a natural stop, each token the most likely one; the first words are the answer's, or"
+        " its words stand anywhere.",
         "≠: the share of prompts on which teacher forcing and generation disagree: every token of the"
         " answer is the argmax, but the text is not exact (does not contain the answer), or the other way"
         " round.",
