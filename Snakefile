@@ -5,6 +5,7 @@
     results/sources/{source}/                          what was fetched, verified
     results/models/{model}/                            the prepared model
     results/facts/{dataset}.parquet                    the edit cases
+    results/groups/{dataset}.parquet                   what is asked of them beside their scores
     results/generation_prompts/{dataset}.parquet       what models go on from where that is measured
     results/neighbors/{model}/{dataset}.parquet        the filter of Appendix B.2
     results/splits/{model}/{dataset}/{sample}.parquet  the cases of each trial
@@ -17,10 +18,11 @@
     results/edits/{run}/{targets,iterations}.parquet, weights/k{k}{,.after{n}}.safetensors
     results/edits/{run}/model/                         the edited model as a transformers folder, on request
     results/{scores,collapse,norms}/{run}.parquet, on request results/{generations,texts}/{run}.parquet
+    results/portability/{run}.parquet                  of datasets with groups
     results/downstream/{{run},{model}/unedited}.parquet, on request
     results/summary/{runs,cases,example,differences,norms,comparison,table{n}}.parquet,
-      on request {generation,fluency,along,eligible,downstream}.parquet
-    results/tables/{table{n},differences,norms,generation,fluency,along,eligible,downstream,comparison,comparison{n}}.{tex,csv,md}
+      on request {portability,generation,fluency,along,eligible,downstream}.parquet
+    results/tables/{table{n},differences,norms,portability,generation,fluency,along,eligible,downstream,comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
     reports/explore.html                               the edits case by case, for a browser without a network

@@ -75,7 +75,7 @@ def test_it_is_printed_group_by_group_with_intervals_where_there_is_room(tmp_pat
         "Forced",
         "All tokens",
         "Generated",
-        "Known",
+        "Where known",
     ]
     assert [line[1:6] for line in cells[2:6]] == [
         ["multi hop", "2", "1", "Unedited", "0"],

@@ -64,6 +64,7 @@ def test_the_papers_jobs_are_all_there(tmp_path: Path) -> None:
         "regularise_edits": 0,
         "score_edits": runs,
         "check_collapse": runs,
+        "ask_groups": 0,  # of datasets with groups
         "generate_answers": 0,  # on request
         "generate_texts": 0,  # likewise
         "measure_norms": runs,

@@ -1203,3 +1203,75 @@ def test_a_second_run_in_the_folder_stops_and_harms_nothing(finished, again):
     assert first.returncode == 0, output
     place = f"edits/{RELEASED[0]}/targets.parquet"
     assert timeless(again.path(place)) == timeless(finished.path(place))
+
+
+def several_facts(count: int) -> list[dict]:
+    """Cases in MQuAKE's form made of tiny facts, every second one of two, with a question on what follows."""
+    facts = [case["requested_rewrite"] for case in tiny_facts()[: count + count // 2]]
+    cases = []
+    for number in range(count):
+        own = [facts.pop(0) for _ in range(1 + number % 2)]
+        hops = [
+            {
+                "question": f"{one['prompt'].format(one['subject'])}?",
+                "cloze": one["prompt"].format(one["subject"]),
+                "answer": one["target_new"]["str"],
+                "answer_alias": [],
+            }
+            for one in own
+        ]
+        rest = {
+            "question": "Rome lies in",
+            "cloze": "Rome lies in",
+            "answer": "Italy",
+            "answer_alias": ["it"],
+        }
+        cases.append(
+            {
+                "case_id": 10 * number,
+                "requested_rewrite": [one | {"question": f"Of {one['subject']}"} for one in own],
+                "questions": ["The old town of Rome lies in", "Who lives in Rome"],
+                "new_answer": "Italy",
+                "new_answer_alias": ["Rome"],
+                "new_single_hops": [*hops, rest],
+            }
+        )
+    return cases
+
+
+@pytest.mark.long
+def test_facts_of_one_case_are_edited_together_and_groups_are_asked_of_them(again, tmp_path):
+    path = tmp_path / "several.json"
+    path.write_text(json.dumps(several_facts(6)))
+    again.config = changed(
+        again.config,
+        sources__several={"kind": "file", "path": str(path)},
+        datasets__several={"format": "mquake", "source": "several"},
+    )
+    again.config["methods"] |= {"memit_2": {"algorithm": "memit", "batch": 2, "checkpoints": 2}}
+    entry = {"model": "tiny", "dataset": "several", "methods": ["memit", "memit_2"], "corpus": "lines"}
+    again.config["runs"] = [entry | {"edits": 7, "iterations": 1, "misaligned": "drop"}]
+    outcome = again.run("tables")
+    assert outcome.status == 0, outcome.output
+    items = rows(again.path("groups/several.parquet"))
+    assert [(one["case_id"], one["group"], one["item"]) for one in items[:2]] == [
+        (0, "multi_hop", i) for i in (0, 1)
+    ]
+    assert provenance(again.path("facts/several.parquet"))["together"] == [[n, n + 51] for n in (10, 30, 50)]
+    (split,) = again.path("splits/tiny/several").iterdir()
+    sampled = [row["case_id"] for row in rows(split)]
+    assert len(sampled) == 7
+    for case_id in sampled:
+        if case_id > 50:
+            assert sampled[sampled.index(case_id) - 1] == case_id - 51
+    asked = rows(again.path("portability/tiny/several/memit_2/trial1.parquet"))
+    cases = [case_id for case_id in sampled if case_id <= 50]
+    at_end = [row for row in asked if row["after"] is None]
+    assert [row["case_id"] for row in at_end if row["k"] == 0] == [n for n in cases for _ in (0, 1)]
+    assert {row["premise_known"] for row in at_end if row["k"] == 0} <= {True, False}
+    along = {row["after"]: [] for row in asked if row["after"] is not None}
+    for row in asked:
+        along.get(row["after"], []).append(row["case_id"])
+    assert along and all(set(found) <= set(sampled[:after]) for after, found in along.items())
+    table = again.path("tables/portability.md").read_text()
+    assert "multi hop" in table and "portability 1" in table, "a group, and the measure's version"
