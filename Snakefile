@@ -21,8 +21,9 @@
     results/portability/{run}.parquet                  of datasets with groups
     results/downstream/{{run},{model}/unedited}.parquet, on request
     results/summary/{runs,cases,example,differences,norms,comparison,table{n}}.parquet,
-      on request {portability,generation,fluency,along,eligible,downstream}.parquet
-    results/tables/{table{n},differences,norms,portability,generation,fluency,along,eligible,downstream,comparison,comparison{n}}.{tex,csv,md}
+      on request {portability,generation,differences_generated,fluency,along,eligible,downstream}.parquet
+    results/tables/{table{n},differences,norms,portability,generation,differences_generated,fluency,along,eligible,downstream,
+      comparison,comparison{n}}.{tex,csv,md}
     results/figures/{figure}.{pdf,png}
     reports/tables.pdf
     reports/explore.html                               the edits case by case, for a browser without a network

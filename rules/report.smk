@@ -26,6 +26,7 @@ SUMMARY_FILES = {
     "example": dict(runs=OF_RUNS, cases=OF_CASES, facts=FACTS),
     "differences": dict(runs=OF_RUNS, cases=OF_CASES),
     "generation": dict(runs=OF_RUNS, scores=SCORES, generations=GENERATIONS),
+    "differences_generated": dict(runs=OF_RUNS, generations=GENERATIONS),
     "portability": dict(
         runs=OF_RUNS,
         portability=[f"results/portability/{run.path}.parquet" for run in experiment.grouped_runs],
@@ -61,6 +62,7 @@ SUMMARY_SETTINGS = {
     "example": {"datasets": DATASETS},
     "differences": {"seed": config["seed"]},
     "generation": {"runs": IDENTITIES, "seed": config["seed"]},
+    "differences_generated": {"runs": IDENTITIES, "seed": config["seed"]},
     "portability": {
         "runs": [experiment.identity(run) for run in experiment.grouped_runs],
         "seed": config["seed"],

@@ -9,7 +9,7 @@ from made_reported import reported_lines
 from made_runs import case_table, experiment, generated_runs, grouped_runs, told_runs
 
 from reedit.report.rows.comparison import compare
-from reedit.report.rows.differences import difference_rows
+from reedit.report.rows.differences import SAID, difference_rows, judged_answers, judged_cases
 from reedit.report.rows.fluency import fluency_rows
 from reedit.report.rows.generation import generation_rows
 from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped
@@ -43,13 +43,18 @@ def made_summaries(folder: Path) -> dict[str, Summary]:
         found[f"table{number}"] = (rows, {"runs": made_by} | told)
     cells = {int(number): rows for number, rows in tables.items()}
     answered, files = generated_runs(folder / "generated", METHODS[:4], cases=6)
+    generated = {key: own.generations for key, own in files.items()}
     texts = told_runs(folder / "told", METHODS[:4], cases=6)
     given = {"runs": made_by}
     return found | {
         "table5": (hardware(), given),
         "comparison": (compare(reported_lines(), cells, REPORTED_AS), given),
-        "differences": (difference_rows(runs, case_table(runs, paths), seed=0), given),
+        "differences": (difference_rows(runs, judged_cases(case_table(runs, paths)), seed=0), given),
         "generation": (generation_rows(answered, files, seed=0), given),
+        "differences_generated": (
+            difference_rows(answered, judged_answers(generated), seed=0, kinds=SAID),
+            given,
+        ),
         "fluency": (fluency_rows(*texts, seed=0), given),
         "portability": (
             portability_rows(*grouped_runs(folder / "grouped", METHODS[:4], cases=6), seed=0),

@@ -1,12 +1,14 @@
 """Paired differences: what is compared with what, the numbers by hand, the interval by a plain bootstrap."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from made_runs import case_table, experiment, score, target
+from made_runs import case_table, experiment, generated_runs, score, target
 
 from reedit.evaluate.measures import paired_intervals
 from reedit.report.rows.cases import case_rows
-from reedit.report.rows.differences import difference_rows
+from reedit.report.rows.differences import SAID, difference_rows, judged_answers, judged_cases
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
@@ -24,7 +26,7 @@ def compared(rows):
 
 def differences(folder, methods, cases=6):
     runs, paths = experiment(folder, methods, cases=cases)
-    rows = difference_rows(runs, case_table(runs, paths), seed=0)
+    rows = difference_rows(runs, judged_cases(case_table(runs, paths)), seed=0)
     parquet.write(rows, folder / "differences.parquet", "differences", {})
     return rows
 
@@ -149,7 +151,7 @@ def test_the_numbers_are_those_of_the_cases(tmp_path):
     parquet.write(scores, path, "scores", {})
     targets = [target(k, case) for k in (1, 2) for case in range(3)]
     parquet.write(targets, tmp_path / "targets.parquet", "targets", {})
-    rows = difference_rows(runs, case_rows(runs[0], path, tmp_path / "targets.parquet"), seed=0)
+    rows = difference_rows(runs, judged_cases(case_rows(runs[0], path, tmp_path / "targets.parquet")), seed=0)
     found = {row["measure"]: row for row in rows}
     assert found["specificity_accuracy"]["mean"] == pytest.approx(-1 / 3)
     assert found["score_accuracy"]["mean"] == pytest.approx(3 / (2 + 2) - 3 / (2 + 6 / 5))
@@ -160,7 +162,7 @@ def test_the_numbers_are_those_of_the_cases(tmp_path):
 def test_without_delta_p_the_last_iteration_is_compared_and_says_so(tmp_path):
     runs, paths = experiment(tmp_path, [{"method": "memit", "delta_p": [9.0, 0.5, 0.1]}], cases=4)
     cases = case_table(runs, paths)
-    rows = difference_rows([row | {"delta_p": None} for row in runs], cases, seed=0)
+    rows = difference_rows([row | {"delta_p": None} for row in runs], judged_cases(cases), seed=0)
     assert compared(rows) == [("iteration", "memit", 3, "memit", 1)]
     assert {row["role"] for row in rows} == {"unjudged"}
 
@@ -198,7 +200,7 @@ def test_a_method_of_another_entry_must_have_been_judged_on_the_same(tmp_path, s
         unedited = [row for row in parquet.read(memit, "scores") if row["k"] == 0]
         edited = [row for row in parquet.read(assisted, "scores") if row["k"] > 0]
         parquet.write(unedited + edited, assisted, "scores", {})
-    rows = difference_rows(runs, case_table(runs, paths), seed=0)
+    rows = difference_rows(runs, judged_cases(case_table(runs, paths)), seed=0)
     assert bool(rows) == same
 
 
@@ -216,7 +218,7 @@ def test_what_was_not_scored_is_not_compared(tmp_path):
     runs, paths = experiment(tmp_path, [{"method": "memit", "delta_p": [9.0, 0.5]}], cases=4)
     path = next(iter(paths.values()))
     parquet.write([r for r in parquet.read(path, "scores") if r["k"] != 1], path, "scores", {})
-    assert difference_rows(runs, case_table(runs, paths), seed=0) == []
+    assert difference_rows(runs, judged_cases(case_table(runs, paths)), seed=0) == []
 
 
 def test_a_metric_without_prompts_has_no_difference(tmp_path):
@@ -224,7 +226,28 @@ def test_a_metric_without_prompts_has_no_difference(tmp_path):
     path = next(iter(paths.values()))
     kept = [row for row in parquet.read(path, "scores") if row["metric"] != "specificity"]
     parquet.write(kept, path, "scores", {})
-    found = {row["measure"]: row for row in difference_rows(runs, case_table(runs, paths), seed=0)}
+    found = {
+        row["measure"]: row for row in difference_rows(runs, judged_cases(case_table(runs, paths)), seed=0)
+    }
     assert found["efficacy_accuracy"]["mean"] is not None
     for measure in ("specificity_success", "score_accuracy"):
         assert [found[measure][name] for name in ("mean", "low", "high")] == [None, None, None]
+
+
+def test_what_models_say_themselves_is_compared_likewise(tmp_path: Path) -> None:
+    """By hand: the mean over cases of the difference between the chosen k and k = 1."""
+    memit = {"model": "small", "dataset": "facts", "method": "memit", "edits": 6}
+    runs, files = generated_runs(tmp_path, [memit | {"delta_p": [9.0, 0.5]}], cases=6)
+    generations = {key: own.generations for key, own in files.items()}
+    rows = difference_rows(runs, judged_answers(generations), seed=0, kinds=SAID)
+    found = {row["measure"]: row for row in rows}
+    assert {name.rpartition("_")[2] for name in found} == set(SAID)
+    (path,) = generations.values()
+    frame = parquet.read_table(path, "generations").to_pandas()
+    for metric in ("efficacy", "generalization", "specificity"):
+        for kind in SAID:
+            means = frame[frame["metric"] == metric].groupby(["k", "case_id"])[kind].mean()
+            expected = (means.loc[2] - means.loc[1]).mean()
+            row = found[f"{metric}_{kind}"]
+            assert row["mean"] == pytest.approx(expected) and row["low"] <= row["mean"] <= row["high"]
+            assert row["pairs"] == 6

@@ -21,7 +21,7 @@ from reedit.report.figures.underedit import underedit
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document
 from reedit.report.latex.typeset import KNOWN, SPECIALS, SYMBOLS, escape
-from reedit.report.rows.differences import difference_rows
+from reedit.report.rows.differences import difference_rows, judged_cases
 from reedit.report.rows.generation import generation_rows
 from reedit.report.rows.lines import methods_of
 from reedit.report.rows.norms import BLOWING_UP
@@ -54,7 +54,7 @@ def test_the_whole_document_compiles_within_its_margins_and_repeats(tmp_path):
         tex = printed(f"table{number}", rows, [HOSTILE]).tex
         (tmp_path / f"table{number}.tex").write_text(tex)
     cases = case_table(runs, paths)
-    differences = difference_rows(runs, cases, seed=0)
+    differences = difference_rows(runs, judged_cases(cases), seed=0)
     assert {row["comparison"] for row in differences} == {"iteration", "assistance"}
     (tmp_path / "differences.tex").write_text(printed("differences", differences, [HOSTILE]).tex)
     drawn = []

@@ -23,7 +23,7 @@ from reedit.report.figures.underedit import underedit
 from reedit.report.latex import compile as latex
 from reedit.report.latex.document import document
 from reedit.report.rows.comparison import compare
-from reedit.report.rows.differences import difference_rows
+from reedit.report.rows.differences import difference_rows, judged_cases
 from reedit.report.rows.example import example_rows
 from reedit.report.rows.generation import generation_rows
 from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped, stopped
@@ -216,7 +216,7 @@ def test_datasets_side_by_side_share_a_line_where_their_trials_stand_alike(tmp_p
 def test_tables_with_a_range_make_a_pdf(two, cases, tmp_path):
     runs, paths = two
     tables = {n: table_tex(rows_of(n, runs, paths), n) for n in ("1", "6", "10")}
-    differences = difference_rows(runs, cases, seed=0)
+    differences = difference_rows(runs, judged_cases(cases), seed=0)
     tables["d"] = printed("differences", differences).tex
     found = []
     for name, tex in tables.items():
@@ -230,7 +230,7 @@ def test_tables_with_a_range_make_a_pdf(two, cases, tmp_path):
 
 
 def test_differences_pair_each_trial_at_its_own_k(two, cases):
-    rows = difference_rows(two[0], cases, seed=0)
+    rows = difference_rows(two[0], judged_cases(cases), seed=0)
     found = cell(rows, "efficacy_accuracy")
     assert (found["k_min"], found["k"], found["reference_k_min"], found["reference_k"]) == (5, 7, 1, 1)
     frame = cases.to_pandas().set_index(["trial", "k"])["efficacy_accuracy"]

@@ -33,7 +33,7 @@ WILDCARDS = {  # of the page's paths and the rules': a value of each, and what i
     "n": ("1", r"\d*"),
     "summary": ("norms", r"\w+"),
     "algorithm": ("memit", r"\w+"),
-    "table": ("norms", r"differences|norms|portability|generation|fluency|along"),
+    "table": ("norms", r"differences|norms|portability|generation|differences_generated|fluency|along"),
     "figure": ("scores", r"\w+"),
 }
 OTHERS = {"reports/report.zip"}  # made by `make`, not by a rule

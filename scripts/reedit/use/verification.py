@@ -70,6 +70,8 @@ SCHEMAS = {
     f"summary/table{HARDWARE}.parquet": "hardware",
     "summary/table*.parquet": "table",
     "summary/generation.parquet": "table",
+    "summary/portability.parquet": "table",
+    "summary/differences_generated.parquet": "differences",
     "summary/fluency.parquet": "table",
     "summary/norms.parquet": "norm_summary",
     "summary/along.parquet": "along",

@@ -7,6 +7,7 @@ its sides and says by itself whether there is one.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from reedit.evaluate.measures import KINDS, METRICS, paired_intervals
 from reedit.report.rows.groups import grouped
 from reedit.report.rows.lines import Method, RunKey, Shown, each_once, methods_of, plain_form
 from reedit.report.rows.runs import known
+from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
 Row = dict[str, Any]
 RunAtK = tuple[RunKey, int]
+SAID = ("exact", "contains")  # kinds of what models say themselves
 IDENTITY = ("model", "dataset", "algorithm", "protocol", "edits", "method")
 
 
@@ -37,13 +40,20 @@ class Judged:
         )
 
 
-def difference_rows(runs: Sequence[Mapping[str, Any]], cases: pa.Table, seed: int) -> list[Row]:
+def difference_rows(
+    runs: Sequence[Mapping[str, Any]],
+    judged: Mapping[RunAtK, Judged],
+    seed: int,
+    kinds: Sequence[str] = KINDS,
+) -> list[Row]:
     """Rows of schema "differences", one per comparison and measure, (model, dataset) by (model, dataset).
+
+    `judged`: by teacher forcing (judged_cases), or by what models say themselves (judged_answers), whose two
+    `kinds` are others.
 
     Each method where the proposed rule stops against its first iteration, then each assisted method against
     its plain one, both where the rule stops them. What was not scored at a k is not compared there.
     """
-    judged = judged_cases(cases)
     result: list[Row] = []
     number = 0
     for members in grouped(each_once(methods_of(runs)), attrgetter("block")).values():
@@ -59,7 +69,10 @@ def difference_rows(runs: Sequence[Mapping[str, Any]], cases: pa.Table, seed: in
         ]
         for comparison, ours, theirs in pairs:
             rows = _comparison_rows(ours, theirs, judged, seed)
-            result += [{"row": number, "comparison": comparison} | row for row in rows]
+            for row in rows:
+                name, _, kind = row["measure"].rpartition("_")
+                measure = f"{name}_{kinds[KINDS.index(kind)]}"
+                result.append({"row": number, "comparison": comparison} | row | {"measure": measure})
             number += bool(rows)
     return result
 
@@ -73,6 +86,19 @@ def judged_cases(cases: pa.Table) -> dict[RunAtK, Judged]:
     for key, rows in frame.groupby(["model", "dataset", "method", "trial", "k"], sort=False):
         values = rows[measures].to_numpy().reshape(len(rows), len(METRICS), len(KINDS))
         result[key[:4], key[4]] = Judged(rows["case_id"].to_numpy(), values)
+    return result
+
+
+def judged_answers(files: Mapping[RunKey, Path | str]) -> dict[RunAtK, Judged]:
+    """What the cases of each run and k say themselves, as exact and contains, from files of "generations"."""
+    result = {}
+    for run, path in files.items():
+        frame = parquet.read_complete(path, "generations").to_pandas()
+        means = frame.groupby(["k", "case_id", "metric"])[list(SAID)].mean().unstack("metric")
+        means = means.reindex(columns=[(kind, metric) for metric in METRICS for kind in SAID])
+        for k, rows in means.groupby(level="k"):
+            values = rows.to_numpy(dtype=float).reshape(len(rows), len(METRICS), len(SAID))
+            result[run, k] = Judged(rows.index.get_level_values("case_id").to_numpy(), values)
     return result
 
 

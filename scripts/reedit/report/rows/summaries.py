@@ -15,7 +15,7 @@ from reedit.prepare.facts import read_facts
 from reedit.report.rows.along import AlongFiles, along_rows
 from reedit.report.rows.cases import case_rows
 from reedit.report.rows.comparison import compare
-from reedit.report.rows.differences import difference_rows
+from reedit.report.rows.differences import SAID, difference_rows, judged_answers, judged_cases
 from reedit.report.rows.downstream import downstream_rows
 from reedit.report.rows.eligible import eligibility
 from reedit.report.rows.example import example_rows
@@ -61,7 +61,13 @@ def _example(files: Any, settings: Mapping[str, Any]) -> Made:
 
 def _differences(files: Any, settings: Mapping[str, Any]) -> Made:
     runs, cases = parquet.read(files.runs, "runs"), parquet.read_table(files.cases, "cases")
-    return difference_rows(runs, cases, settings["seed"]), parquet.read_provenance(files.cases)
+    return difference_rows(runs, judged_cases(cases), settings["seed"]), parquet.read_provenance(files.cases)
+
+
+def _differences_generated(files: Any, settings: Mapping[str, Any]) -> Made:
+    answers = dict(zip(map(key_of, settings["runs"]), files.generations, strict=True))
+    rows = difference_rows(parquet.read(files.runs, "runs"), judged_answers(answers), settings["seed"], SAID)
+    return rows, _with_measures(parquet.read_provenance(files.runs), answers)
 
 
 def _generation(files: Any, settings: Mapping[str, Any]) -> Made:
@@ -153,6 +159,7 @@ SUMMARIES = {
     "example": Summary("example", _example),
     "differences": Summary("differences", _differences),
     "generation": Summary("table", _generation),
+    "differences_generated": Summary("differences", _differences_generated),
     "portability": Summary("table", _portability),
     "fluency": Summary("table", _fluency),
     "norms": Summary("norm_summary", _norms),

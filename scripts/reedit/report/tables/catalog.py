@@ -10,7 +10,7 @@ from typing import Any
 from reedit.report.tables.along import ALONG
 from reedit.report.tables.comparison import comparison_table
 from reedit.report.tables.comparison_summary import COMPARISON
-from reedit.report.tables.differences import DIFFERENCES
+from reedit.report.tables.differences import DIFFERENCES, DIFFERENCES_GENERATED
 from reedit.report.tables.downstream import DOWNSTREAM
 from reedit.report.tables.eligible import ELIGIBLE
 from reedit.report.tables.fluency import FLUENCY
@@ -50,6 +50,7 @@ CATALOG: tuple[tuple[Table, Wanted], ...] = (
     (DIFFERENCES, always),
     (PORTABILITY, has_groups),
     (GENERATION, option("generation")),
+    (DIFFERENCES_GENERATED, option("generation")),
     (FLUENCY, option("fluency")),
     (NORMS, option("norms")),
     (ALONG, has_checkpoints),

@@ -1,9 +1,11 @@
 """Paired differences in print: a table in the document, plain sentences in the terminal."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reedit.evaluate.measures import KINDS, METRICS
+from reedit.report.rows.differences import SAID
 from reedit.report.tables.notes import MARKS, choice_notes
 from reedit.report.tables.sheet import Block, Cell, Column, Grid, Row, Sheet, Style, Table, group, grouped
 from reedit.report.words import Labels, k_text, method_of, name_of, plain, signed
@@ -11,8 +13,11 @@ from reedit.report.words import Labels, k_text, method_of, name_of, plain, signe
 SIDES = ("", "reference_")
 
 
+@dataclass(frozen=True, kw_only=True)
 class DifferencesTable(Table):
     """Two lines a comparison in the document, and a sentence a measure in the terminal."""
+
+    kinds: Sequence[str] = KINDS
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
         columns = [
@@ -23,7 +28,10 @@ class DifferencesTable(Table):
         ]
         blocks = [
             Block(
-                [group(columns, _lines(comparison, style.labels)) for comparison in grouped(block, ["row"])],
+                [
+                    group(columns, _lines(comparison, style.labels, self.kinds))
+                    for comparison in grouped(block, ["row"])
+                ],
                 _block_title(block[0], style.labels),
             )
             for block in _blocks(rows)
@@ -53,6 +61,14 @@ DIFFERENCES = DifferencesTable(
         " interval of a bootstrap that resamples pairs, the same case on both sides. Bold: the interval"
         " excludes zero.",
     ),
+)
+
+
+DIFFERENCES_GENERATED = replace(
+    DIFFERENCES,
+    name="differences_generated",
+    title="The same by what models say themselves: paired differences of free generation.",
+    kinds=SAID,
 )
 
 
@@ -89,10 +105,10 @@ def _compared(row: Row, labels: Labels) -> str:
     return f"{method} at {k} against {reference} at {reference_k}"
 
 
-def _lines(comparison: Sequence[Row], labels: Labels) -> list[dict[str, Any]]:
+def _lines(comparison: Sequence[Row], labels: Labels, kinds: Sequence[str]) -> list[dict[str, Any]]:
     """A comparison's lines, one a kind, with the rows of all measures; the first says what is compared."""
     rows = {row["measure"]: row for row in comparison}
-    lines: list[dict[str, Any]] = [{"words": "", "pairs": "", "kind": kind, **rows} for kind in KINDS]
+    lines: list[dict[str, Any]] = [{"words": "", "pairs": "", "kind": kind, **rows} for kind in kinds]
     lines[0] |= {"words": _compared(comparison[0], labels), "pairs": comparison[0]["pairs"]}
     return lines
 
