@@ -163,6 +163,11 @@ def filter_where(needed):
     return neighbors
 
 
+def judge(wildcards):
+    """The prepared model that judges what is said, for unpack; nothing where there is none."""
+    return {"judge": f"results/models/{experiment.judge}"} if experiment.judge else {}
+
+
 def reference_texts(wildcards):
     """The fetched folder of a dataset's reference texts, for unpack; nothing where it has none."""
     references = experiment.asked.datasets[wildcards.dataset].references

@@ -60,6 +60,7 @@ rule check_collapse:
 rule generate_answers:
     input:
         unpack(filter_where(lambda run: run.entry.filtered)),
+        unpack(judge),
         model="results/models/{model}",
         facts="results/facts/{dataset}.parquet",
         split=lambda wildcards: split_of(run_of(wildcards)),
@@ -88,6 +89,7 @@ rule generate_answers:
 # What is asked of a case beside its scores, where its dataset has groups.
 rule ask_groups:
     input:
+        unpack(judge),
         model="results/models/{model}",
         facts="results/facts/{dataset}.parquet",
         groups="results/groups/{dataset}.parquet",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import KeptStates
+from reedit.evaluate.grading import load_judge
 from reedit.evaluate.kept_rows import KeptRows
 from reedit.evaluate.measures import versions
 from reedit.evaluate.portability import ask
@@ -28,11 +29,12 @@ with job(snakemake.log[0]):
     items = groups_of(facts, paths["groups"])
     model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     states = KeptStates(model, paths["weights"], settings.layers)
-    revision = {"model_revision": model_revision(paths["model"])} | versions("portability")
+    judge, judged_by = load_judge(paths.get("judge"), settings.judge_dtype)
+    revision = {"model_revision": model_revision(paths["model"])} | versions("portability") | judged_by
     made_by = provenance(asdict(settings), snakemake.params.code, revision)
     kept = KeptRows(Path(snakemake.params.kept), paths["model"], made_by, snakemake.rule)
     kept.write(
         *(snakemake.output.portability, "portability", states),
         lambda at: at.of_edited(items, facts),
-        partial(ask, model, speech=Speech.of(model, settings.chat, settings.tokens)),
+        partial(ask, model, speech=Speech.of(model, settings.chat, settings.tokens), judge=judge),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import KeptStates
 from reedit.evaluate.generation import answer, make_questions
+from reedit.evaluate.grading import load_judge
 from reedit.evaluate.kept_rows import KeptRows
 from reedit.evaluate.measures import versions
 from reedit.evaluate.settings import AnswerSettings
@@ -28,11 +29,12 @@ with job(snakemake.log[0]):
     model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     questions = make_questions(facts, neighbors)
     states = KeptStates(model, paths["weights"], settings.layers)
-    revision = {"model_revision": model_revision(paths["model"])} | versions("exact", "contains")
-    made_by = provenance(asdict(settings), snakemake.params.code, revision)
+    judge, judged_by = load_judge(paths.get("judge"), settings.judge_dtype)
+    told = {"model_revision": model_revision(paths["model"])} | versions("exact", "contains") | judged_by
+    made_by = provenance(asdict(settings), snakemake.params.code, told)
     kept = KeptRows(Path(snakemake.params.kept), paths["model"], made_by, snakemake.rule)
     kept.write(
         *(snakemake.output.generations, "generations", states),
         lambda at: at.of_edited(questions, facts),
-        partial(answer, model, speech=Speech.of(model, settings.chat, settings.tokens)),
+        partial(answer, model, speech=Speech.of(model, settings.chat, settings.tokens), judge=judge),
     )

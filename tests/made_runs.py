@@ -136,7 +136,8 @@ def case_table(rows: list[Row], paths: dict[RunKey, Path]) -> pa.Table:
 def said(k, case_id, metric, prompt, exact, contains):
     """One row of schema "generations"."""
     row = {"k": k, "case_id": case_id, "metric": metric, "prompt": prompt, "answer": "Rome"}
-    return row | {"generated": " it is Rome", "exact": exact, "contains": contains, "after": None}
+    row |= {"generated": " it is Rome", "exact": exact, "contains": contains, "judged_true": contains}
+    return row | {"after": None}
 
 
 def write_answers(folder: Path, scores, generations) -> AnswerFiles:

@@ -161,7 +161,7 @@ def test_the_first_batch_is_not_the_first_checkpoint_and_answers_of_the_model_it
     runs, own = files(tmp_path, STATES)
     said = [
         {"k": k, "case_id": case, "metric": metric, "prompt": f"prompt {n}", "answer": "a", "generated": "b"}
-        | {"exact": float((case + n) % 2 == 0) * k, "contains": 0.0, "after": after}
+        | {"exact": float((case + n) % 2 == 0) * k, "contains": 0.0, "judged_true": 0.0, "after": after}
         for (k, after), (accuracies, _) in STATES.items()
         for case in range(len(accuracies))
         for metric, prompts in (("efficacy", 1), ("generalization", 2))

@@ -48,11 +48,12 @@ def test_disagreement_is_the_share_of_prompts_within_a_case(tmp_path):
         "exact_match": [1.0, 0.0],
         "exact": [1.0, 1.0],
         "contains": [1.0, 1.0],
+        "judged_true": [1.0, 1.0],
         "exact_differs": [0.0, 1.0],
         "contains_differs": [0.0, 1.0],
     }
     found = of(means, "generalization")
-    assert [found[kind][0] for kind in KINDS] == [0.75, 0.5, 0.0, 0.5, 0.5, 0.0]
+    assert [found[kind][0] for kind in KINDS] == [0.75, 0.5, 0.0, 0.5, 0.5, 0.5, 0.0]
     assert all(np.isnan(values[1]) for values in found.values())
     assert np.isnan(list(of(means, "specificity").values())).all()
 

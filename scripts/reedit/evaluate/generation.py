@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reedit.evaluate.answers import begins_with, contains
+from reedit.evaluate.grading import Judge, Said, by_alias
 from reedit.evaluate.scored_rows import asked
 from reedit.evaluate.speech import Speech, said
 from reedit.models.language_model import LanguageModel
@@ -36,11 +37,18 @@ def make_questions(facts: Sequence[Fact], neighbors: Mapping[int, Sequence[Neigh
 
 
 def answer(
-    model: LanguageModel, questions: Sequence[Question], k: int, speech: Speech
+    model: LanguageModel,
+    questions: Sequence[Question],
+    k: int,
+    speech: Speech,
+    judge: Judge = by_alias,
 ) -> list[dict[str, Any]]:
     """Rows of the schema ``generations`` for the model as it is, one a question, in order."""
     prompts = [question.prompt for question in questions]
     texts = said(model, prompts, speech, f"k={k} generation, prompts")
+    verdicts = judge(
+        [Said(one.prompt, (one.answer,), text) for one, text in zip(questions, texts, strict=True)]
+    )
     return [
         {
             "k": k,
@@ -51,7 +59,8 @@ def answer(
             "generated": text,
             "exact": float(begins_with(text, question.answer)),
             "contains": float(contains(text, question.answer)),
+            "judged_true": float(verdict),
             "after": None,
         }
-        for question, text in zip(questions, texts, strict=True)
+        for question, text, verdict in zip(questions, texts, verdicts, strict=True)
     ]

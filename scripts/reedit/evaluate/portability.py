@@ -11,6 +11,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.evaluate.answers import gives
+from reedit.evaluate.grading import Judge, Said, by_alias
 from reedit.evaluate.speech import Speech, said
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
@@ -19,18 +20,22 @@ from reedit.models.tokens import LabelledRow
 from reedit.prepare.groups import Item
 
 
-def ask(model: LanguageModel, items: Sequence[Item], k: int, speech: Speech) -> list[dict[str, Any]]:
+def ask(
+    model: LanguageModel, items: Sequence[Item], k: int, speech: Speech, judge: Judge = by_alias
+) -> list[dict[str, Any]]:
     """Rows of the schema ``portability`` for the model as it is, one an item, in order.
 
     accuracy and exact_match are of the first answer's tokens, each after those before it; null where they do
-    not follow the prompt's. judged_true: what the model says gives one of the answers. What does not fit
-    into the model is null. premise_known: at k = 0 alone.
+    not follow the prompt's. judged_true: what the model says gives one of the answers, as the judge has it.
+    What does not fit into the model is null. premise_known: at k = 0 alone, always by alias.
     """
     rows = [_row(model, item) for item in items]
     forced = _forced(model, rows, k)
     free = [item for item in items if speech.fits(model, item.prompt)]
     texts = said(model, [item.prompt for item in free], speech, f"k={k} groups, prompts")
     answered = dict(zip(map(id, free), texts, strict=True))
+    verdicts = judge([Said(item.prompt, item.answers, answered[id(item)]) for item in free])
+    right = dict(zip(map(id, free), map(float, verdicts), strict=True))
     known = premises_known(model, items, speech) if k == 0 else [None] * len(items)
     _tell(items, rows, free)
     return [
@@ -42,7 +47,7 @@ def ask(model: LanguageModel, items: Sequence[Item], k: int, speech: Speech) -> 
             "accuracy": accuracy,
             "exact_match": None if accuracy is None else float(accuracy == 1),
             "generated": text,
-            "judged_true": None if text is None else float(gives(text, item.answers)),
+            "judged_true": right.get(id(item)),
             "premise_known": knows,
             "after": None,
         }

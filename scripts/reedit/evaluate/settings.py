@@ -35,3 +35,5 @@ class AnswerSettings(ScoreSettings):
 
     chat: bool  # through the tokenizer's chat template, where it has one
     tokens: int  # at most
+    judge: str | None = None  # the model that judges what was said, in place of the aliases
+    judge_dtype: str = "float32"

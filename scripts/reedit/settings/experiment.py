@@ -148,7 +148,9 @@ class Experiment(Needs):
 
     def answer_settings(self, run: Run) -> AnswerSettings:
         """The same of what it says by itself."""
-        return AnswerSettings(**vars(self.score_settings(run)), **asdict(self.asked.generation))
+        asked = asdict(self.asked.generation)
+        dtype = {"judge_dtype": self.asked.models[asked["judge"]].dtype} if asked["judge"] else {}
+        return AnswerSettings(**vars(self.score_settings(run)), **asked, **dtype)
 
     def text_settings(self, run: Run) -> TextSettings:
         """All that determines the texts of a run beside its input files."""

@@ -57,6 +57,8 @@ def _references(config: Config) -> Iterator[tuple[str, str, str, Iterable[str]]]
         yield "tuning.dataset", "dataset", config.tuning.dataset, datasets
     if config.tuning.corpus is not None:
         yield "tuning.corpus", "corpus", config.tuning.corpus, config.corpora
+    if config.generation.judge is not None:
+        yield "generation.judge", "model", config.generation.judge, models
     for index, run in enumerate(config.runs):
         yield f"runs[{index}].model", "model", run.model, models
         yield f"runs[{index}].dataset", "dataset", run.dataset, datasets

@@ -40,9 +40,15 @@ class Selection:
 
     @property
     def models(self) -> list[str]:
-        """Names of the models at work: those of the runs, and those whose filters are compared."""
-        compared = [pair["model"] for pair in self.compared_filters]
-        return list(dict.fromkeys([*(entry.model for entry in self.entries), *compared]))
+        """Names of the models at work: those of the runs, whose filters are compared, and that judges."""
+        others = [pair["model"] for pair in self.compared_filters] + [self.judge] * bool(self.judge)
+        return list(dict.fromkeys([*(entry.model for entry in self.entries), *others]))
+
+    @property
+    def judge(self) -> str | None:
+        """The model that judges what others say, where something is said to be judged."""
+        asked = self.grouped_runs or self.asked.report.generation
+        return self.asked.generation.judge if asked else None
 
     @property
     def datasets(self) -> list[str]:

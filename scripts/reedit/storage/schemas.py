@@ -200,6 +200,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("generated", pa.string()),  # as it was said, without special tokens
             ("exact", pa.float64()),  # 0 or 1, see reedit.evaluate.answers
             ("contains", pa.float64()),
+            ("judged_true", pa.float64()),  # 0 or 1, by the judge: without one the same as contains
             AFTER,
         ]
     ),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORCED = ("accuracy", "exact_match")  # columns of "scores"
-GENERATED = ("exact", "contains")  # columns of "generations"
+GENERATED = ("exact", "contains", "judged_true")  # columns of "generations"
 DISAGREEMENTS = ("exact_differs", "contains_differs")  # exact_match is not exact, not contains
 KINDS = (*FORCED, *GENERATED, *DISAGREEMENTS)
 MEASURES = tuple(f"{metric}_{kind}" for metric in METRICS for kind in KINDS)
@@ -55,7 +55,7 @@ def case_means(files: AnswerFiles) -> dict[int, np.ndarray]:
     both = scores.merge(generations, on=[*PROMPT, "prompt"], how="outer", indicator=True)
     unpaired = set(both.loc[both["_merge"] != "both", "metric"])
     paired = ~both["metric"].isin(unpaired)
-    for kind, differs in zip(GENERATED, DISAGREEMENTS, strict=True):
+    for kind, differs in zip(GENERATED[:2], DISAGREEMENTS, strict=True):
         both[differs] = (both["exact_match"] != both[kind]).astype(float).where(paired)
     means = both.groupby(PROMPT[:3])[[*KINDS]].mean().unstack("metric")  # NaN is left out
     columns = pd.MultiIndex.from_tuples([(kind, metric) for metric in METRICS for kind in KINDS])

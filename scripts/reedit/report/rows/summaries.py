@@ -92,9 +92,11 @@ def _fluency(files: Any, settings: Mapping[str, Any]) -> Made:
 
 def _with_measures(made_by: dict[str, Any], files: Mapping[RunKey, Path | str]) -> dict[str, Any]:
     """The provenance of runs with the versions of what was measured in further files of theirs, too."""
-    told = {run_path(key): parquet.read_provenance(path)["measures"] for key, path in files.items()}
+    told = {run_path(key): parquet.read_provenance(path) for key, path in files.items()}
     runs = {
-        path: one | {"measures": one.get("measures", {}) | told.get(path, {})}
+        path: one
+        | {"measures": one.get("measures", {}) | told.get(path, {}).get("measures", {})}
+        | {name: value for name, value in told.get(path, {}).items() if name == "judge" and value}
         for path, one in made_by["runs"].items()
     }
     return made_by | {"runs": runs}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reedit.evaluate.measures import METRICS
-from reedit.report.rows.generation import DISAGREEMENTS, GENERATED, MEASURES
+from reedit.report.rows.generation import DISAGREEMENTS, MEASURES
 from reedit.report.tables.blocks import LEADING, MARKED_K, line_grid, raw_lines, shares
 from reedit.report.tables.sheet import Column, Grid, Row, Sheet, Style, Table
 from reedit.report.words import Labels, share
@@ -12,6 +12,7 @@ HEADS = {  # kind -> what stands above it
     "accuracy": "Forced",
     "exact": "Exact",
     "contains": "Contains",
+    "judged_true": "Judged",  # where a language model does
     "exact_differs": "≠ exact",
     "contains_differs": "≠ cont.",
 }
@@ -23,16 +24,18 @@ class GenerationTable(Table):
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
         return [
             line_grid(
-                [*LEADING, MARKED_K, *(_column(metric, kind) for metric in METRICS for kind in HEADS)],
+                [*LEADING, MARKED_K, *(_column(metric, kind) for metric in METRICS for kind in _shown(rows))],
                 rows,
                 style,
             )
         ]
 
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
-        said = [Column(metric.capitalize(), shares(metric, ("accuracy", *GENERATED))) for metric in METRICS]
+        kinds = [kind for kind in _shown(rows) if kind not in DISAGREEMENTS]
+        said = [Column(metric.capitalize(), shares(metric, kinds)) for metric in METRICS]
         differs = [Column(f"≠ {metric}", shares(metric, DISAGREEMENTS)) for metric in METRICS]
-        legend = ["Columns: forced / exact / contains; ≠ exact / ≠ contains.", *self.legend(rows)]
+        heads = " / ".join(HEADS[kind].lower() for kind in kinds)
+        legend = [f"Columns: {heads}; ≠ exact / ≠ contains.", *self.legend(rows)]
         legend.append("The .csv holds spreads over trials and 95 % bootstrap intervals over cases.")
         return Sheet([line_grid([*LEADING, MARKED_K, *said, *differs], rows, style)], legend)
 
@@ -59,6 +62,16 @@ GENERATION = GenerationTable(
         " own object; where neighbors were not filtered (eligible), they disagree before any edit.",
     ),
 )
+
+
+def _shown(rows: Sequence[Row]) -> list[str]:
+    """The kinds of HEADS; what is judged alone where it is not what contains says."""
+    means = {
+        kind: [row["mean"] for row in rows if row["measure"].endswith(f"_{kind}")]
+        for kind in ("contains", "judged_true")
+    }
+    judged = means["judged_true"] != means["contains"]
+    return [kind for kind in HEADS if judged or kind != "judged_true"]
 
 
 def _column(metric: str, kind: str) -> Column:

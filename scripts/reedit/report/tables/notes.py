@@ -67,6 +67,12 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if "measures" in p
     )
     notes += [f"Measures, by their version: {measures} (docs/measures.md)."] if measures else []
+    judges = listed(
+        f"{p['judge']['model']} (revision {_short(p['judge']['revision'])}, words {p['judge']['version']})"
+        for p in runs.values()
+        if p.get("judge")
+    )
+    notes += [f"What was said is judged by {judges} (docs/measures.md)."] if judges else []
     for method, engine in _distinct(
         (path.split("/")[2], p["engine"].get("commit") or "unknown")
         for path, p in runs.items()

@@ -1,0 +1,102 @@
+"""A language model as judge: does what was said give the answer? (Yang et al. 2025, The mirage of editing)
+
+The judge is any model that the workflow prepares, so a local folder or a GGUF; no service is called. It is
+asked through its chat template, where it has one, and its verdict is whichever of "yes" and "no" it finds
+likelier. How far it is to be trusted, `agreement` says by answers that were judged by hand.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reedit.errors import InputError
+from reedit.evaluate.answers import gives
+from reedit.evaluate.speech import Speech
+from reedit.jobs.progress import progress
+from reedit.models.language_model import LanguageModel
+from reedit.models.likelihood import likelihoods
+from reedit.prepare.preparation import model_revision
+
+VERSION = 1  # of the words below; part of the provenance of what was judged
+ASKED = (
+    "Judge whether a given answer to a prompt is correct. It is correct if it says what one of the correct"
+    " answers says, in whatever words; anything else it says does not matter.\n\n"
+    "Prompt: {prompt}\nCorrect answers: {answers}\nGiven answer: {said}\n\n"
+    "Is the given answer correct? Reply with yes or no."
+)
+VERDICTS = ("yes", "no")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model said to a prompt, and what it was to say."""
+
+    prompt: str
+    answers: tuple[str, ...]
+    text: str
+
+
+Judge = Callable[[Sequence[Said]], list[bool]]
+
+
+def by_alias(answered: Sequence[Said]) -> list[bool]:
+    """The judge without a model: the text contains one of the answers."""
+    return [gives(one.text, one.answers) for one in answered]
+
+
+def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
+    """The judge that asks a language model; equal questions are asked once."""
+    wording = Speech.of(judge).wording
+
+    def verdicts(answered: Sequence[Said]) -> list[bool]:
+        questions = [
+            ASKED.format(prompt=one.prompt, answers="; ".join(one.answers), said=one.text or "(nothing)")
+            for one in answered
+        ]
+        each = list(dict.fromkeys(questions))
+        rows = [wording.joint(question, verdict, "judge") for question in each for verdict in VERDICTS]
+        found = likelihoods(judge, rows, report=progress(name, len(rows)))
+        told = {
+            question: yes.mean_logp > no.mean_logp
+            for question, yes, no in zip(each, found[::2], found[1::2], strict=True)
+        }
+        return [told[question] for question in questions]
+
+    return verdicts
+
+
+def load_judge(folder: Path | None, dtype: str) -> tuple[Judge, dict[str, Any]]:
+    """The judge in a prepared model's folder, and what the provenance says of it; by alias without one."""
+    if folder is None:
+        return by_alias, {}
+    told = {"model": folder.name, "revision": model_revision(folder), "version": VERSION}
+    return by_model(LanguageModel.load(folder, dtype)), {"judge": told}
+
+
+def judged_by_hand(path: Path) -> tuple[list[Said], list[bool]]:
+    """Answers and whether a person found them right, of a JSON list with prompt, answers, said and right."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        answered = [Said(one["prompt"], tuple(one["answers"]), one["said"]) for one in read]
+        return answered, [bool(one["right"]) for one in read]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected a list of prompt, answers, said and right ({error})") from error
+
+
+def agreement(judge: Judge, path: Path) -> dict[str, float]:
+    """How far a judge agrees with answers judged by hand: the share alike, and of right and of wrong ones."""
+    answered, right = judged_by_hand(path)
+    pairs = list(zip(judge(answered), right, strict=True))
+
+    def share(of: Callable[[bool], bool]) -> float:
+        alike = [verdict == truth for verdict, truth in pairs if of(truth)]
+        return sum(alike) / len(alike) if alike else float("nan")
+
+    return {
+        "answers": float(len(pairs)),
+        "alike": share(lambda _: True),
+        "of right": share(lambda truth: truth),
+        "of wrong": share(lambda truth: not truth),
+    }
