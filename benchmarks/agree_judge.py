@@ -2,8 +2,8 @@
 
     python benchmarks/agree_judge.py results/models/smollm2-135m
 
-MODEL is a prepared model. The answers are those of resources/judged-answers.json, which SmolLM2 gave and a person
-judged, or --answers of your own: a JSON list of objects with prompt, answers, said and right.
+MODEL is a prepared model. The answers are those of resources/judged-answers.json, which SmolLM2 gave and a
+person judged, or --answers of your own: a JSON list of objects with prompt, answers, said and right.
 """
 
 import argparse
