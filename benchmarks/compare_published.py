@@ -19,9 +19,10 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from material import arguments, first_facts, load, read_prefix_settings, read_settings
+from material import arguments, first_facts, load, read_prefix_settings, read_settings, read_world_facts
 from measuring import print_machine, print_table
 from time_easyedit import PROTOCOL, REPOSITORY, difference
 from torch import Tensor
@@ -54,7 +55,11 @@ class Bench:
         self.chosen, self.model, self.tokenizer = chosen, load(chosen), load_tokenizer(chosen.model)
         self.tokenizer.padding_side = "right"  # they count labels from a row's beginning
         self.templates = sample_prefixes(self.model, **read_prefix_settings())
-        self.facts = first_facts(self.model, FACTS)
+        ids = self.tokenizer([f" {fact.target_new}" for fact in read_world_facts()])["input_ids"]
+        known = [
+            f for f, own in zip(read_world_facts(), ids, strict=True) if chosen.tokens in (None, len(own))
+        ]
+        self.facts = first_facts(self.model, FACTS, known)
         self.edits = [Rows(self.model.wording, PROTOCOL, self.templates).edit(fact) for fact in self.facts]
 
     def recipe(self, algorithm: str, more: Mapping[str, Any] | None = None, **options: Any) -> Recipe:
@@ -104,21 +109,16 @@ def imported(checkout: Path, name: str) -> ModuleType:
     """A module of a checkout, with the packages beside it: other checkouts have some of the same names."""
     for known in [known for known in sys.modules if known.partition(".")[0] in ("memit", "rome", "util")]:
         del sys.modules[known]
-    sys.path.insert(0, str(checkout.resolve()))
-    try:
-        with chdir(checkout):  # where globals.yml lies
-            return import_module(name)
-    finally:
-        del sys.path[0]
+    with patch.object(sys, "path", [str(checkout.resolve()), *sys.path]), chdir(checkout):  # for globals.yml
+        return import_module(name)
 
 
 def memit_like(bench: Bench, module: ModuleType, recipe: Recipe, **more: Any) -> Apply:
     """What a module that goes back to MEMIT's applies, with our prefixes and second moments."""
     model, read, name = bench.model, bench.moments(recipe), module.__name__.rpartition(".")[2]
-    sums = {model.module_name(n): SimpleNamespace(moment=lambda c=c: c) for n, (c, _) in read.items()}
-    told = {of: SimpleNamespace(mom2=one) for of, one in sums.items()}
-    if name == "encore_main":  # there with keys, for distances that are not asked for
-        told = {of: (one, None) for of, one in told.items()}
+    keys_too = name == "encore_main"  # there statistics come with keys, for distances that are not asked for
+    stats = {n: SimpleNamespace(mom2=SimpleNamespace(moment=lambda c=c: c)) for n, (c, _) in read.items()}
+    told = {model.module_name(n): (one, None) if keys_too else one for n, one in stats.items()}
     module.layer_stats = lambda model, tokenizer, of, *_, **__: told[of]
     module.CONTEXT_TEMPLATES_CACHE = [["{}"], list(bench.templates)]
     known = {"fact_token": "subject_last", "mom2_dataset": "", "mom2_n_samples": 0, "mom2_dtype": "float32"}
@@ -190,6 +190,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, help="a checkout")
     parser.add_argument("--moments", type=Path, default=Path("results/moments/smollm2-135m/wikipedia-sample"))
     parser.add_argument("--passes", type=int, help="v_num_grad_steps; config.yaml's by default")
+    parser.add_argument("--tokens", type=int, help="of the target of each fact; any number by default")
     chosen, sys.dont_write_bytecode = parser.parse_args(), True  # nothing into a checkout
     bench, given = Bench(chosen), [name for name in rows if getattr(chosen, name)]
     print_table(COLUMNS, [line for name in given for line in rows[name](bench, getattr(chosen, name))])

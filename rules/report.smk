@@ -19,6 +19,7 @@ ITERATIONS = run_files("results/edits/{run}/iterations.parquet")
 TARGETS = run_files("results/edits/{run}/targets.parquet")
 COLLAPSE = run_files("results/collapse/{run}.parquet")
 TEXTS = run_files("results/texts/{run}.parquet")  # on request, as the next
+GROUPED = experiment.grouped_runs  # whose datasets have groups of prompts
 GENERATIONS = run_files("results/generations/{run}.parquet")
 FACTS = [f"results/facts/{dataset}.parquet" for dataset in DATASETS]
 SUMMARY_FILES = {
@@ -29,7 +30,7 @@ SUMMARY_FILES = {
     "differences_generated": dict(runs=OF_RUNS, generations=GENERATIONS),
     "portability": dict(
         runs=OF_RUNS,
-        portability=[f"results/portability/{run.path}.parquet" for run in experiment.grouped_runs],
+        portability=[f"results/portability/{run.path}.parquet" for run in GROUPED],
     ),
     "fluency": dict(runs=OF_RUNS, texts=TEXTS),
     "norms": dict(
@@ -64,7 +65,7 @@ SUMMARY_SETTINGS = {
     "generation": {"runs": IDENTITIES, "seed": config["seed"]},
     "differences_generated": {"runs": IDENTITIES, "seed": config["seed"]},
     "portability": {
-        "runs": [experiment.identity(run) for run in experiment.grouped_runs],
+        "runs": [experiment.identity(run) for run in GROUPED],
         "seed": config["seed"],
     },
     "fluency": {"runs": IDENTITIES, "seed": config["seed"]},
@@ -227,6 +228,13 @@ rule render_page:
         cases=OF_CASES,
         scores=SCORES,
         facts=FACTS,
+        groups=[
+            f"results/groups/{dataset}.parquet"
+            for dataset in dict.fromkeys(r.entry.dataset for r in GROUPED)
+        ],
+        portability=[f"results/portability/{run.path}.parquet" for run in GROUPED],
+        generations=GENERATIONS if REPORT.generation else [],
+        norms="results/summary/norms.parquet" if REPORT.norms else [],
         template=local([TEMPLATES / f"explore.{part}" for part in PAGE]),
     output:
         html=report(
@@ -242,6 +250,7 @@ rule render_page:
     params:
         settings={
             "runs": IDENTITIES,
+            "grouped": [experiment.identity(run) for run in GROUPED],
             "datasets": DATASETS,
             "labels": STYLE["labels"],
             "title": "Edits, case by case",

@@ -6,6 +6,7 @@ from plotly.offline import get_plotlyjs
 
 from reedit.jobs.job import job
 from reedit.report.page.data import Results, parts
+from reedit.report.page.further import further
 from reedit.report.page.html import packed, render_page
 from reedit.report.rows.lines import key_of
 from reedit.report.tables.notes import face
@@ -25,6 +26,7 @@ with job(snakemake.log[0]) as log:
         dict(zip(keys, inputs.scores, strict=True)),
         dict(zip(settings["datasets"], inputs.facts, strict=True)),
         made_by,
+        *further(inputs, settings),
     )
     title = " ".join(filter(None, [face(made_by.values()), settings["title"]]))
     library = get_plotlyjs()

@@ -11,6 +11,8 @@ from made_runs import ITERATION
 from plotly.offline import get_plotlyjs
 from workflow import REPOSITORY
 
+from reedit.prepare.facts import read_facts
+from reedit.prepare.groups import Item, write_groups
 from reedit.report.page.data import LIMIT, Results, parts
 from reedit.report.page.html import packed, render_page
 from reedit.report.rows.cases import case_rows
@@ -60,12 +62,17 @@ class MadeExperiment:
     cases: list[pa.Table] = field(default_factory=list)
     scores: dict[RunKey, Path] = field(default_factory=dict)
     made_by: dict[str, dict[str, Any]] = field(default_factory=dict)
+    groups: dict[str, Path] = field(default_factory=dict)
+    portability: dict[RunKey, Path] = field(default_factory=dict)
+    generations: dict[RunKey, Path] = field(default_factory=dict)
+    norms: list[Row] = field(default_factory=list)
 
     def parts(self, labels: Mapping[str, str] | None = None, limit: int = LIMIT) -> dict[str, Any]:
         """The parts of the page as plain values."""
         facts = {"facts": self.folder / "facts.parquet"}
         cases = pa.concat_tables(self.cases)
-        results = Results(self.runs, cases, self.scores, facts, self.made_by)
+        further = (self.groups, self.portability, self.generations, self.norms)
+        results = Results(self.runs, cases, self.scores, facts, self.made_by, *further)
         return dict(parts(results, labels or {}, limit))
 
     def page(self, labels: Mapping[str, str] | None = None) -> Path:
@@ -195,3 +202,56 @@ def _targets(last: int, cases: int, rng: np.random.Generator) -> pa.Table:
     }
     values |= {"ppl_target": 1 + 0.1 * rng.random(size), "ppl_edited": np.exp(3 * rng.random(size))}
     return pa.table(values).select(SCHEMAS["targets"].names).cast(SCHEMAS["targets"])
+
+
+def with_further(made: MadeExperiment) -> MadeExperiment:
+    """The same with groups of prompts, what each model says itself, and norms of the weights.
+
+    The edited models give every answer of "one_hop", the unedited one those of "kept" alone, of which
+    it knows the first case's.
+    """
+    facts = read_facts(made.folder / "facts.parquet")
+    items = [
+        Item(
+            fact.case_id,
+            group,
+            number,
+            f"{HOSTILE if number else group} of {fact.subject} is",
+            ("Rome", "Roma"),
+        )
+        for fact in facts
+        for group, count in (("one_hop", 2), ("kept", 1))
+        for number in range(count)
+    ]
+    made.groups["facts"] = made.folder / "groups.parquet"
+    write_groups(items, made.groups["facts"], {})
+    for key, path in made.scores.items():
+        scores = parquet.read(path, "scores")
+        ks = sorted({row["k"] for row in scores})
+        said = [
+            {
+                "answer": "Rome",
+                "generated": f"{row['predicted']} at {row['k']}.",
+                "exact": 0.0,
+                "contains": 1.0,
+            }
+            | {name: row[name] for name in ("k", "case_id", "metric", "prompt", "after")}
+            | {"judged_true": float(row["k"] > 0)}
+            for row in scores
+        ]
+        asked = [
+            {"k": k, "case_id": item.case_id, "group": item.group, "item": item.item, "after": None}
+            | {"accuracy": 0.5 * (k > 0), "exact_match": 0.0, "generated": f"Itself {k}: {item.group}."}
+            | {"judged_true": float((item.group == "kept") != (k > 0))}
+            | {"premise_known": item.case_id == 100 if k == 0 and item.group == "kept" else None}
+            for k in ks
+            for item in items
+        ]
+        made.generations[key] = path.with_name("generations.parquet")
+        made.portability[key] = path.with_name("portability.parquet")
+        parquet.write(said, made.generations[key], "generations", {})
+        parquet.write(asked, made.portability[key], "portability", {})
+        identity = {"model": key[0], "dataset": key[1], "method": key[2]}
+        norms = {"update_norm": 2.0, "growth": 1.01, "condition_growth": 1.5, "residual_after": 0.25}
+        made.norms += [identity | {"k": k} | norms for k in ks if k > 0]
+    return made

@@ -47,9 +47,30 @@ function promptRow(i) {
     accuracy: value("accuracy", at),
     news: [value("logp_new", 0), value("logp_new", at)],
     olds: [value("logp_true", 0), value("logp_true", at)],
+    own: [0, now.k].map(k => ownWords(run.own, i, k)),
     wrong: value("wrong", at),
     exact: value("exact_match", at),
     success: value("success", at),
+  };
+}
+
+/** [what the model says itself, whether that gives the answer] at k; null where it was not let speak. */
+function ownWords(said, i, k) {
+  const at = said?.k.indexOf(k) ?? -1;
+  const word = at < 0 ? null : said.said[at][i];
+  return word === null ? null : [said.words[word], number(said.right[at][i])];
+}
+
+/** A prompt of a group before and after. */
+function itemRow(i) {
+  const {sample: {items}, run} = now;
+  const accuracy = k => {
+    const at = run.items.k.indexOf(k);
+    return at < 0 ? null : number(run.items.accuracy[at][i]);
+  };
+  return {
+    group: items.group[i], prompt: items.prompt[i], answers: items.answers[i].join(" · "), known: run.items.known?.[i] ?? null,
+    own: [0, now.k].map(k => ownWords(run.items, i, k)), accuracy: [0, now.k].map(accuracy),
   };
 }
 
@@ -85,10 +106,31 @@ function promptColumns(subject) {
     {head: "Says before", title: "of the unedited model, k = 0", value: row => row.before, cell: row => said(row.before, false), css: () => "short"},
     {head: "Says after", title: "at the chosen k", value: row => row.after, css: () => "short",
       cell: row => said(row.after, row.after !== row.before)},
+    ...(now?.run.own ? [ownColumn("Itself before", 0), ownColumn("Itself after", 1)] : []),
     {head: "Result", value: row => verdict(row)[1] || null, cell: statusCell, css: () => "status"},
     {head: "Accuracy", title: "share of tokens that are right, in percent", number: true, value: row => row.accuracy, cell: row => percent(row.accuracy, 0)},
     {head: "log p new", title: "of the new object, before → after; sorted by the change", number: true, value: row => change(row.news), cell: row => arrow(row.news)},
     {head: "log p old", title: "of the old object, before → after; sorted by the change", number: true, value: row => change(row.olds), cell: row => arrow(row.olds)},
+  ];
+}
+
+/** A column of what the model says itself, before or after. */
+function ownColumn(head, side) {
+  return {head, title: "what the model says by itself, up to a natural stop; ✓: it gives the answer", css: () => "text",
+    value: ({own}) => own[side]?.[0] ?? null,
+    cell: ({own}) => own[side] === null ? "" : make("span", {className: own[side][1] ? "good" : ""}, `${own[side][1] ? "✓ " : ""}${own[side][0]}`)};
+}
+
+function itemColumns() {
+  const known = {true: "known", false: "not known"};
+  return [
+    {head: "Group", value: row => row.group, cell: row => row.group, css: () => "short"},
+    {head: "Prompt", value: row => row.prompt, cell: row => row.prompt, css: () => "text"},
+    {head: "Answer", value: row => row.answers, cell: row => row.answers, css: () => "short"},
+    {head: "Premises", title: "what has to be known for it, asked of the unedited model", value: row => row.known, cell: row => known[row.known] ?? ""},
+    ownColumn("Itself before", 0), ownColumn("Itself after", 1),
+    {head: "Accuracy", title: "share of the answer's tokens that are right, before → after, in percent", number: true, value: row => row.accuracy[1],
+      cell: row => row.accuracy.every(value => value === null) ? "" : row.accuracy.map(value => percent(value, 0)).join(" → ")},
   ];
 }
 
@@ -213,4 +255,17 @@ function drawCase() {
   if (by >= 0) Object.assign(tables.one, {by: tables.one.columns[by], descending});
   tables.one.drawHead();
   tables.one.show(prompts);
+  drawItems(row);
+}
+
+/** The groups of the open case, where its dataset has some. */
+function drawItems(row) {
+  const {items} = now.sample;
+  const own = items && now.run.items ? items.case.flatMap((place, i) => place === row.place ? [i] : []) : [];
+  if (own.length === 0) return;
+  const place = make("div");
+  byId("case").append(make("h4", {}, "What follows from the edit, and what stays"), place);
+  const table = new SortedTable(place, itemColumns(), {name: "Groups of the case, before and after", page: 1000, cards: true});
+  table.drawHead();
+  table.show(own.map(itemRow));
 }

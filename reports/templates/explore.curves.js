@@ -25,8 +25,8 @@ function look(number) {
 }
 
 /**
- * Draw panels: [{head, measure, log, print}]. lines: [{name, number, course, marks: {k: words}}], course being
- * columns by measure, with k.
+ * Draw panels: [{head, measure, log, print, norms}]. lines: [{name, number, course, norms, marks: {k: words}}], course
+ * being columns by measure, with k; so are norms, where a method has some, of which panels with norms are drawn.
  */
 async function drawPanels(place, panels, lines) {
   const Plotly = await plotly();
@@ -34,6 +34,7 @@ async function drawPanels(place, panels, lines) {
     const plot = make("div", {className: "plot", role: "img"});
     place.append(make("div", {className: "panel"}, make("h3"), plot));
   }
+  while (place.children.length > panels.length) place.lastElementChild.remove();
   const drawn = panels.map((panel, i) => {
     const [head, plot] = place.children[i].children;
     head.textContent = panel.head;
@@ -45,9 +46,11 @@ async function drawPanels(place, panels, lines) {
 }
 
 /** The lines of a panel, and a note at its upper edge for each value that is not finite. */
-function traced({measure, log, print}, lines) {
+function traced({measure, log, print, norms: ofNorms}, lines) {
   const notes = [];
-  const traces = lines.map(({name, number: place, course, marks}) => {
+  const traces = lines.flatMap(({name, number: place, course: measured, norms, marks}) => {
+    const course = ofNorms ? norms : measured;
+    if (!course) return [];
     const {color, symbol, dash} = look(place);
     const values = course[measure].map(number);
     const drawable = values.map(value => Number.isFinite(value) && !(log && value <= 0) ? value : null);
@@ -56,11 +59,11 @@ function traced({measure, log, print}, lines) {
         notes.push({x: k, y: 1, xref: "x", yref: "paper", text: Number.isNaN(values[i]) ? "NaN" : "∞", showarrow: false, font: {color}});
     });
     const words = course.k.map((k, i) => plainText(`${name}: ${print(values[i])}${marks[k] ? ` (${marks[k]})` : ""}`));
-    return {
+    return [{
       x: course.k, y: drawable, text: words, name: plainText(name), hovertemplate: "%{text}<extra></extra>",
       type: "scatter", mode: "lines+markers", connectgaps: false, line: {color, dash, width: 1.8},
       marker: {color, symbol, opacity: 1, line: {width: 0}, size: course.k.map(k => marks[k] ? 11 : 7)},
-    };
+    }];
   });
   return {traces, notes};
 }

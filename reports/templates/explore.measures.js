@@ -92,6 +92,12 @@ function drawMethods() {
   }));
 }
 
+const significant = value => value === null ? "" : String(Number(Number(value).toPrecision(3)));
+const NORM_PANELS = [
+  ["update_norm", "Norm of the update", true], ["growth", "Weights' norm, by the unedited", false],
+  ["condition_growth", "Condition number, by the unedited", true], ["residual_after", "Residual after SPREAD", false],
+].map(([measure, head, log]) => ({head: `${head}${log ? ", logarithmic" : ""}`, measure, log, norms: true, print: significant}));
+
 /** A course without the line of trials at k of their own, which is on no curve. */
 function iterationsOf(course) {
   const kept = column => column.filter((_, at) => typeof course.k[at] === "number");
@@ -105,7 +111,8 @@ async function drawCurves() {
   const lines = members().filter(({method}) => !hidden.has(method.name)).map(method => {
     const course = iterationsOf(courseOf(method));
     const marks = Object.fromEntries(course.k.map((k, at) => [k, kWords(course, at).replace(/^ \(|\)$/g, "")]));
-    return {name: method.method.label, number: numberOf(method), course, marks};
+    return {name: method.method.label, number: numberOf(method), course, marks, norms: method.norms};
   });
-  await drawPanels(byId("panels"), [...percents, ...perplexities], lines);
+  const norms = lines.some(({norms}) => norms) ? NORM_PANELS : [];
+  await drawPanels(byId("panels"), [...percents, ...perplexities, ...norms], lines);
 }

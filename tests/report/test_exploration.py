@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from made_page import PROMPTS, MadeExperiment, made_experiment
+from made_page import PROMPTS, MadeExperiment, made_experiment, with_further
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS
@@ -217,3 +217,39 @@ def test_scores_of_other_prompts_at_another_k_are_refused(made: MadeExperiment, 
     scores = {key: path for key in made.scores}
     with pytest.raises(InputError, match=r"scores\.parquet: other prompts at k = 2"):
         MadeExperiment(made.folder, made.runs, made.cases, scores, made.made_by).parts()
+
+
+def test_groups_own_words_and_norms_stand_beside_the_scores(tmp_path: Path) -> None:
+    plain = made_experiment(tmp_path, {"memit": [3.0, 0.5]}).parts()
+    parts = with_further(made_experiment(tmp_path, {"memit": [3.0, 0.5]})).parts()
+    assert (
+        "items" not in plain["sample0"]
+        and "own" not in plain["run0"]
+        and "norms" not in plain["overview"]["methods"][0]
+    )
+    items, said = parts["sample0"]["items"], parts["run0"]["items"]
+    assert items["case"][:4] == [0, 0, 0, 1] and items["group"][:3] == ["one hop", "one hop", "kept"]
+    assert items["answers"][0] == ["Rome", "Roma"]
+    assert said["k"] == [0, 1, 2] and said["known"][:6] == [None, None, True, None, None, False]
+    assert [said["words"][code] for code in said["said"][1][:3]] == ["Itself 1: one_hop."] * 2 + [
+        "Itself 1: kept."
+    ]
+    assert said["right"][0][:3] == [0, 0, 1] and said["right"][2][:3] == [1, 1, 0]
+    own, prompts = parts["run0"]["own"], parts["run0"]["prompts"]
+    assert own["k"] == prompts["k"]
+    for k in range(3):
+        predicted = [prompts["words"][code] for code in prompts["predicted"][k]]
+        assert [own["words"][code] for code in own["said"][k]] == [f"{word} at {k}." for word in predicted]
+    assert parts["overview"]["methods"][0]["norms"]["k"] == [1, 2]
+
+
+def test_what_was_not_asked_in_that_form_is_null(tmp_path: Path) -> None:
+    """ZsRE's neighbors are scored token by token in `released`, and are asked whole."""
+    made = with_further(made_experiment(tmp_path, {"memit": [0.5]}))
+    (key,) = made.generations
+    rows = parquet.read(made.generations[key], "generations")
+    kept = [row | {"prompt": "another"} if row["metric"] == "specificity" else row for row in rows]
+    parquet.write(kept, made.generations[key], "generations", {})
+    own = made.parts()["run0"]["own"]
+    metrics = made.parts()["sample0"]["prompts"]["metric"]
+    assert [code is None for code in own["said"][1]] == [metric == 2 for metric in metrics]

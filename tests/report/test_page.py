@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_page import HOSTILE, PAGE, MadeExperiment, made_experiment
+from made_page import HOSTILE, PAGE, MadeExperiment, made_experiment, with_further
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -148,17 +148,17 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
 
-    def open(self, page: Path, choice: str = "") -> None:
+    def open(self, page: Path, choice: str = "", plots: int = 8) -> None:
         self.driver.get("about:blank")
         self.driver.get_log("browser")
         self.driver.get_log("performance")
         self.driver.get(f"{page.as_uri()}#{choice}")
         self.until("return document.getElementById('status').hidden")
-        self.until("return document.querySelectorAll('.plot .scatterlayer').length === 8")
+        self.until("return document.querySelectorAll('.plot .scatterlayer').length === arguments[0]", plots)
 
-    def until(self, script: str) -> None:
+    def until(self, script: str, *given: object) -> None:
         WebDriverWait(self.driver, 60, poll_frequency=0.02).until(
-            lambda driver: driver.execute_script(script)
+            lambda driver: driver.execute_script(script, *given)
         )
 
     def find(self, selector: str) -> list[WebElement]:
@@ -380,6 +380,40 @@ def test_an_iteration_that_was_not_scored_says_so_and_shows_no_numbers(browser: 
     assert all(row[2] and row[3:6] == ["", "", ""] for row in browser.rows("#case"))
     browser.choose("k", "k = 3 (selected)")
     assert browser.find("#unscored")[0].text == ""
+
+
+@browser_needed
+def test_groups_and_own_words_stand_with_the_case_and_norms_with_the_curves(
+    started: Browser, tmp_path: Path
+) -> None:
+    made = with_further(made_experiment(tmp_path, {"memit": [3.0, 0.5], "na_memit": [0.5]}))
+    started.open(made.page(), plots=12)
+    started.driver.execute_script("location.hash = ''")
+    heads = started.texts("#case h4")
+    assert heads == ["What follows from the edit, and what stays"]
+    tables = started.driver.execute_script(
+        "return [...document.querySelectorAll('#case table')].map(table => [...table.rows].map(row =>"
+        " [...row.cells].map(cell => cell.textContent)))"
+    )
+    prompts, groups = tables
+    assert "Itself before" in " ".join(prompts[0]) and " at 0." in " ".join(prompts[-1])
+    body = [row for row in groups if row[0] in ("one hop", "kept")]
+    assert [row[0] for row in body] == ["one hop", "one hop", "kept"]
+    assert body[0][4:] == ["Itself 0: one_hop.", "✓ Itself 2: one_hop.", "0 → 50"]
+    assert body[2][3:6] == ["known", "✓ Itself 0: kept.", "Itself 2: kept."]
+    assert HOSTILE.replace("\u2028", "") in body[1][1].replace("\u2028", "")
+    assert started.driver.title == "Edits, case by case", "a hostile prompt is shown and not read"
+    assert started.texts("#panels h3")[8:] == [
+        "Norm of the update, logarithmic",
+        "Weights' norm, by the unedited",
+        "Condition number, by the unedited, logarithmic",
+        "Residual after SPREAD",
+    ]
+    assert started.complaints() == []
+    if folder := os.environ.get("KEEP_PAGES"):
+        for number, place in enumerate(("#case", "#panels")):
+            started.driver.execute_script("document.querySelector(arguments[0]).scrollIntoView()", place)
+            started.driver.save_screenshot(f"{folder}/groups{number}.png")
 
 
 @browser_needed

@@ -8,7 +8,7 @@ each k and case its measures, for each k and prompt what the model says. Columns
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS
 from reedit.prepare.facts import Fact, read_facts
+from reedit.prepare.groups import read_groups
 from reedit.prepare.zsre import NO_ANSWER
+from reedit.report.page.further import item_answers, norm_courses, own_words, sample_items
 from reedit.report.rows.cases import failed
 from reedit.report.rows.groups import grouped
 from reedit.report.rows.lines import Method, RunKey, Shown, at_every, methods_of, table_lines
@@ -46,13 +48,18 @@ Part = tuple[str, Any]  # a name, and values that JSON can hold
 @dataclass(frozen=True)
 class Results:
     """What the page is made of: rows of schema "runs", rows of schema "cases", the scores of each run, the
-    facts of each dataset, and the provenance of every run by its path."""
+    facts of each dataset, and the provenance of every run by its path; where an experiment has them, groups
+    of datasets, what runs say to these and to the scored prompts themselves, rows of "norm_summary"."""
 
     runs: Sequence[Row]
     cases: pa.Table
     scores: Mapping[RunKey, Path | str]
     facts: Mapping[str, Path | str]
     made_by: Mapping[str, Mapping[str, Any]]
+    groups: Mapping[str, Path | str] = field(default_factory=dict)
+    portability: Mapping[RunKey, Path | str] = field(default_factory=dict)
+    generations: Mapping[RunKey, Path | str] = field(default_factory=dict)
+    norms: Sequence[Row] = ()
 
 
 def parts(results: Results, labels: Labels, limit: int = LIMIT) -> Iterator[Part]:
@@ -64,6 +71,7 @@ def parts(results: Results, labels: Labels, limit: int = LIMIT) -> Iterator[Part
     methods = methods_of(results.runs)
     facts = {name: read_facts(Path(path)) for name, path in results.facts.items()}
     known = {name: {fact.case_id: fact for fact in own} for name, own in facts.items()}
+    items = {name: read_groups(path) for name, path in results.groups.items()}
     names: dict[RunKey, dict[str, str]] = {}
     seen: dict[str, str] = {}  # sample as JSON -> its name
     thin = sum(pq.read_metadata(path).num_rows for path in results.scores.values()) > limit
@@ -73,6 +81,8 @@ def parts(results: Results, labels: Labels, limit: int = LIMIT) -> Iterator[Part
             path = results.scores[key]
             asked = parquet.read_complete(path, "scores")
             sample = _sample(_prompts(asked, path), known[method.dataset], path)
+            if key in results.portability:
+                sample["items"] = sample_items(sample["case_id"], items[method.dataset])
             text = json.dumps(sample)
             if text not in seen:
                 seen[text] = f"sample{len(seen)}"
@@ -82,7 +92,12 @@ def parts(results: Results, labels: Labels, limit: int = LIMIT) -> Iterator[Part
                 asked = asked.filter(pc.field("k").isin([0, 1, _shown_k(one)]))
             prompts = _answers(asked, len(sample["prompts"]["case"]), method.protocol)
             cases = _cases(_of_run(results.cases, key), sample["case_id"])
-            yield names[key]["run"], {"trial": trial, "cases": cases, "prompts": prompts}
+            found = {"trial": trial, "cases": cases, "prompts": prompts}
+            if key in results.generations:
+                found["own"] = own_words(results.generations[key], asked)
+            if key in results.portability:
+                found["items"] = item_answers(results.portability[key], sample["case_id"], prompts["k"])
+            yield names[key]["run"], found
     place = {method.path: number for number, method in enumerate(methods)}
     yield (
         "overview",
@@ -90,7 +105,9 @@ def parts(results: Results, labels: Labels, limit: int = LIMIT) -> Iterator[Part
             "heads": {name: head.text for name, head in HEADS.items()},
             "legend": LEGEND | {"selected": f"{MET[:-1]}: the proposed rule stops here."},
             "thin": thin,
-            "methods": [_method(method, names, labels) for method in methods],
+            "methods": [
+                _method(method, names, labels) | norm_courses(method, results.norms) for method in methods
+            ],
             "blocks": [
                 _block(members, place, results.made_by)
                 for members in grouped(methods, attrgetter("place")).values()
