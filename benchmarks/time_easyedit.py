@@ -70,7 +70,7 @@ class Bench:
     def easyedit(self, checkout: Path, algorithm: Algorithm, count: int) -> Measured:
         """A step of EasyEdit, or in ROME's case one an edit, and how much of it the targets take."""
         published, spent = load_published(checkout, algorithm.name), []
-        name = "compute_v" if algorithm.one_by_one else "compute_z"
+        name = {"rome": "compute_v", "pmet": "compute_zs"}.get(algorithm.name, "compute_z")
         compute = getattr(published.module, name)
 
         def watched(*given: Any, **named: Any) -> Tensor:
