@@ -55,10 +55,9 @@ class Bench:
         self.chosen, self.model, self.tokenizer = chosen, load(chosen), load_tokenizer(chosen.model)
         self.tokenizer.padding_side = "right"  # they count labels from a row's beginning
         self.templates = sample_prefixes(self.model, **read_prefix_settings())
-        ids = self.tokenizer([f" {fact.target_new}" for fact in read_world_facts()])["input_ids"]
-        known = [
-            f for f, own in zip(read_world_facts(), ids, strict=True) if chosen.tokens in (None, len(own))
-        ]
+        said = self.tokenizer([f" {fact.target_new}" for fact in read_world_facts()])["input_ids"]
+        each = zip(read_world_facts(), map(len, said), strict=True)
+        known = [fact for fact, tokens in each if chosen.tokens in (None, tokens)]
         self.facts = first_facts(self.model, FACTS, known)
         self.edits = [Rows(self.model.wording, PROTOCOL, self.templates).edit(fact) for fact in self.facts]
 

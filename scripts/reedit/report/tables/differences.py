@@ -67,7 +67,7 @@ DIFFERENCES = DifferencesTable(
 DIFFERENCES_GENERATED = replace(
     DIFFERENCES,
     name="differences_generated",
-    title="The same by what models say themselves: paired differences of free generation.",
+    title="What iterating and neighbors change in what models say themselves: paired differences.",
     kinds=SAID,
 )
 
