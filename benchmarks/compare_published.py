@@ -92,9 +92,9 @@ class Bench:
 
     def row(self, name: str, code: Path, recipe: Recipe, apply: Apply, less: Recipe, left: str) -> list[str]:
         """A line of the table; `less`: a recipe without what is `left` out."""
-        theirs = self.updates(recipe, apply)
+        theirs, at = self.updates(recipe, apply), commit_of(code) or ""
         gaps = [difference(self.updates(one), theirs) for one in (recipe, less)]
-        return [name, (commit_of(code) or "")[:7], *(f"{gap:.1e}" for gap in gaps), left]
+        return [name, at[:7] + at[40:], *(f"{gap:.1e}" for gap in gaps), left]
 
     @contextmanager
     def older(self) -> Iterator[None]:
