@@ -6,7 +6,19 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from dataset_entries import QUESTION, RELEASED, without_samples
+from dataset_entries import (
+    COUNTERFACTUAL,
+    EASYEDIT,
+    MQUAKE,
+    PORTABLE,
+    QAEDIT,
+    QUESTION,
+    RECENT,
+    RELEASED,
+    RIPPLE,
+    WIKIBIO,
+    without_samples,
+)
 from hostile import JSON, TEXT, UNICODE, Refused, damaged, file_of, one_line_if_refused, spoiled
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +26,9 @@ from tiny import tiny_facts
 
 from reedit.evaluate.collapse import read_texts
 from reedit.prepare.cases import tidy, tidy_prompt
-from reedit.prepare.datasets import load_dataset, load_facts
+from reedit.prepare.datasets import FORMATS, load_dataset, load_facts
 from reedit.prepare.facts import Fact, Neighbor, filled, read_facts, write_facts
+from reedit.prepare.groups import JUDGED, read_groups, write_groups
 from reedit.prepare.prefixes import read_prefixes
 from reedit.prepare.reading import Dataset
 from reedit.storage import parquet
@@ -27,6 +40,12 @@ FILES: dict[str, tuple[str, list[dict]]] = {
     "published without samples": ("counterfact", without_samples(PUBLISHED)),
     "released": ("counterfact", [RELEASED, RELEASED | {"case_id": 6}]),
     "zsre": ("zsre", [QUESTION, QUESTION]),
+    "own groups": ("zsre", [QUESTION | {"groups": {"kept": [{"prompt": "A", "answers": ["B"]}]}}] * 2),
+    "easyedit": ("easyedit", [EASYEDIT | {"portability_prompt": "A", "portability_ground_truth": "B"}]),
+    "qaedit": ("qaedit", [QAEDIT, QAEDIT]),
+    "knowedit": ("knowedit", [RECENT, COUNTERFACTUAL, PORTABLE, WIKIBIO]),
+    "mquake": ("mquake", [MQUAKE, MQUAKE | {"case_id": 3}]),
+    "ripple": ("ripple", [RIPPLE, RIPPLE]),
 }
 
 
@@ -53,9 +72,17 @@ def makes_sense(dataset: Dataset) -> None:
             assert neighbor.given is None or neighbor.given != neighbor.subject
     if dataset.fixed_roles:
         assert all(fact.neighbors for fact in dataset.facts)
+    for case in dataset.together:
+        assert len(case) > 1 and set(case) <= set(ids)
+    for item in dataset.items:
+        assert item.case_id in ids and item.prompt.strip() and item.judged in JUDGED
+        assert item.answers and all(answer == tidy(answer) != "" for answer in item.answers)
+        assert all(one.prompt.strip() and one.answers for one in item.premises or ())
     with file_of(b"") as path:
         write_facts(dataset.facts, path, {})
         assert tuple(read_facts(path)) == dataset.facts
+        write_groups(dataset.items, path, {})
+        assert tuple(read_groups(path)) == dataset.items
 
 
 def read_or_refused(content: str | bytes, form: str) -> Dataset | None:
@@ -81,7 +108,7 @@ def test_a_damaged_file_of_facts_is_refused_or_makes_sense(form: str, data: st.D
     read_or_refused(data.draw(damaged(json.dumps(cases).encode())), kind)
 
 
-@given(st.sampled_from(["counterfact", "zsre"]), st.binary() | JSON.map(lambda v: json.dumps([v]).encode()))
+@given(st.sampled_from(list(FORMATS)), st.binary() | JSON.map(lambda v: json.dumps([v]).encode()))
 def test_a_file_of_anything_is_refused_or_makes_sense(form: str, content: bytes) -> None:
     read_or_refused(content, form)
 

@@ -216,6 +216,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "no locality": (QAEDIT | {"locality": [{"loc": "who"}]}, "locality 0: lacks the field loc_ans"),
     "no object": (RECENT | {"portability": {"Reasoning": ["text"]}}, "item 0: expected an object, found str"),
     "no groups": (RECENT | {"portability": ["text"]}, "field portability: expected an object, found list"),
+    "no list": (RECENT | {"locality": {"A": 3}}, r"field locality\.A: expected a list, found int"),
+    "no name": (RECENT | {"locality": {" ": []}}, "field locality: expected groups with a name, found ' '"),
     "no prompt": (
         RECENT | {"locality": {"A": [{"ground_truth": "B"}]}},
         r"locality\.A, item 0: lacks the field prompt",

@@ -78,10 +78,7 @@ def numbered(items: Iterable[Item], case_id: int) -> Iterator[Item]:
 
 def own_groups(case: Case) -> Iterator[Item]:
     """The items that a case has under `groups`, in whatever format; InputError that names the field."""
-    groups = case.get("groups", dict) if case.has("groups") else {}
-    for name, items in groups.items():
-        if not isinstance(items, list):
-            raise InputError(f"{case.where}: field groups.{name}: expected a list")
+    for name, items in groups_in(case, "groups"):
         for number, value in enumerate(items):
             item = Case(f"{case.where}: groups.{name}, item {number}", value)
             item.only(KEYS)
@@ -93,7 +90,21 @@ def own_groups(case: Case) -> Iterator[Item]:
                 raise InputError(
                     f"{item.where}: field judged: found {judged!r}, expected {' or '.join(JUDGED)}"
                 )
-            yield asked(tidy(name), item.text("prompt", tidy_prompt), answers, judged)
+            yield asked(name, item.text("prompt", tidy_prompt), answers, judged)
+
+
+def groups_in(case: Case, field: str) -> Iterator[tuple[str, list[Any]]]:
+    """The groups in a field, each a name and a list; none where the field is not there or empty."""
+    groups = case.value.get(field) or {}
+    if not isinstance(groups, dict):
+        raise InputError(f"{case.where}: field {field}: expected an object, found {type(groups).__name__}")
+    for name, items in groups.items():
+        if not is_unicode(name) or not tidy(name):
+            raise InputError(f"{case.where}: field {field}: expected groups with a name, found {name!r}")
+        if not isinstance(items, list):
+            found = type(items).__name__
+            raise InputError(f"{case.where}: field {field}.{name}: expected a list, found {found}")
+        yield tidy(name), items
 
 
 def answers_in(value: Any) -> tuple[str, ...]:

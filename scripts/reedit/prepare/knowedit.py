@@ -1,12 +1,11 @@
 """KnowEdit: wiki_recent, wiki_counterfact, ZsRE with portability, and WikiBio (Zhang et al. 2024)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from reedit.errors import InputError
-from reedit.prepare.cases import Case, tidy, tidy_prompt
+from reedit.prepare.cases import Case, tidy_prompt
 from reedit.prepare.facts import Fact, Neighbor
-from reedit.prepare.groups import Item, answers_in, asked
+from reedit.prepare.groups import Item, answers_in, asked, groups_in
 from reedit.prepare.reading import Dataset, Read, read_each
 from reedit.prepare.zsre import NO_ANSWER
 
@@ -48,14 +47,11 @@ def _read(case: Case, position: int) -> Read:
 
 def _items(case: Case, part: str, judged: str) -> Iterator[Item]:
     """The items of portability or of locality; a case may have none."""
-    groups: Any = case.value.get(part) or {}
-    if not isinstance(groups, dict):
-        raise InputError(f"{case.where}: field {part}: expected an object, found {type(groups).__name__}")
-    for name, listed in groups.items():
-        for number, value in enumerate(listed or []):
+    for name, listed in groups_in(case, part):
+        for number, value in enumerate(listed):
             item = Case(f"{case.where}: {part}.{name}, item {number}", value)
             prompt = item.listed("prompt", tidy_prompt)
             if not prompt:
                 raise InputError(f"{item.where}: lacks the field prompt, expected str")
             if answers := answers_in(item.value.get("ground_truth")):
-                yield asked(tidy(name), prompt[0], answers, judged)
+                yield asked(name, prompt[0], answers, judged)

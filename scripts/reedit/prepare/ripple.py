@@ -99,9 +99,6 @@ def _queries(test: Case, field: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The prompt of each query, and the values of its answers and their aliases."""
     for number, value in enumerate(test.get(field, list) if test.has(field) else []):
         query = Case(f"{test.where}: {field} {number}", value)
-        answers = [
-            [answer.get("value"), *(answer.get("aliases") or [])]
-            for answer in query.get("answers", list)
-            if isinstance(answer, dict)
-        ]
+        listed = [one for one in query.get("answers", list) if isinstance(one, dict)]
+        answers = [[one.get("value"), one.get("aliases")] for one in listed]
         yield query.text("prompt", tidy_prompt), answers_in(answers)
