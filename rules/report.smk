@@ -265,6 +265,7 @@ rule measurements:
     input:
         [f"results/facts/{dataset}.parquet" for dataset in experiment.datasets],
         [f"results/generation_prompts/{dataset}.parquet" for dataset in DATASETS if REPORT.fluency],
+        [f"results/groups/{run.entry.dataset}.parquet" for run in GROUPED],
         [
             f"results/neighbors/{run.entry.model}/{run.entry.dataset}.parquet"
             for run in RUNS

@@ -19,7 +19,8 @@ with job(snakemake.log[0]) as log:
     dataset = load_dataset(settings["format"], paths, settings.get("malformed", "error"))
     for reason in dataset.malformed:
         log.info("left out, not readable: %s", reason)
-    log.info("%d facts; %d neighbors dropped, their subject unknown", len(dataset.facts), dataset.dropped)
+    told = "%d facts, %d prompts in groups; %d neighbors dropped, their subject unknown"
+    log.info(told, len(dataset.facts), len(dataset.items), dataset.dropped)
     known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
     known |= {"cases": dataset.sizes, "malformed": list(dataset.malformed)}
     known |= {"together": dataset.together} if dataset.together else {}

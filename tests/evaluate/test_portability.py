@@ -7,6 +7,7 @@ import torch
 from naive import naive_greedy
 from tiny import tiny_model
 
+from reedit.errors import InputError
 from reedit.evaluate.answers import gives, has_stopped, up_to_stop
 from reedit.evaluate.portability import ask, premises_known
 from reedit.evaluate.speech import Speech, said
@@ -106,6 +107,9 @@ STOPS = {
     'He said "never." And': 'He said "never."',
     "東京です。そして": "東京です。",
     "Really? Yes": "Really?",
+    "1. Paris\n2. Rome": "1. Paris",
+    "Gen. Robert Lee led. He": "Gen. Robert Lee led.",
+    "Prof. Smith and Apple Inc. of Rome": "Prof. Smith and Apple Inc. of Rome",
     " ": "",
 }
 
@@ -147,5 +151,14 @@ def test_a_chat_template_is_used_where_there_is_one(llama: LanguageModel) -> Non
         assert said(llama, PROMPTS[:1], spoken) == [
             up_to_stop(llama.tokenizer.decode(ids, skip_special_tokens=True))
         ]
+    finally:
+        llama.tokenizer.chat_template = None
+
+
+def test_a_template_that_changes_what_is_said_names_the_key_that_leaves_it_out(llama: LanguageModel) -> None:
+    llama.tokenizer.chat_template = "{{ messages[0]['content'] | upper }}"
+    try:
+        with pytest.raises(InputError, match=r"chat template does not say once.*generation: \{chat: false\}"):
+            Speech.of(llama)
     finally:
         llama.tokenizer.chat_template = None

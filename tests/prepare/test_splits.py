@@ -82,8 +82,9 @@ def test_the_facts_of_a_case_are_sampled_together_or_not_at_all() -> None:
             elif case_id % 2:
                 assert case_id + 100 in chosen
     assert len({row["case_id"] for row in rows}) == 28
-    with pytest.raises(InputError, match="3 edits cannot be sampled in whole cases, 1 more than the largest"):
-        sample_split([[(1, 2), (3, 4)]], 3, 1, 0)
+    assert len(sample_split([[(1, 2), (3, 4)]], 3, 1, 0)) == 2, "whole cases leave no more"
+    with pytest.raises(InputError, match="1 edits: no case has so few facts, expected at least 2"):
+        sample_split([[(1, 2), (3, 4)]], 1, 1, 0)
     assert [row["case_id"] for row in sample_split([PAIRS[:3]], "all", 1, 0)] == [0, 1, 101, 2]
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 NEW_TOKENS = 40  # the most that a model is let say, unless the configuration says otherwise
 # a line break, or a sentence's end: a mark behind three letters or a digit ("St. Louis" and "D.C. is" go on)
 STOP = re.compile(r"""\n|(?:(?<=\w\w\w)|(?<=\d))[.!?]["'”’)]*(?=\s)|[。！？]""")
+# behind which a mark ends nothing: the number of an item in a list, and these
+LISTED = re.compile(r"(?:^|\n)\s*\d+$")
+SHORT = re.compile(r"\b(?:Capt|Corp|Gen|Gov|Hon|Inc|Ltd|Mrs|Prof|Rev|Sen|Sgt|vol|approx)$", re.IGNORECASE)
 DIVIDING = "PZC"  # categories of Unicode: punctuation, separators, control characters
 
 
@@ -43,11 +46,19 @@ def gives(generated: str, answers: Iterable[str]) -> bool:
 
 def has_stopped(generated: str) -> bool:
     """Whether a text has come to a natural stop, so that nothing that follows belongs to the answer."""
-    return STOP.search(generated.lstrip()) is not None
+    return _stop(generated.lstrip()) is not None
 
 
 def up_to_stop(generated: str) -> str:
     """A text up to its first natural stop: the end of a sentence or of a line, without white space around."""
     text = generated.lstrip()
-    found = STOP.search(text)
-    return (text[: found.end()] if found else text).rstrip()
+    return text[: _stop(text)].rstrip()
+
+
+def _stop(text: str) -> int | None:
+    """The character behind the first natural stop; None where there is none."""
+    for found in STOP.finditer(text):
+        before = text[: found.start()]
+        if not (found[0].startswith(".") and (LISTED.search(before) or SHORT.search(before))):
+            return found.end()
+    return None

@@ -43,24 +43,29 @@ def answer(
     speech: Speech,
     judge: Judge = by_alias,
 ) -> list[dict[str, Any]]:
-    """Rows of the schema ``generations`` for the model as it is, one a question, in order."""
-    prompts = [question.prompt for question in questions]
-    texts = said(model, prompts, speech, f"k={k} generation, prompts")
-    verdicts = judge(
-        [Said(one.prompt, (one.answer,), text) for one, text in zip(questions, texts, strict=True)]
-    )
-    return [
-        {
-            "k": k,
-            "case_id": question.case_id,
-            "metric": question.metric,
-            "prompt": question.prompt,
-            "answer": question.answer,
-            "generated": text,
-            "exact": float(begins_with(text, question.answer)),
-            "contains": float(contains(text, question.answer)),
-            "judged_true": float(verdict),
-            "after": None,
-        }
-        for question, text, verdict in zip(questions, texts, verdicts, strict=True)
-    ]
+    """Rows of the schema ``generations`` for the model as it is, one a question, in order.
+
+    Of a prompt that leaves the model no room for an answer what it says is null.
+    """
+    free = [one for one in questions if speech.fits(model, one.prompt)]
+    texts = said(model, [one.prompt for one in free], speech, f"k={k} generation, prompts")
+    verdicts = judge([Said(one.prompt, (one.answer,), text) for one, text in zip(free, texts, strict=True)])
+    found = dict(zip(map(id, free), zip(texts, verdicts, strict=True), strict=True))
+    rows = []
+    for question in questions:
+        text, verdict = found.get(id(question), (None, None))
+        rows.append(
+            {
+                "k": k,
+                "case_id": question.case_id,
+                "metric": question.metric,
+                "prompt": question.prompt,
+                "answer": question.answer,
+                "generated": text,
+                "exact": None if text is None else float(begins_with(text, question.answer)),
+                "contains": None if text is None else float(contains(text, question.answer)),
+                "judged_true": None if verdict is None else float(verdict),
+                "after": None,
+            }
+        )
+    return rows

@@ -38,31 +38,37 @@ class Said:
     text: str
 
 
-Judge = Callable[[Sequence[Said]], list[bool]]
+Judge = Callable[[Sequence[Said]], list[bool | None]]  # None: it could not be asked
 
 
-def by_alias(answered: Sequence[Said]) -> list[bool]:
+def by_alias(answered: Sequence[Said]) -> list[bool | None]:
     """The judge without a model: the text contains one of the answers."""
     return [gives(one.text, one.answers) for one in answered]
 
 
 def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
-    """The judge that asks a language model; equal questions are asked once."""
-    wording = Speech.of(judge).wording
+    """The judge that asks a language model; equal questions are asked once, too long ones not at all.
 
-    def verdicts(answered: Sequence[Said]) -> list[bool]:
+    Raises InputError where the model's tokens do not tell yes from no.
+    """
+    wording = Speech.of(judge).wording
+    for verdict in VERDICTS:
+        wording.joint(ASKED, verdict, "generation.judge")
+
+    def verdicts(answered: Sequence[Said]) -> list[bool | None]:
         questions = [
             ASKED.format(prompt=one.prompt, answers="; ".join(one.answers), said=one.text or "(nothing)")
             for one in answered
         ]
-        each = list(dict.fromkeys(questions))
+        longest = judge.model.config.max_position_embeddings - 4  # a verdict's tokens
+        each = [one for one in dict.fromkeys(questions) if len(wording.encode(one)) <= longest]
         rows = [wording.joint(question, verdict, "judge") for question in each for verdict in VERDICTS]
         found = likelihoods(judge, rows, report=progress(name, len(rows)))
         told = {
             question: yes.mean_logp > no.mean_logp
             for question, yes, no in zip(each, found[::2], found[1::2], strict=True)
         }
-        return [told[question] for question in questions]
+        return [told.get(question) for question in questions]
 
     return verdicts
 

@@ -35,7 +35,9 @@ def ask(
     texts = said(model, [item.prompt for item in free], speech, f"k={k} groups, prompts")
     answered = dict(zip(map(id, free), texts, strict=True))
     verdicts = judge([Said(item.prompt, item.answers, answered[id(item)]) for item in free])
-    right = dict(zip(map(id, free), map(float, verdicts), strict=True))
+    right = {
+        id(item): float(verdict) for item, verdict in zip(free, verdicts, strict=True) if verdict is not None
+    }
     known = premises_known(model, items, speech) if k == 0 else [None] * len(items)
     _tell(items, rows, free)
     return [

@@ -10,6 +10,7 @@ asked for after those before it, which a model that has to speak for itself may 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reedit.errors import InputError
 from reedit.evaluate.answers import NEW_TOKENS, has_stopped, up_to_stop
 from reedit.jobs.progress import progress
 from reedit.models.generation import generate
@@ -26,10 +27,19 @@ class Speech:
 
     @classmethod
     def of(cls, model: LanguageModel, chat: bool = True, tokens: int = NEW_TOKENS) -> "Speech":
-        """As its texts are put to a model already; with `chat` through its template, where it has one."""
+        """As its texts are put to a model already; with `chat` through its template, where it has one.
+
+        Raises InputError for a template that changes what is said.
+        """
         if not (chat and model.tokenizer.chat_template and model.wording.special):
             return cls(model.wording, tokens)
-        return cls(Wording.of(model.tokenizer, model.wording.separator, chat=True), tokens)
+        try:
+            return cls(Wording.of(model.tokenizer, model.wording.separator, chat=True), tokens)
+        except InputError as error:
+            told = str(error).removeprefix("chat: true, but ")
+            raise InputError(
+                f"{told}; generation: {{chat: false}} asks for free answers without it"
+            ) from error
 
     def fits(self, model: LanguageModel, prompt: str) -> bool:
         """Whether the model can read a prompt and what it may say to it."""

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 
-def apart(case_ids: Sequence[int], share: float, seed: int) -> list[int]:
-    """A share of the cases, in a seeded order.
+def apart(
+    case_ids: Sequence[int], share: float, seed: int, together: Sequence[tuple[int, ...]] = ()
+) -> list[int]:
+    """A share of the cases, in a seeded order; those of facts that belong `together` whole.
 
     Which ones they are depends on nothing but a dataset's own numbers: not on what a model knows of them, nor
     on their order, so that tuning and any run of the same dataset and seed mean the same ones.
     """
-    drawn = sorted(case_ids, key=lambda case_id: sha256(f"{seed} {case_id}".encode()).digest())
-    return drawn[: round(share * len(drawn))]
+    case_of = {one: case for case in together for one in case}
+    cases = dict.fromkeys(case_of.get(one, (one,)) for one in case_ids)
+    drawn = sorted(cases, key=lambda case: sha256(f"{seed} {case[0]}".encode()).digest())
+    there = set(case_ids)
+    return [one for case in drawn[: round(share * len(drawn))] for one in case if one in there]

@@ -109,13 +109,14 @@ def groups_in(case: Case, field: str) -> Iterator[tuple[str, list[Any]]]:
 
 def answers_in(value: Any) -> tuple[str, ...]:
     """The answers of a published item, each once: a text or lists of texts, however deep; none of no text."""
-    nested = value if isinstance(value, list) else [value]
-    found = (
-        answers_in(one) if isinstance(one, list) else (_text(one),)
-        for one in nested
-        if isinstance(one, list | str | int | float) and not isinstance(one, bool)
-    )
-    return tuple(dict.fromkeys(text for texts in found for text in texts if text))
+    found, left = [], [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, list):
+            left += reversed(one)
+        elif isinstance(one, str | int | float) and not isinstance(one, bool):
+            found.append(_text(one))
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from reedit.prepare.groups import Premise, asked
 from reedit.prepare.reading import Dataset, Read, read_each
 
 MULTI_HOP = "multi_hop"
+LARGEST = 2**48  # of a case_id: those of a case's further facts have to be numbers of 64 bits, too
 
 
 def mquake_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:
@@ -21,7 +22,7 @@ def mquake_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:
     Raises InputError with the file, the case and the field; see reading.read_each.
     """
     known = [case.value.get("case_id") for case in chain.from_iterable(files)]
-    step = 1 + max((one for one in known if isinstance(one, int)), default=0)
+    step = 1 + max((one for one in known if isinstance(one, int) and one < LARGEST), default=0)
 
     def read(case: Case, _: int) -> Read:
         return _read(case, step)
@@ -34,6 +35,10 @@ def _read(case: Case, step: int) -> Read:
     if not rewrites:
         raise InputError(f"{case.where}: field requested_rewrite: holds none, expected at least one")
     own = case.case_id()
+    if own >= LARGEST:
+        raise InputError(
+            f"{case.where}: field case_id: expected less than {LARGEST}, where a case has several facts"
+        )
     facts = tuple(
         _fact(Case(f"{case.where}: requested_rewrite {number}", rewrite), own + number * step)
         for number, rewrite in enumerate(rewrites)

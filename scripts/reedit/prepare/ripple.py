@@ -89,7 +89,10 @@ def _items(case: Case, group: str) -> Iterator[Item]:
     judged = "unchanged" if group in STAYS else "answers"
     for number, value in enumerate(case.get(name, list) if case.has(name) else []):
         test = Case(f"{case.where}: {name}, test {number}", value)
-        premises = [Premise(*one) for one in _queries(test, "condition_queries") if one[1]]
+        conditions = list(_queries(test, "condition_queries"))
+        premises = [Premise(*one) for one in conditions]
+        if not all(answers for _, answers in conditions) or (judged == "unchanged" and not conditions):
+            premises = None  # nobody tells all of it
         for prompt, answers in _queries(test, "test_queries"):
             if answers:
                 yield asked(group, prompt, answers, judged, premises)

@@ -75,7 +75,7 @@ def make_split(
     facts, listed = pool.facts, by_file(pool.facts, pool.sizes)
     assisting, counts = settings.assisting, {"cases": len(facts)}
     if settings.apart:
-        kept = set(apart([fact.case_id for fact in facts], settings.apart, settings.seed))
+        kept = set(apart([fact.case_id for fact in facts], settings.apart, settings.seed, pool.together))
         facts = [fact for fact in facts if fact.case_id not in kept]
         counts |= {"for_tuning": len(kept), "for_runs": len(facts)}
     if settings.eligible:
@@ -167,7 +167,7 @@ def sample_split(
 
 
 def _taken(left: list[tuple[int, ...]], edits: int) -> list[tuple[int, ...]]:
-    """The first cases of `left` that together have so many facts; they leave it."""
+    """The first cases of `left` with so many facts in all, or as many as whole cases have; they leave it."""
     taken, free = [], edits
     for case in left:
         if len(case) <= free:
@@ -175,11 +175,11 @@ def _taken(left: list[tuple[int, ...]], edits: int) -> list[tuple[int, ...]]:
             free -= len(case)
         if not free:
             break
+    if not taken:
+        raise InputError(f"{edits} edits: no case has so few facts, expected at least {min(map(len, left))}")
     if free:
-        raise InputError(
-            f"{edits} edits cannot be sampled in whole cases, {free} more than the largest choice; expected"
-            " another number of edits, or fewer trials"
-        )
+        told = "%d of %d edits: whole cases, which have several facts, leave no more"
+        logging.getLogger("reedit").warning(told, edits - free, edits)
     gone = set(taken)
     left[:] = [case for case in left if case not in gone]
     return taken

@@ -40,7 +40,7 @@ from reedit.storage.schemas import METRICS
 Algorithm = Literal[tuple(ALGORITHMS)]
 Dtype = Literal[DTYPES]
 Format = Literal["counterfact", "zsre", "easyedit", "knowedit", "mquake", "qaedit", "ripple"]
-GROUPED = ("easyedit", "knowedit", "mquake", "ripple")  # formats that have groups of prompts
+GROUPED = ("knowedit", "mquake", "ripple")  # formats that have groups of prompts
 Reported = Literal["counterfact", "zsre"]  # datasets of the paper
 Protocol = Literal[tuple(PROTOCOLS)]
 KeepWeights = Literal["all", "last", "selected"]

@@ -24,6 +24,9 @@ def check_possible(asked: Needs, datasets: Mapping[str, Dataset]) -> None:
     for entry in asked.entries:
         if entry.dataset in datasets:
             _check_cases(entry, datasets[entry.dataset])
+    for name, dataset in datasets.items():
+        if asked.asked.datasets[name].groups and not dataset.items:
+            raise InputError(f"config: datasets.{name}.groups: true, but none of its cases has groups")
     for model in asked.models:
         _check_model(asked, model)
 

@@ -171,7 +171,6 @@ SCHEMAS: dict[str, pa.Schema] = {
             AFTER,
         ]
     ),
-    # greedy generation after the prompt alone; as scores, one row per k, case, metric and prompt
     # one row per k, checkpoint and item of a group, in the order of the cases' editing
     "portability": pa.schema(
         [
@@ -190,6 +189,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             AFTER,
         ]
     ),
+    # greedy generation after the prompt alone; as scores, one row per k, case, metric and prompt
     "generations": pa.schema(
         [
             ("k", pa.int64()),

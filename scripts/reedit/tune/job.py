@@ -19,7 +19,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
 from reedit.prepare.apart import apart
-from reedit.prepare.facts import Fact, read_facts
+from reedit.prepare.facts import Fact, read_facts, read_together
 from reedit.prepare.preparation import model_revision
 from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import fitting
@@ -99,7 +99,8 @@ def facts_for(
     """
     facts = {fact.case_id: fact for fact in read_facts(path)}
     seen = {row["case_id"] for split in taken for row in parquet.read(split, "split")}
-    kept = [facts[case_id] for case_id in apart(list(facts), settings.share, settings.seed)]
+    together = read_together(path)
+    kept = [facts[case_id] for case_id in apart(list(facts), settings.share, settings.seed, together)]
     free = [fact for fact in kept if fact.case_id not in seen]
     if len(free) < 2:
         raise InputError(
@@ -115,7 +116,10 @@ def facts_for(
         logging.getLogger("reedit").warning(told, some, settings.facts)
     if not some:
         raise InputError(f"{path}: {len(fit)} cases for tuning, expected at least 2")
-    return fit[:some], fit[some : 2 * some]
+    searched, held_out = fit[:some], fit[some : 2 * some]
+    case_of = {one: case for case in together for one in case}
+    seen = {one for fact in searched for one in case_of.get(fact.case_id, ())}
+    return searched, [fact for fact in held_out if fact.case_id not in seen]
 
 
 def _bench(

@@ -84,6 +84,7 @@ def edit_cost(shape: Shape, recipe: Recipe, sizes: Sizes) -> Cost:
         if recipe.protected != "none" and recipe.batch:
             double += layers * iterations * protected_work(shape.keys, sizes.edits, recipe.batch)
             kept = layers * sizes.edits * shape.keys * 4
+            kept += layers * shape.keys**2 * 8 * (sizes.edits > shape.keys)  # their sums, once they are many
     width = 4 * (recipe.ideal_editor is not None) + 8 * (recipe.algorithm.solves == "refreshed")
     counting = layers * shape.keys**2 * width  # what goes on from step to step, in memory and on disk
     return Cost(
@@ -118,19 +119,19 @@ def score_cost(shape: Shape, edits: int, kept: float) -> Cost:
     return Cost("score_edits", weights + WORKSPACE, weights, 0.005 * (1 + kept), work)
 
 
-def generation_cost(shape: Shape, edits: int, kept: float) -> Cost:
+def generation_cost(shape: Shape, edits: int, kept: float, tokens: int = NEW_TOKENS) -> Cost:
     """What the unedited model and `kept` states say of every prompt, token by token."""
-    return _answers_cost("generate_answers", shape, edits * PROMPTS, kept)
+    return _answers_cost("generate_answers", shape, edits * PROMPTS * (BARE + tokens), kept)
 
 
-def groups_cost(shape: Shape, edits: int, kept: float) -> Cost:
+def groups_cost(shape: Shape, edits: int, kept: float, tokens: int = NEW_TOKENS) -> Cost:
     """The same of the prompts of groups, of which each case has so many on average."""
-    return _answers_cost("ask_groups", shape, edits * ITEMS, kept)
+    return _answers_cost("ask_groups", shape, edits * ITEMS * (BARE + tokens), kept)
 
 
-def _answers_cost(rule: str, shape: Shape, prompts: int, kept: float) -> Cost:
+def _answers_cost(rule: str, shape: Shape, tokens: int, kept: float) -> Cost:
     weights = shape.parameters * 4 / GB
-    work = (1 + kept) * prompts * (BARE + NEW_TOKENS) * shape.parameters * 2
+    work = (1 + kept) * tokens * shape.parameters * 2
     return Cost(rule, weights + WORKSPACE, weights, 0.005 * (1 + kept), work, share=0.1)
 
 

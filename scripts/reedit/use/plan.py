@@ -133,7 +133,7 @@ def job_costs(experiment: Experiment) -> list[Group]:
     """Every job that takes long, with those that cost the same together."""
     found: dict[tuple[str, Cost], Group] = {}
     shared: dict[tuple[str, str, str], Cost] = {}
-    report = experiment.asked.report
+    report, spoken = experiment.asked.report, experiment.asked.generation.tokens
 
     def add(model: str, cost: Cost, *names: str) -> None:
         found.setdefault((model, cost), Group(model, cost)).add(*names)
@@ -150,9 +150,9 @@ def job_costs(experiment: Experiment) -> list[Group]:
         kept = iterations * (1 + sum(along) / edits)  # a checkpoint is scored on what is edited by then
         add(entry.model, score_cost(shape, edits, kept), entry.dataset)
         if run in experiment.grouped_runs:
-            add(entry.model, groups_cost(shape, edits, kept), entry.dataset)
+            add(entry.model, groups_cost(shape, edits, kept, spoken), entry.dataset)
         if report.generation:
-            add(entry.model, generation_cost(shape, edits, kept), entry.dataset)
+            add(entry.model, generation_cost(shape, edits, kept, spoken), entry.dataset)
         if report.fluency:
             add(entry.model, text_cost(shape, edits, kept), entry.dataset)
         if report.norms:

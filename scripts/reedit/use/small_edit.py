@@ -72,9 +72,9 @@ def _edit(request: Request, dataset: Dataset, results: Path, tokens: int) -> Edi
             f"{run.method.algorithm} needs second moments: expected --moments FOLDER,"
             f" as results/moments/{name}/CORPUS, or --corpus TEXTS to collect them over"
         )
-    facts = check_facts(dataset, experiment, run, base)
+    pool = check_facts(dataset, experiment, run, base)
     model = load_model(base, settings)
-    paths = {"model": base} | make_inputs(request, facts, experiment, run, model, results)
+    paths = {"model": base} | make_inputs(request, pool, experiment, run, model, results)
     facts, _ = trial_facts(paths, 1)
     questions = [question for fact in facts for question in _questions(fact)]
     before = ask(model, questions, tokens)

@@ -53,7 +53,7 @@ class Request:
     dtype: str | None = None
 
 
-def check_facts(dataset: Dataset, experiment: Experiment, run: Run, base: Path) -> Sequence[Fact]:
+def check_facts(dataset: Dataset, experiment: Experiment, run: Run, base: Path) -> Pool:
     """The facts that can be edited with a model, by its folder alone, before its weights are read.
 
     With misaligned: drop the others, and those that could not be read, are left out, else refused all at
@@ -66,11 +66,19 @@ def check_facts(dataset: Dataset, experiment: Experiment, run: Run, base: Path) 
     if settings.misaligned == "drop":
         for reason in unread:
             logging.getLogger("reedit").info("left out: %s", reason)
-        return fitting(facts, {}, judge)[0]
+        return _whole(fitting(facts, {}, judge)[0], dataset)
     if reasons := [*unread, *(one.reason for one in judge.unfit(facts, {}))]:
         what = f"{len(reasons)} of {len(facts) + len(unread)} facts cannot be edited (--skip leaves them out)"
         raise InputError(together(reasons, what))
-    return facts
+    return _whole(facts, dataset)
+
+
+def _whole(facts: Sequence[Fact], dataset: Dataset) -> Pool:
+    """The facts whose case is there with all of its facts."""
+    pool = Pool(facts, [len(facts)], dataset.together)
+    kept = {one for case in pool.whole([fact.case_id for fact in facts]) for one in case}
+    facts = [fact for fact in facts if fact.case_id in kept]
+    return replace(pool, facts=facts, sizes=[len(facts)])
 
 
 def _split_settings(experiment: Experiment, run: Run) -> SplitSettings:
@@ -79,7 +87,7 @@ def _split_settings(experiment: Experiment, run: Run) -> SplitSettings:
 
 def make_inputs(
     request: Request,
-    facts: Sequence[Fact],
+    pool: Pool,
     experiment: Experiment,
     run: Run,
     model: LanguageModel,
@@ -87,7 +95,8 @@ def make_inputs(
 ) -> dict[str, Path]:
     """The files that an edit job reads beside the model, made by what the rules call."""
     paths = {table: results / f"{table}.parquet" for table in ("facts", "split", "prefixes")}
-    write_facts(facts, paths["facts"], {})
+    facts = pool.facts
+    write_facts(facts, paths["facts"], {"together": pool.together})
     rows = []
     if run.method.assisting:
         paths["neighbors"] = results / "neighbors.parquet"
@@ -98,7 +107,7 @@ def make_inputs(
     judge = CaseJudge(model.wording, settings, model.model.config.max_position_embeddings)
     if request.skip:
         facts = _with_assistants(facts, rows, run)
-    split, counts = make_split(Pool(facts, [len(facts)]), rows, judge, settings)
+    split, counts = make_split(replace(pool, facts=facts, sizes=[len(facts)]), rows, judge, settings)
     parquet.write(split, paths["split"], "split", counts)
     templates = _templates(experiment, run, model)
     parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})

@@ -70,6 +70,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
             "corpus_tokens": tokens,
             "prefix_templates": len(templates),
             "edits": len(edits),
+            **({"first_batch": len(recipe.batches(len(edits))[0])} if recipe.whole else {}),
             "left_out": left_out(paths),
             "device": model.device.type,
             "optimized_in": settings.dtype if light is None else "bfloat16",
@@ -78,6 +79,8 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
     # what is complete stays so whatever is to come, and whatever else is in the files that were read
     lasting = {name: value for name, value in made_by.items() if name not in OF_THE_REST}
     lasting |= {"journal": FORMAT, "read": [digest([asdict(one) for one in read]) for read in (facts, edits)]}
+    if recipe.whole:
+        lasting["whole"] = recipe.whole
     lasting["moments"] = [file_sha256(path) for path in moment_files(paths, recipe.layers).values()]
     mark = fingerprint(lasting, {"model": paths["model"]})
     unedited = _unedited(paths, settings, made_by, "/".join(state_folder.parts[-4:]))

@@ -56,7 +56,7 @@ def case_means(files: AnswerFiles) -> dict[int, np.ndarray]:
     unpaired = set(both.loc[both["_merge"] != "both", "metric"])
     paired = ~both["metric"].isin(unpaired)
     for kind, differs in zip(GENERATED[:2], DISAGREEMENTS, strict=True):
-        both[differs] = (both["exact_match"] != both[kind]).astype(float).where(paired)
+        both[differs] = (both["exact_match"] != both[kind]).astype(float).where(paired & both[kind].notna())
     means = both.groupby(PROMPT[:3])[[*KINDS]].mean().unstack("metric")  # NaN is left out
     columns = pd.MultiIndex.from_tuples([(kind, metric) for metric in METRICS for kind in KINDS])
     means = means.reindex(columns=columns)

@@ -90,9 +90,7 @@ def _states(path: Path | str) -> dict[int, _State]:
     known = frame[frame["k"] == 0].set_index(ITEM)["premise_known"].astype(object)
     frame["premise"] = known.reindex(frame.set_index(ITEM).index).to_numpy()
     frame["premise"] = frame["premise"].map({True: 1.0, False: 0.0})  # NaN where nobody tells
-    frame = frame.rename(
-        columns={"accuracy": "forced", "exact_match": "all_forced", "judged_true": "generated"}
-    )
+    frame = frame.rename(columns=CALLED)
     frame["generated_known"] = frame["generated"].where(frame["premise"] == 1)
     return {int(k): _state(rows) for k, rows in frame.groupby("k")}
 

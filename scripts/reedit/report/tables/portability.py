@@ -105,7 +105,8 @@ PORTABILITY = PortabilityTable(
         "Percent, mean over a case's prompts of the group, over cases, then over trials; intervals are 95 %"
         " bootstrap intervals over cases. Forced: the share of the answer's tokens that are the argmax, each"
         " after those before it; all tokens: of the prompts on which all are. Generated: what the model says"
-        " by itself, up to a natural stop, contains the answer or an alias of it.",
+        " by itself, up to a natural stop, contains the answer or an alias of it, or is right as"
+        " the judge has it that the notes name.",
         "Known: cases of whose premises (the hops that are not edited; for what should stay, the fact"
         " itself) the unedited model knows some, and where known: Generated over the prompts whose"
         " premises it knows."
