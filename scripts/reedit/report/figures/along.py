@@ -51,6 +51,7 @@ def along(rows: Rows, labels: Labels) -> Figure:
                 if len(methods) <= BANDS:
                     _band(panel, of_method, name, looks[method]["color"])
             _axis(panel, name, members)
+            panel.locator_params(axis="x", nbins=5)  # numbers of edits are wide
     drawing.legend(figure, drawing.method_entries(looks, labels))
     return figure
 
