@@ -18,7 +18,7 @@ WITH_TORCH = {
     *("prepare_model", "sample_prefixes", "filter_neighbors", "trace_facts"),
     *("collect_moments", "import_moments", "decompose_moments", "export_moments"),
     *("edit_facts", "regularise_edits", "export_model", "tune_hyperparameters"),
-    *("score_edits", "check_collapse", "measure_norms", "generate_answers", "generate_texts"),
+    *("score_edits", "check_collapse", "measure_norms", "ask_groups", "generate_answers", "generate_texts"),
     *("evaluate_downstream", "verify_results", "rehearse"),
 }
 
