@@ -6,7 +6,6 @@ each k and case its measures, for each k and prompt what the model says. Columns
 """
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -23,6 +22,7 @@ from reedit.prepare.facts import Fact, read_facts
 from reedit.prepare.groups import read_groups
 from reedit.prepare.zsre import NO_ANSWER
 from reedit.report.page.further import item_answers, norm_courses, own_words, sample_items
+from reedit.report.page.values import plain, significant
 from reedit.report.rows.cases import failed
 from reedit.report.rows.groups import grouped
 from reedit.report.rows.lines import Method, RunKey, Shown, at_every, methods_of, table_lines
@@ -159,7 +159,7 @@ def _course(method: Method) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {"k": [_name(line) for line in shown]}
     found |= {"text": [line.k_text for line in lines]}
     found |= {name: [getattr(line, name) for line in lines] for name in ("role", "collapsed")}
-    return found | {name: [_plain(line.printed(name)) for line in lines] for name in FULL}
+    return found | {name: [plain(line.printed(name)) for line in lines] for name in FULL}
 
 
 def _name(line: Shown) -> int | str:
@@ -248,7 +248,7 @@ def _cases(cases: pa.Table, case_ids: Sequence[int]) -> dict[str, Any]:
         here = cases.filter(pc.field("k") == k)
         rows = here.take(pc.index_in(pa.array(case_ids, pa.int64()), here["case_id"].combine_chunks()))
         for name in (*CASE_MEASURES, *PERPLEXITIES):
-            found[name].append([_significant(value) for value in rows[name].to_pylist()])
+            found[name].append([significant(value) for value in rows[name].to_pylist()])
     return found
 
 
@@ -260,19 +260,4 @@ def _of_run(cases: pa.Table, key: RunKey) -> pa.Table:
 
 
 def _rounded(column: pa.ChunkedArray) -> list[Any]:
-    return [_plain(value, DIGITS) for value in column.to_pylist()]
-
-
-def _significant(value: float | None) -> Any:
-    """Six significant digits, more than a page can show."""
-    return _plain(value if value is None or not math.isfinite(value) else float(f"{value:.6g}"))
-
-
-def _plain(value: float | None, digits: int | None = None) -> Any:
-    """A number for JSON, whole where it can be, by its name in JavaScript where it is not finite; or None."""
-    if value is None:
-        return None
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    value = value if digits is None else round(value, digits)
-    return int(value) if value == int(value) else value
+    return [plain(value, DIGITS) for value in column.to_pylist()]

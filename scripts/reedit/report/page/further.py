@@ -1,6 +1,5 @@
 """What the page shows beside the scores, where an experiment has it: own words, groups, norms."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reedit.prepare.groups import Item
+from reedit.report.page.values import significant
 from reedit.report.rows.lines import Method, key_of
 from reedit.storage import parquet
 
 NORMS = ("update_norm", "growth", "condition_growth", "residual_after")  # of "norm_summary"
 SHOWN = 3  # answers of an item
+DIGITS = 4  # of a measure
 
 
 def further(inputs: Any, settings: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -39,7 +40,7 @@ def own_words(path: Path | str, asked: pa.Table) -> dict[str, Any]:
         wanted = _numbered(asked.filter(pc.field("k") == k), ("case_id", "metric", "prompt"))
         rows = [of_k.get(key) for key in wanted]
         texts.append([row and row["generated"] for row in rows])
-        right.append([row and _plain(row["judged_true"]) for row in rows])
+        right.append([row and significant(row["judged_true"], DIGITS) for row in rows])
     return {"k": ks, "right": right} | _coded(texts)
 
 
@@ -66,8 +67,8 @@ def item_answers(path: Path | str, case_ids: Sequence[int], ks: Sequence[int]) -
         rows = table.filter(pc.field("k") == k).to_pylist()
         rows.sort(key=lambda row: order[row["case_id"]])  # stable: as they were asked within a case
         found["k"].append(k)
-        found["accuracy"].append([_plain(row["accuracy"]) for row in rows])
-        found["right"].append([_plain(row["judged_true"]) for row in rows])
+        found["accuracy"].append([significant(row["accuracy"], DIGITS) for row in rows])
+        found["right"].append([significant(row["judged_true"], DIGITS) for row in rows])
         texts.append([row["generated"] for row in rows])
         known = [row["premise_known"] for row in rows] if k == 0 else known
     return found | {"known": known} | _coded(texts)
@@ -78,7 +79,10 @@ def norm_courses(method: Method, rows: Sequence[Mapping[str, Any]]) -> dict[str,
     own = [row for row in rows if (row["model"], row["dataset"], row["method"]) == method.path]
     if not own:
         return {}
-    return {"norms": {"k": [row["k"] for row in own]} | {n: [_plain(row[n]) for row in own] for n in NORMS}}
+    return {
+        "norms": {"k": [row["k"] for row in own]}
+        | {n: [significant(row[n], DIGITS) for row in own] for n in NORMS}
+    }
 
 
 def _of_cases(case_ids: Sequence[int], items: Sequence[Item]) -> list[Item]:
@@ -110,13 +114,3 @@ def _coded(texts: Sequence[Sequence[str | None]]) -> dict[str, Any]:
         "words": words,
         "said": [[None if text is None else place[text] for text in of_k] for of_k in texts],
     }
-
-
-def _plain(value: float | None) -> Any:
-    """A number for JSON with four digits, whole where it can be; by its name where it is not finite."""
-    if value is None:
-        return None
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    value = float(f"{value:.4g}")
-    return int(value) if value == int(value) else value
