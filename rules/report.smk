@@ -70,7 +70,7 @@ SUMMARY_SETTINGS = {
     },
     "fluency": {"runs": IDENTITIES, "seed": config["seed"]},
     "norms": {"runs": IDENTITIES},
-    "along": {"runs": IDENTITIES, "batches": [run.method.batch for run in RUNS], "seed": config["seed"]},
+    "along": {"runs": IDENTITIES, "seed": config["seed"]},
     "comparison": {"reported_as": experiment.reported_as()},
     "eligible": {"eligible": ELIGIBLE},
     "downstream": {"runs": IDENTITIES},

@@ -170,13 +170,18 @@ def told(k, case_id, fluency, consistency, after=None):
     return row | {"consistency": consistency, "after": after}
 
 
+def each_run(scores):
+    """Key, scores, random numbers of its own and ks of each run."""
+    for number, (key, path) in enumerate(scores.items()):
+        ks = sorted({row["k"] for row in parquet.read(path, "scores")})
+        yield key, path, np.random.default_rng(number), ks
+
+
 def told_runs(folder: Path, methods, cases=30):
     """Rows of "runs" and the texts of each run: fluency falls with k, and consistency rises."""
     runs, scores = experiment(folder, methods, cases=cases)
     files = {}
-    for number, (key, path) in enumerate(scores.items()):
-        rng = np.random.default_rng(number)
-        ks = sorted({row["k"] for row in parquet.read(path, "scores")})
+    for key, path, rng, ks in each_run(scores):
         rows = [
             told(k, case, 6.3 - k * rng.random(), None if case == 0 else 0.1 * k + 0.2 * rng.random())
             for k in ks
@@ -198,9 +203,7 @@ def grouped_runs(folder: Path, methods, cases=30):
     """Rows of "runs" and the groups of each run: what follows rises with k; a third of premises is known."""
     runs, scores = experiment(folder, methods, cases=cases)
     files = {}
-    for number, (key, path) in enumerate(scores.items()):
-        rng = np.random.default_rng(number)
-        ks = sorted({row["k"] for row in parquet.read(path, "scores")})
+    for key, path, rng, ks in each_run(scores):
         rows = [
             asked(k, case, group, item, float(rng.random() < share), float(rng.random() < share / 2), known)
             for k in ks

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from reedit.evaluate.answers import begins_with, contains
-from reedit.evaluate.grading import Judge, Said, by_alias
+from reedit.evaluate.grading import Judge, answered, by_alias
 from reedit.evaluate.scored_rows import asked
-from reedit.evaluate.speech import Speech, said
+from reedit.evaluate.speech import Speech
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import Fact, Neighbor
 
@@ -47,25 +47,20 @@ def answer(
 
     Of a prompt that leaves the model no room for an answer what it says is null.
     """
-    free = [one for one in questions if speech.fits(model, one.prompt)]
-    texts = said(model, [one.prompt for one in free], speech, f"k={k} generation, prompts")
-    verdicts = judge([Said(one.prompt, (one.answer,), text) for one, text in zip(free, texts, strict=True)])
-    found = dict(zip(map(id, free), zip(texts, verdicts, strict=True), strict=True))
-    rows = []
-    for question in questions:
-        text, verdict = found.get(id(question), (None, None))
-        rows.append(
-            {
-                "k": k,
-                "case_id": question.case_id,
-                "metric": question.metric,
-                "prompt": question.prompt,
-                "answer": question.answer,
-                "generated": text,
-                "exact": None if text is None else float(begins_with(text, question.answer)),
-                "contains": None if text is None else float(contains(text, question.answer)),
-                "judged_true": None if verdict is None else float(verdict),
-                "after": None,
-            }
-        )
-    return rows
+    asked_for = [(question.prompt, (question.answer,)) for question in questions]
+    found = answered(model, asked_for, speech, judge, f"k={k} generation, prompts")
+    return [
+        {
+            "k": k,
+            "case_id": question.case_id,
+            "metric": question.metric,
+            "prompt": question.prompt,
+            "answer": question.answer,
+            "generated": text,
+            "exact": None if text is None else float(begins_with(text, question.answer)),
+            "contains": None if text is None else float(contains(text, question.answer)),
+            "judged_true": verdict,
+            "after": None,
+        }
+        for question, (text, verdict) in zip(questions, found, strict=True)
+    ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.evaluate.answers import gives
-from reedit.evaluate.speech import Speech
+from reedit.evaluate.speech import Speech, said
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
@@ -38,6 +38,7 @@ class Said:
     text: str
 
 
+Asked = tuple[str, tuple[str, ...]]  # a prompt, and what may be answered
 Judge = Callable[[Sequence[Said]], list[bool | None]]  # None: it could not be asked
 
 
@@ -51,7 +52,8 @@ def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
 
     Raises InputError where the model's tokens do not tell yes from no.
     """
-    wording = Speech.of(judge).wording
+    speech = Speech.of(judge, tokens=4)  # a verdict's
+    wording = speech.wording
     for verdict in VERDICTS:
         wording.joint(ASKED, verdict, "generation.judge")
 
@@ -60,8 +62,7 @@ def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
             ASKED.format(prompt=one.prompt, answers="; ".join(one.answers), said=one.text or "(nothing)")
             for one in answered
         ]
-        longest = judge.model.config.max_position_embeddings - 4  # a verdict's tokens
-        each = [one for one in dict.fromkeys(questions) if len(wording.encode(one)) <= longest]
+        each = [one for one in dict.fromkeys(questions) if speech.fits(judge, one)]
         rows = [wording.joint(question, verdict, "judge") for question in each for verdict in VERDICTS]
         found = likelihoods(judge, rows, report=progress(name, len(rows)))
         told = {
@@ -71,6 +72,22 @@ def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
         return [told.get(question) for question in questions]
 
     return verdicts
+
+
+def answered(
+    model: LanguageModel, asked: Sequence[Asked], speech: Speech, judge: Judge, name: str
+) -> list[tuple[str | None, float | None]]:
+    """What a model says to each prompt itself, and 1 or 0 as the judge has it.
+
+    Nothing of a prompt that leaves it no room for an answer, and no verdict where the judge has none.
+    """
+    free = [place for place, (prompt, _) in enumerate(asked) if speech.fits(model, prompt)]
+    texts = said(model, [asked[place][0] for place in free], speech, name)
+    verdicts = judge([Said(*asked[place], text) for place, text in zip(free, texts, strict=True)])
+    found: list[tuple[str | None, float | None]] = [(None, None)] * len(asked)
+    for place, text, verdict in zip(free, texts, verdicts, strict=True):
+        found[place] = (text, None if verdict is None else float(verdict))
+    return found
 
 
 def load_judge(folder: Path | None, dtype: str) -> tuple[Judge, dict[str, Any]]:

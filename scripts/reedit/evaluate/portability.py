@@ -11,7 +11,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.evaluate.answers import gives
-from reedit.evaluate.grading import Judge, Said, by_alias
+from reedit.evaluate.grading import Judge, answered, by_alias
 from reedit.evaluate.speech import Speech, said
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
@@ -31,15 +31,10 @@ def ask(
     """
     rows = [_row(model, item) for item in items]
     forced = _forced(model, rows, k)
-    free = [item for item in items if speech.fits(model, item.prompt)]
-    texts = said(model, [item.prompt for item in free], speech, f"k={k} groups, prompts")
-    answered = dict(zip(map(id, free), texts, strict=True))
-    verdicts = judge([Said(item.prompt, item.answers, answered[id(item)]) for item in free])
-    right = {
-        id(item): float(verdict) for item, verdict in zip(free, verdicts, strict=True) if verdict is not None
-    }
+    asked = [(item.prompt, item.answers) for item in items]
+    found = answered(model, asked, speech, judge, f"k={k} groups, prompts")
     known = premises_known(model, items, speech) if k == 0 else [None] * len(items)
-    _tell(items, rows, free)
+    _tell(rows, [text for text, _ in found])
     return [
         {
             "k": k,
@@ -49,13 +44,11 @@ def ask(
             "accuracy": accuracy,
             "exact_match": None if accuracy is None else float(accuracy == 1),
             "generated": text,
-            "judged_true": right.get(id(item)),
+            "judged_true": verdict,
             "premise_known": knows,
             "after": None,
         }
-        for item, accuracy, text, knows in zip(
-            items, forced, (answered.get(id(item)) for item in items), known, strict=True
-        )
+        for item, accuracy, (text, verdict), knows in zip(items, forced, found, known, strict=True)
     ]
 
 
@@ -100,9 +93,9 @@ def _share(row: LabelledRow, likely: Likelihood) -> float:
     return sum(hits) / len(hits)
 
 
-def _tell(items: Sequence[Item], rows: Sequence[LabelledRow | None], free: Sequence[Item]) -> None:
+def _tell(rows: Sequence[LabelledRow | None], texts: Sequence[str | None]) -> None:
     """A line of what could not be asked."""
-    lacking, long = rows.count(None), len(items) - len(free)
+    lacking, long = rows.count(None), texts.count(None)
     if lacking or long:
         told = "of %d prompts of groups %d have no answer that their tokens go on with, %d are too long"
-        logging.getLogger("reedit").info(told, len(items), lacking, long)
+        logging.getLogger("reedit").info(told, len(rows), lacking, long)

@@ -121,6 +121,11 @@ def read_together(path: Path | str) -> list[tuple[int, ...]]:
     return [tuple(case_ids) for case_ids in parquet.read_provenance(path).get("together", ())]
 
 
+def by_fact(together: Sequence[tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+    """The case of each fact that belongs to one with others, by case_id; facts alone are not in it."""
+    return {one: case for case in together for one in case}
+
+
 def write_generation_prompts(
     cases: Sequence[GenerationPrompts], path: Path, provenance: Mapping[str, Any]
 ) -> None:

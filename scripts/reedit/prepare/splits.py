@@ -11,7 +11,7 @@ import numpy as np
 from reedit.errors import InputError
 from reedit.prepare.apart import apart
 from reedit.prepare.cases import together
-from reedit.prepare.facts import Fact, by_file
+from reedit.prepare.facts import Fact, by_fact, by_file
 from reedit.prepare.roles import by_case, choose_assistants, is_eligible
 from reedit.prepare.settings import SplitSettings
 
@@ -41,7 +41,7 @@ class Pool:
 
     def whole(self, case_ids: Sequence[int]) -> list[tuple[int, ...]]:
         """Cases of which all facts are among these, in their order, each as the case_ids of its facts."""
-        case_of = {one: case for case in self.together for one in case}
+        case_of = by_fact(self.together)
         among = set(case_ids)
         cases = dict.fromkeys(case_of.get(one, (one,)) for one in case_ids)
         return [case for case in cases if among.issuperset(case)]

@@ -19,7 +19,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
 from reedit.prepare.apart import apart
-from reedit.prepare.facts import Fact, read_facts, read_together
+from reedit.prepare.facts import Fact, by_fact, read_facts, read_together
 from reedit.prepare.preparation import model_revision
 from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import fitting
@@ -117,7 +117,7 @@ def facts_for(
     if not some:
         raise InputError(f"{path}: {len(fit)} cases for tuning, expected at least 2")
     searched, held_out = fit[:some], fit[some : 2 * some]
-    case_of = {one: case for case in together for one in case}
+    case_of = by_fact(together)
     seen = {one for fact in searched for one in case_of.get(fact.case_id, ())}
     return searched, [fact for fact in held_out if fact.case_id not in seen]
 

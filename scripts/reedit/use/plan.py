@@ -149,7 +149,7 @@ def job_costs(experiment: Experiment) -> list[Group]:
         along = recipe.along(edits)
         kept = iterations * (1 + sum(along) / edits)  # a checkpoint is scored on what is edited by then
         add(entry.model, score_cost(shape, edits, kept), entry.dataset)
-        if run in experiment.grouped_runs:
+        if experiment.asked.datasets[entry.dataset].grouped:
             add(entry.model, groups_cost(shape, edits, kept, spoken), entry.dataset)
         if report.generation:
             add(entry.model, generation_cost(shape, edits, kept, spoken), entry.dataset)

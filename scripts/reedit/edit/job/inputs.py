@@ -15,7 +15,7 @@ from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.hyperparameters import check_for_model
 from reedit.methods.recipe import Recipe
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.facts import Fact, read_together
+from reedit.prepare.facts import Fact, by_fact, read_together
 from reedit.prepare.roles import choose_assistants
 from reedit.prepare.trials import trial_facts
 from reedit.statistics.moments import read_moment
@@ -64,8 +64,8 @@ def read_edits(
 
 def whole_cases(paths: Paths, facts: Sequence[Fact]) -> list[int]:
     """How many of the facts, one after the other, belong to each case; nothing where it is one each."""
-    case_of = {one: case[0] for case in read_together(paths["facts"]) for one in case}
-    cases = groupby(case_of.get(fact.case_id, fact.case_id) for fact in facts)
+    case_of = by_fact(read_together(paths["facts"]))
+    cases = groupby(case_of.get(fact.case_id, (fact.case_id,)) for fact in facts)
     return [len(list(some)) for _, some in cases] if case_of else []
 
 

@@ -116,9 +116,11 @@ def _along(files: Any, settings: Mapping[str, Any]) -> Made:
     asked = [
         dict(zip(keys, paths, strict=True)) if paths else {} for paths in (files.texts, files.generations)
     ]
-    firsts = [made_by["runs"][run_path(key)].get("first_batch") for key in keys]  # of cases of several facts
-    sizes = [first or batch for first, batch in zip(firsts, settings["batches"], strict=True)]
-    own = zip(keys, files.scores, files.collapse, sizes, strict=True)
+    of_run = [made_by["runs"][run_path(key)] for key in keys]
+    firsts = [
+        one.get("first_batch", one.get("batch")) for one in of_run
+    ]  # the former of cases of several facts
+    own = zip(keys, files.scores, files.collapse, firsts, strict=True)
     of_runs = {key: AlongFiles(*rest, *(found.get(key) for found in asked)) for key, *rest in own}
     rows = along_rows(parquet.read(files.runs, "runs"), of_runs, settings["seed"])
     for found in asked:
