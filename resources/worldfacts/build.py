@@ -9,9 +9,10 @@ For every subject of a relation there is one case, with
   * target_new, drawn among the relation's other objects,
   * two paraphrase prompts: the same subject in two other templates,
   * neighborhood prompts: other subjects with the same target_true, each used once before
-    one is used twice, in turn with the relation's first NEIGHBOR_TEMPLATES templates.
+    one is used twice, in turn with the relation's first NEIGHBOR_TEMPLATES templates;
+  * where follows.yaml knows a second fact of target_new, what follows from the edit.
 
-Usage: python build.py [--relations FILE] [--out FILE] [--seed 0]
+Usage: python build.py [--relations FILE] [--follows FILE] [--out FILE] [--seed 0]
 """
 
 import argparse
@@ -63,7 +64,27 @@ def neighbors(prompts: list[str], others: list[str], rng: random.Random) -> list
     return pairs[:MAX_NEIGHBORS]
 
 
-def build_cases(relations: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def followed(case: dict[str, Any], hops: list[dict[str, Any]]) -> dict[str, Any]:
+    """By group what follows from an edit, where a second fact tells target_new from target_true."""
+    rewrite = case["requested_rewrite"]
+    groups = {}
+    for hop in hops:
+        prompt = hop["prompts"].get(rewrite["relation_id"])
+        of_country = {country: answer for answer, group in hop["answers"].items() for country in group}
+        old, new = (of_country.get(rewrite[target]["str"]) for target in ("target_true", "target_new"))
+        if None in (prompt, old, new) or old == new:
+            continue
+        answers = [new, *hop.get("aliases", {}).get(new, [])]
+        premise = {"prompt": hop["premise"].format(rewrite["target_new"]["str"]), "answers": answers}
+        groups[hop["group"]] = [
+            {"prompt": prompt.format(rewrite["subject"]), "answers": answers, "premises": [premise]}
+        ]
+    return {"groups": groups} if groups else {}
+
+
+def build_cases(
+    relations: list[dict[str, Any]], hops: list[dict[str, Any]], seed: int
+) -> list[dict[str, Any]]:
     """All cases of all relations, shuffled and numbered from 0."""
     rng = random.Random(seed)
     cases: list[dict[str, Any]] = []
@@ -96,7 +117,7 @@ def build_cases(relations: list[dict[str, Any]], seed: int) -> list[dict[str, An
                     }
                 )
     rng.shuffle(cases)
-    return [{"case_id": number, **case} for number, case in enumerate(cases)]
+    return [{"case_id": number, **case, **followed(case, hops)} for number, case in enumerate(cases)]
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -111,10 +132,14 @@ def main(arguments: list[str]) -> None:
     here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description="Build worldfacts.json from relations.yaml.")
     parser.add_argument("--relations", type=Path, default=here / "relations.yaml")
+    parser.add_argument("--follows", type=Path, default=here / "follows.yaml")
     parser.add_argument("--out", type=Path, default=here.parent / "worldfacts.json")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
-    cases = build_cases(yaml.safe_load(args.relations.read_text(encoding="utf-8")), args.seed)
+    relations, hops = (
+        yaml.safe_load(path.read_text(encoding="utf-8")) for path in (args.relations, args.follows)
+    )
+    cases = build_cases(relations, hops, args.seed)
     lines = [json.dumps(case, ensure_ascii=False) for case in cases]
     write_atomically(args.out, "[\n" + ",\n".join(lines) + "\n]\n")
 

@@ -196,9 +196,13 @@ def test_any_case_may_have_groups_of_its_own(read: Read) -> None:
         ]
     }
     own |= {"kept": [{"prompt": "Tokyo lies in", "answers": ["Japan"], "judged": "unchanged"}]}
+    hop = {"prompt": "Rome is in", "answers": ["Peru", "The Republic of Peru"]}
+    own |= {"implied": [{"prompt": "Rome lies on", "answers": ["America"], "premises": [hop]}]}
     for case in (QUESTION, RECENT, {"prompt": "{} is in", "subject": "Rome", "target_new": "Peru"}):
         found = {(one.group, one.item): one for one in read(case | {"groups": own}).items}
         assert found["reversed", 1].answers == ("Nara",) and found["kept", 0].judged == "unchanged"
+        assert found["implied", 0].premises == (Premise("Rome is in", ("Peru", "The Republic of Peru")),)
+        assert found["reversed", 0].premises is None
     for item, match in (
         ({"prompt": "A", "answers": []}, r"groups\.reversed, item 0: field answers: holds none"),
         ({"prompt": "A", "answers": ["B"], "judge": "x"}, r"unknown key 'judge' \(did you mean judged\?\)"),
@@ -207,6 +211,11 @@ def test_any_case_may_have_groups_of_its_own(read: Read) -> None:
             "field judged: found 'x', expected answers or unchanged",
         ),
         ({"answers": ["B"]}, "lacks the field prompt"),
+        ({"prompt": "A", "answers": ["B"], "premises": {}}, "field premises: expected list, found dict"),
+        (
+            {"prompt": "A", "answers": ["B"], "premises": [{"prompt": "C", "answers": []}]},
+            "item 0, premise 0: field answers: holds none",
+        ),
     ):
         with pytest.raises(InputError, match=match):
             read(QUESTION | {"groups": {"reversed": [item]}})

@@ -19,7 +19,7 @@ from reedit.storage import parquet
 
 # how an item is judged: one of its answers is to be given, or what the unedited model says is to stay
 JUDGED = ("answers", "unchanged")
-KEYS = ("prompt", "answers", "judged")  # of an item that a user writes down
+KEYS = ("prompt", "answers", "judged", "premises")  # of an item that a user writes down
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,31 @@ def own_groups(case: Case) -> Iterator[Item]:
         for number, value in enumerate(items):
             item = Case(f"{case.where}: groups.{name}, item {number}", value)
             item.only(KEYS)
-            answers = item.texts("answers")
-            if not answers:
-                raise InputError(f"{item.where}: field answers: holds none, expected at least one")
             judged = item.get("judged") if item.has("judged") else JUDGED[0]
             if judged not in JUDGED:
                 raise InputError(
                     f"{item.where}: field judged: found {judged!r}, expected {' or '.join(JUDGED)}"
                 )
-            yield asked(name, item.text("prompt", tidy_prompt), answers, judged)
+            yield asked(name, *_question(item), judged, _premises(item))
+
+
+def _question(item: Case) -> tuple[str, tuple[str, ...]]:
+    """The prompt and the answers of an item or a premise that a user wrote down."""
+    answers = item.texts("answers")
+    if not answers:
+        raise InputError(f"{item.where}: field answers: holds none, expected at least one")
+    return item.text("prompt", tidy_prompt), answers
+
+
+def _premises(item: Case) -> list[Premise] | None:
+    if not item.has("premises"):
+        return None
+    found = []
+    for number, value in enumerate(item.get("premises", list)):
+        premise = Case(f"{item.where}, premise {number}", value)
+        premise.only(KEYS[:2])
+        found.append(Premise(*_question(premise)))
+    return found
 
 
 def groups_in(case: Case, field: str) -> Iterator[tuple[str, list[Any]]]:
