@@ -9,6 +9,9 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # A name in experiments/, or several, laid over config.yaml in turn. Empty: config.yaml alone, the default.
 EXPERIMENT ?=
 CORES ?= all
+# Of `make compare-results`: published results, and which of them to compute again.
+RESULTS ?= docs/results/small-models
+PART ?=
 # More arguments for snakemake; in `make test` and the like, for pytest; in `make verify`, --delete; in `make test-gpu`,
 # for the check.
 ARGS ?=
@@ -35,7 +38,7 @@ export HOME
 
 .DEFAULT_GOAL := all
 .PHONY: help setup setup-slurm setup-downstream all plan rehearse verify report test test-gpu test-cluster \
-    test-downstream test-older schema lint clean
+    test-downstream test-older publish compare-results schema lint clean
 
 help:  ## list the targets
 	@echo 'make [target] [PYTHON=python3.12] [TORCH_INDEX=URL] [EXPERIMENT=name] [CORES=2] [ARGS=...]'
@@ -86,6 +89,12 @@ test-older: setup  ## read exported models by transformers 4, in an environment 
 	@sh envs/older.sh
 	@$(IN_VENV) OLD_TRANSFORMERS=.venv-older/bin/python pytest -n 2 tests/use/test_older.py -k older_release $(ARGS)
 
+publish: setup $(EXPERIMENT_FILE)  ## keep an experiment's results with the docs, in docs/results/
+	@$(LIBRARY) python scripts/publish_results.py config.yaml $(EXPERIMENT_FILE)
+
+compare-results: setup  ## compute PART=MODEL/DATASET/METHOD of docs/results/ again; which cells agree?
+	@$(LIBRARY) python scripts/compare_results.py '$(CORES)' $(RESULTS) '$(PART)'
+
 schema: setup  ## write rules/schemas/config.schema.yaml anew from scripts/reedit/settings/definitions.py
 	@$(IN_VENV) PYTHONPATH=scripts python -m reedit.settings.schema
 
@@ -97,4 +106,4 @@ lint: setup  ## check the style of the code and of the workflow
 
 clean:  ## remove what was generated; downloads (results/sources) and .venv stay
 	@find results -mindepth 1 -maxdepth 1 ! -name sources ! -name .gitkeep -exec rm -rf {} +
-	@rm -rf rehearsal reports/*.pdf reports/*.html reports/*.zip
+	@rm -rf rehearsal compared reports/*.pdf reports/*.html reports/*.zip

@@ -9,7 +9,7 @@ CDPATH='' cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
-extras=${EXTRAS:-test}
+extras=${EXTRAS:-test,publish}
 installed=$venv/.installed
 wanted=$({ pwd -P; cat pyproject.toml constraints.txt; } | cksum)
 

@@ -61,9 +61,13 @@ SUMMARY_FILES = {
 SUMMARY_SETTINGS = {
     "cases": {"runs": IDENTITIES},
     "example": {"datasets": DATASETS},
-    "differences": {"seed": config["seed"]},
+    "differences": {"seed": config["seed"], "against": experiment.against()},
     "generation": {"runs": IDENTITIES, "seed": config["seed"]},
-    "differences_generated": {"runs": IDENTITIES, "seed": config["seed"]},
+    "differences_generated": {
+        "runs": IDENTITIES,
+        "seed": config["seed"],
+        "against": experiment.against(),
+    },
     "portability": {
         "runs": [experiment.identity(run) for run in GROUPED],
         "seed": config["seed"],

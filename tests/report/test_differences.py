@@ -138,6 +138,28 @@ def test_iterated_against_once_and_assisted_against_plain_at_their_selected_k(tm
     assert {row["pairs"] for row in rows} == {6}
 
 
+def test_a_method_is_compared_with_the_one_that_its_definition_names(tmp_path):
+    methods = [
+        {"method": "memit", "delta_p": [9.0, 4.0, 9.0]},
+        {"method": "tuned", "delta_p": [0.5, 0.1, 0.1]},
+    ]
+    runs, paths = experiment(tmp_path, methods, cases=6)
+    judged = judged_cases(case_table(runs, paths))
+    rows = difference_rows(runs, judged, seed=0, against={"tuned": "memit", "memit": "rome"})
+    assert compared(rows) == [
+        ("iteration", "memit", 3, "memit", 1),
+        ("method", "tuned", 1, "memit", 1),
+        ("method", "tuned", 1, "memit", 3),
+    ]
+    # elsewhere, on other cases: not compared
+    apart, others = experiment(tmp_path / "b", [methods[1] | {"method": "else"}], cases=5)
+    both = [*runs, *({**row, "entry": 7, "edits": runs[0]["edits"]} for row in apart)]
+    judged |= judged_cases(case_table(apart, others))
+    assert not any(
+        row["method"] == "else" for row in difference_rows(both, judged, 0, against={"else": "memit"})
+    )
+
+
 def test_the_numbers_are_those_of_the_cases(tmp_path):
     specificity = {1: [1.0, 1.0, 0.5], 2: [0.5, 1.0, 0.0]}
     runs, paths = experiment(tmp_path, [{"method": "memit", "delta_p": [9.0, 0.5]}], cases=3)

@@ -42,7 +42,7 @@ ENDINGS = "py|md|smk|sh|ya?ml|json|csv|png|cff|toml"
 NAMED = re.compile(rf"(?<![\w./{{}}-])((?:[\w.-]+/)*[\w-][\w.-]*\.(?:{ENDINGS}))\b")
 THEIRS = re.compile(  # files of a user's own, of others' repositories, and those that runs make
     r"scripts/reedit/report/tables/costs\.py|experiments/(mine|NAME|counterfact-small)\.yaml|mine\.yaml|path/to/.*|my-.*|edited/.*|facts\.json|"
-    r"(rehearsal|results)/.*|reports/gpu/.*|report\.(md|json)|config\.json|tokenizer(_config)?\.json|"
+    r"(rehearsal|results|compared)/.*|reports/gpu/.*|report\.(md|json)|config\.json|tokenizer(_config)?\.json|"
     r"memit\.\w+|revision\.json|.*gpt2-xl\.yaml|[\w-]+\.csv"
 )
 

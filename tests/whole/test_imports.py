@@ -10,7 +10,7 @@ from imports import LIBRARY, library_files_of, modules_imported, modules_importe
 # The library's folders and the modules beside them; each imports from itself and from what stands before it.
 FLOORS = (
     *("errors", "storage", "jobs", "methods", "models", "fetch", "prepare", "statistics", "edit", "evaluate"),
-    *("tune", "settings", "report", "use", "watch", "rehearse", "__main__"),
+    *("tune", "settings", "report", "use", "watch", "rehearse", "publish", "__main__"),
 )
 SCRIPTS = sorted(LIBRARY.parent.glob("*.py"))
 # Seconds before the first line of a job; whatever works with neither a model nor its tensors does without.

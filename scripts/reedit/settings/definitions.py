@@ -260,6 +260,7 @@ class EditingMethod:
     protocol: Maybe[Protocol] = None  # in place of an entry's
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # in place of the algorithm's, key by key
     reported_as: Maybe[ReportedMethod] = None
+    against: Maybe[str] = None  # the method that paired differences compare it with
     prefixes: Maybe[Prefixes] = None
     engine: Annotated[Ours | EasyEdit, Field(discriminator="name")] = Ours()
     neighbors: Maybe[Neighbors] = None
@@ -268,6 +269,7 @@ class EditingMethod:
 @mapping
 class RegularisingMethod(Regulariser):
     regularises: str  # the method whose updates it makes gentler after the fact
+    against: Maybe[str] = None
 
 
 def _kind_of_method(definition: Any) -> str:

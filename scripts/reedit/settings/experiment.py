@@ -192,6 +192,12 @@ class Experiment(Needs):
             for defined in [getattr(self.asked, section)]
         }
 
+    def against(self) -> dict[str, str]:
+        """By method that runs, the one that its definition has it compared with, where it has one."""
+        used = dict.fromkeys(method.name for entry in self.entries for method in entry.methods)
+        found = {name: self.asked.methods[name].against for name in used}
+        return {name: reference for name, reference in found.items() if reference is not None}
+
     @property
     def runs_a_reported_model(self) -> bool:
         """Whether a model that runs is one of the paper's, or stands for one."""

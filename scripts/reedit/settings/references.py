@@ -49,6 +49,9 @@ def _references(config: Config) -> Iterator[tuple[str, str, str, Iterable[str]]]
             prefixes = getattr(definition, "prefixes", None)
             if prefixes and prefixes.source:
                 yield f"{section}.{name}.prefixes.source", "source", prefixes.source, sources
+    for name, method in config.methods.items():
+        if method.against is not None:
+            yield f"methods.{name}.against", "method", method.against, config.methods
     for index, pair in enumerate(config.report.eligible):
         yield f"report.eligible[{index}].model", "model", pair.model, models
         yield f"report.eligible[{index}].pool", "dataset", pair.pool, datasets

@@ -228,7 +228,7 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
     rows, groups = [], job_costs(experiment)
     dtypes = {name: model.dtype for name, model in experiment.asked.models.items()}
     for group in groups:
-        cost, names = group.cost, textwrap.shorten(", ".join(group.names), 48, placeholder=", ...")
+        cost, names = group.cost, textwrap.shorten(", ".join(group.names), 48, placeholder=" ...")
         fits = [
             device.hours(cost, dtypes[group.model]) if cost.gpu <= device.memory else None
             for device in devices

@@ -1,4 +1,4 @@
-"""The paper's claims as paired differences: iterated against edited once, assisted against plain.
+"""The paper's claims as paired differences: iterated against edited once, assisted against plain; others.
 
 Both sides are judged on the same cases and prompts, so the interval of a difference is narrower than those of
 its sides and says by itself whether there is one.
@@ -45,6 +45,7 @@ def difference_rows(
     judged: Mapping[RunAtK, Judged],
     seed: int,
     kinds: Sequence[str] = KINDS,
+    against: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """Rows of schema "differences", one per comparison and measure, (model, dataset) by (model, dataset).
 
@@ -52,7 +53,8 @@ def difference_rows(
     `kinds` are others.
 
     Each method where the proposed rule stops against its first iteration, then each assisted method against
-    its plain one, both where the rule stops them. What was not scored at a k is not compared there.
+    its plain one, both where the rule stops them, and each against the one that `against` names by method,
+    there and after one iteration. What was not scored at a k is not compared there.
     """
     result: list[Row] = []
     number = 0
@@ -67,6 +69,11 @@ def difference_rows(
             ("assistance", chosen[method.path], chosen[plain.path])
             for method, plain in assisted_pairs(members, judged)
         ]
+        for method, reference in named_pairs(members, judged, against or {}):
+            sides = (chosen[method.path], chosen[reference.path])
+            once = tuple(Shown(side.method, side.method.at(1), "first") for side in sides)
+            pairs += [("method", *each) for each in ([once] if sides != once else [])]
+            pairs.append(("method", *sides))
         for comparison, ours, theirs in pairs:
             rows = _comparison_rows(ours, theirs, judged, seed)
             for row in rows:
@@ -113,6 +120,17 @@ def assisted_pairs(methods: Sequence[Method], judged: Mapping[RunAtK, Judged]) -
         if plain := plain_form(method, alike):
             pairs.append((method, plain))
     return pairs
+
+
+def named_pairs(
+    methods: Sequence[Method], judged: Mapping[RunAtK, Judged], against: Mapping[str, str]
+) -> list[tuple[Method, Method]]:
+    """Each method with the one that `against` names, of those judged on the same cases and prompts."""
+    by_name = {method.method: method for method in methods}
+    pairs = [(one, by_name[against[one.method]]) for one in methods if against.get(one.method) in by_name]
+    return [
+        (one, other) for one, other in pairs if one.entry == other.entry or _judged_alike(one, other, judged)
+    ]
 
 
 def selected(method: Method) -> Shown:

@@ -6,6 +6,7 @@ row k of its iterations is the edit that produced theta_{k+1}, the model that ro
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -17,7 +18,19 @@ from reedit.errors import InputError
 from reedit.evaluate.measures import case_means, intervals, measure
 from reedit.methods.protocols import protocol_of
 from reedit.report.rows.groups import grouped
-from reedit.report.rows.lines import COMMON, Ks, Method, RunKey, Shown, file_of
+from reedit.report.rows.lines import (
+    COMMON,
+    Ks,
+    Method,
+    RunKey,
+    Shown,
+    at_every,
+    file_of,
+    key_of,
+    methods_of,
+    run_path,
+    table_lines,
+)
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
 
@@ -70,6 +83,40 @@ def run_provenance(
     scored, judged = parquet.read_provenance(scores_path), parquet.read_provenance(collapse_path)
     told = {"texts": judged["texts"], "measures": scored["measures"] | judged["measures"]}
     return parquet.read_provenance(iterations_path) | told
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What one run's rows are made of."""
+
+    scores: Path | str
+    collapse: Path | str
+    iterations: Path | str
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All runs of an experiment: their rows of schema "runs", their score files, what made each by path."""
+
+    rows: list[Row]
+    scores: dict[RunKey, Path | str]
+    made_by: dict[str, Any]
+
+    def cells(self, seed: int) -> list[Row]:
+        """Every method at every k, as rows of schema "table", with the intervals that `seed` draws."""
+        return table_rows(table_lines(methods_of(self.rows), at_every), Samples(self.scores, seed))
+
+
+def gather(runs: Sequence[Mapping[str, Any]], files: Sequence[RunFiles]) -> Gathered:
+    """The runs of some identities (columns of IDENTITY), from each one's files; InputError as `run_rows`."""
+    found = Gathered([], {}, {})
+    for run, own in zip(runs, files, strict=True):
+        key, paths = key_of(run), (own.scores, own.collapse, own.iterations)
+        made_by = run_provenance(*paths)
+        found.made_by[run_path(key)] = made_by
+        found.rows.extend(run_rows(run, *paths, made_by["edits"]))
+        found.scores[key] = own.scores
+    return found
 
 
 class Samples:

@@ -61,12 +61,14 @@ def _example(files: Any, settings: Mapping[str, Any]) -> Made:
 
 def _differences(files: Any, settings: Mapping[str, Any]) -> Made:
     runs, cases = parquet.read(files.runs, "runs"), parquet.read_table(files.cases, "cases")
-    return difference_rows(runs, judged_cases(cases), settings["seed"]), parquet.read_provenance(files.cases)
+    rows = difference_rows(runs, judged_cases(cases), settings["seed"], against=settings["against"])
+    return rows, parquet.read_provenance(files.cases)
 
 
 def _differences_generated(files: Any, settings: Mapping[str, Any]) -> Made:
     answers = dict(zip(map(key_of, settings["runs"]), files.generations, strict=True))
-    rows = difference_rows(parquet.read(files.runs, "runs"), judged_answers(answers), settings["seed"], SAID)
+    runs, judged = parquet.read(files.runs, "runs"), judged_answers(answers)
+    rows = difference_rows(runs, judged, settings["seed"], SAID, settings["against"])
     return rows, _with_measures(parquet.read_provenance(files.runs), answers)
 
 

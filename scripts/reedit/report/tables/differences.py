@@ -52,10 +52,10 @@ class DifferencesTable(Table):
 
 DIFFERENCES = DifferencesTable(
     name="differences",
-    title="What iterating and neighbors change: paired differences.",
+    title="What iterating, neighbors and methods change: paired differences.",
     schema="differences",
-    empty="Nothing to compare: no method was iterated beyond its first edit, and none was assisted by"
-    " neighbors.",
+    empty="Nothing to compare: no method was iterated beyond its first edit, assisted by neighbors, or"
+    " defined against another one.",
     reading=(
         "Differences in percentage points: mean over cases, then over trials; in brackets the 95 %"
         " interval of a bootstrap that resamples pairs, the same case on both sides. Bold: the interval"
@@ -67,7 +67,7 @@ DIFFERENCES = DifferencesTable(
 DIFFERENCES_GENERATED = replace(
     DIFFERENCES,
     name="differences_generated",
-    title="What iterating and neighbors change in what models say themselves: paired differences.",
+    title="What iterating, neighbors and methods change in what models say themselves: paired differences.",
     kinds=SAID,
 )
 

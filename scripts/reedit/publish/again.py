@@ -1,0 +1,158 @@
+"""make compare-results: a part of published results computed again, and which cells come out as published.
+
+A part is MODEL/DATASET/METHOD, of all trials; @2 behind it stops after two iterations, which do not depend on
+those after them. It runs from the published configuration, in compared/.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reedit.errors import InputError
+from reedit.jobs.job import errors_since
+from reedit.publish.publication import CELLS, CONFIG, gathered_runs, read_told
+from reedit.report import words
+from reedit.settings.experiment import Experiment
+from reedit.settings.overlays import overlaid, read_configuration
+from reedit.storage import parquet
+from reedit.storage.files import write_text
+from reedit.watch.call import SNAKEMAKE, cores_of, run_watched
+
+FOLDER = Path("compared")
+LOG, REPORT = FOLDER / "compare.log", FOLDER / "report.md"
+KEY = ("model", "dataset", "method", "protocol", "edits", "k", "measure")
+SAME, WITHIN, OUTSIDE, UNJUDGED = "same", "within", "OUTSIDE", "no interval"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some runs of an experiment by a pattern of their path (* stands for anything), up to an iteration."""
+
+    pattern: str
+    k: int | None
+
+    def holds(self, model: str, dataset: str, method: str) -> bool:
+        return fnmatchcase(f"{model}/{dataset}/{method}", self.pattern)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of the published results, its interval where it has one, and what it is now."""
+
+    key: tuple[Any, ...]
+    published: float | None
+    low: float | None
+    high: float | None
+    now: float | None
+
+    @property
+    def verdict(self) -> str:
+        """`same` as printed; else whether it lies within the published interval."""
+        if _printed(self, self.published) == _printed(self, self.now):
+            return SAME
+        if self.low is None or self.high is None:
+            return UNJUDGED
+        return WITHIN if self.now is not None and self.low <= self.now <= self.high else OUTSIDE
+
+
+def part_of(text: str) -> Part:
+    """smollm2-135m/counterfact/memit@2 read; InputError for anything else."""
+    pattern, at, k = text.partition("@")
+    if pattern.count("/") != 2 or (at and not (k.isdecimal() and int(k))):
+        raise InputError(f"PART={text}: expected MODEL/DATASET/METHOD, and @ITERATIONS behind it if fewer")
+    return Part(pattern, int(k) if at else None)
+
+
+def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
+    """Compute a part of the results in `folder` again and compare; 0 where no cell lies outside its interval.
+
+    Raises InputError where there is no such part, or nothing is published there.
+    """
+    part = part_of(text)
+    real = Experiment(read_configuration([folder / CONFIG]), house)
+    config = overlaid(real.config, part_overlay(real, part))
+    FOLDER.mkdir(exist_ok=True)
+    write_text(FOLDER / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    again = Experiment(config, house)
+    paths = [path for path, run in again.runs.items() if part.holds(*path.split("/")[:3])]
+    kinds = ("scores/{}.parquet", "collapse/{}.parquet", "edits/{}/iterations.parquet")
+    wanted = ["results/" + kind.format(path) for path in paths for kind in kinds]
+    arguments = ["--snakefile", str(house / "Snakefile"), "--directory", str(FOLDER)]
+    arguments += ["--configfile", str((FOLDER / CONFIG).resolve()), "--cores", cores, "--rerun-incomplete"]
+    environment = {**os.environ, "PYTHONPATH": str(house / "scripts")}
+    course = run_watched(
+        "compare", [*SNAKEMAKE, *arguments, "--", *wanted], LOG, environment, cores_of(cores)
+    )
+    if course.status:
+        print("\n".join(course.errors(errors_since(FOLDER / "results/logs", 0), LOG)))
+        return course.status
+    found = gathered_runs(again, FOLDER / "results", paths).cells(config["seed"])
+    cells = compared(parquet.read(folder / CELLS, "table"), found)
+    lines = report_lines(text, read_told(folder), cells)
+    write_text(REPORT, "\n".join([*lines, ""]))
+    outside = [cell for cell in cells if cell.verdict == OUTSIDE]
+    print("\n".join([*lines[:4], *map(_line, outside), "", f"Every cell: {REPORT}."]))
+    return int(bool(outside))
+
+
+def part_overlay(experiment: Experiment, part: Part) -> dict[str, Any]:
+    """What is laid over a published configuration, so that only a part of it runs, in another folder.
+
+    An entry keeps all of its methods, since its cases are drawn for all of them.
+    """
+    entries = []
+    for entry in experiment.config["runs"]:
+        if any(part.holds(entry["model"], entry["dataset"], method) for method in entry["methods"]):
+            fewer = {"iterations": min(entry["iterations"], part.k)} if part.k else {}
+            entries.append({key: entry[key] for key in entry if not (part.k and key == "extend_to")} | fewer)
+    if not entries:
+        known = sorted({path.rpartition("/")[0] for path in experiment.runs})
+        raise InputError(f"PART={part.pattern}: no such part; there are {', '.join(known)}")
+    local = [name for name, source in experiment.config["sources"].items() if "path" in source]
+    sources = {name: {"path": experiment.files.located(name)["path"]} for name in local}
+    return {"sources": sources, "runs": entries}
+
+
+def compared(published: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    """The cells that both have, in the order of `now`; rows of schema "table"."""
+    before = {tuple(row[name] for name in KEY): row for row in published}
+    return [
+        Cell(key, before[key]["mean"], before[key]["low"], before[key]["high"], row["mean"])
+        for row in now
+        if (key := tuple(row[name] for name in KEY)) in before
+    ]
+
+
+def report_lines(part: str, told: Mapping[str, Any], cells: Sequence[Cell]) -> list[str]:
+    """The page that says what came out again."""
+    verdicts = [cell.verdict for cell in cells]
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in (SAME, WITHIN, OUTSIDE, UNJUDGED))
+    return [
+        f"# {part}, computed again",
+        "",
+        f"{len(cells)} cells, published on {told['published']} from {told['commit']}: {counts}.",
+        "",
+        "| model | dataset | method | protocol | edits | k | measure | then | interval | now | verdict |",
+        "| --- | --- | --- | --- | --: | --: | --- | --: | --- | --: | --- |",
+        *map(_line, cells),
+    ]
+
+
+def _line(cell: Cell) -> str:
+    bounds = [_printed(cell, cell.low), _printed(cell, cell.high)]
+    interval = f"[{bounds[0]}, {bounds[1]}]" if all(bounds) else ""
+    told = [_printed(cell, cell.published), interval, _printed(cell, cell.now), cell.verdict]
+    return "| " + " | ".join([*map(str, cell.key), *told]) + " |"
+
+
+def _printed(cell: Cell, value: float | None) -> str:
+    share = str(cell.key[-1]).endswith(("_accuracy", "_success"))
+    if value is not None and not math.isfinite(value):
+        return str(value)
+    return words.share(value) if share else words.perplexity(value)

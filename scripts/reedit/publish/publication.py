@@ -1,0 +1,162 @@
+"""The results of an experiment as they are kept with the docs: small, whole, to be checked by anyone.
+
+A folder of its own: tables as .md and .csv, the summary as Parquet, every method at every k with its
+intervals (cells.parquet), the PDF, the figures, the configuration, and two descriptions of all of it,
+provenance.json for people and ro-crate-metadata.json for machines.
+"""
+
+import csv
+import json
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reedit.errors import InputError
+from reedit.publish.crate import crate_metadata
+from reedit.report.contents import contents
+from reedit.report.rows.runs import Gathered, RunFiles, gather
+from reedit.settings.experiment import Experiment
+from reedit.settings.overlays import read_configuration
+from reedit.storage import parquet
+from reedit.storage.checksums import SUMS
+from reedit.storage.files import file_sha256, visible_files, visible_tree, whole_folder, write_text
+
+CONFIG, CELLS, PROVENANCE, CRATE = "config.yaml", "cells.parquet", "provenance.json", "ro-crate-metadata.json"
+EDIT = "edit_facts"  # the rule whose jobs go on where they were cut off
+
+
+def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
+    """Publish in `place` the finished experiment of a configuration and its overlays; the folder of it.
+
+    Reads results/ and reports/ of the working directory. Raises InputError where something is not there, or
+    is of other runs than the configuration's.
+    """
+    config = read_configuration(paths)
+    experiment = Experiment(config, house)
+    names = [Path(path).stem for path in paths[1:]]
+    gathered = gathered_runs(experiment, Path("results"))
+    _check_runs(gathered, Path("results/summary/runs.parquet"))
+    target = place / ("-".join(names) or "default")
+    with whole_folder(target) as folder:
+        for source, name in _published(experiment):
+            (folder / name).parent.mkdir(exist_ok=True)
+            _copy(source, folder / name)
+        parquet.write(gathered.cells(config["seed"]), folder / CELLS, "table", {"runs": gathered.made_by})
+        write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=140))
+        told = _provenance(experiment, gathered, names, house)
+        told["files"] = {
+            path.relative_to(folder).as_posix(): file_sha256(path) for path in visible_tree(folder)
+        }
+        write_text(folder / PROVENANCE, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        write_text(
+            folder / CRATE, json.dumps(crate_metadata(folder, told), indent=1, ensure_ascii=False) + "\n"
+        )
+    return target
+
+
+def gathered_runs(experiment: Experiment, results: Path, paths: Sequence[str] | None = None) -> Gathered:
+    """The runs of an experiment, or those of some paths, from the files that lie in `results`."""
+    runs = [run for path, run in experiment.runs.items() if paths is None or path in paths]
+    files = [
+        RunFiles(
+            results / f"scores/{run.path}.parquet",
+            results / f"collapse/{run.path}.parquet",
+            results / f"edits/{run.path}/iterations.parquet",
+        )
+        for run in runs
+    ]
+    return gather([experiment.identity(run) for run in runs], files)
+
+
+def _check_runs(gathered: Gathered, summary: Path) -> None:
+    summarised = parquet.read_provenance(summary).get("runs")
+    if summarised != json.loads(json.dumps(gathered.made_by)):
+        raise InputError(f"{summary}: is not of these runs as they are; run the experiment to its end first")
+
+
+def _published(experiment: Experiment) -> list[tuple[Path, str]]:
+    """What is copied, and the name that it gets."""
+    tables, comparisons, figures = contents(experiment)
+    found = [(path, f"summary/{path.name}") for path in visible_files(Path("results/summary"))]
+    for name in [*tables, *comparisons]:
+        found += [(Path(f"results/tables/{name}.{end}"), f"tables/{name}.{end}") for end in ("md", "csv")]
+    found += [(Path(f"results/figures/{name}.png"), f"figures/{name}.png") for name in figures]
+    return [*found, (Path("reports/tables.pdf"), "tables.pdf")]
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        raise InputError(f"{source}: is missing; run the experiment to its end first") from None
+
+
+def _provenance(
+    experiment: Experiment, gathered: Gathered, names: Sequence[str], house: Path
+) -> dict[str, Any]:
+    made_by = list(gathered.made_by.values())
+    jobs = job_times(Path("results"), experiment)
+    return {
+        "experiment": names,
+        "command": "make" + (f' EXPERIMENT="{" ".join(names)}"' if names else ""),
+        "published": datetime.now(UTC).date().isoformat(),
+        "commit": _git(house, "rev-parse", "HEAD"),
+        "changed_files": (_git(house, "status", "--porcelain", "--untracked-files=no") or "").splitlines(),
+        "machines": sorted({f"{made['device_name']} ({made['device']})" for made in made_by}),
+        "packages": dict(sorted((one.name, one.version) for one in distributions())),
+        "sources": _sources(experiment, Path("results/sources")),
+        "hours": {rule: round(seconds / 3600, 2) for rule, seconds in jobs.items()},
+        "runs": gathered.made_by,
+    }
+
+
+def _sources(experiment: Experiment, folder: Path) -> dict[str, dict[str, str]]:
+    """By source that the experiment reads, the sha256 of its files, as noted when they were fetched."""
+    found = {}
+    for name in experiment.used_sources:
+        noted = folder / name / SUMS
+        if noted.is_file():
+            lines = [line.split("  ", 1) for line in noted.read_text(encoding="utf-8").splitlines()]
+            found[name] = {file: sha256 for sha256, file in lines}
+    return found
+
+
+def job_times(results: Path, experiment: Experiment) -> dict[str, float]:
+    """By rule the seconds that the jobs of an experiment took; those of edits from their iterations.
+
+    A job that was cut off counts from where it last went on, but for edits: iterations keep their times.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    for path in sorted((results / "benchmarks").rglob("*.tsv")):
+        rule, *of = path.relative_to(results / "benchmarks").with_suffix("").parts
+        run = "/".join(of)
+        if rule == EDIT or (of and of[-1].startswith("trial") and run not in experiment.runs):
+            continue
+        with open(path, encoding="utf-8", newline="") as file:
+            seconds[rule] += sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+    for run in experiment.runs:
+        rows = parquet.read(results / f"edits/{run}/iterations.parquet", "iterations")
+        seconds[EDIT] += sum(row["seconds_total"] for row in rows)
+    return dict(seconds)
+
+
+def _git(house: Path, *arguments: str) -> str | None:
+    """What git says of the workflow's folder; None where it is no repository."""
+    asked = ["git", "-C", str(house), *arguments]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def read_told(folder: Path) -> Mapping[str, Any]:
+    """The provenance of a published folder."""
+    try:
+        return json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise InputError(f"{folder / PROVENANCE}: expected what make publish writes ({error})") from None

@@ -1,0 +1,94 @@
+"""Published results: what is kept of a finished experiment, and that it describes itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from rocrate.rocrate import ROCrate
+from workflow import Experiment, changed, rows
+
+from reedit.errors import InputError
+from reedit.publish.again import KEY
+from reedit.publish.publication import publish
+from reedit.storage import parquet
+from reedit.storage.files import file_sha256, visible_tree
+
+
+def published(experiment: Experiment, monkeypatch: pytest.MonkeyPatch, config: object = None) -> Path:
+    """The folder of what a finished experiment publishes, in its own docs/results."""
+    monkeypatch.chdir(experiment.folder)
+    overlay = experiment.folder / "mine.yaml"
+    overlay.write_text(yaml.safe_dump(config or experiment.config))
+    pdf = Path("reports/tables.pdf")
+    if not pdf.exists():  # no LaTeX engine here
+        pdf.parent.mkdir(exist_ok=True)
+        pdf.write_bytes(b"%PDF-1.7\n")
+    return publish(
+        [str(experiment.house / "config.yaml"), str(overlay)], experiment.house, Path("docs/results")
+    )
+
+
+def test_all_of_it_is_there_and_described(again: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = published(again, monkeypatch)
+    assert folder == Path("docs/results/mine")
+    there = {path.relative_to(folder).as_posix() for path in visible_tree(folder)}
+    assert {"tables.pdf", "tables/table1.md", "tables/table1.csv", "summary/runs.parquet"} <= there
+    assert {"figures/scores.png", "config.yaml", "cells.parquet"} <= there
+    told = json.loads((folder / "provenance.json").read_text())
+    assert told["files"] == {name: file_sha256(folder / name) for name in there - {*DESCRIBING}}
+    assert told["command"] == 'make EXPERIMENT="mine"' and told["packages"]["snakemake"]
+    facts = Path("results/sources/tiny-facts/facts.json")
+    assert told["sources"]["tiny-facts"] == {"facts.json": file_sha256(facts)}
+    seconds = [
+        row["seconds_total"]
+        for path in Path("results/edits").rglob("iterations.parquet")
+        for row in rows(path)
+    ]
+    assert told["hours"]["edit_facts"] == pytest.approx(sum(seconds) / 3600, abs=0.005)
+    assert told["hours"]["score_edits"] >= 0 and set(told["runs"]) == {
+        path.relative_to("results/scores").with_suffix("").as_posix()
+        for path in Path("results/scores").rglob("*.parquet")
+    }
+
+
+DESCRIBING = ("provenance.json", "ro-crate-metadata.json")
+
+
+def test_the_crate_is_one_that_its_library_reads(again: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = published(again, monkeypatch)
+    crate = ROCrate(folder)
+    files = {entity.id: entity for entity in crate.data_entities}
+    told = json.loads((folder / "provenance.json").read_text())
+    assert {name: entity["sha256"] for name, entity in files.items()} == told["files"]
+    assert all((folder / name).is_file() for name in files)
+    (action,) = (one for one in crate.contextual_entities if one.type == "CreateAction")
+    assert {one.id for one in action["result"]} == set(files)
+    assert action["instrument"]["name"] == "reedit" and len(action["object"]) == sum(
+        map(len, told["sources"].values())
+    )
+    assert crate.root_dataset["license"] == "https://spdx.org/licenses/MIT"
+
+
+def test_a_cell_is_that_of_the_tables(again: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = published(again, monkeypatch)
+    cells = {
+        tuple(row[name] for name in KEY): (row["mean"], row["low"], row["high"])
+        for row in parquet.read(folder / "cells.parquet", "table")
+    }
+    shown = parquet.read(folder / "summary/table8.parquet", "table")
+    assert shown
+    for row in shown:
+        assert cells[tuple(row[name] for name in KEY)] == (row["mean"], row["low"], row["high"])
+
+
+def test_what_is_not_of_this_experiment_is_not_published(
+    again: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fewer = changed(again.config, runs=again.config["runs"][:1])
+    with pytest.raises(InputError, match=r"runs\.parquet: is not of these runs as they are"):
+        published(again, monkeypatch, fewer)
+    (again.folder / "results/tables/table1.md").unlink()
+    with pytest.raises(InputError, match=r"tables/table1\.md: is missing; run the experiment to its end"):
+        published(again, monkeypatch)
+    assert not (again.folder / "docs/results/mine").exists()
