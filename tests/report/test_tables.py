@@ -232,7 +232,7 @@ def test_notes_and_labels_are_printed():
 
 
 def test_a_table_without_rows_says_so_in_one_line_and_adds_nothing_to_a_document(tmp_path):
-    for number, words in (("2", "no neighbor-assisted runs"), ("7", "of ZsRE's format"), ("4", "meets")):
+    for number, words in (("2", "no neighbor-assisted runs"), ("7", "of ZsRE's kind"), ("4", "meets")):
         tex = table_tex([], number, ["a note"])
         assert tex.startswith(f"% Table {number}: This experiment has no") and words in tex
         assert tex.count("\n") == 1 and words in table_md([], number, ["a note"])

@@ -33,7 +33,8 @@ EDIT = "edit_facts"  # the rule whose jobs go on where they were cut off
 
 
 def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
-    """Publish in `place` the finished experiment of a configuration and its overlays; the folder of it.
+    """Publish in `place` the finished experiment of a configuration and its overlays; its folder, which has the
+    name of the last overlay.
 
     Reads results/ and reports/ of the working directory. Raises InputError where something is not there, or
     is of other runs than the configuration's.
@@ -43,7 +44,7 @@ def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
     names = [Path(path).stem for path in paths[1:]]
     gathered = gathered_runs(experiment, Path("results"))
     _check_runs(gathered, Path("results/summary/runs.parquet"))
-    target = place / ("-".join(names) or "default")
+    target = place / (names[-1] if names else "default")
     with whole_folder(target) as folder:
         for source, name in _published(experiment):
             (folder / name).parent.mkdir(exist_ok=True)

@@ -253,7 +253,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("entry", pa.int64()),  # position of the entry in the configuration's `runs`
             ("model", pa.string()),
             ("dataset", pa.string()),
-            ("format", pa.string()),  # of the dataset: counterfact or zsre
+            ("format", pa.string()),  # of the dataset
             ("method", pa.string()),
             ("algorithm", pa.string()),
             ("assisted", pa.bool_()),

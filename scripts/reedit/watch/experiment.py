@@ -57,7 +57,7 @@ def run_experiment(overlays: Sequence[str], cores: str, arguments: Sequence[str]
 
 
 def main_tables() -> list[str]:
-    """Tables 1 and 2 as text; Table 7, which is Table 1 for data of ZsRE's format, where that has no line."""
+    """Tables 1 and 2 as text; Table 7, which is Table 1 for data of ZsRE's kind, where that has no line."""
     files = {number: TABLES / f"table{number}.md" for number in (1, 2, 7)}
     texts = {number: file.read_text(encoding="utf-8") for number, file in files.items() if file.exists()}
     if any(line.startswith("|") for line in texts.get(1, "").splitlines()):

@@ -18,6 +18,7 @@ from reedit.report.rows.groups import grouped
 
 STOPPING_RULES = RULES[1:]  # where two agree on a k, the first gives its name
 GAPS = ("delta_p", "delta_p2")  # what the rules go by
+QUESTIONS = ("zsre", "qaedit")  # formats that tell no answer which target_new takes the place of
 Row = Mapping[str, Any]
 RunKey = tuple[str, str, str, int]  # model, dataset, method, trial
 Ks = tuple[int, ...]  # the k of every trial of a method, in the order of Method.trials
@@ -53,6 +54,11 @@ class Edited:
     prefixed: bool
     protocol: str
     edits: int
+
+    @property
+    def kind(self) -> str:
+        """Which of the paper's two datasets its dataset is like: zsre (questions), or counterfact."""
+        return "zsre" if self.format in QUESTIONS else "counterfact"
 
     @property
     def path(self) -> tuple[str, str, str]:
@@ -190,19 +196,19 @@ def plain_form(method: Method, methods: Sequence[Method]) -> Method | None:
     return max(rivals, key=nearness, default=None)
 
 
-def iterative(methods: Sequence[Method], format: str | None = None) -> list[Method]:
-    """The methods of the entries without neighbor assistance, for datasets of one format or of all.
+def iterative(methods: Sequence[Method], kind: str | None = None) -> list[Method]:
+    """The methods of the entries without neighbor assistance, for datasets of one kind or of both.
 
-    A model that has no such entry on datasets of a format is shown by the plain methods of its other entries.
+    A model that has no such entry on datasets of a kind is shown by the plain methods of its other entries.
     """
     mixed = _mixed(methods)
-    covered = {(method.model, method.format) for method in methods if method.entry not in mixed}
+    covered = {(method.model, method.kind) for method in methods if method.entry not in mixed}
     return [
         method
         for method in methods
-        if format in (None, method.format)
+        if kind in (None, method.kind)
         and not method.assisted
-        and (method.entry not in mixed or (method.model, method.format) not in covered)
+        and (method.entry not in mixed or (method.model, method.kind) not in covered)
     ]
 
 

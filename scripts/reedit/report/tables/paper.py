@@ -29,13 +29,13 @@ SELECTED = ("selected", "last", "unjudged")
 
 # what the tables of the same runs have in common
 COUNTERFACT = {
-    "methods": partial(iterative, format="counterfact"),
-    "empty": "This experiment has no iterative runs on datasets of CounterFact's format.",
+    "methods": partial(iterative, kind="counterfact"),
+    "empty": "This experiment has no iterative runs on datasets of CounterFact's kind.",
     "compared": ("first", *SELECTED),
 }
 ZSRE = COUNTERFACT | {
-    "methods": partial(iterative, format="zsre"),
-    "empty": "This experiment has no iterative runs on datasets of ZsRE's format.",
+    "methods": partial(iterative, kind="zsre"),
+    "empty": "This experiment has no iterative runs on datasets of ZsRE's kind.",
 }
 ASSISTED = {
     "methods": assisted,
@@ -92,7 +92,7 @@ LISTED = (
         unedited=False,
     ),
     _table("6", COUNTERFACT, "Iterative model editing: every iteration."),
-    _table("7", ZSRE, "Iterative model editing on datasets of ZsRE's format: every iteration."),
+    _table("7", ZSRE, "Iterative model editing on datasets of ZsRE's kind: every iteration."),
     _table("8", ASSISTED, "Neighbor-assisted model editing: every iteration."),
     _table("9", PREFIXED, "Neighbors that assist without and with a prefix: every iteration."),
     _table(
