@@ -11,7 +11,7 @@ from pathlib import Path
 
 from measuring import print_machine, print_table
 
-from reedit.evaluate.grading import agreement, by_alias, by_model
+from reedit.evaluate.judge import agreement, by_alias, by_model
 from reedit.models.language_model import LanguageModel
 
 HAND = Path(__file__).parents[1] / "resources/judged-answers.json"

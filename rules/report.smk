@@ -149,7 +149,7 @@ rule render_table:
     conda:
         "../envs/report.yaml"
     params:
-        settings=lambda wildcards: STYLE | {"title": catalog.TABLES[wildcards.table].title},
+        settings=STYLE,
         code=code("render_table"),
     script:
         "../scripts/render_table.py"

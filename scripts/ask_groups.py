@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import KeptStates
-from reedit.evaluate.grading import load_judge
+from reedit.evaluate.judge import load_judge
 from reedit.evaluate.kept_rows import KeptRows
 from reedit.evaluate.measures import versions
 from reedit.evaluate.portability import ask

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reedit.edit.kept_weights import KeptStates
 from reedit.evaluate.generation import answer, make_questions
-from reedit.evaluate.grading import load_judge
+from reedit.evaluate.judge import load_judge
 from reedit.evaluate.kept_rows import KeptRows
 from reedit.evaluate.measures import versions
 from reedit.evaluate.settings import AnswerSettings

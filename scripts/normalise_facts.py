@@ -23,8 +23,7 @@ with job(snakemake.log[0]) as log:
     log.info(told, len(dataset.facts), len(dataset.items), dataset.dropped)
     known = {"fixed_roles": dataset.fixed_roles, "dropped_neighbors": dataset.dropped}
     known |= {"cases": dataset.sizes, "malformed": list(dataset.malformed)}
-    known |= {"together": dataset.together} if dataset.together else {}
     made_by = provenance(settings, snakemake.params.code, known)
-    write_facts(dataset.facts, Path(snakemake.output.facts), made_by)
+    write_facts(dataset.facts, Path(snakemake.output.facts), made_by, dataset.together)
     write_groups(dataset.items, Path(snakemake.output.groups), made_by)
     write_generation_prompts(dataset.generation_prompts, Path(snakemake.output.prompts), made_by)

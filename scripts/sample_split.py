@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reedit.evaluate.judge import CaseJudge, longest_text
+from reedit.evaluate.fitness import CaseFitness, longest_text
 from reedit.jobs.job import job
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
@@ -24,7 +24,7 @@ with job(snakemake.log[0]):
     rows, counts = make_split(
         Pool(read_facts(Path(inputs.facts)), sizes, read_together(inputs.facts)),
         parquet.read(inputs.neighbors, "neighbors") if inputs.neighbors else [],
-        CaseJudge(wording, settings, longest_text(Path(inputs.model))),
+        CaseFitness(wording, settings, longest_text(Path(inputs.model))),
         settings,
     )
     made_by = provenance(asdict(settings), snakemake.params.code, counts)

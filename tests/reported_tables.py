@@ -1,7 +1,6 @@
 """What the paper reports, as if it had been measured: rows of the schemas "table" and "runs"."""
 
 import csv
-import math
 from itertools import groupby
 from pathlib import Path
 
@@ -17,7 +16,6 @@ PLAIN = {
     "delta_p": "delta_p",
     "delta_p2": "delta_p2",
 }
-RULES = ("proposed", "monotonic", "small_change")
 LABELS = {
     "gpt2-xl": "GPT-2 XL (1.5B)",
     "gpt-j-6b": "GPT-J (6B)",
@@ -128,8 +126,3 @@ def runs(*tables: str) -> list[dict]:
 def _run(line, entry) -> dict:
     empty = dict.fromkeys([*MEASURES, "me_ppl", *PERPLEXITIES])
     return identity(line) | {"entry": entry, "trial": 1} | empty
-
-
-def printed_number(text: str) -> float:
-    """The number that a printed cell stands for, in the CSV's units."""
-    return math.inf if text == r"$\infty$" else float(text.removesuffix(r"\%"))

@@ -1,6 +1,6 @@
 """Iterative and neighbor-assisted model editing: the library behind the workflow.
 
-Its folders are the stages of the workflow, as rules/ has them: fetch, prepare, statistics, edit, evaluate,
-report, use; and what all of them stand on: settings, models, storage, jobs. Every module is one concept;
-nothing here knows about Snakemake.
+Its folders are the stages of the workflow, as rules/ has them (fetch, prepare, statistics, edit, tune,
+evaluate, report, use), what they stand on (storage, jobs, methods, models), what is asked (settings), and
+what calls the workflow (watch, rehearse, publish). Every module is one concept. docs/house.md is the way in.
 """

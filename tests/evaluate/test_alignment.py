@@ -13,7 +13,7 @@ from workflow import REPOSITORY
 from reedit.edit.edits import Rows
 from reedit.errors import InputError
 from reedit.evaluate.alignment import Asked, misaligned
-from reedit.evaluate.judge import CaseJudge
+from reedit.evaluate.fitness import CaseFitness
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
 from reedit.prepare.datasets import load_dataset
@@ -114,7 +114,7 @@ def split(
     facts: list[Fact], rows: list[dict[str, Any]], settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """A split of the cases of one file."""
-    return make_split(Pool(facts, [len(facts)]), rows, CaseJudge(Wording(BYTES), settings), settings)
+    return make_split(Pool(facts, [len(facts)]), rows, CaseFitness(Wording(BYTES), settings), settings)
 
 
 SETTINGS = SplitSettings(edits="all", assisting=ONE, misaligned="drop", seed=0, protocols=["corrected"])

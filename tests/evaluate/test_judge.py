@@ -1,95 +1,98 @@
-"""Cases that each align, and still cannot be edited together, or should not be edited as they are."""
+"""A language model as judge: its verdicts one by one, what it is asked, its agreement with a person."""
 
-import logging
-from dataclasses import replace
+import json
+import shutil
+from pathlib import Path
 
 import pytest
-from tiny import tiny_tokenizer
+import torch
 
 from reedit.errors import InputError
-from reedit.evaluate.judge import CaseJudge
-from reedit.models.tokens import Wording
-from reedit.prepare.facts import Fact
-from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import Pool, make_split
-from reedit.prepare.trials import PREFIX, behind_prefix
+from reedit.evaluate.judge import ASKED, Said, agreement, by_alias, by_model, judged_by_hand, load_judge
+from reedit.evaluate.portability import ask
+from reedit.evaluate.speech import Speech
+from reedit.models.language_model import LanguageModel
+from reedit.prepare.groups import Item
+from reedit.prepare.preparation import REVISION
 
-BYTES, BOS = Wording(tiny_tokenizer()), Wording(tiny_tokenizer("bos"))
-KYOTO = Fact(1, "r", "Kyoto", "The town of {} lies in", "Italy", "Japan", (), ())
-SETTINGS = SplitSettings(edits="all", seed=0, protocols=["corrected"])
-FIRST = next(  # a subject that is one token by itself
-    word for word in ("Japan", "Italy", "piano", "The", "I") if len(BYTES.encode(word)) == 1
-)
-
-
-def split(facts: list[Fact], wording: Wording = BYTES, longest: int | None = None, **settings: object):
-    made = replace(SETTINGS, **settings)
-    return make_split(Pool(facts, [len(facts)]), [], CaseJudge(wording, made, longest), made)
+ANSWERED = [
+    Said("The old town of Kyoto lies in", ("Japan", "Nippon"), "Japan, of course."),
+    Said("The old town of Rome lies in", ("Italy",), "Japan."),
+    Said("The old town of Kyoto lies in", ("Japan", "Nippon"), "Japan, of course."),
+    Said("Who lives in Rome", ("Romans",), ""),
+]
 
 
-def test_two_targets_of_one_subject_and_prompt_are_a_contradiction() -> None:
-    facts = [KYOTO, replace(KYOTO, case_id=2, target_new="New Zealand"), replace(KYOTO, case_id=3)]
+def naive_verdict(judge: LanguageModel, one: Said) -> bool:
+    """The mean log-probability of yes against that of no, each read by itself."""
+    text = ASKED.format(prompt=one.prompt, answers="; ".join(one.answers), said=one.text or "(nothing)")
+    found = []
+    for verdict in ("yes", "no"):
+        start, whole = (judge.tokenizer(part)["input_ids"] for part in (text, f"{text} {verdict}"))
+        log_p = judge.model(torch.tensor([whole[:-1]])).logits[0].log_softmax(-1)
+        places = range(len(start) - 1, len(whole) - 1)
+        found.append(sum(log_p[place, whole[place + 1]].item() for place in places) / len(places))
+    return found[0] > found[1]
+
+
+@pytest.fixture
+def judge(llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> LanguageModel:
+    """A tiny model that reads texts as long as what a judge is asked."""
+    monkeypatch.setattr("reedit.evaluate.judge.ASKED", "{prompt} {answers} {said} right?")
+    return llama
+
+
+def test_a_verdict_is_whichever_is_likelier(judge: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(naive_verdict.__globals__, "ASKED", "{prompt} {answers} {said} right?")
+    assert by_model(judge)(ANSWERED) == [naive_verdict(judge, one) for one in ANSWERED]
+    assert by_model(judge)([]) == []
+
+
+def test_equal_questions_are_asked_once(judge: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reedit.evaluate import judge as module
+
+    asked, whole = [], module.likelihoods
+
+    def watched(model, rows, **more):
+        asked.append(len(rows))
+        return whole(model, rows, **more)
+
+    monkeypatch.setattr(module, "likelihoods", watched)
+    found = by_model(judge)(ANSWERED)
+    assert asked == [6] and found[0] == found[2]
+
+
+def test_the_judge_decides_what_is_true_and_premises_are_known_by_alias(llama: LanguageModel) -> None:
+    items = [Item(1, "g", 0, "The old town of Kyoto lies in", ("no such place",))]
+    told = []
+
+    def strange(answered):
+        told.extend(answered)
+        return [True] * len(answered)
+
+    (row,) = ask(llama, items, 0, Speech.of(llama), strange)
+    assert row["judged_true"] == 1.0 and told == [Said(items[0].prompt, items[0].answers, row["generated"])]
+    assert ask(llama, items, 0, Speech.of(llama))[0]["judged_true"] == 0.0
+
+
+def test_its_agreement_with_a_person_is_of_right_and_of_wrong_answers(tmp_path: Path) -> None:
+    path = tmp_path / "by-hand.json"
+    rows = [{"prompt": one.prompt, "answers": one.answers, "said": one.text} for one in ANSWERED]
+    path.write_text(
+        json.dumps([row | {"right": right} for row, right in zip(rows, (1, 0, 0, 1), strict=True)])
+    )
+    assert by_alias(ANSWERED) == [True, False, True, False]
+    assert agreement(by_alias, path) == {"answers": 4, "alike": 0.5, "of right": 0.5, "of wrong": 0.5}
+    path.write_text(json.dumps([{"prompt": "a"}]))
     with pytest.raises(
-        InputError, match=r"case 2: 'The town of Kyoto lies in' is to go on with 'New Zealand'"
+        InputError, match=r"by-hand\.json: expected a list of prompt, answers, said and right"
     ):
-        split(facts)
-    rows, counts = split(facts, misaligned="drop")
-    assert [row["case_id"] for row in rows] == [1, 3]
-    assert [(one["case_id"], one["role"]) for one in counts["left_out"]] == [(2, "conflict")]
-    split([facts[0], replace(facts[1], prompt="The town of {} belongs to")])
+        judged_by_hand(path)
 
 
-def test_contradictions_in_trials_of_their_own_are_none() -> None:
-    facts = [KYOTO, replace(KYOTO, case_id=2, target_new="New Zealand")]
-    rows, _ = split(facts, edits=1, trials=2)
-    assert len(rows) == 2
-
-
-def test_equal_keys_are_told_where_an_algorithm_cannot_have_them() -> None:
-    facts = [KYOTO, replace(KYOTO, case_id=2, prompt="The town of {} belongs to")]
-    split(facts)
-    with pytest.raises(InputError, match=r"case 2: begins with 'The town of Kyoto', as case 1: their keys"):
-        split(facts, distinct_keys=True)
-    rows, _ = split(facts, distinct_keys=True, misaligned="drop")
-    assert [row["case_id"] for row in rows] == [1]
-
-
-def test_edits_of_one_subject_that_follow_one_another_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    facts = [
-        KYOTO,
-        replace(KYOTO, case_id=2, prompt="{} is in the country of"),
-        replace(KYOTO, case_id=3, subject="Rome"),
-    ]
-    assert split(facts)[1]["warnings"] == []
-    with caplog.at_level(logging.WARNING, "reedit"):
-        _, counts = split(facts, one_by_one=True)
-    (line,) = counts["warnings"]
-    assert line.startswith("cases 1, 2: all edit the subject 'Kyoto'") and line in caplog.text
-
-
-def test_a_subject_that_is_the_first_token_is_named_and_put_behind_a_prefix_on_request() -> None:
-    facts = [KYOTO, replace(KYOTO, case_id=2, subject=FIRST, prompt="{} lies in")]
-    (line,) = split(facts)[1]["warnings"]
-    assert line.startswith("case 2: the subject is the first token of all")
-    assert split(facts, BOS)[1]["warnings"] == []  # every text begins with another token
-    _, counts = split(facts, first_token="prefixed")
-    assert counts["warnings"] == [] and counts["prefixed"] == [2]
-    assert behind_prefix(facts[1]).text == f"{PREFIX}{FIRST} lies in"
-
-
-def test_a_text_that_is_longer_than_the_model_reads_is_named() -> None:
-    long = replace(KYOTO, case_id=2, prompt="The old " * 40 + "{} lies in")
-    with pytest.raises(
-        InputError, match=r"case 2: a text of \d+ tokens, .*, expected at most the model's 30"
-    ):
-        split([KYOTO, long], longest=30)
-    assert len(split([KYOTO, long], longest=30, misaligned="drop")[0]) == 1
-
-
-def test_the_published_position_is_a_choice_of_its_own() -> None:
-    crossed = replace(KYOTO, case_id=2, subject="Who li", prompt="{}ves in Kyoto lives in")
-    with pytest.raises(InputError, match="case 2: a token crosses the end of the subject"):
-        split([KYOTO, crossed])
-    assert len(split([KYOTO, crossed], subject_end="published")[0]) == 2
-    with pytest.raises(InputError, match="case 2: a token crosses"):
-        split([KYOTO, crossed], protocols=["released"], subject_end="exact")
+def test_without_a_folder_aliases_judge(tmp_path: Path, taught_folder: Path) -> None:
+    assert load_judge(None, "float32") == (by_alias, {})
+    shutil.copytree(taught_folder, tmp_path / "grader")
+    (tmp_path / "grader" / REVISION).write_text(json.dumps({"revision": "sha256:12"}))
+    _, told = load_judge(tmp_path / "grader", "float32")
+    assert told["judge"] == {"model": "grader", "revision": "sha256:12", "version": 1}

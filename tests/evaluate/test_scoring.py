@@ -13,8 +13,7 @@ from reedit.evaluate.scored_rows import Probe
 from reedit.evaluate.scoring import score
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokens import LabelledRow
-from reedit.prepare.facts import Fact, Neighbor
-from reedit.prepare.zsre import NO_ANSWER
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 from reedit.storage import parquet
 
 

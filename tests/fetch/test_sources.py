@@ -19,7 +19,8 @@ from web_server import Site, content, redirect, running, status
 from reedit.errors import InputError
 from reedit.fetch.downloads import PIECE, Web
 from reedit.fetch.sources import fetch
-from reedit.storage.files import file_sha256, folder_sha256, payload, visible_files
+from reedit.storage.checksums import folder_sha256
+from reedit.storage.files import file_sha256, payload, visible_files
 
 
 @pytest.fixture

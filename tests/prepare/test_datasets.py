@@ -11,8 +11,7 @@ from tiny import tiny_facts
 
 from reedit.errors import InputError
 from reedit.prepare.datasets import load_dataset, load_facts
-from reedit.prepare.facts import by_file, read_facts, write_facts
-from reedit.prepare.zsre import NO_ANSWER
+from reedit.prepare.facts import NO_ANSWER, by_file, read_facts, write_facts
 
 
 def written(folder: Path, cases: Any, name: str = "zsre.json") -> Path:

@@ -21,9 +21,9 @@ from dataset_entries import (
 
 from reedit.errors import InputError
 from reedit.prepare.datasets import FORMATS, load_dataset, load_facts
+from reedit.prepare.facts import NO_ANSWER
 from reedit.prepare.groups import Item, Premise, answers_in, read_groups, write_groups
 from reedit.prepare.reading import Dataset
-from reedit.prepare.zsre import NO_ANSWER
 from reedit.settings.definitions import Format
 
 Read = Callable[..., Dataset]

@@ -11,7 +11,7 @@ from reedit.errors import InputError
 from reedit.fetch.sources import fetch
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.preparation import REVISION, model_revision, prepare_model
-from reedit.storage.files import folder_sha256
+from reedit.storage.checksums import folder_sha256
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import pytest
 
 from reedit.errors import InputError
 from reedit.prepare.datasets import load_facts
-from reedit.prepare.facts import Fact, Neighbor
-from reedit.prepare.zsre import NO_ANSWER
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 
 SHORT = {"prompt": "{} is produced by", "subject": "iPad", "target_new": "Honda"}
 LONG = SHORT | {

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tiers import long_but
 
 from reedit.errors import InputError
-from reedit.prepare.zsre import NO_ANSWER
+from reedit.prepare.facts import NO_ANSWER
 from reedit.report.figures import drawing
 from reedit.report.figures.courses import perplexity, scores
 from reedit.report.figures.distribution import FEW, distribution

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from workflow import REPOSITORY, Config, Experiment, changed
 
-from reedit.storage.files import file_sha256, folder_sha256
+from reedit.storage.checksums import folder_sha256
+from reedit.storage.files import file_sha256
 
 TABLES = {"summarise_runs", "summarise_results", "render_table", "draw_figure"}
 AFTER = {"score_edits", "check_collapse", "measure_norms"} | TABLES  # an edit

@@ -1,4 +1,4 @@
-"""The five things that an edit is made with, and the one place where theta moves."""
+"""What an edit is made with, and the one place where theta moves."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""rules/evaluate.smk: scores, the collapse check, generation, norms."""
+"""rules/evaluate.smk: scores, the collapse check, norms, groups, free answers, texts, downstream tasks."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reedit.evaluate.answers import begins_with, contains
-from reedit.evaluate.grading import Judge, answered, by_alias
+from reedit.evaluate.judge import Judge, answered, by_alias
 from reedit.evaluate.scored_rows import asked
 from reedit.evaluate.speech import Speech
 from reedit.models.language_model import LanguageModel

@@ -1,64 +1,125 @@
-"""What can be edited with a model, told of all cases at once and before any is edited."""
+"""A language model as judge: does what was said give the answer? (Yang et al. 2025, The mirage of editing)
+
+The judge is any model that the workflow prepares, so a local folder or a GGUF; no service is called. It is
+asked through its chat template, where it has one, and its verdict is whichever of "yes" and "no" it finds
+likelier. How far it is to be trusted, `agreement` says by answers that were judged by hand.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from reedit.evaluate.alignment import Asked, misaligned
-from reedit.evaluate.conflicts import contradictions, equal_keys, first_tokens, named, repeated_subjects
-from reedit.models.layouts import POSITIONS, number_in
-from reedit.models.tokens import Wording
-from reedit.prepare.facts import Fact
-from reedit.prepare.settings import SplitSettings
-from reedit.prepare.splits import FilterRows, Unfit
-from reedit.prepare.trials import behind_prefix
+from reedit.errors import InputError
+from reedit.evaluate.answers import gives
+from reedit.evaluate.speech import Speech, said
+from reedit.jobs.progress import progress
+from reedit.models.language_model import LanguageModel
+from reedit.models.likelihood import likelihoods
+from reedit.prepare.preparation import model_revision
+
+VERSION = 1  # of the words below; part of the provenance of what was judged
+ASKED = (
+    "Judge whether a given answer to a prompt is correct. It is correct if it says what one of the correct"
+    " answers says, in whatever words; anything else it says does not matter.\n\n"
+    "Prompt: {prompt}\nCorrect answers: {answers}\nGiven answer: {said}\n\n"
+    "Is the given answer correct? Reply with yes or no."
+)
+VERDICTS = ("yes", "no")
 
 
 @dataclass(frozen=True)
-class CaseJudge:
-    """Judges cases by the tokens of a model and by what the runs of an entry ask (splits.Judge)."""
+class Said:
+    """What a model said to a prompt, and what it was to say."""
 
-    wording: Wording
-    settings: SplitSettings
-    longest: int | None = None  # tokens that the model reads
-
-    def unfit(self, facts: Sequence[Fact], filtered: Mapping[int, FilterRows]) -> list[Unfit]:
-        """The facts that cannot be edited beside the others, in order, each with its first reason."""
-        settings = self.settings
-        asked = Asked(
-            settings.protocols, settings.assisting, settings.eligible, settings.subject_end, self.longest
-        )
-        asked_as = [self._asked_as(fact) for fact in facts]
-        found = {one.case_id: one for one in misaligned(self.wording, asked_as, filtered, asked)}
-        fitting = [fact for fact in asked_as if fact.case_id not in found]
-        conflicts = contradictions(fitting)
-        if settings.distinct_keys:
-            conflicts += equal_keys(self.wording, fitting)
-        found = {one.case_id: one for one in conflicts} | found
-        return [found[fact.case_id] for fact in facts if fact.case_id in found]
-
-    def warnings(self, facts: Sequence[Fact]) -> list[str]:
-        """What should be known of the facts of one trial before they are edited."""
-        lines = repeated_subjects(facts) if self.settings.one_by_one else []
-        if (first := self.first_tokens(facts)) and self.settings.first_token == "bare":
-            lines.append(
-                f"{named(first)}: the subject is the first token of all, whose key other"
-                " subjects share: an edit there changes what is said of them, too (first_token: prefixed puts"
-                " such cases behind a prefix)"
-            )
-        return lines
-
-    def first_tokens(self, facts: Sequence[Fact]) -> list[int]:
-        """The cases whose subject is the first token of all."""
-        return first_tokens(self.wording, facts)
-
-    def _asked_as(self, fact: Fact) -> Fact:
-        """A fact as it will be edited."""
-        prefixed = self.settings.first_token == "prefixed" and first_tokens(self.wording, [fact])
-        return behind_prefix(fact) if prefixed else fact
+    prompt: str
+    answers: tuple[str, ...]
+    text: str
 
 
-def longest_text(folder: Path) -> int | None:
-    """The tokens that a model reads at most, by its folder's config.json; None where it does not say."""
-    return number_in(json.loads((folder / "config.json").read_text(encoding="utf-8")), POSITIONS)
+Asked = tuple[str, tuple[str, ...]]  # a prompt, and what may be answered
+Judge = Callable[[Sequence[Said]], list[bool | None]]  # None: it could not be asked
+
+
+def by_alias(answered: Sequence[Said]) -> list[bool | None]:
+    """The judge without a model: the text contains one of the answers."""
+    return [gives(one.text, one.answers) for one in answered]
+
+
+def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
+    """The judge that asks a language model; equal questions are asked once, too long ones not at all.
+
+    Raises InputError where the model's tokens do not tell yes from no.
+    """
+    speech = Speech.of(judge, tokens=4)  # a verdict's
+    wording = speech.wording
+    for verdict in VERDICTS:
+        wording.joint(ASKED, verdict, "generation.judge")
+
+    def verdicts(answered: Sequence[Said]) -> list[bool | None]:
+        questions = [
+            ASKED.format(prompt=one.prompt, answers="; ".join(one.answers), said=one.text or "(nothing)")
+            for one in answered
+        ]
+        each = [one for one in dict.fromkeys(questions) if speech.fits(judge, one)]
+        rows = [wording.joint(question, verdict, "judge") for question in each for verdict in VERDICTS]
+        found = likelihoods(judge, rows, report=progress(name, len(rows)))
+        told = {
+            question: yes.mean_logp > no.mean_logp
+            for question, yes, no in zip(each, found[::2], found[1::2], strict=True)
+        }
+        return [told.get(question) for question in questions]
+
+    return verdicts
+
+
+def answered(
+    model: LanguageModel, asked: Sequence[Asked], speech: Speech, judge: Judge, name: str
+) -> list[tuple[str | None, float | None]]:
+    """What a model says to each prompt itself, and 1 or 0 as the judge has it.
+
+    Nothing of a prompt that leaves it no room for an answer, and no verdict where the judge has none.
+    """
+    free = [place for place, (prompt, _) in enumerate(asked) if speech.fits(model, prompt)]
+    texts = said(model, [asked[place][0] for place in free], speech, name)
+    verdicts = judge([Said(*asked[place], text) for place, text in zip(free, texts, strict=True)])
+    found: list[tuple[str | None, float | None]] = [(None, None)] * len(asked)
+    for place, text, verdict in zip(free, texts, verdicts, strict=True):
+        found[place] = (text, None if verdict is None else float(verdict))
+    return found
+
+
+def load_judge(folder: Path | None, dtype: str) -> tuple[Judge, dict[str, Any]]:
+    """The judge in a prepared model's folder, and what the provenance says of it; by alias without one."""
+    if folder is None:
+        return by_alias, {}
+    told = {"model": folder.name, "revision": model_revision(folder), "version": VERSION}
+    return by_model(LanguageModel.load(folder, dtype)), {"judge": told}
+
+
+def judged_by_hand(path: Path) -> tuple[list[Said], list[bool]]:
+    """Answers and whether a person found them right, of a JSON list with prompt, answers, said and right."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        answered = [Said(one["prompt"], tuple(one["answers"]), one["said"]) for one in read]
+        return answered, [bool(one["right"]) for one in read]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected a list of prompt, answers, said and right ({error})") from error
+
+
+def agreement(judge: Judge, path: Path) -> dict[str, float]:
+    """How far a judge agrees with answers judged by hand: the share alike, and of right and of wrong ones."""
+    answered, right = judged_by_hand(path)
+    pairs = list(zip(judge(answered), right, strict=True))
+
+    def share(of: Callable[[bool], bool]) -> float:
+        alike = [verdict == truth for verdict, truth in pairs if of(truth)]
+        return sum(alike) / len(alike) if alike else float("nan")
+
+    return {
+        "answers": float(len(pairs)),
+        "alike": share(lambda _: True),
+        "of right": share(lambda truth: truth),
+        "of wrong": share(lambda truth: not truth),
+    }

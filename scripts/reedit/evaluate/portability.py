@@ -11,7 +11,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.evaluate.answers import gives
-from reedit.evaluate.grading import Judge, answered, by_alias
+from reedit.evaluate.judge import Judge, answered, by_alias
 from reedit.evaluate.speech import Speech, said
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel

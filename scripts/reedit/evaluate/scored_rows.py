@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from reedit.methods.protocols import PROTOCOLS
 from reedit.models.tokens import LabelledRow, Wording
-from reedit.prepare.facts import Fact, Neighbor
-from reedit.prepare.zsre import NO_ANSWER
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 
 
 @dataclass(frozen=True)

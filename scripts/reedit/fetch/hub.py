@@ -27,10 +27,9 @@ PLAIN = re.compile(r"\w[\w.=+-]*", re.ASCII)  # a file at the top of a repositor
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file as the hub lists it; `size` in bytes."""
+    """A file as the hub lists it."""
 
     path: str
-    size: int
     checksum: Checksum
 
 
@@ -98,4 +97,4 @@ class Repository:
 def _listed(entry: dict[str, Any]) -> HubFile:
     large = entry.get("lfs")
     checksum = Checksum(str(large["oid"])) if large else Checksum(str(entry["oid"]), git=True)
-    return HubFile(str(entry["path"]), int(entry["size"]), checksum)
+    return HubFile(str(entry["path"]), checksum)

@@ -21,7 +21,8 @@ from reedit.fetch.downloads import Checksum, ChecksumError, DownloadError, Web
 from reedit.fetch.hub import ADDRESS, Repository
 from reedit.jobs.progress import progress
 from reedit.jobs.redaction import without_secrets
-from reedit.storage.files import file_sha256, folder_sha256, link_or_copy, naming, visible_files, visible_tree
+from reedit.storage.checksums import folder_sha256
+from reedit.storage.files import file_sha256, link_or_copy, naming, visible_files, visible_tree
 
 DEFINITION = ".definition.json"  # in a folder that is not whole yet: whose it is
 # any interpreter can take a wheel as data when pip is told whose it is

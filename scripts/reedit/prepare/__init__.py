@@ -1,1 +1,1 @@
-"""rules/prepare.smk: model, facts, neighbors, splits and trials, prefixes, causal tracing."""
+"""rules/prepare.smk: model, facts, groups, neighbors, splits and trials, prefixes, causal tracing."""

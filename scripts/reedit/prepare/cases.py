@@ -154,7 +154,7 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def together(reasons: Sequence[str], what: str) -> str:
+def in_one_line(reasons: Sequence[str], what: str) -> str:
     """One line for many reasons, the first of them in full; a single one speaks for itself."""
     if len(reasons) == 1:
         return reasons[0]

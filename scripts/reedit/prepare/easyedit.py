@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from reedit.errors import InputError
 from reedit.prepare.cases import Case, tidy_prompt
-from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 from reedit.prepare.groups import asked
 from reedit.prepare.reading import Dataset, Read, read_each
-from reedit.prepare.zsre import NO_ANSWER
 
 
 def easyedit_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:

@@ -9,6 +9,9 @@ from typing import Any
 from reedit.methods.protocols import PROTOCOLS
 from reedit.storage import parquet
 
+# stands where no true object is known; the published code compares with this very text (design, section 5)
+NO_ANSWER = "<|endoftext|>"
+
 
 @dataclass(frozen=True)
 class Neighbor:
@@ -92,14 +95,17 @@ def filled(template: str, subject: str) -> str:
     return template.replace("{}", subject, 1)
 
 
-def write_facts(facts: Sequence[Fact], path: Path, provenance: Mapping[str, Any]) -> None:
-    """Write facts as Parquet, in their order."""
+def write_facts(
+    facts: Sequence[Fact], path: Path, provenance: Mapping[str, Any], together: Sequence[Sequence[int]] = ()
+) -> None:
+    """Write facts as Parquet, in their order, with the case_ids of those that are of one case."""
     rows = [
         asdict(fact)
         | {"paraphrases": list(fact.paraphrases), "neighbors": [asdict(n) for n in fact.neighbors]}
         for fact in facts
     ]
-    parquet.write(rows, path, "facts", provenance)
+    known = {"together": together} if together else {}
+    parquet.write(rows, path, "facts", {**provenance, **known})
 
 
 def read_facts(path: Path) -> list[Fact]:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from reedit.errors import InputError
 from reedit.prepare.cases import Case, tidy_prompt
-from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 from reedit.prepare.groups import Item, answers_in, asked, groups_in
 from reedit.prepare.reading import Dataset, Read, read_each
-from reedit.prepare.zsre import NO_ANSWER
 
 # the same thing by its name in wiki_recent, wiki_counterfact and ZsRE, and in WikiBio
 FIELDS = {"subject": "concept", "prompt": "text", "target_new": "labels"}

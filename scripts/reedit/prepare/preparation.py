@@ -14,8 +14,8 @@ from reedit.errors import InputError
 from reedit.models.folder import check_folder
 from reedit.models.older import state_for_older
 from reedit.models.weights import INDEX, refused, weights_in
-from reedit.storage.checksums import write_sums
-from reedit.storage.files import file_sha256, flush, folder_sha256, link_or_copy, visible_files, whole_folder
+from reedit.storage.checksums import folder_sha256, write_sums
+from reedit.storage.files import file_sha256, flush, link_or_copy, visible_files, whole_folder
 from reedit.storage.provenance import STANDS_IN
 
 REVISION = "revision.json"  # beside the weights: where they came from

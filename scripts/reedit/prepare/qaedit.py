@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from reedit.prepare.cases import Case, tidy_prompt
-from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 from reedit.prepare.reading import Dataset, Read, read_each
-from reedit.prepare.zsre import NO_ANSWER
 
 
 def qaedit_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from reedit.errors import InputError
-from reedit.prepare.cases import Case, together
+from reedit.prepare.cases import Case, in_one_line
 from reedit.prepare.facts import Fact, GenerationPrompts
 from reedit.prepare.groups import Item, numbered, own_groups
 
@@ -71,7 +71,7 @@ def read_each(
     count = sum(map(len, files))
     if wrong and (malformed == "error" or len(wrong) == count):
         way = "; malformed: drop leaves such cases out" if len(wrong) < count else ""
-        raise InputError(together(wrong, f"{len(wrong)} of {count} cases cannot be read{way}"))
+        raise InputError(in_one_line(wrong, f"{len(wrong)} of {count} cases cannot be read{way}"))
     every = list(chain.from_iterable(found))
     return Dataset(
         facts=tuple(fact for read in every for fact in read.facts),

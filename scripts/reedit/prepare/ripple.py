@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from reedit.errors import InputError
 from reedit.prepare.cases import Case, tidy_prompt
-from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 from reedit.prepare.groups import Item, Premise, answers_in, asked
 from reedit.prepare.reading import Dataset, Read, read_each
-from reedit.prepare.zsre import NO_ANSWER
 
 STAYS = ("Relation_Specificity", "Forgetfulness")
 FOLLOWS = ("Logical_Generalization", "Subject_Aliasing", "Compositionality_I", "Compositionality_II")

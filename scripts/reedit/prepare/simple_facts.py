@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from reedit.prepare.cases import Case, tidy_prompt
-from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 from reedit.prepare.reading import Dataset, Read, read_each
-from reedit.prepare.zsre import NO_ANSWER
 
 KEYS = ("prompt", "subject", "target_new", "target_true", "paraphrases", "neighbors", "groups")
 NEIGHBOR_KEYS = ("prompt", "subject", "object")

@@ -10,7 +10,7 @@ import numpy as np
 
 from reedit.errors import InputError
 from reedit.prepare.apart import apart
-from reedit.prepare.cases import together
+from reedit.prepare.cases import in_one_line
 from reedit.prepare.facts import Fact, by_fact, by_file
 from reedit.prepare.roles import by_case, choose_assistants, is_eligible
 from reedit.prepare.settings import SplitSettings
@@ -47,8 +47,8 @@ class Pool:
         return [case for case in cases if among.issuperset(case)]
 
 
-class Judge(Protocol):
-    """Who knows what a model can make of cases (evaluate/judge.py)."""
+class Fitness(Protocol):
+    """Who knows what a model can make of cases (evaluate/fitness.py)."""
 
     def unfit(self, facts: Sequence[Fact], filtered: Mapping[int, FilterRows]) -> list[Unfit]:
         """Those of some facts that cannot be edited beside the others; `filtered`: the filter's rows."""
@@ -61,7 +61,7 @@ class Judge(Protocol):
 
 
 def make_split(
-    pool: Pool, filtered: FilterRows, judge: Judge, settings: SplitSettings
+    pool: Pool, filtered: FilterRows, fitness: Fitness, settings: SplitSettings
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """Rows of the schema ``split``, and what was left out on the way to them, for their provenance.
 
@@ -82,7 +82,7 @@ def make_split(
         facts = [fact for fact in facts if is_eligible(cases.get(fact.case_id, []), assisting)]
         counts["eligible"] = len(facts)
     if settings.misaligned == "drop":
-        facts, found = fitting(facts, cases, judge)
+        facts, found = fitting(facts, cases, fitness)
         counts |= {"aligned": len(facts), "left_out": [asdict(one) for one in found]}
     numbers = {name: count for name, count in counts.items() if name != "left_out"}
     if len(set(numbers.values())) > 1:
@@ -98,20 +98,20 @@ def make_split(
         for count, choice in assisting:
             choose_assistants(fact.case_id, cases.get(fact.case_id, []), count, choice)
     if settings.misaligned == "error":
-        refuse([one for trial in sampled for one in judge.unfit(trial, cases)], len(rows))
-    counts["warnings"] = [line for trial in sampled for line in judge.warnings(trial)]
+        refuse([one for trial in sampled for one in fitness.unfit(trial, cases)], len(rows))
+    counts["warnings"] = [line for trial in sampled for line in fitness.warnings(trial)]
     for line in counts["warnings"]:
         log.warning("%s", line)
     if settings.first_token == "prefixed":
-        counts["prefixed"] = judge.first_tokens(list(chain.from_iterable(sampled)))
+        counts["prefixed"] = fitness.first_tokens(list(chain.from_iterable(sampled)))
     return rows, counts
 
 
 def fitting(
-    facts: Sequence[Fact], filtered: Mapping[int, FilterRows], judge: Judge
+    facts: Sequence[Fact], filtered: Mapping[int, FilterRows], fitness: Fitness
 ) -> tuple[list[Fact], list[Unfit]]:
     """The facts that can be edited, and the others, each with a line; InputError where none can be."""
-    found = judge.unfit(facts, filtered)
+    found = fitness.unfit(facts, filtered)
     for one in found:
         logging.getLogger("reedit").info("left out (%s): %s", one.role, one.reason)
     left_out = {one.case_id for one in found}
@@ -126,7 +126,7 @@ def refuse(found: Sequence[Unfit], sampled: int) -> None:
     if not found:
         return
     what = f"{len(found)} of {sampled} sampled cases cannot be edited"
-    raise InputError(together([one.reason for one in found], f"{what} (misaligned: drop leaves them out)"))
+    raise InputError(in_one_line([one.reason for one in found], f"{what} (misaligned: drop leaves them out)"))
 
 
 def sample_split(

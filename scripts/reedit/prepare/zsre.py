@@ -7,11 +7,8 @@ from collections.abc import Sequence
 
 from reedit.errors import InputError
 from reedit.prepare.cases import Case, tidy_prompt
-from reedit.prepare.facts import Fact, Neighbor
+from reedit.prepare.facts import NO_ANSWER, Fact, Neighbor
 from reedit.prepare.reading import Dataset, Read, read_each
-
-# stands where no true object is known; the published code compares with this very text (design, section 5)
-NO_ANSWER = "<|endoftext|>"
 
 
 def zsre_facts(files: Sequence[Sequence[Case]], malformed: str) -> Dataset:

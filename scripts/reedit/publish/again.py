@@ -5,7 +5,6 @@ those after them. It runs from the published configuration, in compared/.
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -22,7 +21,7 @@ from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid, read_configuration
 from reedit.storage import parquet
 from reedit.storage.files import write_text
-from reedit.watch.call import SNAKEMAKE, cores_of, run_watched
+from reedit.watch.call import Elsewhere, run_elsewhere
 
 FOLDER = Path("compared")
 LOG, REPORT = FOLDER / "compare.log", FOLDER / "report.md"
@@ -83,12 +82,8 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
     paths = [path for path, run in again.runs.items() if part.holds(*path.split("/")[:3])]
     kinds = ("scores/{}.parquet", "collapse/{}.parquet", "edits/{}/iterations.parquet")
     wanted = ["results/" + kind.format(path) for path in paths for kind in kinds]
-    arguments = ["--snakefile", str(house / "Snakefile"), "--directory", str(FOLDER)]
-    arguments += ["--configfile", str((FOLDER / CONFIG).resolve()), "--cores", cores, "--rerun-incomplete"]
-    environment = {**os.environ, "PYTHONPATH": str(house / "scripts")}
-    course = run_watched(
-        "compare", [*SNAKEMAKE, *arguments, "--", *wanted], LOG, environment, cores_of(cores)
-    )
+    elsewhere = Elsewhere(FOLDER, FOLDER / CONFIG, house)
+    course = run_elsewhere("compare", elsewhere, cores, ["--", *wanted], LOG)
     if course.status:
         print("\n".join(course.errors(errors_since(FOLDER / "results/logs", 0), LOG)))
         return course.status
@@ -114,9 +109,7 @@ def part_overlay(experiment: Experiment, part: Part) -> dict[str, Any]:
     if not entries:
         known = sorted({path.rpartition("/")[0] for path in experiment.runs})
         raise InputError(f"PART={part.pattern}: no such part; there are {', '.join(known)}")
-    local = [name for name, source in experiment.config["sources"].items() if "path" in source]
-    sources = {name: {"path": experiment.files.located(name)["path"]} for name in local}
-    return {"sources": sources, "runs": entries}
+    return {"sources": experiment.files.absolute(), "runs": entries}
 
 
 def compared(published: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Cell]:

@@ -25,7 +25,7 @@ from reedit.report.rows.runs import Gathered, RunFiles, gather
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import read_configuration
 from reedit.storage import parquet
-from reedit.storage.checksums import SUMS
+from reedit.storage.checksums import noted_sums
 from reedit.storage.files import file_sha256, visible_files, visible_tree, whole_folder, write_text
 
 CONFIG, CELLS, PROVENANCE, CRATE = "config.yaml", "cells.parquet", "provenance.json", "ro-crate-metadata.json"
@@ -33,8 +33,9 @@ EDIT = "edit_facts"  # the rule whose jobs go on where they were cut off
 
 
 def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
-    """Publish in `place` the finished experiment of a configuration and its overlays; its folder, which has the
-    name of the last overlay.
+    """Publish in `place` the finished experiment of a configuration and its overlays; the folder of it.
+
+    It has the last overlay's name.
 
     Reads results/ and reports/ of the working directory. Raises InputError where something is not there, or
     is of other runs than the configuration's.
@@ -122,10 +123,8 @@ def _sources(experiment: Experiment, folder: Path) -> dict[str, dict[str, str]]:
     """By source that the experiment reads, the sha256 of its files, as noted when they were fetched."""
     found = {}
     for name in experiment.used_sources:
-        noted = folder / name / SUMS
-        if noted.is_file():
-            lines = [line.split("  ", 1) for line in noted.read_text(encoding="utf-8").splitlines()]
-            found[name] = {file: sha256 for sha256, file in lines}
+        if noted := noted_sums(folder / name):
+            found[name] = noted
     return found
 
 

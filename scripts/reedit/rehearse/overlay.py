@@ -32,7 +32,7 @@ def rehearsal_overlay(
     directory of its own.
     """
     config, bounds = experiment.config, experiment.config["rehearsal"]
-    sources = {name: {"path": experiment.files.located(name)["path"]} for name in _local(config)}
+    sources: dict[str, dict[str, str]] = experiment.files.absolute()
     sources |= {f"stand-in-{model}": _folder(place) for model, (place, _) in stand_ins.items()}
     sources[TEXTS] = {"kind": "file", "path": str(texts)}
     small = [name for name, corpus in config["corpora"].items() if not _large(config, corpus)]
@@ -57,10 +57,6 @@ def rehearsal_overlay(
         "report": {"labels": {model: f"Stand-in for {labels.get(model, model)}" for model in stand_ins}},
         "runs": [_entry(run, bounds, small, _cases(experiment, run["dataset"])) for run in config["runs"]],
     }
-
-
-def _local(config: Mapping[str, Any]) -> list[str]:
-    return [name for name, source in config["sources"].items() if "path" in source]
 
 
 def _folder(place: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from reedit.rehearse.preparation import prepare_rehearsal
 from reedit.rehearse.report import Outcome, report_lines
 from reedit.settings.overlays import read_experiment
 from reedit.storage.files import write_text
-from reedit.watch.call import SNAKEMAKE, cores_of, run_watched
+from reedit.watch.call import Elsewhere, run_elsewhere
 
 FOLDER, RESULTS = Path("rehearsal"), Path("results")
 LOG, REPORT = FOLDER / "rehearsal.log", FOLDER / "report.md"
@@ -45,17 +45,14 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _rehearse(paths: Sequence[str], house: Path, cores: str) -> int:
-    environment = {**os.environ, "PYTHONPATH": str(house / "scripts")}
     began, start = time.time(), time.monotonic()
     real = read_experiment(paths, house)
     config = prepare_rehearsal(real, FOLDER, RESULTS, house / "resources/general-sentences.json")
     rehearsed = read_experiment([config], house)
-    arguments = ["--snakefile", str(house / "Snakefile"), "--directory", str(FOLDER)]
-    arguments += ["--configfile", str(config), "--cores", cores, "--max-threads", "1"]
-    arguments += ["--resources", f"gpu={os.cpu_count()}", "--rerun-incomplete", "--keep-going"]
+    arguments = ["--max-threads", "1", "--resources", f"gpu={os.cpu_count()}", "--keep-going"]
     arguments += ["--scheduler", "greedy"]  # which job comes first matters little, and deciding it takes time
     arguments += ["--nolock"]  # after a kill Snakemake's own lock would stay
-    course = run_watched("rehearse", [*SNAKEMAKE, *arguments], LOG, environment, cores_of(cores))
+    course = run_elsewhere("rehearse", Elsewhere(FOLDER, config, house), cores, arguments, LOG)
     logs = FOLDER / "results/logs"
     jobs = sum(log.stat().st_mtime >= began for log in logs.rglob("*.log"))
     errors = course.errors(errors_since(logs, began), LOG) if course.status else []

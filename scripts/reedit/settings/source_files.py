@@ -43,6 +43,11 @@ class SourceFiles:
             definition["path"] = os.path.abspath(self.found(definition["path"]))
         return definition
 
+    def absolute(self) -> dict[str, dict[str, str]]:
+        """The paths of local sources made absolute, to be laid over a configuration that runs elsewhere."""
+        local = [name for name, source in self.config.sources.items() if isinstance(source, LocalSource)]
+        return {name: {"path": self.located(name)["path"]} for name in local}
+
     def local(self, source: str) -> list[str]:
         """The path of a source on this machine and the files in it, nothing for one that is downloaded."""
         definition = self.config.sources[source]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reedit.storage.files import file_sha256, visible_tree, write_text
+from reedit.storage.files import file_sha256, visible_files, visible_tree, write_text
 
 SUMS = ".sha256sums"  # hidden: no part of the content; `sha256sum --check .sha256sums` reads it, too
 
@@ -23,9 +23,8 @@ def contents(path: Path) -> str:
     """
     if path.is_file():
         return file_sha256(path)
-    note = path / SUMS
-    noted = _noted(note) or {}
-    since, sums = note.stat().st_mtime_ns if noted else 0, {}
+    noted = noted_sums(path) or {}
+    since, sums = (path / SUMS).stat().st_mtime_ns if noted else 0, {}
     for file in visible_tree(path):
         name = file.relative_to(path).as_posix()
         known = name in noted and file.stat().st_mtime_ns <= since
@@ -33,9 +32,15 @@ def contents(path: Path) -> str:
     return hashlib.sha256(_listed(sums).encode()).hexdigest()
 
 
+def folder_sha256(folder: Path) -> str:
+    """sha256 over the names and contents of a folder's files, as ``sha256sum`` would list them."""
+    sums = {path.name: file_sha256(path) for path in visible_files(folder)}
+    return hashlib.sha256(_listed(sums).encode()).hexdigest()
+
+
 def changed_since_noted(folder: Path) -> str | None:
     """The first file of a folder that is not as its noted sums say; None where all are."""
-    return _change(_noted(folder / SUMS) or {}, _sums(folder), "it was noted")
+    return _change(noted_sums(folder) or {}, _sums(folder), "it was noted")
 
 
 def changed_since_fetched(folder: Path, source: Mapping[str, Any]) -> str | None:
@@ -44,7 +49,7 @@ def changed_since_fetched(folder: Path, source: Mapping[str, Any]) -> str | None
     Its files are compared with the sums noted when they were fetched and with the configuration's sha256.
     """
     found = _sums(folder)
-    noted = _noted(folder / SUMS)
+    noted = noted_sums(folder)
     if noted is None and not source.get("sha256"):
         return None if found else "no file in it"
     return _change(noted or found, found, "it was fetched") or _differs_from_configuration(found, source)
@@ -78,8 +83,9 @@ def _listed(sums: Mapping[str, str]) -> str:
     return "".join(f"{sha256}  {name}\n" for name, sha256 in sums.items())
 
 
-def _noted(path: Path) -> dict[str, str] | None:
-    """The sums in a file, None where there is none: the source was fetched before they were noted."""
+def noted_sums(folder: Path) -> dict[str, str] | None:
+    """The sha256 noted of a folder's files; None where it was fetched before any were noted."""
+    path = folder / SUMS
     if not path.is_file():
         return None
     lines = [line.partition("  ") for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]

@@ -137,9 +137,3 @@ def file_sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def folder_sha256(folder: Path) -> str:
-    """sha256 over the names and contents of a folder's files, as ``sha256sum`` would list them."""
-    lines = [f"{file_sha256(path)}  {path.name}\n" for path in visible_files(folder)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

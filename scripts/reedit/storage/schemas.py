@@ -121,7 +121,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ("k", pa.int64()),
             ("case_id", pa.int64()),
-            ("steps", pa.int64()),  # Adam updates made
+            ("steps", pa.int64()),  # updates of the target made
             ("ppl_initial", pa.float64()),
             ("ppl_target", pa.float64()),
             ("ppl_edited", pa.float64()),

@@ -11,7 +11,7 @@ from reedit.edit.easyedit.engine import module_names
 from reedit.edit.edits import Rows
 from reedit.edit.job.inputs import read_templates
 from reedit.errors import InputError
-from reedit.evaluate.judge import CaseJudge, longest_text
+from reedit.evaluate.fitness import CaseFitness, longest_text
 from reedit.evaluate.probes import make_probes
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.tunable import tunable
@@ -108,8 +108,8 @@ def facts_for(
             f" have taken {len(kept) - len(free)}; expected at least 2 (runs: apart: true leaves them to it)"
         )
     wording = Wording.of(load_tokenizer(model), **settings.wording)
-    judge = CaseJudge(wording, _asked(settings), longest_text(model))
-    fit, _ = fitting(free, {}, judge)
+    fitness = CaseFitness(wording, _asked(settings), longest_text(model))
+    fit, _ = fitting(free, {}, fitness)
     some = min(settings.facts, len(fit) // 2)
     if some < settings.facts:
         told = "tuning: %d facts are there to search with and as many held out, %d were asked for"

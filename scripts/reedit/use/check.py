@@ -16,7 +16,7 @@ from reedit.edit.optimization.optimize import optimize
 from reedit.edit.spread.solve import factorise
 from reedit.edit.spread.spread import spread
 from reedit.errors import InputError
-from reedit.evaluate.judge import CaseJudge
+from reedit.evaluate.fitness import CaseFitness
 from reedit.jobs.memory import free_bytes
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
@@ -197,6 +197,6 @@ def _in_words(tried: Tried, layers: int) -> str:
 def judge_facts(model: LanguageModel, dataset: Dataset) -> tuple[list[str], list[str]]:
     """Why facts cannot be edited with a model, or beside each other; and what to know of the others."""
     settings = SplitSettings(edits="all", seed=0, protocols=["corrected"])
-    cases = CaseJudge(model.wording, settings, model.model.config.max_position_embeddings)
+    cases = CaseFitness(model.wording, settings, model.model.config.max_position_embeddings)
     unfit = cases.unfit(dataset.facts, {})
     return [*dataset.malformed, *(one.reason for one in unfit)], cases.warnings(dataset.facts)

@@ -9,7 +9,8 @@ from typing import Any
 from reedit.models.language_model import LanguageModel
 from reedit.models.older import state_for_older
 from reedit.prepare.preparation import REVISION, TEXT, read_mark
-from reedit.storage.files import flush, folder_sha256, visible_files, whole_folder
+from reedit.storage.checksums import folder_sha256
+from reedit.storage.files import flush, visible_files, whole_folder
 
 CARD = "README.md"
 OWN = ("config.json", REVISION)  # the texts that are not the base model's

@@ -14,7 +14,7 @@ from reedit.edit.kept_weights import kept_iterations
 from reedit.errors import InputError
 from reedit.prepare.preparation import REVISION
 from reedit.storage import parquet
-from reedit.storage.tensors import metadata_of, tensors_in
+from reedit.storage.tensors import tensors_in
 
 
 def finite_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -33,17 +33,6 @@ def check_tensors(path: Path) -> None:
 def check_readable(path: Path) -> None:
     for _ in tensors_in(path):
         pass
-
-
-def check_moment(path: Path) -> None:
-    """One square fp32 matrix, and the number of tokens that it was taken over."""
-    found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in finite_tensors(path)}
-    dtype, shape = found.get("moment", (None, ()))
-    if len(found) != 1 or dtype != torch.float32 or len(shape) != 2 or shape[0] != shape[1]:
-        raise InputError(f"holds {found}, expected one square torch.float32 matrix named moment")
-    count = metadata_of(path).get("count", "nothing")
-    if not count.isdecimal() or int(count) == 0:
-        raise InputError(f"its count of tokens is {count}, expected a number above 0")
 
 
 def check_model(folder: Path) -> None:

@@ -14,11 +14,10 @@ from reedit.errors import InputError, nearest
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.folder import check_folder
 from reedit.prepare.datasets import load_facts
-from reedit.prepare.facts import Fact
+from reedit.prepare.facts import NO_ANSWER, Fact
 from reedit.prepare.preparation import own_mark, prepare_model, read_mark
 from reedit.prepare.reading import Dataset
 from reedit.prepare.trials import trial_facts
-from reedit.prepare.zsre import NO_ANSWER
 from reedit.settings.configuration import check_configuration
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid, read_configuration

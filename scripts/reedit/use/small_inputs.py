@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reedit.errors import InputError
-from reedit.evaluate.judge import CaseJudge, longest_text
+from reedit.evaluate.fitness import CaseFitness, longest_text
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
-from reedit.prepare.cases import is_unicode, read_json_list, together
+from reedit.prepare.cases import in_one_line, is_unicode, read_json_list
 from reedit.prepare.facts import Fact, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import read_prefixes, sample_prefixes
@@ -62,14 +62,14 @@ def check_facts(dataset: Dataset, experiment: Experiment, run: Run, base: Path) 
     facts, unread = dataset.facts, dataset.malformed
     settings = replace(_split_settings(experiment, run), assisting=())
     wording = Wording.of(load_tokenizer(base), **settings.wording)
-    judge = CaseJudge(wording, settings, longest_text(base))
+    fitness = CaseFitness(wording, settings, longest_text(base))
     if settings.misaligned == "drop":
         for reason in unread:
             logging.getLogger("reedit").info("left out: %s", reason)
-        return _whole(fitting(facts, {}, judge)[0], dataset)
-    if reasons := [*unread, *(one.reason for one in judge.unfit(facts, {}))]:
+        return _whole(fitting(facts, {}, fitness)[0], dataset)
+    if reasons := [*unread, *(one.reason for one in fitness.unfit(facts, {}))]:
         what = f"{len(reasons)} of {len(facts) + len(unread)} facts cannot be edited (--skip leaves them out)"
-        raise InputError(together(reasons, what))
+        raise InputError(in_one_line(reasons, what))
     return _whole(facts, dataset)
 
 
@@ -96,7 +96,7 @@ def make_inputs(
     """The files that an edit job reads beside the model, made by what the rules call."""
     paths = {table: results / f"{table}.parquet" for table in ("facts", "split", "prefixes")}
     facts = pool.facts
-    write_facts(facts, paths["facts"], {"together": pool.together})
+    write_facts(facts, paths["facts"], {}, pool.together)
     rows = []
     if run.method.assisting:
         paths["neighbors"] = results / "neighbors.parquet"
@@ -104,10 +104,10 @@ def make_inputs(
         rows = filter_neighbors(model, facts, in_file_order, experiment.config["seed"])
         parquet.write(rows, paths["neighbors"], "neighbors", {})
     settings = _split_settings(experiment, run)
-    judge = CaseJudge(model.wording, settings, model.model.config.max_position_embeddings)
+    fitness = CaseFitness(model.wording, settings, model.model.config.max_position_embeddings)
     if request.skip:
         facts = _with_assistants(facts, rows, run)
-    split, counts = make_split(replace(pool, facts=facts, sizes=[len(facts)]), rows, judge, settings)
+    split, counts = make_split(replace(pool, facts=facts, sizes=[len(facts)]), rows, fitness, settings)
     parquet.write(split, paths["split"], "split", counts)
     templates = _templates(experiment, run, model)
     parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})

@@ -98,7 +98,8 @@ def _overlaid(request: TuneRequest, name: str, base: Path) -> dict[str, Any]:
 def _facts(request: TuneRequest, experiment: Experiment, name: str, results: Path) -> Path:
     path = results / "facts.parquet"
     if not path.exists():
-        write_facts(load_facts(request.facts or _own_facts(experiment, name)).facts, path, {})
+        dataset = load_facts(request.facts or _own_facts(experiment, name))
+        write_facts(dataset.facts, path, {}, dataset.together)
     return path
 
 

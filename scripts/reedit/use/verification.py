@@ -20,8 +20,10 @@ import torch
 
 from reedit.errors import MENDED, InputError
 from reedit.jobs.progress import progress
+from reedit.report.rows.summaries import SUMMARIES
 from reedit.report.tables.paper import HARDWARE
 from reedit.settings.experiment import Experiment
+from reedit.statistics.moments import read_moment
 from reedit.storage import parquet
 from reedit.storage.checksums import SUMS, changed_since_fetched
 from reedit.storage.files import tree, visible_tree
@@ -31,7 +33,6 @@ from reedit.use.file_checks import (
     check_json,
     check_kept,
     check_model,
-    check_moment,
     check_not_empty,
     check_readable,
     check_tensors,
@@ -69,15 +70,8 @@ SCHEMAS = {
     "downstream/*/unedited.parquet": "downstream",
     f"summary/table{HARDWARE}.parquet": "hardware",
     "summary/table*.parquet": "table",
-    "summary/generation.parquet": "table",
-    "summary/portability.parquet": "table",
-    "summary/differences_generated.parquet": "differences",
-    "summary/fluency.parquet": "table",
-    "summary/norms.parquet": "norm_summary",
-    "summary/along.parquet": "along",
-    "summary/downstream.parquet": "downstream_summary",
-    **{f"summary/{name}.parquet": name for name in ("runs", "cases", "example", "differences", "comparison")},
-    "summary/eligible.parquet": "eligible",
+    "summary/runs.parquet": "runs",
+    **{f"summary/{name}.parquet": summary.schema for name, summary in SUMMARIES.items()},
 }
 # what one job makes as a whole, by how many parts of its path; elsewhere each file by itself
 PARTS = {"sources": 2, "models": 2, "moments": 3, "spectra": 3, "exports": 3}
@@ -178,7 +172,7 @@ class Verification:
             "models/*/*.json": check_json,
             "models/*/*": check_not_empty,
             "moments/*/*": self._check_layers,
-            "moments/*/*/*.safetensors": check_moment,
+            "moments/*/*/*.safetensors": read_moment,
             "spectra/*/*/*.safetensors": check_tensors,
             "exports/*/*/*.npz": check_zip,
             "edits/*/*/*/*/weights": check_kept,

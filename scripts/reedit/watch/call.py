@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -62,6 +63,23 @@ def run_watched(
     if interrupt:
         raise interrupt
     return course
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A folder that the workflow of `house` runs in, by a configuration file of its own."""
+
+    folder: Path
+    config: Path
+    house: Path
+
+
+def run_elsewhere(name: str, place: Elsewhere, cores: str, arguments: Sequence[str], log: Path) -> Course:
+    """`run_watched` of the workflow in another folder; `arguments` are Snakemake's further ones."""
+    given = ["--snakefile", str(place.house / "Snakefile"), "--directory", str(place.folder)]
+    given += ["--configfile", str(place.config.resolve()), "--cores", cores, "--rerun-incomplete"]
+    environment = {**os.environ, "PYTHONPATH": str(place.house / "scripts")}
+    return run_watched(name, [*SNAKEMAKE, *given, *arguments], log, environment, cores_of(cores))
 
 
 def cores_of(asked: str) -> int:

@@ -85,7 +85,7 @@ def moment_files(paths: Paths, layers: Sequence[int]) -> dict[int, Path]:
 def read_factors(
     paths: Paths, recipe: Recipe, model: LanguageModel
 ) -> tuple[dict[int, torch.Tensor], int | None]:
-    """What the algorithm reads of the second moments (preservation.py) by layer, and of how many tokens.
+    """What the algorithm reads of the second moments (spread/solve.py) by layer, and of how many tokens.
 
     `paths`: moments or spectra, whichever it needs; nothing where it needs neither.
     """

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from reedit.prepare.zsre import NO_ANSWER
+from reedit.prepare.facts import NO_ANSWER
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.words import Labels

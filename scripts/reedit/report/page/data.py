@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 
 from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS
-from reedit.prepare.facts import Fact, read_facts
+from reedit.prepare.facts import NO_ANSWER, Fact, read_facts
 from reedit.prepare.groups import read_groups
-from reedit.prepare.zsre import NO_ANSWER
 from reedit.report.page.further import item_answers, norm_courses, own_words, sample_items
 from reedit.report.page.values import plain, significant
 from reedit.report.rows.cases import failed
