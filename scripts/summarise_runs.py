@@ -3,10 +3,8 @@
 from typing import TYPE_CHECKING
 
 from reedit.jobs.job import job
-from reedit.report.rows.hardware import hardware_rows
-from reedit.report.rows.lines import methods_of, never_stopped, partly_stopped
-from reedit.report.rows.runs import RunFiles, Samples, gather, table_rows
-from reedit.report.tables.paper import HARDWARE, NUMBERS, TABLES
+from reedit.report.rows.runs import RunFiles, gather
+from reedit.report.tables.paper_rows import paper_rows
 from reedit.storage import parquet
 
 if TYPE_CHECKING:
@@ -18,15 +16,6 @@ with job(snakemake.log[0]) as log:
     found = gather(settings["runs"], list(files))
     log.info("%d runs, %d models judged", len(found.scores), len(found.rows))
     parquet.write(found.rows, outputs.runs, "runs", {"runs": found.made_by})
-    methods, samples = methods_of(found.rows), Samples(found.scores, settings["seed"])
-    for number, path in zip(NUMBERS, outputs.tables, strict=True):
-        if number == HARDWARE:
-            pairs = zip(settings["runs"], inputs.iterations, strict=True)
-            parquet.write(hardware_rows(list(pairs)), path, "hardware", {"runs": found.made_by})
-            continue
-        lines = table_rows(TABLES[number].lines(methods), samples)
-        shown = {"{model}/{dataset}/{method}".format(**row) for row in lines}
-        own = {run: made for run, made in found.made_by.items() if run.rpartition("/")[0] in shown}
-        told = methods if TABLES[number].side_by_side else []
-        unmet, partly = ([m.path for m in some(told)] for some in (never_stopped, partly_stopped))
-        parquet.write(lines, path, "table", {"runs": own, "unmet": unmet, "partly": partly})
+    tables = paper_rows(found, settings["runs"], inputs.iterations, settings["seed"])
+    for path, (rows, schema, made_by) in zip(outputs.tables, tables, strict=True):
+        parquet.write(rows, path, schema, made_by)

@@ -12,6 +12,7 @@ from configurations import REPOSITORY
 from snakemake.io import regex_from_filepattern
 from workflow import Outcome
 
+from reedit.methods.hyperparameters import READERS, kinds
 from reedit.storage.schemas import SCHEMAS
 
 OUTPUTS = (REPOSITORY / "docs/outputs.md").read_text(encoding="utf-8")
@@ -164,6 +165,14 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
         if not any(path.endswith(f"/{name.removeprefix('../')}") for path in there)
     }
     assert not missing
+
+
+def test_every_hyperparameter_is_explained() -> None:
+    page = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"^## hyperparameters\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    keys = "".join(re.findall(r"^\| (`[^|]*)\|", section, re.MULTILINE))
+    told = set(re.findall(r"`(\w+)`", keys))
+    assert told == {key for reader in READERS.values() for key in kinds(reader)}
 
 
 def test_every_page_stands_in_the_index() -> None:
