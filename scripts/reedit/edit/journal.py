@@ -19,7 +19,7 @@ from reedit.edit.written import Written
 from reedit.errors import InputError
 from reedit.methods.recipe import Step
 from reedit.storage.checkpoint import begin_state
-from reedit.storage.files import atomic, flush, link_or_copy, naming
+from reedit.storage.files import atomic, lasting_folder, link_or_copy
 from reedit.storage.provenance import digest
 from reedit.storage.tensors import metadata_of, read_tensors
 
@@ -113,26 +113,15 @@ class Journal:
 
     def complete(self, k: int, iteration: Iteration, updates: Mapping[str, Tensor], memory: Memory) -> None:
         """Write iteration k, with the cumulative `updates`; it is there entirely or not at all."""
-        partial = self.folder / f"k{k}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
         content = json.dumps({"row": iteration.row, "targets": iteration.targets})
-        try:
-            with naming(self.folder / f"k{k}", partial):
-                partial.mkdir()
-                save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
-                if left := memory.tensors():
-                    save_file(
-                        {name: tensor.contiguous() for name, tensor in left.items()},
-                        partial / "memory.safetensors",
-                    )
-                for path in self.written(k).checkpoints():
-                    link_or_copy(path, partial / path.name)
-                (partial / "iteration.json").write_text(content)
-                for written in partial.iterdir():
-                    flush(written)
-                partial.rename(self.folder / f"k{k}")
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with lasting_folder(self.folder / f"k{k}") as partial:
+            save_file(dict(updates), partial / "weights.safetensors", metadata={"k": str(k)})
+            if left := memory.tensors():
+                memory_file = partial / "memory.safetensors"
+                save_file({name: tensor.contiguous() for name, tensor in left.items()}, memory_file)
+            for path in self.written(k).checkpoints():
+                link_or_copy(path, partial / path.name)
+            (partial / "iteration.json").write_text(content)
         self._forget(k)
 
     def keep(self, step: Step, places: Sequence[int], found: Found, seconds: float) -> None:

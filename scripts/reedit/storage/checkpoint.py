@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from reedit.errors import InputError
 from reedit.storage.checksums import contents
-from reedit.storage.files import atomic, flush, naming
+from reedit.storage.files import atomic, lasting_folder
 from reedit.storage.provenance import digest
 
 T = TypeVar("T")
@@ -78,17 +78,8 @@ class Checkpoint:
             return
         numbers = self._numbers()
         number = numbers[-1] + 1 if numbers else 1
-        partial = self.folder / f"saved{number}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            with naming(self.folder / f"saved{number}", partial):
-                partial.mkdir()
-                write(partial)
-                for written in partial.iterdir():
-                    flush(written)
-                partial.rename(self.folder / f"saved{number}")
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with lasting_folder(self.folder / f"saved{number}") as partial:
+            write(partial)
         for old in numbers:
             shutil.rmtree(self.folder / f"saved{old}", ignore_errors=True)
         self.last = self.clock()

@@ -50,6 +50,22 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def lasting_folder(folder: Path) -> Iterator[Path]:
+    """Yield `{folder}.partial`, whose files are on the disk before it becomes `folder`."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with naming(folder, partial):
+            partial.mkdir()
+            yield partial
+            for written in partial.iterdir():
+                flush(written)
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
 def naming(path: Path, temporary: Path) -> Iterator[None]:
     """Raise what the disk says of `temporary` (a file or folder), or of no file, as an OSError of `path`."""
     try:
