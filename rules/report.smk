@@ -160,6 +160,7 @@ rule draw_figure:
         runs=OF_RUNS,
         cases=OF_CASES,
         example="results/summary/example.parquet",
+        differences="results/summary/differences.parquet",
         splits=lambda wildcards: sorted(set(SPLITS.values())) if wildcards.figure == "retention" else [],
         norms="results/summary/norms.parquet" if "norms" in TABLES else [],
         along="results/summary/along.parquet" if "along" in TABLES else [],

@@ -5,6 +5,7 @@ import csv
 import pytest
 from printed_tables import printed
 
+from reedit.report.figures.differences import differences as drawn_differences
 from reedit.report.tables.differences import DIFFERENCES, excludes_zero, sentence
 from reedit.report.words import signed
 from reedit.storage.schemas import MEASURES, SCHEMAS
@@ -97,3 +98,34 @@ def test_nothing_to_compare_is_one_sentence():
     assert DIFFERENCES.empty in text and "[" not in text
     assert DIFFERENCES.empty in tex and "longtable}" not in tex.partition("\n")[2]
     assert len(lines.splitlines()) == 1
+
+
+# -- the figure ---------------------------------------------------------------------------------------------
+
+
+def figure_rows():
+    methods = {"memit": (0.4, 0.1, 0.7), "na_memit": (0.02, -0.1, 0.1)}
+    return [
+        row(f"{metric}_{kind}", mean, low, high, method=method, row=number)
+        for number, (method, (mean, low, high)) in enumerate(methods.items())
+        for metric in ("efficacy", "generalization", "specificity")
+        for kind in ("accuracy", "success")
+    ]
+
+
+def test_a_point_of_the_figure_is_filled_where_its_interval_leaves_zero_out():
+    figure = drawn_differences(figure_rows(), {"memit": "MEMIT of $5"})
+    figure.draw_without_rendering()
+    efficacy = figure.axes[0]
+    words = [tick.get_text() for tick in efficacy.get_yticklabels()]
+    assert len(words) == 3 and words[1].startswith("MEMIT of $5"), "the block's title, then its comparisons"
+    points = [line for line in efficacy.lines if line.get_marker() == "o"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in points] == [(0.4, 1), (0.02, 2)]
+    assert [line.get_markerfacecolor() == "white" for line in points] == [False, True]
+    spans = [line.get_xdata() for line in efficacy.lines if len(line.get_xdata()) == 2][1:]
+    assert [list(span) for span in spans] == [[0.1, 0.7], [-0.1, 0.1]]
+
+
+def test_without_comparisons_the_figure_says_so():
+    figure = drawn_differences([], {})
+    assert "Nothing is compared" in figure.texts[0].get_text()

@@ -329,7 +329,16 @@ def test_tables_are_equal_to_their_summary(finished, number):
 
 
 def test_figures_and_the_document_are_there(finished):
-    for name in ("perplexity", "example", "underedit", "distribution", "scores", "tradeoff", "norms"):
+    for name in (
+        "perplexity",
+        "example",
+        "underedit",
+        "distribution",
+        "scores",
+        "tradeoff",
+        "differences",
+        "norms",
+    ):
         assert finished.path(f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert finished.path(f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     if not HAS_ENGINE:

@@ -20,6 +20,7 @@ FIGURES: Mapping[str, Wanted] = {  # in the document's order
     "distribution": always,
     "scores": always,
     "tradeoff": always,
+    "differences": always,
     "norms": option("norms"),
     "retention": lambda experiment: bool(beside_sequential(experiment)),
     "along": has_checkpoints,

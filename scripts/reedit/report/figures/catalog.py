@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from reedit.report.figures.along import along
 from reedit.report.figures.courses import norms, perplexity, scores
+from reedit.report.figures.differences import differences
 from reedit.report.figures.distribution import distribution
 from reedit.report.figures.drawing import Rows
 from reedit.report.figures.example import example
@@ -36,6 +37,9 @@ FIGURES: Mapping[str, Callable[[Any, Mapping[str, Any]], Figure]] = {
     "underedit": lambda files, given: underedit(_runs(files), _cases(files), given["labels"]),
     "distribution": lambda files, given: distribution(_runs(files), _cases(files), given["labels"]),
     "tradeoff": lambda files, given: tradeoff(_runs(files), _cases(files), given["seed"], given["labels"]),
+    "differences": lambda files, given: differences(
+        parquet.read(files.differences, "differences"), given["labels"]
+    ),
     "along": lambda files, given: along(parquet.read(files.along, "along"), given["labels"]),
     "retention": lambda files, given: retention(
         _runs(files), _cases(files), places(given["splits"]), given["labels"]

@@ -26,22 +26,22 @@ class DifferencesTable(Table):
             Column("", "kind", align="l"),
             *(Column(name.capitalize(), _difference(name), aside="7.2em") for name in (*METRICS, "score")),
         ]
-        blocks = [
+        parts = [
             Block(
                 [
                     group(columns, _lines(comparison, style.labels, self.kinds))
                     for comparison in grouped(block, ["row"])
                 ],
-                _block_title(block[0], style.labels),
+                block_title(block[0], style.labels),
             )
-            for block in _blocks(rows)
+            for block in blocks(rows)
         ]
-        return [Grid(columns, blocks)]
+        return [Grid(columns, parts)]
 
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
         lines = []
-        for block in _blocks(rows):
-            lines += [f"{plain(_block_title(block[0], style.labels))}:", ""]
+        for block in blocks(rows):
+            lines += [f"{plain(block_title(block[0], style.labels))}:", ""]
             for comparison in grouped(block, ["row"]):
                 lines += [*(f"- {sentence(row, style.labels)}" for row in comparison), ""]
         return Sheet(text=lines, notes=self.legend(rows))
@@ -76,9 +76,9 @@ def sentence(row: Row, labels: Labels) -> str:
     """ "MEMIT, iterated to k=4 against k=1: specificity accuracy -1.2 points [-2.0, -0.4]"; bold if sure."""
     measure = row["measure"].replace("_", " ")
     if row["mean"] is None:
-        return plain(f"{_compared(row, labels)}: {measure} not measured")
+        return plain(f"{compared(row, labels)}: {measure} not measured")
     found = f"{measure} {signed(row['mean'])} points {_interval(row)}".strip()
-    return f"{plain(_compared(row, labels))}: {f'**{found}**' if excludes_zero(row) else found}"
+    return f"{plain(compared(row, labels))}: {f'**{found}**' if excludes_zero(row) else found}"
 
 
 def excludes_zero(row: Row) -> bool:
@@ -86,15 +86,18 @@ def excludes_zero(row: Row) -> bool:
     return row["low"] is not None and (row["low"] > 0 or row["high"] < 0)
 
 
-def _blocks(rows: Sequence[Row]) -> list[list[Row]]:
+def blocks(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of the same edits: of one model and dataset, and of one number."""
     return grouped(rows, ["model", "dataset", "edits"])
 
 
-def _block_title(row: Row, labels: Labels) -> str:
+def block_title(row: Row, labels: Labels) -> str:
+    """What a block is of."""
     return f"{name_of(row['model'], labels)}, {name_of(row['dataset'], labels)}, {row['edits']} edits"
 
 
-def _compared(row: Row, labels: Labels) -> str:
+def compared(row: Row, labels: Labels) -> str:
+    """What a row compares, in words."""
     method, reference = (method_of(row[name], labels) for name in ("method", "reference"))
     k, reference_k = (
         f"k={k_text(row[side + 'k_min'], row[side + 'k'])}{MARKS.get(row[side + 'role'], '')}"
@@ -109,7 +112,7 @@ def _lines(comparison: Sequence[Row], labels: Labels, kinds: Sequence[str]) -> l
     """A comparison's lines, one a kind, with the rows of all measures; the first says what is compared."""
     rows = {row["measure"]: row for row in comparison}
     lines: list[dict[str, Any]] = [{"words": "", "pairs": "", "kind": kind, **rows} for kind in kinds]
-    lines[0] |= {"words": _compared(comparison[0], labels), "pairs": comparison[0]["pairs"]}
+    lines[0] |= {"words": compared(comparison[0], labels), "pairs": comparison[0]["pairs"]}
     return lines
 
 
