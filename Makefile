@@ -10,7 +10,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 EXPERIMENT ?=
 CORES ?= all
 # Of `make compare-results`: published results, and which of them to compute again.
-RESULTS ?= docs/results/small-models
+RESULTS ?= docs/results/default
 PART ?=
 # More arguments for snakemake; in `make test` and the like, for pytest; in `make verify`, --delete; in `make test-gpu`,
 # for the check.
