@@ -45,7 +45,7 @@ def test_all_of_it_is_there_and_described(again: Experiment, monkeypatch: pytest
         for path in Path("results/edits").rglob("iterations.parquet")
         for row in rows(path)
     ]
-    assert told["hours"]["edit_facts"] == pytest.approx(sum(seconds) / 3600, abs=0.005)
+    assert told["hours"]["edit_facts"] == pytest.approx(sum(seconds) / 3600, abs=0.0001)
     assert told["hours"]["score_edits"] >= 0 and set(told["runs"]) == {
         path.relative_to("results/scores").with_suffix("").as_posix()
         for path in Path("results/scores").rglob("*.parquet")

@@ -114,7 +114,7 @@ def _provenance(
         "machines": sorted({f"{made['device_name']} ({made['device']})" for made in made_by}),
         "packages": dict(sorted((one.name, one.version) for one in distributions())),
         "sources": _sources(experiment, Path("results/sources")),
-        "hours": {rule: round(seconds / 3600, 2) for rule, seconds in jobs.items()},
+        "hours": {rule: round(seconds / 3600, 4) for rule, seconds in jobs.items()},
         "runs": gathered.made_by,
     }
 
