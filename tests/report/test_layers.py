@@ -11,7 +11,7 @@ BELOW = {  # what each part may import of report/
     "rows": {"words"},
     "latex": set(),
     "tables": {"words", "rows", "latex"},
-    "figures": {"words", "rows"},
+    "figures": {"words", "rows", "tables"},
     "page": {"words", "rows", "tables"},
     "contents": {"tables"},
     "tuning_files": {"rows", "tables", "figures"},
