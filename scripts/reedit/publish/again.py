@@ -5,8 +5,9 @@ those after them. It runs from the published configuration, in compared/.
 """
 
 import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from reedit.errors import InputError
 from reedit.jobs.job import errors_since
 from reedit.publish.publication import CELLS, CONFIG, gathered_runs, read_told
 from reedit.report import words
+from reedit.report.rows.runs import RunFiles
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid, read_configuration
 from reedit.storage import parquet
@@ -73,19 +75,18 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
 
     Raises InputError where there is no such part, or nothing is published there.
     """
-    part = part_of(text)
+    part, began = part_of(text), time.time()
     real = Experiment(read_configuration([folder / CONFIG]), house)
     config = overlaid(real.config, part_overlay(real, part))
     FOLDER.mkdir(exist_ok=True)
     write_text(FOLDER / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     again = Experiment(config, house)
     paths = [path for path, run in again.runs.items() if part.holds(*path.split("/")[:3])]
-    kinds = ("scores/{}.parquet", "collapse/{}.parquet", "edits/{}/iterations.parquet")
-    wanted = ["results/" + kind.format(path) for path in paths for kind in kinds]
+    wanted = [str(file) for path in paths for file in astuple(RunFiles.of(path, Path("results")))]
     elsewhere = Elsewhere(FOLDER, FOLDER / CONFIG, house)
     course = run_elsewhere("compare", elsewhere, cores, ["--", *wanted], LOG)
     if course.status:
-        print("\n".join(course.errors(errors_since(FOLDER / "results/logs", 0), LOG)))
+        print("\n".join(course.errors(errors_since(FOLDER / "results/logs", began), LOG)))
         return course.status
     found = gathered_runs(again, FOLDER / "results", paths).cells(config["seed"])
     cells = compared(parquet.read(folder / CELLS, "table"), found)

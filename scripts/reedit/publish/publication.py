@@ -66,14 +66,7 @@ def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
 def gathered_runs(experiment: Experiment, results: Path, paths: Sequence[str] | None = None) -> Gathered:
     """The runs of an experiment, or those of some paths, from the files that lie in `results`."""
     runs = [run for path, run in experiment.runs.items() if paths is None or path in paths]
-    files = [
-        RunFiles(
-            results / f"scores/{run.path}.parquet",
-            results / f"collapse/{run.path}.parquet",
-            results / f"edits/{run.path}/iterations.parquet",
-        )
-        for run in runs
-    ]
+    files = [RunFiles.of(run.path, results) for run in runs]
     return gather([experiment.identity(run) for run in runs], files)
 
 
@@ -142,7 +135,7 @@ def job_times(results: Path, experiment: Experiment) -> dict[str, float]:
         with open(path, encoding="utf-8", newline="") as file:
             seconds[rule] += sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
     for run in experiment.runs:
-        rows = parquet.read(results / f"edits/{run}/iterations.parquet", "iterations")
+        rows = parquet.read(RunFiles.of(run, results).iterations, "iterations")
         seconds[EDIT] += sum(row["seconds_total"] for row in rows)
     return dict(seconds)
 

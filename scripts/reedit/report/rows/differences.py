@@ -116,7 +116,7 @@ def assisted_pairs(methods: Sequence[Method], judged: Mapping[RunAtK, Judged]) -
     """
     pairs = []
     for method in (method for method in methods if method.assisted):
-        alike = [m for m in methods if m.entry == method.entry or _judged_alike(method, m, judged)]
+        alike = [m for m in methods if _judged_alike(method, m, judged)]
         if plain := plain_form(method, alike):
             pairs.append((method, plain))
     return pairs
@@ -128,9 +128,7 @@ def named_pairs(
     """Each method with the one that `against` names, of those judged on the same cases and prompts."""
     by_name = {method.method: method for method in methods}
     pairs = [(one, by_name[against[one.method]]) for one in methods if against.get(one.method) in by_name]
-    return [
-        (one, other) for one, other in pairs if one.entry == other.entry or _judged_alike(one, other, judged)
-    ]
+    return [(one, other) for one, other in pairs if _judged_alike(one, other, judged)]
 
 
 def selected(method: Method) -> Shown:
@@ -139,6 +137,8 @@ def selected(method: Method) -> Shown:
 
 
 def _judged_alike(method: Method, other: Method, judged: Mapping[RunAtK, Judged]) -> bool:
+    if method.entry == other.entry:
+        return True
     pairs = [
         (judged.get(((*method.path, trial), 0)), judged.get(((*other.path, trial), 0)))
         for trial in method.trials.keys() & other.trials.keys()

@@ -93,6 +93,15 @@ class RunFiles:
     collapse: Path | str
     iterations: Path | str
 
+    @classmethod
+    def of(cls, path: str, results: Path) -> "RunFiles":
+        """Those of the run with a path (model/dataset/method/trial1) under `results`."""
+        return cls(
+            results / f"scores/{path}.parquet",
+            results / f"collapse/{path}.parquet",
+            results / f"edits/{path}/iterations.parquet",
+        )
+
 
 @dataclass(frozen=True)
 class Gathered:
