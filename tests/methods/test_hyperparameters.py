@@ -15,6 +15,7 @@ from reedit.methods.hyperparameters import (
     kinds,
     read_hyperparameters,
 )
+from reedit.methods.spelling import spelling
 
 
 def read(*given: Any) -> dict[str, Any]:
@@ -92,9 +93,11 @@ def test_further_algorithms_say_what_they_need(algorithm: str, lacking: list[str
 
 
 @pytest.mark.parametrize(
-    ("name", "algorithm"), [("AlphaEdit", "alphaedit"), ("EMMET", "emmet"), ("R-ROME", "r_rome")]
+    ("name", "algorithm"),
+    [("AlphaEdit", "alphaedit"), ("EMMET", "emmet"), ("R-ROME", "r_rome"), ("MEMIT-FE", "memit_fe")],
 )
 def test_a_file_of_easyedit_says_the_algorithm_in_its_own_way(name: str, algorithm: str) -> None:
+    assert spelling(algorithm).files == name  # so are the files written that tuning makes
     given = GOOD | {"alg_name": name, "layers": [4], "nullspace_threshold": 0.02, "L2": 10}
     assert read(given, algorithm, "here")["layers"] == [4]
     with pytest.raises(InputError, match="alg_name"):
@@ -147,7 +150,7 @@ def test_a_file_of_easyedits_fine_tuning_is_read() -> None:
         ({"objective_optimization": "prompt_last"}, "expected target_new: EasyEdit then is FT-L"),
         ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
         ({"num_steps": 0}, "num_steps: found 0, expected at least 1"),
-        ({"alg_name": "FT-L"}, "alg_name: found 'FT-L', expected FT_M"),
+        ({"alg_name": "FT-L"}, "alg_name: found 'FT-L', expected FT"),
         ({"v_lr": 0.5}, r"unknown keys \['v_lr'\]"),
         ({"norm_constraint": True}, "norm_constraint: found True, expected a number"),
     ],

@@ -38,7 +38,7 @@ class Said:
     text: str
 
 
-Asked = tuple[str, tuple[str, ...]]  # a prompt, and what may be answered
+Question = tuple[str, tuple[str, ...]]  # a prompt, and what may be answered
 Judge = Callable[[Sequence[Said]], list[bool | None]]  # None: it could not be asked
 
 
@@ -75,7 +75,7 @@ def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
 
 
 def answered(
-    model: LanguageModel, asked: Sequence[Asked], speech: Speech, judge: Judge, name: str
+    model: LanguageModel, asked: Sequence[Question], speech: Speech, judge: Judge, name: str
 ) -> list[tuple[str | None, float | None]]:
     """What a model says to each prompt itself, and 1 or 0 as the judge has it.
 

@@ -60,7 +60,6 @@ class Algorithm:
     at_unedited: bool = False  # OPTIMIZATION runs at theta_1, whatever is written already
     in_rounds: bool = False  # SPREAD goes on with what is far from its target: see spread/rounds.py
     replays: bool = False  # optimised at a stage's first layer; what the others get then is their target
-    alias: str = ""  # what EasyEdit's files call it, where that is not its name
     ends: bool = False  # by gradients: the target ends with the token that ends a text
     shuffles: bool = False  # likewise: every epoch has an order of its own
     spaced_for: str = ""  # `released` puts a space before target_new for models with this in their repository
@@ -190,7 +189,6 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         Algorithm(
             "ft_m",
             "Zhang et al. 2024, A comprehensive study of knowledge editing for large language models",
-            alias="ft",
             takes="gradients",
             width=1,
             tunes=("lr", "num_steps"),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS, Algorithm
+from reedit.methods.spelling import spelling, spells
 from reedit.storage.yaml_files import read_mapping
 
 LARGEST = sys.float_info.max  # YAML's integers have no end
@@ -193,9 +194,8 @@ def read_hyperparameters(
             written = str(expected).lower() if isinstance(expected, bool) else expected
             raise InputError(f"{where}: {key}: found {value[key]!r}, expected {written}: {otherwise}")
     made_for = str(value.get("alg_name", value.get("alg", algorithm)))
-    plain = made_for.lower().replace("-", "_")
-    if plain != of.alias and not f"{plain}_".startswith(f"{algorithm}_"):  # MEMIT_RECURSIVE is MEMIT's
-        raise InputError(f"{where}: alg_name: found {made_for!r}, expected {algorithm.upper()}")
+    if not spells(algorithm, made_for):
+        raise InputError(f"{where}: alg_name: found {made_for!r}, expected {spelling(algorithm).files}")
     return reader(**found)
 
 

@@ -13,9 +13,10 @@ from reedit.methods.speed import faster, leaves_fast
 from reedit.prepare.settings import SplitSettings
 from reedit.settings.definitions import ReleasedStatistics, ReportedModel
 from reedit.settings.engines import check_engine, engine_of
+from reedit.settings.entries import is_tuned
 from reedit.settings.needs import Needs
 from reedit.settings.possible import check_possible
-from reedit.settings.runs import Run, is_tuned
+from reedit.settings.runs import Run
 from reedit.tune.settings import TuneSettings
 
 REPORTED_MODELS = set(get_args(ReportedModel))

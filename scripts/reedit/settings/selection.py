@@ -8,7 +8,8 @@ from typing import Any
 from reedit.errors import InputError, nearest
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.settings.configuration import check_configuration
-from reedit.settings.runs import Run, distinct_runs, entries_of, is_tuned
+from reedit.settings.entries import distinct_runs, entries_of, is_tuned
+from reedit.settings.runs import Run
 from reedit.settings.source_files import SourceFiles
 
 

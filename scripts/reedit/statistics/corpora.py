@@ -20,7 +20,7 @@ CHARACTERS_PER_TOKEN = 12  # characters of text or wikitext that surely hold one
 TEXT = "text"  # the column of Parquet shards that holds the documents
 
 
-class Reading(TypedDict):
+class Corpus(TypedDict):
     """How a corpus is read (a definition of the configuration's `corpora`)."""
 
     format: str
@@ -66,10 +66,10 @@ class Documents:
             raise InputError(f"{self.path}: no document, expected at least one ({self.form})")
 
 
-def fetched_documents(folder: Path, reading: Reading) -> Documents:
+def fetched_documents(folder: Path, corpus: Corpus) -> Documents:
     """The documents of a fetched source."""
-    place = folder if reading["format"] == "hub" else payload(folder)
-    return Documents(place, reading["format"], reading["samples"], reading["max_tokens"])
+    place = folder if corpus["format"] == "hub" else payload(folder)
+    return Documents(place, corpus["format"], corpus["samples"], corpus["max_tokens"])
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from reedit.errors import InputError
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
+from reedit.report.tables.render import aligned
 from reedit.settings.definitions import Shape, Texts
 from reedit.settings.dtypes import DTYPES
 from reedit.settings.experiment import Experiment
@@ -255,17 +256,4 @@ def plan_lines(experiment: Experiment, results: Path) -> list[str]:
         how = "as finished runs here sustained" if device.measured else ASSUMED
         speeds = ", ".join(f"{device.speeds[dtype] / 1e12:.3g} TFLOP/s in {dtype}" for dtype in used)
         notes.append(f"{device.name}: {speeds}, {how}.")
-    return [f"Jobs: {counts}; then tables and figures.", "", *table(head, rows), "", *notes]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned Markdown; the first three columns are text."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = []
-    for row in [head, ["-" * width for width in widths], *rows]:
-        cells = [
-            cell.ljust(w) if i < 3 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return [f"Jobs: {counts}; then tables and figures.", "", *aligned([head, *rows], left=3), "", *notes]

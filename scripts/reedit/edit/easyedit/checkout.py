@@ -7,30 +7,21 @@ import subprocess
 from pathlib import Path
 
 from reedit.errors import InputError
+from reedit.methods.spelling import spelling
 from reedit.storage.files import file_sha256
 from reedit.storage.provenance import digest
-
-# an algorithm's folder, its name in functions, and in classes; of others as they are, and in capitals
-SPELLED = {
-    "alphaedit": ("alphaedit", "AlphaEdit", "AlphaEdit"),
-    "memit_fe": ("memit_FE", "memit_FE", "MEMITFE"),
-}
-
-
-def _spelled(algorithm: str) -> tuple[str, str, str]:
-    return SPELLED.get(algorithm, (algorithm, algorithm, algorithm.upper()))
 
 
 def apply_module(algorithm: str) -> str:
     """The module of EasyEdit that applies an algorithm."""
-    folder, name, _ = _spelled(algorithm)
-    return f"easyeditor.models.{folder}.{name}_main"
+    names = spelling(algorithm)
+    return f"easyeditor.models.{names.folder}.{names.functions}_main"
 
 
 def names_in(algorithm: str) -> tuple[str, str]:
     """The function in it that does so, and the class of its hyperparameters."""
-    _, name, kind = _spelled(algorithm)
-    return f"apply_{name}_to_model", f"{kind}HyperParams"
+    names = spelling(algorithm)
+    return f"apply_{names.functions}_to_model", f"{names.classes}HyperParams"
 
 
 def check_checkout(path: Path, algorithm: str, where: str) -> None:

@@ -29,6 +29,7 @@ from reedit.edit.measured import edited_perplexities
 from reedit.errors import InputError
 from reedit.jobs.device import job_device
 from reedit.methods.recipe import Step
+from reedit.methods.spelling import spelling
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.prepare.facts import Fact, filled
@@ -256,7 +257,7 @@ def _values(model: LanguageModel, given: Mapping[str, Any], algorithm: str) -> d
         "mom2_dataset": CORPUS,
         "mom2_n_samples": SAMPLES,
         "mom2_dtype": "float32",
-        "alg_name": algorithm.upper(),
+        "alg_name": spelling(algorithm).files,
         "device": 0,
         # newer checkouts: ROME as it was published, u over all rows and k of the bare prompt
         "original_implementation": True,

@@ -55,7 +55,7 @@ class _Factors:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Settings:
     """All that the descent depends on beside the model and the edits' rows."""
 
     layer: int  # l_c
@@ -67,7 +67,7 @@ class Asked:
     scaled_perplexity: bool
 
     @classmethod
-    def of(cls, recipe: Recipe, layer: int) -> "Asked":
+    def of(cls, recipe: Recipe, layer: int) -> "Settings":
         """Of OPTIMIZATION at a layer, as a recipe has it."""
         algorithm, known = recipe.algorithm, recipe.hyperparameters
         read = [*READ, "step_length" if "step_length" in known else "v_lr"]
@@ -84,7 +84,7 @@ class Asked:
 
 def descend(
     model: LanguageModel,
-    asked: Asked,
+    settings: Settings,
     positions: int,
     edits: Sequence[Edit],
     report: Callable[[int], None],
@@ -94,13 +94,13 @@ def descend(
     `positions`: at most so many in one forward and backward pass; `report` is called with the passes made so
     far. Of the hyperparameters, step_length replaces the published Adam and its v_lr (docs/performance.md).
     """
-    layer, hyperparameters, full = asked.layer, asked.hyperparameters, asked.nll_factor
+    layer, hyperparameters, full = settings.layer, settings.hyperparameters, settings.nll_factor
     passes = hyperparameters["v_num_grad_steps"]
-    states = states_at_subject(model, bare_rows(edits), layer, asked.vectors)
-    hidden = torch.stack([states[name] for name in asked.vectors], 1)  # [m, vectors, d]
+    states = states_at_subject(model, bare_rows(edits), layer, settings.vectors)
+    hidden = torch.stack([states[name] for name in settings.vectors], 1)  # [m, vectors, d]
     norm = hidden.norm(dim=2)  # [m, vectors]
     radius = hyperparameters["clamp_norm_factor"] * norm
-    tail = Tail(model, layer, asked.vectors)
+    tail = Tail(model, layer, settings.vectors)
     buckets = make_buckets(model, edits, layer, positions)
     m = len(edits)
     delta = torch.zeros_like(hidden, requires_grad=True)
@@ -118,7 +118,7 @@ def descend(
             decay = hyperparameters["v_weight_decay"] * (delta.norm(dim=2) / norm**2).sum(1)  # [m]
             pull = torch.autograd.grad(decay.sum(), delta)[0]
         loss = factor * now.nll + now.kl + decay.detach()
-        scaled = factor if asked.scaled_perplexity else 1.0  # of one where nothing damps
+        scaled = factor if settings.scaled_perplexity else 1.0  # of one where nothing damps
         ppl_now = (scaled * now.log_ppl).double().exp()
         ppl_now[~loss.isfinite()] = math.inf  # a collapsed model says no numbers
         for i, ppl in enumerate(ppl_now.tolist()):
@@ -127,10 +127,10 @@ def descend(
                 if number == 0:
                     ppl_initial[i] = ppl_target[i]
         finished = (loss < STOP_LOSS) | ~loss.isfinite() | last
-        if asked.leads:
+        if settings.leads:
             led += now.leads
-            finished |= led >= asked.leads
-        if asked.damped:
+            finished |= led >= settings.leads
+        if settings.damped:
             finished |= now.best & (now.kl <= STOP_KL)
             factor = torch.full_like(factor, full)
             factor[now.best] = 0.1 * full
@@ -151,7 +151,7 @@ def descend(
                 buckets[place] = buckets[place].select(active[buckets[place].edit])
             buckets = [bucket for bucket in buckets if len(bucket.edit)]
     found = torch.where(found.isfinite().all(dim=2, keepdim=True), found, 0.0)
-    return Found(asked.vectors, hidden, found, steps, ppl_initial, ppl_target)
+    return Found(settings.vectors, hidden, found, steps, ppl_initial, ppl_target)
 
 
 def _step_rule(delta: Tensor, norm: Tensor, hyperparameters: Mapping[str, Any]) -> Callable[[Tensor], None]:

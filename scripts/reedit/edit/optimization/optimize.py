@@ -13,7 +13,7 @@ from reedit.edit.edits import Edit, WeightedRow
 from reedit.edit.found import Found, joined
 from reedit.edit.measured import edited_perplexities
 from reedit.edit.optimization.anchors import anchored
-from reedit.edit.optimization.descent import Asked, descend
+from reedit.edit.optimization.descent import Settings, descend
 from reedit.edit.optimization.micro_batch import MicroBatch, micro_batch
 from reedit.edit.states import bare_rows, states_at_subject
 from reedit.methods.recipe import Step
@@ -58,11 +58,11 @@ def _by_descent(editor: Editor, edits: Sequence[Edit], step: Step, at_once: Micr
     layer, workers = editor.recipe.algorithm.target_layer(step.layers), editor.workers
     # the same on all ranks, whatever each has of free memory
     at_once = workers.ranks.agreed(at_once or micro_batch(editor.model, edits, layer))
-    asked = Asked.of(editor.recipe, layer)
+    settings = Settings.of(editor.recipe, layer)
     if workers.journal and step.number == 0 and step.k == 1 and not editor.recipe.algorithm.one_by_one:
         rows = [[_read(row.row, row) for row in edit.labelled] + [_read(edit.kl)] for edit in edits]
-        workers.journal.share(step, [vars(asked), rows])  # nothing is written yet
-    work = partial(descend, editor.optimizes_on, asked, at_once.positions)
+        workers.journal.share(step, [vars(settings), rows])  # nothing is written yet
+    work = partial(descend, editor.optimizes_on, settings, at_once.positions)
     found = workers.map(work, edits, step, editor.recipe, at_once.edits).to(editor.model.device)
     if editor.light is not None:  # z is of the model that is edited
         found = replace(found, hidden=_hidden(editor, edits, layer))

@@ -6,14 +6,13 @@ from typing import Any
 import yaml
 
 from reedit.methods.algorithms import ALGORITHMS
+from reedit.methods.spelling import spelling
 from reedit.methods.tunable import tunable
 from reedit.report.rows.tuning import Tuned, values
 from reedit.report.tables.render import aligned, bullets
 from reedit.storage.schemas import METRICS
 from reedit.tune.settings import FOUND
 
-# where EasyEdit does not write it in capitals
-SPELT = {"alphaedit": "AlphaEdit", "r_rome": "R-ROME", "ft_m": "FT"}
 # what EasyEdit wants to be told besides, and refuses to be told of other algorithms
 OF_TARGETS = {"fact_token": "subject_last", "stats_dir": "./data/stats", "mom2_dataset": "wikipedia"}
 OF_TARGETS |= {"mom2_n_samples": 100000, "mom2_dtype": "float32"}
@@ -34,7 +33,7 @@ def hyperparameters_file(tuned: Tuned, name: str) -> str:
     """
     found, algorithm, tokens = tuned.found, tuned.made_by["algorithm"], tuned.made_by["corpus_tokens"]
     said = {
-        "alg_name": SPELT.get(algorithm, algorithm.upper()),
+        "alg_name": spelling(algorithm).files,
         "model_name": name,
         "device": 0,
         **values(found),
