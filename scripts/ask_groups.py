@@ -29,7 +29,7 @@ with job(snakemake.log[0]):
     items = groups_of(facts, paths["groups"])
     model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     states = KeptStates(model, paths["weights"], settings.layers)
-    judge, judged_by = load_judge(paths.get("judge"), settings.judge_dtype)
+    judge, judged_by = load_judge(settings.judge, paths.get("judge"), settings.judge_dtype)
     revision = {"model_revision": model_revision(paths["model"])} | versions("portability") | judged_by
     made_by = provenance(asdict(settings), snakemake.params.code, revision)
     kept = KeptRows(Path(snakemake.params.kept), paths["model"], made_by, snakemake.rule)

@@ -29,7 +29,7 @@ with job(snakemake.log[0]):
     model = LanguageModel.load(paths["model"], settings.dtype, wording=settings.wording)
     questions = make_questions(facts, neighbors)
     states = KeptStates(model, paths["weights"], settings.layers)
-    judge, judged_by = load_judge(paths.get("judge"), settings.judge_dtype)
+    judge, judged_by = load_judge(settings.judge, paths.get("judge"), settings.judge_dtype)
     told = {"model_revision": model_revision(paths["model"])} | versions("exact", "contains") | judged_by
     made_by = provenance(asdict(settings), snakemake.params.code, told)
     kept = KeptRows(Path(snakemake.params.kept), paths["model"], made_by, snakemake.rule)

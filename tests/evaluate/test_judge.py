@@ -91,8 +91,8 @@ def test_its_agreement_with_a_person_is_of_right_and_of_wrong_answers(tmp_path: 
 
 
 def test_without_a_folder_aliases_judge(tmp_path: Path, taught_folder: Path) -> None:
-    assert load_judge(None, "float32") == (by_alias, {})
+    assert load_judge(None, None, "float32") == (by_alias, {})
     shutil.copytree(taught_folder, tmp_path / "grader")
     (tmp_path / "grader" / REVISION).write_text(json.dumps({"revision": "sha256:12"}))
-    _, told = load_judge(tmp_path / "grader", "float32")
+    _, told = load_judge("grader", tmp_path / "grader", "float32")
     assert told["judge"] == {"model": "grader", "revision": "sha256:12", "version": 1}

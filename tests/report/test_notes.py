@@ -87,3 +87,12 @@ def test_a_method_whose_edits_leave_says_so_once() -> None:
     }
     told = [note for note in provenance_notes(runs) if "OPTIMIZATION is of the others alone" in note]
     assert len(told) == 1 and told[0].startswith("memit_gap: ")
+
+
+def test_what_judged_is_named() -> None:
+    model = {"model": "grader", "revision": "c" * 40, "version": 1}
+    plugin = {"plugin": "mine", "by": "my-judge 1.4"}
+    runs = {"small/d/a/trial1": RUN | {"judge": model}, "small/d/b/trial1": RUN | {"judge": plugin}}
+    told = f"judged by grader (revision {'c' * 12}, words 1), the plugin mine of my-judge 1.4 (docs"
+    assert told in " ".join(provenance_notes(runs))
+    assert "judged by" not in " ".join(provenance_notes({"small/d/a/trial1": RUN}))

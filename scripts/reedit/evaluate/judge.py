@@ -1,8 +1,9 @@
 """A language model as judge: does what was said give the answer? (Yang et al. 2025, The mirage of editing)
 
-The judge is any model that the workflow prepares, so a local folder or a GGUF; no service is called. It is
-asked through its chat template, where it has one, and its verdict is whichever of "yes" and "no" it finds
-likelier. How far it is to be trusted, `agreement` says by answers that were judged by hand.
+The judge is any model that the workflow prepares, so a local folder or a GGUF; no service is called
+(judge_plugins.py: one's own). It is asked through its chat template, where it has one, and its verdict is
+whichever of "yes" and "no" it finds likelier. How far it is to be trusted, `agreement` says by answers that
+were judged by hand.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 from reedit.errors import InputError
 from reedit.evaluate.answers import gives
+from reedit.evaluate.judge_plugins import load_plugin, plugin_of
 from reedit.evaluate.speech import Speech, said
 from reedit.jobs.progress import progress
 from reedit.models.language_model import LanguageModel
@@ -90,8 +92,20 @@ def answered(
     return found
 
 
-def load_judge(folder: Path | None, dtype: str) -> tuple[Judge, dict[str, Any]]:
-    """The judge in a prepared model's folder, and what the provenance says of it; by alias without one."""
+def by_plugin(name: str) -> tuple[Judge, dict[str, Any]]:
+    """The judge of an installed package, and what the provenance says of it."""
+    verdicts, told = load_plugin(name)
+    return lambda answered: list(verdicts([(one.prompt, one.answers, one.text) for one in answered])), told
+
+
+def load_judge(judge: str | None, folder: Path | None, dtype: str) -> tuple[Judge, dict[str, Any]]:
+    """The judge that `generation.judge` names, and what the provenance says of it; by alias without one.
+
+    `folder`: the prepared model of that name, where it is no plugin.
+    """
+    if name := plugin_of(judge):
+        verdicts, told = by_plugin(name)
+        return verdicts, {"judge": told}
     if folder is None:
         return by_alias, {}
     told = {"model": folder.name, "revision": model_revision(folder), "version": VERSION}

@@ -35,5 +35,5 @@ class AnswerSettings(ScoreSettings):
 
     chat: bool  # through the tokenizer's chat template, where it has one
     tokens: int  # at most
-    judge: str | None = None  # the model that judges what was said, in place of the aliases
+    judge: str | None = None  # what judges in place of the aliases: a model, or plugin:NAME
     judge_dtype: str = "float32"

@@ -385,7 +385,7 @@ class Generation:
 
     chat: bool = True  # through the tokenizer's chat template, where it has one
     tokens: Count = NEW_TOKENS  # at most
-    judge: Maybe[str] = None  # a model that judges what was said, in place of the aliases
+    judge: Maybe[str] = None  # a model, or plugin:NAME, that judges what was said, in place of the aliases
 
 
 @mapping

@@ -150,7 +150,8 @@ class Experiment(Needs):
     def answer_settings(self, run: Run) -> AnswerSettings:
         """The same of what it says by itself."""
         asked = asdict(self.asked.generation)
-        dtype = {"judge_dtype": self.asked.models[asked["judge"]].dtype} if asked["judge"] else {}
+        model = self.asked.models.get(asked["judge"])
+        dtype = {"judge_dtype": model.dtype} if model else {}
         return AnswerSettings(**vars(self.score_settings(run)), **asked, **dtype)
 
     def text_settings(self, run: Run) -> TextSettings:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from reedit.errors import InputError, nearest
+from reedit.evaluate.judge_plugins import check_plugin, plugin_of
 from reedit.settings.definitions import Config, Corpus, Download, Entry, Hub, ReleasedStatistics
 
 # a part of an address's query that by its name lets someone in
@@ -18,6 +19,8 @@ def check_references(config: Config) -> None:
     for path, kind, name, known in _references(config):
         if name not in known:
             raise InputError(f"config: {path}: unknown {kind} {name!r}{nearest(name, known)}")
+    if plugin := plugin_of(config.generation.judge):
+        check_plugin(plugin, "config: generation.judge")
     for name, source in config.sources.items():
         if isinstance(source, Download) and (secret := SECRET.search(source.url)):
             raise InputError(f"config: sources.{name}.url: {secret[1]}= in it, expected no secret")
@@ -60,7 +63,7 @@ def _references(config: Config) -> Iterator[tuple[str, str, str, Iterable[str]]]
         yield "tuning.dataset", "dataset", config.tuning.dataset, datasets
     if config.tuning.corpus is not None:
         yield "tuning.corpus", "corpus", config.tuning.corpus, config.corpora
-    if config.generation.judge is not None:
+    if config.generation.judge is not None and not plugin_of(config.generation.judge):
         yield "generation.judge", "model", config.generation.judge, models
     for index, run in enumerate(config.runs):
         yield f"runs[{index}].model", "model", run.model, models

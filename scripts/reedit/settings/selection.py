@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reedit.errors import InputError, nearest
+from reedit.evaluate.judge_plugins import plugin_of
 from reedit.methods.hyperparameters import as_mapping, read_hyperparameters
 from reedit.settings.configuration import check_configuration
 from reedit.settings.entries import distinct_runs, entries_of, is_tuned
@@ -47,9 +48,9 @@ class Selection:
 
     @property
     def judge(self) -> str | None:
-        """The model that judges what others say, where something is said to be judged."""
-        asked = self.grouped_runs or self.asked.report.generation
-        return self.asked.generation.judge if asked else None
+        """The model that judges what others say, where something is said to be judged, and by a model."""
+        asked, judge = self.grouped_runs or self.asked.report.generation, self.asked.generation.judge
+        return judge if asked and not plugin_of(judge) else None
 
     @property
     def datasets(self) -> list[str]:

@@ -67,11 +67,7 @@ def provenance_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if "measures" in p
     )
     notes += [f"Measures, by their version: {measures} (docs/measures.md)."] if measures else []
-    judges = listed(
-        f"{p['judge']['model']} (revision {_short(p['judge']['revision'])}, words {p['judge']['version']})"
-        for p in runs.values()
-        if p.get("judge")
-    )
+    judges = listed(_judge(p["judge"]) for p in runs.values() if p.get("judge"))
     notes += [f"What was said is judged by {judges} (docs/measures.md)."] if judges else []
     for method, engine in _distinct(
         (path.split("/")[2], p["engine"].get("commit") or "unknown")
@@ -170,6 +166,13 @@ def listed(values: Iterable[Any]) -> str:
 
 def _distinct(values: Any) -> list[Any]:
     return list(dict.fromkeys(values))
+
+
+def _judge(told: Mapping[str, Any]) -> str:
+    """What judged, as the provenance has it: a model, or an installed package's plugin."""
+    if "plugin" in told:
+        return f"the plugin {told['plugin']} of {told['by']}"
+    return f"{told['model']} (revision {_short(told['revision'])}, words {told['version']})"
 
 
 def _short(revision: str) -> str:

@@ -1,0 +1,66 @@
+"""Judges that other packages bring, such as a service's: off unless `generation.judge` names one.
+
+An installed package offers one by an entry point; the workflow itself brings none, and calls no service:
+
+[project.entry-points."reedit.judges"]
+my-service = "my_package:verdicts"  # [(prompt, answers, said), ...] to as many True, False, or None
+"""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from reedit.errors import InputError, nearest
+
+GROUP = "reedit.judges"
+PREFIX = "plugin:"
+Told = tuple[str, tuple[str, ...], str]  # a prompt, what may be answered, what was said
+Plugin = Callable[[Sequence[Told]], Sequence[bool | None]]
+
+
+def plugin_of(judge: str | None) -> str | None:
+    """The plugin that a value of `generation.judge` names; None for a model, or nothing."""
+    return judge.removeprefix(PREFIX) if judge and judge.startswith(PREFIX) else None
+
+
+def check_plugin(name: str, where: str) -> None:
+    """Raise InputError where no installed package offers a judge of that name; none of its code runs."""
+    _found(name, where)
+
+
+def load_plugin(name: str) -> tuple[Plugin, dict[str, Any]]:
+    """The judge, checked in what it returns, and what the provenance says of it.
+
+    Raises InputError where there is none, or where it does not load; called, where it fails, or returns
+    anything but as many verdicts.
+    """
+    where = f"{PREFIX}{name}"
+    entry = _found(name, where)
+    try:
+        judge = entry.load()
+    except Exception as error:  # whatever another's code raises
+        raise InputError(f"{where}: {entry.value} does not load ({_said(error)})") from error
+
+    def verdicts(told: Sequence[Told]) -> list[bool | None]:
+        try:
+            found = list(judge(told))
+        except Exception as error:  # likewise
+            raise InputError(f"{where}: it failed ({_said(error)})") from error
+        if len(found) != len(told) or any(one not in (True, False, None) for one in found):
+            raise InputError(f"{where}: expected a list of {len(told)} of true, false and None")
+        return found
+
+    package = entry.dist
+    by = f"{package.name} {package.version}" if package else entry.value
+    return verdicts, {"plugin": name, "by": by}
+
+
+def _found(name: str, where: str) -> EntryPoint:
+    known = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in known:
+        raise InputError(f"{where}: no installed package offers the judge {name!r}{nearest(name, known)}")
+    return known[name]
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
