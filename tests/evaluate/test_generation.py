@@ -66,6 +66,18 @@ def test_small_batches_and_large_ones_say_the_same(llama: LanguageModel) -> None
     assert generate(llama, prompts, 20, budget=60) == generate(llama, prompts, 20)
 
 
+@pytest.mark.parametrize("architecture", ALL_ARCHITECTURES)
+def test_the_vocabulary_s_product_has_no_view_to_multiply(architecture: str) -> None:
+    """Of one that skips positions, torch copies the weight for every text of a batch: 20 GB of Gemma's."""
+    model = tiny_model(architecture, dtype=torch.float32)
+    given = []
+    watched = type(model.head).forward
+    model.head.forward = lambda hidden: given.append(hidden) or watched(model.head, hidden)
+    generate(model, encoded(model), new_tokens=3)
+    assert any(hidden.shape[0] > 1 for hidden in given)
+    assert all(hidden.shape[1] == 1 and hidden.is_contiguous() for hidden in given)
+
+
 def test_a_text_ends_where_the_model_ends_it(llama: LanguageModel) -> None:
     """The end of text and what pads behind it are no part of what was said; other rows go on."""
     prompts = encoded(llama)
