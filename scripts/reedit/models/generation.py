@@ -42,7 +42,7 @@ def generate(
         ids, mask = padded([prompt[::-1] for prompt in batch], settings.pad_token_id, model.device)
         ids, mask = ids.flip(1), mask.flip(1)  # [b, length]
         more = {"stopping_criteria": _stopping(model, ids.shape[1], ended)} if ended else {}
-        with own_settings_alone(model.model):
+        with speaking(model.model):
             texts = model.model.generate(ids, attention_mask=mask, generation_config=settings, **more)
         new = texts[:, ids.shape[1] :].tolist()
         return {prompt: _up_to_end(text, ends) for prompt, text in zip(batch, new, strict=True)}
@@ -94,17 +94,25 @@ def greedy(new_tokens: int, ends: list[int]) -> GenerationConfig:
 
 
 @contextmanager
-def own_settings_alone(network: PreTrainedModel) -> Iterator[None]:
-    """Without the settings that a model ships with: transformers fills in from them whatever ours leave open.
+def speaking(network: PreTrainedModel) -> Iterator[None]:
+    """What `generate` of transformers needs around it: no settings but ours, and a head without views.
 
-    A temperature would not matter here, but a repetition penalty, a shortest length or a forced token would.
+    It fills in whatever ours leave open from those that a model ships with: a temperature would not matter,
+    but a repetition penalty, a shortest length or a forced token would. And it gives the head a view, of the
+    last position of each text: in bfloat16 torch on a CPU copies the vocabulary's weight for every one.
     """
     shipped = network.generation_config
     network.generation_config = GenerationConfig()
+    hook = network.get_output_embeddings().register_forward_pre_hook(_contiguous)
     try:
         yield
     finally:
+        hook.remove()
         network.generation_config = shipped
+
+
+def _contiguous(_: torch.nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    return (given[0].contiguous(),)
 
 
 def _batches(

@@ -43,11 +43,6 @@ class _Given(nn.Module):
         return self.output
 
 
-def _contiguous(_: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
-    """A hook that hands a module what it gets without gaps in memory."""
-    return (given[0].contiguous(),)
-
-
 class LanguageModel:
     """A model in evaluation mode without gradients, with named access to the parts that are edited.
 
@@ -60,8 +55,6 @@ class LanguageModel:
     ) -> None:
         self.layout = layout_of_kind(model.config.model_type)
         self.model = model.eval().requires_grad_(False)
-        # of a view such as hidden[:, -1:], torch on a CPU copies the vocabulary's weight for every text
-        self.head.register_forward_pre_hook(_contiguous)
         self.tokenizer = tokenizer
         self.wording = wording or Wording(tokenizer)
         self._unedited: dict[int, Tensor] = {}  # layer -> W of theta_1, fp32

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from reedit.models.batches import halving, list_halves
-from reedit.models.generation import greedy, own_settings_alone
+from reedit.models.generation import greedy, speaking
 from reedit.models.language_model import LanguageModel
 
 KEPT = 5  # most likely tokens, of which one is drawn
@@ -69,7 +69,7 @@ def sample(
     def run(batch: list[int]) -> dict[int, tuple[int, ...]]:
         ids = torch.tensor([beginnings[number].ids for number in batch], device=model.device)
         noise = TopGumbel(seed, [beginnings[number].key for number in batch])
-        with own_settings_alone(model.model):
+        with speaking(model.model):
             texts = model.model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
