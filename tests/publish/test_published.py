@@ -17,6 +17,8 @@ from reedit.storage.files import file_sha256, visible_tree
 
 PUBLISHED = sorted(path.parent for path in (REPOSITORY / "docs/results").glob(f"*/{PROVENANCE}"))
 PAGES = ("README.md",)
+# <!-- default/tables/table1.md --> above lines: they stand there, in that order, however they are spaced
+COPIED = re.compile(r"<!-- (\S+/tables/\S+\.md) -->\n\n?((?:[|-] .*\n(?:  .*\n)*)+)")
 # <!-- default smollm2-135m/worldfacts --> above a table: its lines are cells of docs/results/default
 QUOTED = re.compile(r"<!-- (\S+) (\S+)/(\S+) -->\n((?:\|.*\n)+)")
 
@@ -36,6 +38,29 @@ def test_a_published_folder_is_whole(folder: Path) -> None:
 def test_something_is_published_and_listed() -> None:
     index = (REPOSITORY / "docs/results/README.md").read_text(encoding="utf-8")
     assert PUBLISHED and all(f"| [{folder.name}]({folder.name}/" in index for folder in PUBLISHED)
+
+
+def copied() -> list[tuple[str, str, str]]:
+    """By page what it copies of which published table."""
+    pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    return [
+        (page.relative_to(REPOSITORY).as_posix(), *found)
+        for page in pages
+        for found in COPIED.findall(page.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("page", "table", "lines"), copied())
+def test_lines_that_a_page_copies_are_published(page: str, table: str, lines: str) -> None:
+    published = iter(_lines((REPOSITORY / "docs/results" / table).read_text(encoding="utf-8")))
+    missing = [line for line in _lines(lines) if line not in published]
+    assert not missing, f"{page}: not in {table}, or not in this order: {missing[0]}"
+
+
+def _lines(text: str) -> list[str]:
+    """Each line of a table, each point of a list: without the widths of columns, and unwrapped."""
+    joined = re.sub(r"\n  +", " ", text)
+    return [re.sub(r" +", " ", re.sub(r"-{2,}", "--", line)).strip() for line in joined.splitlines() if line]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -89,6 +89,12 @@ def test_a_method_whose_edits_leave_says_so_once() -> None:
     assert len(told) == 1 and told[0].startswith("memit_gap: ")
 
 
+def test_cases_that_were_left_out_are_counted_by_why() -> None:
+    runs = {"small/d/a/trial1": RUN | {"left_out": {"not readable": 1, "case": 5, "conflict": 2}}}
+    told = "Left out of d before sampling: 1 not readable, 5 misaligned, 2 in conflict with another."
+    assert told in provenance_notes(runs)
+
+
 def test_what_judged_is_named() -> None:
     model = {"model": "grader", "revision": "c" * 40, "version": 1}
     plugin = {"plugin": "mine", "by": "my-judge 1.4"}

@@ -633,7 +633,7 @@ def test_odd_facts_and_an_instruct_model_go_through_every_rule(again, inputs, tm
         assert provenance(again.path(f"{path}.parquet"))["wording"] == {"chat": True}
     assert {row["case_id"] for row in rows(again.path(f"scores/{run}.parquet"))} == {101, *range(103, 108)}
     table = again.path("tables/table1.md").read_text()
-    assert "Left out of odd before sampling: 1 conflict, 1 not readable." in table
+    assert "Left out of odd before sampling: 1 in conflict with another, 1 not readable." in table
 
 
 @pytest.mark.long

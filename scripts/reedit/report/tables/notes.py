@@ -15,6 +15,12 @@ LAST = {  # said where a line has this role
     "last": "† the criterion abs Δp <= 1 was not met: the last iteration.",
     "unjudged": "‡ abs Δp was not measured: the last iteration.",
 }
+LEFT_OUT = {  # why cases are, by the row that does not fit (prepare/splits.Unfit.role)
+    "case": "misaligned",
+    "assistant": "misaligned with an assistant",
+    "evaluation": "misaligned in what scores them",
+    "conflict": "in conflict with another",
+}
 MARKS = {role: words[0] for role, words in LAST.items()}
 PARTLY = "Meet the proposed rule in some of their trials alone"
 REHEARSAL = "A rehearsal: models are stand-ins with random weights, and no number here is a result."
@@ -130,7 +136,7 @@ def _sequential(made_by: Mapping[str, Any]) -> str:
 
 def _left_out(counts: Mapping[str, int] | None) -> str:
     """Cases that were left out, by why (edit/job/inputs.left_out); nothing where none was."""
-    return ", ".join(f"{count} {why}" for why, count in (counts or {}).items())
+    return ", ".join(f"{count} {LEFT_OUT.get(why, why)}" for why, count in (counts or {}).items())
 
 
 def choice_notes(rows: Sequence[Mapping[str, Any]], sides: Sequence[str] = ("",)) -> list[str]:
