@@ -1,7 +1,9 @@
 """What is published in docs/results: whole, and the source of the numbers that pages quote."""
 
+import csv
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from reedit.storage.files import file_sha256, visible_tree
 
 PUBLISHED = sorted(path.parent for path in (REPOSITORY / "docs/results").glob(f"*/{PROVENANCE}"))
 PAGES = ("README.md",)
-# <!-- default/tables/table1.md --> above lines: they stand there, in that order, however they are spaced
-COPIED = re.compile(r"<!-- (\S+/tables/\S+\.md) -->\n\n?((?:[|-] .*\n(?:  .*\n)*)+)")
+# <!-- in-use/tables/generation.csv --> above lines: their intervals are of that file of docs/results
+SOURCED = re.compile(r"<!-- (\S+/tables/\S+\.csv) -->\n\n?((?:.+\n)+)")
+INTERVAL = re.compile(r"[+-]?([\d.]+) \[([-\d.]+), ([-\d.]+)\]")
 # <!-- default smollm2-135m/worldfacts --> above a table: its lines are cells of docs/results/default
 QUOTED = re.compile(r"<!-- (\S+) (\S+)/(\S+) -->\n((?:\|.*\n)+)")
 
@@ -40,27 +43,30 @@ def test_something_is_published_and_listed() -> None:
     assert PUBLISHED and all(f"| [{folder.name}]({folder.name}/" in index for folder in PUBLISHED)
 
 
-def copied() -> list[tuple[str, str, str]]:
-    """By page what it copies of which published table."""
+def sourced() -> list[tuple[str, str, str]]:
+    """The lines of pages that say which published table their intervals are of: page, table, lines."""
     pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
     return [
         (page.relative_to(REPOSITORY).as_posix(), *found)
         for page in pages
-        for found in COPIED.findall(page.read_text(encoding="utf-8"))
+        for found in SOURCED.findall(page.read_text(encoding="utf-8"))
     ]
 
 
-@pytest.mark.parametrize(("page", "table", "lines"), copied())
-def test_lines_that_a_page_copies_are_published(page: str, table: str, lines: str) -> None:
-    published = iter(_lines((REPOSITORY / "docs/results" / table).read_text(encoding="utf-8")))
-    missing = [line for line in _lines(lines) if line not in published]
-    assert not missing, f"{page}: not in {table}, or not in this order: {missing[0]}"
+@pytest.mark.parametrize(("page", "table", "lines"), sourced())
+def test_intervals_that_a_page_quotes_are_published(page: str, table: str, lines: str) -> None:
+    with open(REPOSITORY / "docs/results" / table, encoding="utf-8", newline="") as file:
+        published = {numbers for row in csv.DictReader(file) for numbers in _intervals(row)}
+    quoted = INTERVAL.findall(lines.replace("*", ""))
+    assert quoted and not (strange := [one for one in quoted if one not in published]), f"{page}: {strange}"
 
 
-def _lines(text: str) -> list[str]:
-    """Each line of a table, each point of a list: without the widths of columns, and unwrapped."""
-    joined = re.sub(r"\n  +", " ", text)
-    return [re.sub(r" +", " ", re.sub(r"-{2,}", "--", line)).strip() for line in joined.splitlines() if line]
+def _intervals(row: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    """The mean and the ends of every interval of a row, in percent as they are printed, the mean unsigned."""
+    for low in [name for name in row if name.endswith("low") and row[name]]:
+        name = low.removesuffix("low")
+        mean, *ends = (float(row[of]) for of in (name.removesuffix("_") or "mean", low, f"{name}high"))
+        yield share(mean).lstrip("-"), *(share(end) for end in ends)
 
 
 @pytest.mark.parametrize("page", PAGES)
