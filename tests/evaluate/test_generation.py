@@ -75,6 +75,7 @@ def test_the_vocabulary_s_product_has_no_view_to_multiply(architecture: str) -> 
     model.head.forward = lambda hidden: given.append(hidden) or watched(model.head, hidden)
     generate(model, encoded(model), new_tokens=3)
     assert any(hidden.shape[0] > 1 for hidden in given)
+    assert not model.head._forward_pre_hooks
     assert all(hidden.shape[1] == 1 and hidden.is_contiguous() for hidden in given)
 
 

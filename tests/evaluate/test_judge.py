@@ -94,5 +94,7 @@ def test_without_a_folder_aliases_judge(tmp_path: Path, taught_folder: Path) -> 
     assert load_judge(None, None, "float32") == (by_alias, {})
     shutil.copytree(taught_folder, tmp_path / "grader")
     (tmp_path / "grader" / REVISION).write_text(json.dumps({"revision": "sha256:12"}))
+    with pytest.raises(InputError, match=r"^generation\.judge: grader: expected report: "):
+        load_judge("grader", None, "float32")
     _, told = load_judge("grader", tmp_path / "grader", "float32")
     assert told["judge"] == {"model": "grader", "revision": "sha256:12", "version": 1}

@@ -1,6 +1,7 @@
 """Judges that installed packages bring: found by name, checked in what they return, told in provenance."""
 
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from configurations import REPOSITORY, configuration
 
 from reedit.errors import InputError
 from reedit.evaluate.judge import Said, load_judge
-from reedit.evaluate.judge_plugins import plugin_of
+from reedit.evaluate.judge_plugins import check_plugin, plugin_of
 from reedit.settings.experiment import Experiment
 
 PAGE = (REPOSITORY / "docs/extend.md").read_text(encoding="utf-8")
@@ -57,7 +58,8 @@ def test_a_configuration_names_it_and_prepares_no_model_for_it(install: Callable
     experiment = Experiment(config, REPOSITORY)
     run = next(iter(experiment.runs.values()))
     assert experiment.judge is None and len(experiment.models) == 1
-    assert experiment.answer_settings(run).judge == "plugin:mine"
+    settings = experiment.answer_settings(run)
+    assert settings.judge_package == "my-judge 1.4", "another version, another job"
 
 
 def test_what_is_not_installed_is_said_before_anything_runs(install: Callable[[str], None]) -> None:
@@ -74,9 +76,12 @@ def test_what_is_not_installed_is_said_before_anything_runs(install: Callable[[s
     [
         ("import nothing_of_the_kind", "my_judge:verdicts does not load (ModuleNotFoundError: "),
         ("def verdicts(told):\n    raise TimeoutError('no\\nnet')", "it failed (TimeoutError: no net)"),
-        ("def verdicts(told):\n    return [True]", "expected a list of 2 of true, false and None"),
-        ("def verdicts(told):\n    return ['yes', 'no']", "expected a list of 2 of true, false and None"),
-        ("def verdicts(told):\n    return [0.7, 1]", "expected a list of 2 of true, false and None"),
+        ("def verdicts(told):\n    return [True]", "expected a list of 2 of True, False and None"),
+        ("def verdicts(told):\n    return ['yes', 'no']", "expected a list of 2 of True, False and None"),
+        ("def verdicts(told):\n    return [1, 0]", "expected a list of 2 of True, False and None"),
+        ("import pandas\ndef verdicts(told):\n    return [pandas.NA, True]", "expected a list of 2 of "),
+        ("def verdicts(told):\n    return [told.pop()]", "expected a list of 2 of True, False and None"),
+        ("def verdicts(told):\n    return [0.7, 1]", "expected a list of 2 of True, False and None"),
         ("def verdicts(told):\n    return None", "it failed (TypeError: "),
     ],
 )
@@ -85,6 +90,20 @@ def test_what_it_does_wrong_is_one_line(install: Callable[[str], None], code: st
     with pytest.raises(InputError) as caught:
         load_judge("plugin:mine", None, "float32")[0](ANSWERED)
     assert str(caught.value).startswith(f"plugin:mine: {told}")
+
+
+def test_it_is_asked_once_and_may_not_know(install: Callable[[str], None]) -> None:
+    install("def verdicts(told):\n    assert len(told) == 2\n    return [None, True]")
+    assert load_judge("plugin:mine", None, "float32")[0]([*ANSWERED, ANSWERED[0]]) == [None, True, None]
+
+
+def test_two_packages_with_one_judge_are_refused(install: Callable[[str], None], tmp_path: Path) -> None:
+    install(block("python"))
+    place = tmp_path / "packages"
+    shutil.copytree(place / "my_judge-1.4.dist-info", place / "other-2.dist-info")
+    (place / "other-2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 2\n")
+    with pytest.raises(InputError, match=r"my-judge 1\.4 and other 2 both offer the judge 'mine'"):
+        check_plugin("mine", "here")
 
 
 def test_only_what_says_so_is_a_plugin() -> None:

@@ -97,6 +97,8 @@ def test_further_algorithms_say_what_they_need(algorithm: str, lacking: list[str
     [("AlphaEdit", "alphaedit"), ("EMMET", "emmet"), ("R-ROME", "r_rome"), ("MEMIT-FE", "memit_fe")],
 )
 def test_a_file_of_easyedit_says_the_algorithm_in_its_own_way(name: str, algorithm: str) -> None:
+    with pytest.raises(InputError, match="alg_name"):
+        read_hyperparameters(GOOD | {"alg_name": name}, "memit", "here")
     assert spelling(algorithm).files == name  # so are the files written that tuning makes
     given = GOOD | {"alg_name": name, "layers": [4], "nullspace_threshold": 0.02, "L2": 10}
     assert read(given, algorithm, "here")["layers"] == [4]

@@ -21,7 +21,7 @@ PUBLISHED = sorted(path.parent for path in (REPOSITORY / "docs/results").glob(f"
 PAGES = ("README.md",)
 # <!-- in-use/tables/generation.csv --> above lines: their intervals are of that file of docs/results
 SOURCED = re.compile(r"<!-- (\S+/tables/\S+\.csv) -->\n\n?((?:.+\n)+)")
-INTERVAL = re.compile(r"[+-]?([\d.]+) \[([-\d.]+), ([-\d.]+)\]")
+INTERVAL = re.compile(r"([+-]?[\d.]+) \[([-\d.]+), ([-\d.]+)\]")
 # <!-- default smollm2-135m/worldfacts --> above a table: its lines are cells of docs/results/default
 QUOTED = re.compile(r"<!-- (\S+) (\S+)/(\S+) -->\n((?:\|.*\n)+)")
 
@@ -53,20 +53,26 @@ def sourced() -> list[tuple[str, str, str]]:
     ]
 
 
+def test_every_table_that_names_its_source_is_held_to_it() -> None:
+    pages = (REPOSITORY / "docs").rglob("*.md")
+    named = sum(path.read_text(encoding="utf-8").count(".csv -->") for path in pages)
+    assert named == len(sourced()) > 0
+
+
 @pytest.mark.parametrize(("page", "table", "lines"), sourced())
 def test_intervals_that_a_page_quotes_are_published(page: str, table: str, lines: str) -> None:
     with open(REPOSITORY / "docs/results" / table, encoding="utf-8", newline="") as file:
         published = {numbers for row in csv.DictReader(file) for numbers in _intervals(row)}
-    quoted = INTERVAL.findall(lines.replace("*", ""))
+    quoted = [(mean.lstrip("+"), *ends) for mean, *ends in INTERVAL.findall(lines.replace("*", ""))]
     assert quoted and not (strange := [one for one in quoted if one not in published]), f"{page}: {strange}"
 
 
 def _intervals(row: dict[str, str]) -> Iterator[tuple[str, ...]]:
-    """The mean and the ends of every interval of a row, in percent as they are printed, the mean unsigned."""
+    """The mean and the ends of every interval of a row, in percent as they are printed."""
     for low in [name for name in row if name.endswith("low") and row[name]]:
         name = low.removesuffix("low")
         mean, *ends = (float(row[of]) for of in (name.removesuffix("_") or "mean", low, f"{name}high"))
-        yield share(mean).lstrip("-"), *(share(end) for end in ends)
+        yield share(mean), *(share(end) for end in ends)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -151,6 +151,14 @@ def test_a_gguf_file_that_has_changed_is_read_again(tmp_path: Path, monkeypatch:
     assert read == [b"one", b"two"]
 
 
+@pytest.mark.parametrize("judge", ["plugin:a-service", "smollm2-135m"])
+def test_no_service_is_asked_about_what_stand_ins_say(judge: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reedit.settings.references.check_plugin", lambda name, where: None)
+    asked = {"generation": {"judge": judge}, "report": {"generation": True}}
+    little = rehearsed(experiment(asked))
+    assert little.judge == "smollm2-135m" and "smollm2-135m" in little.models
+
+
 def test_all_of_a_few_cases_stay_all(tmp_path: Path) -> None:
     run = {"model": "smollm2-135m", "dataset": "mine", "methods": ["memit"], "corpus": "wikipedia-sample"}
     (tmp_path / "facts.json").write_text(json.dumps(tiny_facts()[:10]))

@@ -40,7 +40,6 @@ class Said:
     text: str
 
 
-Question = tuple[str, tuple[str, ...]]  # a prompt, and what may be answered
 Judge = Callable[[Sequence[Said]], list[bool | None]]  # None: it could not be asked
 
 
@@ -77,9 +76,13 @@ def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
 
 
 def answered(
-    model: LanguageModel, asked: Sequence[Question], speech: Speech, judge: Judge, name: str
+    model: LanguageModel,
+    asked: Sequence[tuple[str, tuple[str, ...]]],
+    speech: Speech,
+    judge: Judge,
+    name: str,
 ) -> list[tuple[str | None, float | None]]:
-    """What a model says to each prompt itself, and 1 or 0 as the judge has it.
+    """What a model says to each (prompt, answers) itself, and 1 or 0 as the judge has it.
 
     Nothing of a prompt that leaves it no room for an answer, and no verdict where the judge has none.
     """
@@ -95,7 +98,7 @@ def answered(
 def by_plugin(name: str) -> tuple[Judge, dict[str, Any]]:
     """The judge of an installed package, and what the provenance says of it."""
     verdicts, told = load_plugin(name)
-    return lambda answered: list(verdicts([(one.prompt, one.answers, one.text) for one in answered])), told
+    return lambda answered: verdicts([(one.prompt, one.answers, one.text) for one in answered]), told
 
 
 def load_judge(judge: str | None, folder: Path | None, dtype: str) -> tuple[Judge, dict[str, Any]]:
@@ -106,8 +109,11 @@ def load_judge(judge: str | None, folder: Path | None, dtype: str) -> tuple[Judg
     if name := plugin_of(judge):
         verdicts, told = by_plugin(name)
         return verdicts, {"judge": told}
-    if folder is None:
+    if judge is None:
         return by_alias, {}
+    if folder is None:  # a file was asked for that the configuration does not ask for
+        told = "expected report: {generation: true}, or a dataset with groups, for it to be prepared"
+        raise InputError(f"generation.judge: {judge}: {told}")
     told = {"model": folder.name, "revision": model_revision(folder), "version": VERSION}
     return by_model(LanguageModel.load(folder, dtype)), {"judge": told}
 

@@ -42,24 +42,38 @@ def load_plugin(name: str) -> tuple[Plugin, dict[str, Any]]:
         raise InputError(f"{where}: {entry.value} does not load ({_said(error)})") from error
 
     def verdicts(told: Sequence[Told]) -> list[bool | None]:
+        each = list(dict.fromkeys(told))  # what is equal is asked once
         try:
-            found = list(judge(told))
+            found = list(judge(list(each)))
         except Exception as error:  # likewise
             raise InputError(f"{where}: it failed ({_said(error)})") from error
-        if len(found) != len(told) or any(one not in (True, False, None) for one in found):
-            raise InputError(f"{where}: expected a list of {len(told)} of true, false and None")
-        return found
+        if len(found) != len(each) or not all(one is None or type(one) is bool for one in found):
+            raise InputError(f"{where}: expected a list of {len(each)} of True, False and None")
+        verdict = dict(zip(each, found, strict=True))
+        return [verdict[one] for one in told]
 
-    package = entry.dist
-    by = f"{package.name} {package.version}" if package else entry.value
-    return verdicts, {"plugin": name, "by": by}
+    return verdicts, {"plugin": name, "by": _package(entry)}
+
+
+def package_of(name: str) -> str:
+    """The package that offers a judge, and its version: its verdicts depend on these. No code of it runs."""
+    return _package(_found(name, f"{PREFIX}{name}"))
+
+
+def _package(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 
 def _found(name: str, where: str) -> EntryPoint:
-    known = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in known:
-        raise InputError(f"{where}: no installed package offers the judge {name!r}{nearest(name, known)}")
-    return known[name]
+    known = entry_points(group=GROUP)
+    found = known.select(name=name)
+    if not found:
+        told = nearest(name, sorted(known.names))
+        raise InputError(f"{where}: no installed package offers the judge {name!r}{told}")
+    if len(found) > 1:
+        told = " and ".join(sorted(map(_package, found)))
+        raise InputError(f"{where}: {told} both offer the judge {name!r}, expected one of them")
+    return next(iter(found))
 
 
 def _said(error: Exception) -> str:

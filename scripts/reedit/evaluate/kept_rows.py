@@ -20,7 +20,7 @@ from reedit.storage.files import file_sha256
 from reedit.storage.provenance import digest
 
 Row = dict[str, Any]
-Question = TypeVar("Question")
+Questions = TypeVar("Questions")
 # what is asked, and the weights, tell all that these do
 OF_A_RUN = ("trial", "layers", "eligible", "assisting")
 
@@ -42,8 +42,8 @@ class KeptRows:
         output: Path | str,
         schema: str,
         states: KeptStates,
-        asked: Callable[[State], Question],
-        measure: Callable[[Question, int], list[Row]],
+        asked: Callable[[State], Questions],
+        measure: Callable[[Questions, int], list[Row]],
     ) -> None:
         """Write the rows of all states, one state after the other, with the column `after`.
 

@@ -37,3 +37,4 @@ class AnswerSettings(ScoreSettings):
     tokens: int  # at most
     judge: str | None = None  # what judges in place of the aliases: a model, or plugin:NAME
     judge_dtype: str = "float32"
+    judge_package: str | None = None  # of a plugin, with its version

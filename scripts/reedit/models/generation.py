@@ -102,9 +102,9 @@ def speaking(network: PreTrainedModel) -> Iterator[None]:
     last position of each text: in bfloat16 torch on a CPU copies the vocabulary's weight for every one.
     """
     shipped = network.generation_config
-    network.generation_config = GenerationConfig()
     hook = network.get_output_embeddings().register_forward_pre_hook(_contiguous)
     try:
+        network.generation_config = GenerationConfig()
         yield
     finally:
         hook.remove()

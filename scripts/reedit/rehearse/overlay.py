@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reedit.evaluate.judge_plugins import plugin_of
 from reedit.methods.hyperparameters import PASSES
 from reedit.prepare.datasets import load_dataset
 from reedit.settings.experiment import Experiment
@@ -55,6 +56,8 @@ def rehearsal_overlay(
         "methods": _methods(experiment),
         "hyperparameters": _hyperparameters(experiment),
         "report": {"labels": {model: f"Stand-in for {labels.get(model, model)}" for model in stand_ins}},
+        # no service is asked about what stand-ins say: one of them judges in its place
+        "generation": {"judge": min(stand_ins)} if plugin_of(experiment.asked.generation.judge) else {},
         "runs": [_entry(run, bounds, small, _cases(experiment, run["dataset"])) for run in config["runs"]],
     }
 

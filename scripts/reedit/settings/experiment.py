@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from reedit.edit.job.settings import EditSettings
 from reedit.errors import InputError
+from reedit.evaluate.judge_plugins import package_of, plugin_of
 from reedit.evaluate.settings import AnswerSettings, ScoreSettings, TextSettings
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.speed import faster, leaves_fast
@@ -152,6 +153,8 @@ class Experiment(Needs):
         asked = asdict(self.asked.generation)
         model = self.asked.models.get(asked["judge"])
         dtype = {"judge_dtype": model.dtype} if model else {}
+        if plugin := plugin_of(asked["judge"]):
+            dtype = {"judge_package": package_of(plugin)}
         return AnswerSettings(**vars(self.score_settings(run)), **asked, **dtype)
 
     def text_settings(self, run: Run) -> TextSettings:
