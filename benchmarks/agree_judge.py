@@ -14,7 +14,6 @@ import torch
 from measuring import print_machine, print_table
 
 from reedit.evaluate.judge import agreement, by_alias, load_judge
-from reedit.evaluate.judge_plugins import plugin_of
 from reedit.jobs.device import job_device
 
 HAND = Path(__file__).parents[1] / "resources/judged-answers.json"
@@ -28,8 +27,7 @@ def main() -> None:
     parser.add_argument("judge", metavar="MODEL")
     parser.add_argument("--answers", type=Path, default=HAND)
     chosen = parser.parse_args()
-    folder = None if plugin_of(chosen.judge) else Path(chosen.judge)
-    one, _ = load_judge(chosen.judge, folder, "float32")
+    one, _ = load_judge(chosen.judge, Path(chosen.judge), "float32")
     lines = []
     for name, judge in (("aliases", by_alias), (Path(chosen.judge).name, one)):
         found = agreement(judge, chosen.answers)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from configurations import REPOSITORY, configuration
 
 from reedit.errors import InputError
 from reedit.evaluate.judge import Said, load_judge
-from reedit.evaluate.judge_plugins import check_plugin, plugin_of
+from reedit.evaluate.judge_plugins import package_of, plugin_of
 from reedit.settings.experiment import Experiment
 
 PAGE = (REPOSITORY / "docs/extend.md").read_text(encoding="utf-8")
@@ -38,7 +39,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         offers = tomllib.loads(block("toml"))["project"]["entry-points"]["reedit.judges"]
         lines = [f"{name} = {value}\n" for name, value in offers.items()]
         (told / "entry_points.txt").write_text("[reedit.judges]\n" + "".join(lines))
-        monkeypatch.delitem(__import__("sys").modules, "my_judge", raising=False)
+        monkeypatch.delitem(sys.modules, "my_judge", raising=False)
 
     return installed
 
@@ -103,7 +104,7 @@ def test_two_packages_with_one_judge_are_refused(install: Callable[[str], None],
     shutil.copytree(place / "my_judge-1.4.dist-info", place / "other-2.dist-info")
     (place / "other-2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 2\n")
     with pytest.raises(InputError, match=r"my-judge 1\.4 and other 2 both offer the judge 'mine'"):
-        check_plugin("mine", "here")
+        package_of("mine", "here")
 
 
 def test_only_what_says_so_is_a_plugin() -> None:

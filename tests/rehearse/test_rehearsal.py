@@ -153,7 +153,7 @@ def test_a_gguf_file_that_has_changed_is_read_again(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("judge", ["plugin:a-service", "smollm2-135m"])
 def test_no_service_is_asked_about_what_stand_ins_say(judge: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reedit.settings.references.check_plugin", lambda name, where: None)
+    monkeypatch.setattr("reedit.settings.references.package_of", lambda name, where: None)
     asked = {"generation": {"judge": judge}, "report": {"generation": True}}
     little = rehearsed(experiment(asked))
     assert little.judge == "smollm2-135m" and "smollm2-135m" in little.models

@@ -8,7 +8,7 @@ were judged by hand.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +95,14 @@ def answered(
     return found
 
 
-def by_plugin(name: str) -> tuple[Judge, dict[str, Any]]:
-    """The judge of an installed package, and what the provenance says of it."""
-    verdicts, told = load_plugin(name)
-    return lambda answered: verdicts([(one.prompt, one.answers, one.text) for one in answered]), told
-
-
 def load_judge(judge: str | None, folder: Path | None, dtype: str) -> tuple[Judge, dict[str, Any]]:
     """The judge that `generation.judge` names, and what the provenance says of it; by alias without one.
 
     `folder`: the prepared model of that name, where it is no plugin.
     """
     if name := plugin_of(judge):
-        verdicts, told = by_plugin(name)
-        return verdicts, {"judge": told}
+        verdicts, told = load_plugin(name)
+        return lambda answered: verdicts([astuple(one) for one in answered]), {"judge": told}
     if judge is None:
         return by_alias, {}
     if folder is None:  # a file was asked for that the configuration does not ask for

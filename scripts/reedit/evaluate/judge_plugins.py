@@ -23,9 +23,12 @@ def plugin_of(judge: str | None) -> str | None:
     return judge.removeprefix(PREFIX) if judge and judge.startswith(PREFIX) else None
 
 
-def check_plugin(name: str, where: str) -> None:
-    """Raise InputError where no installed package offers a judge of that name; none of its code runs."""
-    _found(name, where)
+def package_of(name: str, where: str) -> str:
+    """The package that offers a judge, and its version: its verdicts depend on these. No code of it runs.
+
+    Raises InputError, naming `where` it was asked for, where no installed package does, or several do.
+    """
+    return _package(_found(name, where))
 
 
 def load_plugin(name: str) -> tuple[Plugin, dict[str, Any]]:
@@ -53,11 +56,6 @@ def load_plugin(name: str) -> tuple[Plugin, dict[str, Any]]:
         return [verdict[one] for one in told]
 
     return verdicts, {"plugin": name, "by": _package(entry)}
-
-
-def package_of(name: str) -> str:
-    """The package that offers a judge, and its version: its verdicts depend on these. No code of it runs."""
-    return _package(_found(name, f"{PREFIX}{name}"))
 
 
 def _package(entry: EntryPoint) -> str:

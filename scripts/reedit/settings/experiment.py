@@ -151,11 +151,11 @@ class Experiment(Needs):
     def answer_settings(self, run: Run) -> AnswerSettings:
         """The same of what it says by itself."""
         asked = asdict(self.asked.generation)
-        model = self.asked.models.get(asked["judge"])
-        dtype = {"judge_dtype": model.dtype} if model else {}
         if plugin := plugin_of(asked["judge"]):
-            dtype = {"judge_package": package_of(plugin)}
-        return AnswerSettings(**vars(self.score_settings(run)), **asked, **dtype)
+            asked["judge_package"] = package_of(plugin, "config: generation.judge")
+        elif asked["judge"]:
+            asked["judge_dtype"] = self.asked.models[asked["judge"]].dtype
+        return AnswerSettings(**vars(self.score_settings(run)), **asked)
 
     def text_settings(self, run: Run) -> TextSettings:
         """All that determines the texts of a run beside its input files."""

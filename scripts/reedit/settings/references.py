@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from reedit.errors import InputError, nearest
-from reedit.evaluate.judge_plugins import check_plugin, plugin_of
+from reedit.evaluate.judge_plugins import package_of, plugin_of
 from reedit.settings.definitions import Config, Corpus, Download, Entry, Hub, ReleasedStatistics
 
 # a part of an address's query that by its name lets someone in
@@ -20,7 +20,7 @@ def check_references(config: Config) -> None:
         if name not in known:
             raise InputError(f"config: {path}: unknown {kind} {name!r}{nearest(name, known)}")
     if plugin := plugin_of(config.generation.judge):
-        check_plugin(plugin, "config: generation.judge")
+        package_of(plugin, "config: generation.judge")  # refused where none is installed
     for name, source in config.sources.items():
         if isinstance(source, Download) and (secret := SECRET.search(source.url)):
             raise InputError(f"config: sources.{name}.url: {secret[1]}= in it, expected no secret")
