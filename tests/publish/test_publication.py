@@ -1,6 +1,7 @@
 """Published results: what is kept of a finished experiment, and that it describes itself."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from workflow import Experiment, changed, rows
 
 from reedit.errors import InputError
 from reedit.publish.again import KEY
-from reedit.publish.publication import publish
+from reedit.publish.publication import changed_files, publish
 from reedit.storage import parquet
 from reedit.storage.files import file_sha256, visible_tree
 
@@ -50,6 +51,25 @@ def test_all_of_it_is_there_and_described(again: Experiment, monkeypatch: pytest
         path.relative_to("results/scores").with_suffix("").as_posix()
         for path in Path("results/scores").rglob("*.parquet")
     }
+
+
+def test_changed_files_are_the_workflows_not_what_publishing_writes(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        known = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *known, *arguments], check=True, capture_output=True)
+
+    assert changed_files(tmp_path) == []  # no repository
+    for name in ("config.yaml", "a b.py", "docs/results/mine/tables.pdf"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "all")
+    assert changed_files(tmp_path) == []
+    (tmp_path / "config.yaml").write_text("2")
+    (tmp_path / "docs/results/mine/tables.pdf").write_text("2")
+    (tmp_path / "docs/results/mine/new.md").write_text("2")
+    assert changed_files(tmp_path) == ["config.yaml"]
 
 
 DESCRIBING = ("provenance.json", "ro-crate-metadata.json")

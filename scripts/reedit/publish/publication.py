@@ -103,7 +103,7 @@ def _provenance(
         "command": "make" + (f' EXPERIMENT="{" ".join(names)}"' if names else ""),
         "published": datetime.now(UTC).date().isoformat(),
         "commit": _git(house, "rev-parse", "HEAD"),
-        "changed_files": (_git(house, "status", "--porcelain", "--untracked-files=no") or "").splitlines(),
+        "changed_files": changed_files(house),
         "machines": sorted({f"{made['device_name']} ({made['device']})" for made in made_by}),
         "packages": dict(sorted((one.name, one.version) for one in distributions())),
         "sources": _sources(experiment, Path("results/sources")),
@@ -140,11 +140,17 @@ def job_times(results: Path, experiment: Experiment) -> dict[str, float]:
     return dict(seconds)
 
 
+def changed_files(house: Path) -> list[str]:
+    """Files that differ from the commit, but for published results, which publishing itself changes."""
+    asked = ("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs/results")
+    return [line[3:] for line in (_git(house, *asked) or "").splitlines()]
+
+
 def _git(house: Path, *arguments: str) -> str | None:
     """What git says of the workflow's folder; None where it is no repository."""
     asked = ["git", "-C", str(house), *arguments]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout.rstrip() if done.returncode == 0 else None
 
 
 def read_told(folder: Path) -> Mapping[str, Any]:
