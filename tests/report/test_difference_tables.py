@@ -129,3 +129,10 @@ def test_a_point_of_the_figure_is_filled_where_its_interval_leaves_zero_out():
 def test_without_comparisons_the_figure_says_so():
     figure = drawn_differences([], {})
     assert "Nothing is compared" in figure.texts[0].get_text()
+
+
+def test_the_highest_score_is_said_to_be_known_in_hindsight_alone():
+    rows = comparison(comparison="stopping", role="last", reference_k=2, reference_role="highest")
+    assert sentence(rows[0], {}).startswith("MEMIT, stopped at k=4† against k=2 of the highest score: ")
+    assert "no rule could know it" in printed("differences", rows).md
+    assert "no rule could know it" not in printed("differences", comparison()).md

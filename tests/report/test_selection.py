@@ -231,7 +231,7 @@ def test_tables_with_a_range_make_a_pdf(two, cases, tmp_path):
 
 def test_differences_pair_each_trial_at_its_own_k(two, cases):
     rows = difference_rows(two[0], judged_cases(cases), seed=0)
-    found = cell(rows, "efficacy_accuracy")
+    found = cell(rows, "efficacy_accuracy", comparison="iteration")
     assert (found["k_min"], found["k"], found["reference_k_min"], found["reference_k"]) == (5, 7, 1, 1)
     frame = cases.to_pandas().set_index(["trial", "k"])["efficacy_accuracy"]
     own = [frame.loc[trial, k].mean() - frame.loc[trial, 1].mean() for trial, k in ((1, 5), (2, 7))]

@@ -318,7 +318,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "differences": pa.schema(
         [
             ("row", pa.int64()),
-            ("comparison", pa.string()),  # iteration, assistance or method
+            ("comparison", pa.string()),  # iteration, stopping, assistance or method
             ("model", pa.string()),
             ("dataset", pa.string()),
             ("algorithm", pa.string()),

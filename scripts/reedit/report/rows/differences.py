@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reedit.evaluate.measures import KINDS, METRICS, paired_intervals
+from reedit.evaluate.measures import KINDS, METRICS, measure, paired_intervals
 from reedit.report.rows.groups import grouped
 from reedit.report.rows.lines import Method, RunKey, Shown, each_once, methods_of, plain_form
 from reedit.report.rows.runs import known
@@ -52,9 +52,10 @@ def difference_rows(
     `judged`: by teacher forcing (judged_cases), or by what models say themselves (judged_answers), whose two
     `kinds` are others.
 
-    Each method where the proposed rule stops against its first iteration, then each assisted method against
-    its plain one, both where the rule stops them, and each against the one that `against` names by method,
-    there and after one iteration. What was not scored at a k is not compared there.
+    Each method where the proposed rule stops against its first iteration, and against the one of its highest
+    score where that is another, then each assisted method against its plain one, both where the rule stops
+    them, and each against the one that `against` names by method, there and after one iteration. What was not
+    scored at a k is not compared there.
     """
     result: list[Row] = []
     number = 0
@@ -65,6 +66,8 @@ def difference_rows(
             for side in chosen.values()
             if side.k > 1
         ]
+        highest = [(side, _highest(side.method, judged)) for side in chosen.values()]
+        pairs += [("stopping", side, best) for side, best in highest if best and best.ks != side.ks]
         pairs += [
             ("assistance", chosen[method.path], chosen[plain.path])
             for method, plain in assisted_pairs(members, judged)
@@ -78,8 +81,8 @@ def difference_rows(
             rows = _comparison_rows(ours, theirs, judged, seed)
             for row in rows:
                 name, _, kind = row["measure"].rpartition("_")
-                measure = f"{name}_{kinds[KINDS.index(kind)]}"
-                result.append({"row": number, "comparison": comparison} | row | {"measure": measure})
+                named = {"measure": f"{name}_{kinds[KINDS.index(kind)]}"}
+                result.append({"row": number, "comparison": comparison} | row | named)
             number += bool(rows)
     return result
 
@@ -136,6 +139,25 @@ def selected(method: Method) -> Shown:
     return Shown(method, *method.choice())
 
 
+def _highest(method: Method, judged: Mapping[RunAtK, Judged]) -> Shown | None:
+    """The method at each trial's k of the highest score (of the first kind), the first of equal ones; None
+    where a trial has none. No rule could know it: it is found by what it is then compared by."""
+    ks = []
+    for trial, rows in method.trials.items():
+        sides = {k: judged.get(((*method.path, trial), k)) for k in sorted(rows) if k > 0}
+        scores = {k: _score(side, k, method.protocol) for k, side in sides.items() if side}
+        scores = {k: score for k, score in scores.items() if not np.isnan(score)}
+        if not scores:
+            return None
+        ks.append(max(scores, key=scores.__getitem__))
+    return Shown(method, tuple(ks), "highest")
+
+
+def _score(side: Judged, k: int, protocol: str) -> float:
+    """The score of the first kind, NaN where one of its metrics has no case."""
+    return measure(side.values, k, protocol, rounded=False)[MEASURES.index(f"score_{KINDS[0]}")]
+
+
 def _judged_alike(method: Method, other: Method, judged: Mapping[RunAtK, Judged]) -> bool:
     if method.entry == other.entry:
         return True
@@ -165,8 +187,8 @@ def _comparison_rows(ours: Shown, theirs: Shown, judged: Mapping[RunAtK, Judged]
         "pairs": sum(len(values) for values, _ in samples),
     }
     return [
-        shared | {"measure": measure, "mean": known(mean), "low": known(low), "high": known(high)}
-        for measure, mean, (low, high) in zip(MEASURES, means, bounds, strict=True)
+        shared | {"measure": name, "mean": known(mean), "low": known(low), "high": known(high)}
+        for name, mean, (low, high) in zip(MEASURES, means, bounds, strict=True)
     ]
 
 

@@ -11,6 +11,10 @@ from reedit.report.tables.sheet import Block, Cell, Column, Grid, Row, Sheet, St
 from reedit.report.words import Labels, k_text, method_of, name_of, plain, signed
 
 SIDES = ("", "reference_")
+HINDSIGHT = (
+    "The k of the highest score is found by the scores it is compared by: no rule could know it, and its lead"
+    " is flattered."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,8 @@ class DifferencesTable(Table):
         return Sheet(text=lines, notes=self.legend(rows))
 
     def legend(self, rows: Sequence[Row]) -> list[str]:
-        return [*self.reading, *choice_notes(rows, SIDES)]
+        hindsight = [HINDSIGHT] if any(row["comparison"] == "stopping" for row in rows) else []
+        return [*self.reading, *hindsight, *choice_notes(rows, SIDES)]
 
 
 DIFFERENCES = DifferencesTable(
@@ -105,6 +110,8 @@ def compared(row: Row, labels: Labels) -> str:
     )
     if row["comparison"] == "iteration":
         return f"{method}, iterated to {k} against {reference_k}"
+    if row["comparison"] == "stopping":
+        return f"{method}, stopped at {k} against {reference_k} of the highest score"
     return f"{method} at {k} against {reference} at {reference_k}"
 
 
