@@ -25,7 +25,7 @@ function shifted(value, places) {
   return Number(`${digits}e${Number(exponent) + places}`);
 }
 
-/** Rounded half up from the shortest decimal form, as reedit.typeset does it. */
+/** Rounded half up from the shortest decimal form, as reedit.report.words.half_up does it. */
 function halfUp(value, decimals) {
   const whole = Math.round(shifted(Math.abs(value), decimals));
   return (value < 0 && whole > 0 ? "-" : "") + shifted(whole, -decimals).toFixed(decimals);

@@ -1,6 +1,7 @@
 """Published results: what is kept of a finished experiment, and that it describes itself."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_changed_files_are_the_workflows_not_what_publishing_writes(tmp_path: Pa
         known = ("-c", "user.name=a", "-c", "user.email=a@b")
         subprocess.run(["git", "-C", str(tmp_path), *known, *arguments], check=True, capture_output=True)
 
-    assert changed_files(tmp_path) == []  # no repository
+    assert changed_files(tmp_path) is None  # no repository
     for name in ("config.yaml", "a b.py", "docs/results/mine/tables.pdf"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
@@ -67,9 +68,10 @@ def test_changed_files_are_the_workflows_not_what_publishing_writes(tmp_path: Pa
     git("commit", "-m", "all")
     assert changed_files(tmp_path) == []
     (tmp_path / "config.yaml").write_text("2")
+    (tmp_path / "a b.py").rename(tmp_path / "ö.py")
     (tmp_path / "docs/results/mine/tables.pdf").write_text("2")
     (tmp_path / "docs/results/mine/new.md").write_text("2")
-    assert changed_files(tmp_path) == ["config.yaml"]
+    assert changed_files(tmp_path) == ["a b.py", "config.yaml", "ö.py"]
 
 
 DESCRIBING = ("provenance.json", "ro-crate-metadata.json")
@@ -112,3 +114,20 @@ def test_what_is_not_of_this_experiment_is_not_published(
     with pytest.raises(InputError, match=r"tables/table1\.md: is missing; run the experiment to its end"):
         published(again, monkeypatch)
     assert not (again.folder / "docs/results/mine").exists()
+
+
+def test_what_ran_here_before_is_not_published(again: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(again.folder)
+    foreign = Path("results/summary/portability.parquet")
+    foreign.write_bytes(Path("results/summary/runs.parquet").read_bytes())
+    for place in ("filter_neighbors/another", "collect_moments/tiny/another"):
+        time = Path("results/benchmarks", place).with_suffix(".tsv")
+        time.parent.mkdir(parents=True, exist_ok=True)
+        time.write_text("s\n3600\n")
+    folder = published(again, monkeypatch)
+    assert not (folder / "summary/portability.parquet").exists()
+    hours = json.loads((folder / "provenance.json").read_text())["hours"]
+    assert max(hours[rule] for rule in ("filter_neighbors", "collect_moments")) < 1
+    os.utime("reports/tables.pdf", (0, 0))
+    with pytest.raises(InputError, match=r"tables\.pdf: is older than results/summary/runs\.parquet; run"):
+        published(again, monkeypatch)

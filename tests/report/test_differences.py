@@ -304,8 +304,7 @@ def test_the_k_where_the_rule_stops_is_held_against_that_of_the_highest_score(tm
         assert all(row["reference_role"] == "highest" for row in rows)
         return compared(rows)
 
-    both = [("stopping", "memit", 3, "memit", 1), ("stopping", "pmet", 2, "pmet", 1)]
-    if missing is not None:  # no score, no highest one
-        both = []
-    assert stopping(heights) == [("stopping", "memit", 3, "memit", 2)] * bool(both)  # pmet stops at its best
-    assert stopping({name: [0.5, 0.5, 0.5] for name in heights}) == both  # the first of equal ones
+    lower = [("stopping", "memit", 3, "memit", 2)]  # pmet stops at its highest
+    assert stopping(heights) == (lower if missing is None else [])  # no score, no highest one
+    assert stopping({name: [0.5, 0.5, 0.5] for name in heights}) == []  # none is higher than where it stops
+    assert stopping({name: [0.7, 0.5, 0.5] for name in heights}) == []  # held against k = 1 by "iteration"

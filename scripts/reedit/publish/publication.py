@@ -22,13 +22,15 @@ from reedit.errors import InputError
 from reedit.publish.crate import crate_metadata
 from reedit.report.contents import contents
 from reedit.report.rows.runs import Gathered, RunFiles, gather
+from reedit.report.tables.catalog import TABLES
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import read_configuration
 from reedit.storage import parquet
 from reedit.storage.checksums import noted_sums
-from reedit.storage.files import file_sha256, visible_files, visible_tree, whole_folder, write_text
+from reedit.storage.files import file_sha256, visible_tree, whole_folder, write_text
 
 CONFIG, CELLS, PROVENANCE, CRATE = "config.yaml", "cells.parquet", "provenance.json", "ro-crate-metadata.json"
+SUMMARY = Path("results/summary/runs.parquet")
 EDIT = "edit_facts"  # the rule whose jobs go on where they were cut off
 
 
@@ -37,14 +39,14 @@ def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
 
     It has the last overlay's name.
 
-    Reads results/ and reports/ of the working directory. Raises InputError where something is not there, or
-    is of other runs than the configuration's.
+    Reads results/ and reports/ of the working directory. Raises InputError where something is not there, is
+    of other runs than the configuration's, or is older than the summary of these.
     """
     config = read_configuration(paths)
     experiment = Experiment(config, house)
     names = [Path(path).stem for path in paths[1:]]
     gathered = gathered_runs(experiment, Path("results"))
-    _check_runs(gathered, Path("results/summary/runs.parquet"))
+    _check_runs(gathered, SUMMARY)
     target = place / (names[-1] if names else "default")
     with whole_folder(target) as folder:
         for source, name in _published(experiment):
@@ -79,7 +81,8 @@ def _check_runs(gathered: Gathered, summary: Path) -> None:
 def _published(experiment: Experiment) -> list[tuple[Path, str]]:
     """What is copied, and the name that it gets."""
     tables, comparisons, figures = contents(experiment)
-    found = [(path, f"summary/{path.name}") for path in visible_files(Path("results/summary"))]
+    summaries = {"runs", "cases", "example"} | {TABLES[name].made_of for name in (*tables, *comparisons)}
+    found = [(SUMMARY.with_stem(name), f"summary/{name}.parquet") for name in sorted(summaries)]
     for name in [*tables, *comparisons]:
         found += [(Path(f"results/tables/{name}.{end}"), f"tables/{name}.{end}") for end in ("md", "csv")]
     found += [(Path(f"results/figures/{name}.png"), f"figures/{name}.png") for name in figures]
@@ -88,6 +91,8 @@ def _published(experiment: Experiment) -> list[tuple[Path, str]]:
 
 def _copy(source: Path, target: Path) -> None:
     try:
+        if source.stat().st_mtime < SUMMARY.stat().st_mtime:  # of what ran here before
+            raise InputError(f"{source}: is older than {SUMMARY}; run the experiment to its end first")
         shutil.copyfile(source, target)
     except FileNotFoundError:
         raise InputError(f"{source}: is missing; run the experiment to its end first") from None
@@ -124,33 +129,42 @@ def _sources(experiment: Experiment, folder: Path) -> dict[str, dict[str, str]]:
 def job_times(results: Path, experiment: Experiment) -> dict[str, float]:
     """By rule the seconds that the jobs of an experiment took; those of edits from their iterations.
 
-    A job that was cut off counts from where it last went on, but for edits: iterations keep their times.
+    A job that was cut off counts from where it last went on, but for edits: iterations keep their times. A
+    run that makes the updates of another one gentler has that one's iterations, which count once.
     """
     seconds: dict[str, float] = defaultdict(float)
+    own = set(experiment.runs)
+    for entry in (run.entry for run in experiment.runs.values()):
+        own |= {entry.model, f"{entry.model}/{entry.dataset}", f"{entry.model}/{entry.corpus}"}
     for path in sorted((results / "benchmarks").rglob("*.tsv")):
         rule, *of = path.relative_to(results / "benchmarks").with_suffix("").parts
-        run = "/".join(of)
-        if rule == EDIT or (of and of[-1].startswith("trial") and run not in experiment.runs):
+        if rule == EDIT or "/".join(of) not in own:
             continue
         with open(path, encoding="utf-8", newline="") as file:
             seconds[rule] += sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
-    for run in experiment.runs:
-        rows = parquet.read(RunFiles.of(run, results).iterations, "iterations")
+    for path, run in experiment.runs.items():
+        if run.method.regularises:
+            continue
+        rows = parquet.read(RunFiles.of(path, results).iterations, "iterations")
         seconds[EDIT] += sum(row["seconds_total"] for row in rows)
     return dict(seconds)
 
 
-def changed_files(house: Path) -> list[str]:
-    """Files that differ from the commit, but for published results, which publishing itself changes."""
-    asked = ("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs/results")
-    return [line[3:] for line in (_git(house, *asked) or "").splitlines()]
+def changed_files(house: Path) -> list[str] | None:
+    """Files that differ from the commit, but for published results, which publishing itself changes; None
+    where the workflow's folder is no repository."""
+    asked = ("status", "--porcelain", "-z", "--no-renames", "--", ".", ":(exclude)docs/results")
+    status = _git(house, *asked)
+    return None if status is None else [line[3:] for line in status.split("\0") if line]
 
 
 def _git(house: Path, *arguments: str) -> str | None:
-    """What git says of the workflow's folder; None where it is no repository."""
+    """What git says of the workflow's folder; None where it is no repository, or there is no git."""
     asked = ["git", "-C", str(house), *arguments]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return done.stdout.rstrip() if done.returncode == 0 else None
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.rstrip("\n")
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
 
 
 def read_told(folder: Path) -> Mapping[str, Any]:

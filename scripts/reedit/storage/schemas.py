@@ -331,7 +331,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("reference", pa.string()),
             ("reference_k", pa.int64()),
             ("reference_k_min", pa.int64()),
-            ("reference_role", pa.string()),  # the same, or first
+            ("reference_role", pa.string()),  # the same, first or highest
             ("trials", pa.int64()),
             ("pairs", pa.int64()),  # cases judged on both sides, of all trials
             ("measure", pa.string()),

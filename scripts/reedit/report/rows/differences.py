@@ -53,9 +53,9 @@ def difference_rows(
     `kinds` are others.
 
     Each method where the proposed rule stops against its first iteration, and against the one of its highest
-    score where that is another, then each assisted method against its plain one, both where the rule stops
-    them, and each against the one that `against` names by method, there and after one iteration. What was not
-    scored at a k is not compared there.
+    score where that is a third one, then each assisted method against its plain one, both where the rule
+    stops them, and each against the one that `against` names by method, there and after one iteration. What
+    was not scored at a k is not compared there.
     """
     result: list[Row] = []
     number = 0
@@ -66,8 +66,10 @@ def difference_rows(
             for side in chosen.values()
             if side.k > 1
         ]
-        highest = [(side, _highest(side.method, judged)) for side in chosen.values()]
-        pairs += [("stopping", side, best) for side, best in highest if best and best.ks != side.ks]
+        for side in chosen.values():
+            highest = _highest(side, judged)
+            if highest and highest.ks not in (side.ks, side.method.at(1)):  # k = 1 is held against it above
+                pairs.append(("stopping", side, highest))
         pairs += [
             ("assistance", chosen[method.path], chosen[plain.path])
             for method, plain in assisted_pairs(members, judged)
@@ -139,17 +141,17 @@ def selected(method: Method) -> Shown:
     return Shown(method, *method.choice())
 
 
-def _highest(method: Method, judged: Mapping[RunAtK, Judged]) -> Shown | None:
-    """The method at each trial's k of the highest score (of the first kind), the first of equal ones; None
-    where a trial has none. No rule could know it: it is found by what it is then compared by."""
-    ks = []
-    for trial, rows in method.trials.items():
-        sides = {k: judged.get(((*method.path, trial), k)) for k in sorted(rows) if k > 0}
+def _highest(chosen: Shown, judged: Mapping[RunAtK, Judged]) -> Shown | None:
+    """The method at each trial's k of the highest score (of the first kind), at the chosen one where no other
+    is higher; None where a trial has none. No rule could know it: it is found by what it is compared by."""
+    method, ks = chosen.method, []
+    for (run, own), rows in zip(chosen.runs.items(), method.trials.values(), strict=True):
+        sides = {k: judged.get((run, k)) for k in sorted(rows) if k > 0}
         scores = {k: _score(side, k, method.protocol) for k, side in sides.items() if side}
         scores = {k: score for k, score in scores.items() if not np.isnan(score)}
         if not scores:
             return None
-        ks.append(max(scores, key=scores.__getitem__))
+        ks.append(max(scores, key=lambda k: (scores[k], k == own)))
     return Shown(method, tuple(ks), "highest")
 
 

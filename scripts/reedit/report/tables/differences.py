@@ -12,8 +12,8 @@ from reedit.report.words import Labels, k_text, method_of, name_of, plain, signe
 
 SIDES = ("", "reference_")
 HINDSIGHT = (
-    "The k of the highest score is found by the scores it is compared by: no rule could know it, and its lead"
-    " is flattered."
+    "The k of the highest score (of accuracy, or of exact) is found by the scores it is compared by: no rule"
+    " could know it, and its lead is flattered, so that none of it is bold."
 )
 
 
@@ -87,8 +87,8 @@ def sentence(row: Row, labels: Labels) -> str:
 
 
 def excludes_zero(row: Row) -> bool:
-    """Whether the interval of a difference leaves no doubt about its sign."""
-    return row["low"] is not None and (row["low"] > 0 or row["high"] < 0)
+    """Whether an interval leaves no doubt about the sign; never where hindsight chose a side."""
+    return row["low"] is not None and row["comparison"] != "stopping" and (row["low"] > 0 or row["high"] < 0)
 
 
 def blocks(rows: Sequence[Row]) -> list[list[Row]]:

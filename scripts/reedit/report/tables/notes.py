@@ -143,7 +143,10 @@ def choice_notes(rows: Sequence[Mapping[str, Any]], sides: Sequence[str] = ("",)
     """What the marks and ranges at the k of rows mean, where they have any; `sides` begin their columns."""
     roles = {row.get(f"{side}role") for row in rows for side in sides}
     ranges = any(
-        row[f"{side}k_min"] < row[f"{side}k"] for row in rows for side in sides if f"{side}k_min" in row
+        row[f"{side}k_min"] < row[f"{side}k"] and row.get(f"{side}role") != "highest"  # which no rule chose
+        for row in rows
+        for side in sides
+        if f"{side}k_min" in row
     )
     return [words for role, words in LAST.items() if role in roles] + [RANGE] * ranges
 
