@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit.jobs.forced import forget_if_forced
 from reedit.jobs.job import job
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.facts import read_facts
@@ -22,6 +23,7 @@ with job(snakemake.log[0]):
     model = LanguageModel.load(inputs["model"], settings["dtype"], wording=settings.get("wording"))
     made_by = provenance(settings, snakemake.params.code, revision)
     told = {**made_by, "device": model.device.type}
+    forget_if_forced(snakemake.rule, snakemake.output, snakemake.params.state["folder"])
     saved = Checkpoint(**snakemake.params.state, fingerprint=fingerprint(told, inputs))
     in_file_order = fixed or settings["in_file_order"]
     facts, rehearsed = read_facts(inputs["facts"]), is_stand_in(revision["model_revision"])

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reedit.jobs.forced import forget_if_forced
 from reedit.jobs.job import job
 from reedit.tune.job import tune_hyperparameters
 from reedit.tune.settings import TuneSettings
@@ -15,7 +16,7 @@ with job(snakemake.log[0]):
     names = ("model", "facts", "prefixes", "source")
     paths = {name: Path(snakemake.input[name]) for name in names}
     paths["rows"] = Path(snakemake.output[0])
+    state = Path(snakemake.params.state["folder"])
+    forget_if_forced(snakemake.rule, snakemake.output, state)
     settings = TuneSettings(**snakemake.params.settings)
-    tune_hyperparameters(
-        paths, taken, Path(snakemake.params.state["folder"]), settings, snakemake.params.code
-    )
+    tune_hyperparameters(paths, taken, state, settings, snakemake.params.code)

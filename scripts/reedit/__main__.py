@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
             "--tokens", type=_count, default=20, metavar="N", help="of a continuation (default: 20)"
         )
         command.add_argument(
-            "--separator", default=" ", metavar="TEXT", help="between prompt and target (default: a space)"
+            "--separator",
+            metavar="TEXT",
+            help="between prompt and target (default: as a run has it, or a space)",
         )
         command.add_argument(
             "--chat", action="store_true", default=None, help="through the model's chat template"
@@ -249,7 +251,9 @@ def run_compare(args: argparse.Namespace) -> int:
     targets = (tidy(args.target),) if args.target else ()
     places = [find_model(args.before), find_model(args.after)]
     dtype = args.dtype or places[1].dtype
-    wording = {"separator": args.separator, "chat": bool(args.chat)}
+    given = {"separator": args.separator, "chat": args.chat}
+    told = next((place.run.made_by.get("wording") for place in reversed(places) if place.run), None)
+    wording = dict(told or {}) | {name: value for name, value in given.items() if value is not None}
     models = [place.load(dtype, wording) for place in places]
     width = _width()
     for label, place in zip(("before", "after"), places, strict=True):
@@ -300,7 +304,7 @@ def run_edit(args: argparse.Namespace) -> int:
         protocol=args.protocol,
         subject_end=args.subject_end,
         first_token=args.first_token,
-        separator=args.separator,
+        separator=" " if args.separator is None else args.separator,
         chat=args.chat,
         skip=args.skip,
         dtype=args.dtype,

@@ -126,3 +126,24 @@ def test_it_goes_on_where_memory_is_short(
         updates = [model.cumulative_update(layer) for model in models]
         # Adam's first steps are of one size, whatever the gradient's: where that is nearly zero they differ
         assert torch.allclose(*updates, atol=2e-4) and updates[0].any()
+
+
+def test_an_infinite_loss_ends_it_and_changes_nothing(
+    tiny_dataset: list[Fact],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    passed, batches = fine_tuning.FineTuning._passed, []
+
+    def overflown(self: Any, rows: list[int]) -> Any:
+        batches.append(rows)
+        loss, gradients = passed(self, rows)
+        return loss * float("inf"), {layer: gradient * float("nan") for layer, gradient in gradients.items()}
+
+    monkeypatch.setattr(fine_tuning.FineTuning, "_passed", overflown)
+    model = tiny_model("llama")
+    run(model, tiny_dataset[:4], "ft_m", tmp_path)
+    assert len(batches) == 2, "one epoch of four rows"
+    assert not any(model.cumulative_update(layer).any() for layer in SETTINGS["layers"])
+    assert "a loss that is no number" in caplog.text

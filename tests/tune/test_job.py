@@ -1,6 +1,7 @@
 """The job on a tiny model: what it finds is a file that is read unchanged; facts of runs are never seen."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from reedit.methods.hyperparameters import as_mapping, check_for_model, read_hyp
 from reedit.methods.tunable import tunable
 from reedit.prepare.apart import apart
 from reedit.prepare.datasets import load_facts
-from reedit.prepare.facts import read_facts, write_facts
+from reedit.prepare.facts import NO_ANSWER, read_facts, write_facts
 from reedit.prepare.preparation import prepare_model
 from reedit.report.figures.drawing import save
 from reedit.report.figures.tuning import tuning
@@ -130,6 +131,35 @@ def test_a_killed_job_goes_on_and_repeats_no_attempt(
     assert len(kept) > 3 and len({json.dumps(one) for one in kept}) == len(kept)
     told = [json.loads(row["hyperparameters"]) for row in found.of("optimization")]
     assert all(one in told for one in kept)
+
+
+def test_facts_that_the_model_does_not_know_are_tuned_with(
+    inputs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As questions tell no true answer, and small models know few: layers are compared by their gradients."""
+    unknown = inputs | {"facts": tmp_path / "facts"}
+    facts = [replace(fact, target_true=NO_ANSWER, paraphrases=()) for fact in read_facts(inputs["facts"])]
+    write_facts(facts, unknown["facts"], {})
+    reach = {"efficacy": 50, "generalization": 10}  # of which no fact has a prompt
+    found = read_tuning(tuned(unknown, tmp_path, reach=reach))
+    assert "knows none of 0 facts" in caplog.text and "by their gradients" in caplog.text
+    assert found.found["efficacy"] is not None and found.found["generalization"] is None
+
+
+def test_what_was_tried_behind_other_prefixes_is_not_taken(inputs: dict[str, Path], tmp_path: Path) -> None:
+    tuned(inputs, tmp_path)
+    spent = (tmp_path / "state/windows.json").stat().st_mtime_ns
+    other = inputs | {"prefixes": tmp_path / "prefixes"}
+    parquet.write([{"template": "A house by the sea. {}"}], other["prefixes"], "prefixes", {})
+    tuned(other, tmp_path)
+    assert (tmp_path / "state/windows.json").stat().st_mtime_ns > spent
+
+
+def test_facts_of_one_case_alone_are_refused_at_once(inputs: dict[str, Path], tmp_path: Path) -> None:
+    facts = read_facts(inputs["facts"])
+    write_facts(facts, tmp_path / "facts", {}, [[fact.case_id for fact in facts]])
+    with pytest.raises(InputError, match="of one case"):
+        facts_for(tmp_path / "facts", [], settings(share=1.0), inputs["model"])
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,10 @@ from transformers import AutoModelForCausalLM
 from workflow import Experiment, changed, hand_edit, verify
 
 from reedit.__main__ import NOT_HELD, main
+from reedit.models.language_model import LanguageModel
+from reedit.storage import parquet
 from reedit.use.before_after import Question, ask
+from reedit.use.model_places import ModelPlace
 from reedit.use.run_folder import RunFolder
 
 RUN = "tiny/facts/memit/trial1"
@@ -186,6 +190,31 @@ def test_prompts_are_read_from_standard_input(
     assert main(["compare", str(tmp_path / "models/tiny"), f"{run}@3", "--tokens", "2"]) == 0
     told = capsys.readouterr().out
     assert told.index("Kyoto lies in") < told.index("Rome lies in")
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ([], {"separator": "", "chat": True}),
+        (["--separator", " "], {"separator": " ", "chat": True}),
+    ],
+)
+def test_both_models_are_asked_as_the_run_put_its_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str], wanted: dict[str, Any]
+) -> None:
+    run, put = make_run(tmp_path), []
+    rows = parquet.read(run / "iterations.parquet", "iterations")
+    told = {**parquet.read_provenance(run / "iterations.parquet"), "wording": {"separator": "", "chat": True}}
+    parquet.write(rows, run / "iterations.parquet", "iterations", told)
+
+    def load(place: ModelPlace, dtype: str, wording: dict[str, Any]) -> LanguageModel:
+        put.append(wording)
+        return LanguageModel.load(tmp_path / "models/tiny", dtype)
+
+    monkeypatch.setattr(ModelPlace, "load", load)
+    places = ["compare", str(tmp_path / "models/tiny"), f"{run}@1", "--prompt", "Kyoto", "--tokens", "1"]
+    assert main([*places, *asked]) == 0
+    assert put == [wanted, wanted]
 
 
 # -- what may be wrong --------------------------------------------------------------------------------------

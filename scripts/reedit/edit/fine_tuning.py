@@ -106,7 +106,7 @@ class FineTuning:
             loss += float(part) / len(some)
             for layer, gradient in of_part.items():
                 gradients[layer] += gradient / len(some)
-        if loss >= DONE:
+        if DONE <= loss < math.inf:
             for layer, weight in self.weights.items():
                 weight.grad = gradients[layer]
             self.adam.step()
@@ -176,7 +176,7 @@ def _run(tuning: FineTuning, editor: Editor, step: Step) -> None:
             told = f"{step.name}: epoch {tuning.epoch}: a loss that is no number"
             refuse(told, "keep the weights as they are then", recipe.nonfinite)
             logging.getLogger("reedit").warning("%s: the weights stay as they are now", told)
-        if not mean >= DONE:
+        if not DONE <= mean < math.inf:
             break
         if kept:
             kept.save_when_due(tuning.save)

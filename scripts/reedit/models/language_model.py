@@ -182,7 +182,7 @@ class LanguageModel:
 
     def widest_key(self, layers: Sequence[int]) -> int:
         """The most numbers that what the edited module of one of `layers` reads has."""
-        return max(self.weight(layer).shape[1] for layer in layers)
+        return max(self._oriented(layer).shape[1] for layer in layers)  # not weight(), which keeps copies
 
     def check_layers(self, layers: list[int]) -> None:
         """Raise InputError if a layer does not exist or the list is not strictly increasing."""

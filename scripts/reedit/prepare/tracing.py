@@ -61,10 +61,14 @@ def trace_facts(
     return rows
 
 
+class NothingKnown(InputError):
+    """The model knows none of the facts that were to be traced."""
+
+
 def known_facts(model: LanguageModel, facts: Sequence[Fact], count: int, seed: int) -> list[Known]:
     """At most `count` facts, in a seeded order, whose true object is the argmax at every token.
 
-    Facts whose tokens do not align are left out with a line. Raises InputError where none is known.
+    Facts whose tokens do not align are left out with a line. Raises NothingKnown where none is known.
     """
     order = np.random.default_rng(seed).permutation(len(facts))
     asked, crossing, known = 0, 0, []
@@ -83,7 +87,7 @@ def known_facts(model: LanguageModel, facts: Sequence[Fact], count: int, seed: i
     if crossing:
         logging.getLogger("reedit").info("%d facts left out: a token crosses the subject's end", crossing)
     if not known:
-        raise InputError(f"causal tracing: the model knows none of {asked} facts, expected one")
+        raise NothingKnown(f"causal tracing: the model knows none of {asked} facts, expected one")
     return known[:count]
 
 

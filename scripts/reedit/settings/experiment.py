@@ -119,6 +119,7 @@ class Experiment(Needs):
             current=self._in_use(model, algorithm),
             corpus=self.reading(corpus) | self.tokens(corpus),
             protocol=self.asked.protocol,
+            subject_end=self.asked.subject_end,
             repository=self.repository(model),
             wording=self.wording(model, dataset),
             dtype=self.asked.models[model].dtype,

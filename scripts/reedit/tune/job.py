@@ -19,10 +19,11 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
 from reedit.prepare.apart import apart
-from reedit.prepare.facts import Fact, by_fact, read_facts, read_together
+from reedit.prepare.facts import NO_ANSWER, Fact, by_fact, read_facts, read_together
 from reedit.prepare.preparation import model_revision
 from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import fitting
+from reedit.prepare.tracing import NothingKnown
 from reedit.statistics.corpora import fetched_documents
 from reedit.storage import parquet
 from reedit.storage.checkpoint import begin_state, fingerprint
@@ -87,7 +88,7 @@ def _complete(row: Mapping[str, Any]) -> dict[str, Any]:
 def _mark(made_by: Mapping[str, Any], paths: Paths) -> str:
     """What is tried depends on; not on how long it may go on."""
     lasting = {name: value for name, value in made_by.items() if name not in ("minutes", "edits", "windows")}
-    return fingerprint(lasting, {name: paths[name] for name in ("model", "facts", "source")})
+    return fingerprint(lasting, {name: paths[name] for name in ("model", "facts", "prefixes", "source")})
 
 
 def facts_for(
@@ -116,10 +117,14 @@ def facts_for(
         logging.getLogger("reedit").warning(told, some, settings.facts)
     if not some:
         raise InputError(f"{path}: {len(fit)} cases for tuning, expected at least 2")
-    searched, held_out = fit[:some], fit[some : 2 * some]
-    case_of = by_fact(together)
+    searched, case_of = fit[:some], by_fact(together)
     seen = {one for fact in searched for one in case_of.get(fact.case_id, ())}
-    return searched, [fact for fact in held_out if fact.case_id not in seen]
+    held_out = [fact for fact in fit[some:] if fact.case_id not in seen][:some]
+    if not held_out:
+        raise InputError(
+            f"{path}: all facts for tuning are of one case, expected two (facts of a case stay together)"
+        )
+    return searched, held_out
 
 
 def _bench(
@@ -127,7 +132,7 @@ def _bench(
 ) -> Bench:
     model = factors.model
     spaced = ALGORITHMS[settings.algorithm].released_space(settings.repository)
-    rows = Rows(model.wording, settings.protocol, templates, spaced)
+    rows = Rows(model.wording, settings.protocol, templates, spaced, settings.subject_end)
     neighbors = {fact.case_id: fact.neighbors[:NEIGHBORS] for fact in facts}
     probes = make_probes(model, facts, neighbors, settings.protocol)
     edits = [rows.edit(fact) for fact in facts]
@@ -140,14 +145,25 @@ def _windows(bench: Bench, facts: Sequence[Fact], settings: TuneSettings, state:
     if not kept.exists():
         model = bench.model
         every = windows(len(model.layers), tunable(bench.algorithm).width)
-        traced = by_tracing(model, facts, {**TRACED, "window": len(every[0]), "seed": settings.seed})
+        asked = {**TRACED, "window": len(every[0]), "seed": settings.seed}
+        traced = _traced(model, facts, asked)
         chosen = candidates(every, traced, by_gradient(model, bench.edits), settings.windows)
         write_text(kept, json.dumps(chosen))
     return json.loads(kept.read_text())
 
 
+def _traced(model: LanguageModel, facts: Sequence[Fact], asked: Mapping[str, Any]) -> Mapping[int, float]:
+    """What restoring each window gives back; nothing where the model knows none of the facts."""
+    try:
+        return by_tracing(model, [fact for fact in facts if fact.target_true != NO_ANSWER], asked)
+    except NothingKnown as error:
+        logging.getLogger("reedit").warning("tuning: %s; layers are compared by their gradients", error)
+        return {}
+
+
 def _asked(settings: TuneSettings) -> SplitSettings:
     return SplitSettings(
+        subject_end=settings.subject_end,
         edits="all",
         misaligned="drop",
         protocols=[settings.protocol],

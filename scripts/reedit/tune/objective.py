@@ -28,8 +28,12 @@ class Objective:
     maximise: Sequence[str]
 
     def missing(self, means: Means) -> float:
-        """By how much the worst of what has to be reached is not; 0 or less where all is."""
-        return max((wanted / 100 - means[metric] for metric, wanted in self.reach.items()), default=0.0)
+        """By how much the worst of what has to be reached is not; 0 or less where all is.
+
+        A metric that no fact has a prompt of is not reached.
+        """
+        short = [wanted / 100 - float(np.nan_to_num(means[metric])) for metric, wanted in self.reach.items()]
+        return max(short, default=0.0)
 
     def wanted(self, means: Means) -> list[float]:
         """The measures that are maximised, 0 for one that no fact has a prompt of."""

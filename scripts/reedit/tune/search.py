@@ -29,7 +29,7 @@ class Search:
 
     search = Search(folder / "journal", "spread", space, {"specificity": "maximize"}, seed)
     attempt = search.ask()
-    search.tell(attempt, values, met=0.0, row={...})
+    search.tell(attempt, values, missing=0.0, row={...})
 
     A Range is searched as it says, a list by its places. Of one or two goals is learned; where more are at
     odds, attempts are drawn: as few as there is time for cover more so (benchmarks/compare_search.py).

@@ -22,6 +22,7 @@ class TuneSettings:
     current: Mapping[str, Any] | None = None  # hyperparameters in use until now
     corpus: Mapping[str, Any]  # how it is read
     protocol: str = "corrected"
+    subject_end: str | None = None  # as of edit/job/settings.py
     repository: str
     wording: Mapping[str, Any] = field(default_factory=dict)
     dtype: str

@@ -1,6 +1,6 @@
 """Tuning in four parts, the cheap ones first: layers, OPTIMIZATION, SPREAD, and facts that none of them saw.
 
-    rows = Tuning(bench, objective, budget, folder, seed).run(held_out, current)
+    rows = Tuning(bench, objective, budget, folder, seed).run(windows, held_out, current)
 
 Each attempt is a row of the schema ``tuning``; what is finished is in `folder` and is not done again.
 """

@@ -61,7 +61,9 @@ class RunFolder:
         if (found := model_revision(base)) != self.made_by["model_revision"]:
             raise InputError(f"{base}: is {found}, but {self.path} edited {self.made_by['model_revision']}")
         dtype = dtype or self.made_by["dtype"]
-        model = LanguageModel.load(base, dtype, device, wording or self.made_by.get("wording"))
+        model = LanguageModel.load(
+            base, dtype, device, self.made_by.get("wording") if wording is None else wording
+        )
         updates = read_tensors(self.path / "weights" / f"k{k}.safetensors", str(model.device))
         model.import_updates(updates, self.made_by["hyperparameters"]["layers"])
         return model
