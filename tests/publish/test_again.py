@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from publish.test_publication import published
 from workflow import Experiment
 
 from reedit.errors import InputError
-from reedit.publish.again import KEY, Cell, compared, part_of, run_again
+from reedit.publish.again import KEY, Cell, check_as_published, compared, part_of, run_again
+from reedit.settings.experiment import Experiment as Settings
+from reedit.settings.overlays import overlaid, read_configuration
 from reedit.storage import parquet
 from reedit.storage.files import file_sha256
 
@@ -48,6 +51,24 @@ def test_no_such_part(again: Experiment, monkeypatch: pytest.MonkeyPatch) -> Non
         InputError, match="no such part; there are tiny/facts/memit, tiny/facts/memit_released"
     ):
         run_again(folder, "tiny/facts/rome", again.house, "2")
+
+
+def test_a_key_that_config_has_got_since_does_not_leak_in(again: Experiment, tmp_path: Path) -> None:
+    config = overlaid(read_configuration([again.house / "config.yaml"]), again.config)
+    published = Settings(config, again.house)
+    for below, told in (
+        (
+            {"hyperparameters": {"memit": {"tiny": {"step_length": 0.2}}}},
+            "would change tiny/facts/memit/trial1",
+        ),
+        ({"hyperparameters": {"memit": {"another": {"layers": [2]}}}}, None),
+    ):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(below))
+        if told:
+            with pytest.raises(InputError, match=told):
+                check_as_published(published, list(published.runs), tmp_path)
+        else:
+            check_as_published(published, list(published.runs), tmp_path)
 
 
 @pytest.mark.long

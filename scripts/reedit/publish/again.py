@@ -23,6 +23,7 @@ from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid, read_configuration
 from reedit.storage import parquet
 from reedit.storage.files import write_text
+from reedit.storage.yaml_files import read_mapping
 from reedit.watch.call import Elsewhere, run_elsewhere
 
 FOLDER = Path("compared")
@@ -82,6 +83,7 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
     write_text(FOLDER / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     again = Experiment(config, house)
     paths = [path for path, run in again.runs.items() if part.holds(*path.split("/")[:3])]
+    check_as_published(again, paths, house)
     wanted = [str(file) for path in paths for file in astuple(RunFiles.of(path, Path("results")))]
     elsewhere = Elsewhere(FOLDER, FOLDER / CONFIG, house)
     course = run_elsewhere("compare", elsewhere, cores, ["--", *wanted], LOG)
@@ -95,6 +97,20 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
     outside = [cell for cell in cells if cell.verdict == OUTSIDE]
     print("\n".join([*lines[:4], *map(_line, outside), "", f"Every cell: {REPORT}."]))
     return int(bool(outside))
+
+
+def check_as_published(experiment: Experiment, paths: Sequence[str], house: Path) -> None:
+    """Raise InputError where config.yaml of `house`, over which the workflow lays what was published, has got
+    a key since that would change one of the runs."""
+    below = read_mapping(house / "config.yaml", "settings")
+    laid = Experiment(overlaid(below, experiment.config), house)
+    for path in paths:
+        settings = [
+            (one.edit_settings(one.runs[path]), one.score_settings(one.runs[path]))
+            for one in (experiment, laid)
+        ]
+        if settings[0] != settings[1]:
+            raise InputError(f"config.yaml: has keys that would change {path} as published; expected none")
 
 
 def part_overlay(experiment: Experiment, part: Part) -> dict[str, Any]:
