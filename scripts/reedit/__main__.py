@@ -252,8 +252,8 @@ def run_compare(args: argparse.Namespace) -> int:
     places = [find_model(args.before), find_model(args.after)]
     dtype = args.dtype or places[1].dtype
     given = {"separator": args.separator, "chat": args.chat}
-    told = next((place.run.made_by.get("wording") for place in reversed(places) if place.run), None)
-    wording = dict(told or {}) | {name: value for name, value in given.items() if value is not None}
+    told = next((place.run.wording for place in reversed(places) if place.run), {})
+    wording = {**told, **{name: value for name, value in given.items() if value is not None}}
     models = [place.load(dtype, wording) for place in places]
     width = _width()
     for label, place in zip(("before", "after"), places, strict=True):

@@ -106,7 +106,7 @@ class FineTuning:
             loss += float(part) / len(some)
             for layer, gradient in of_part.items():
                 gradients[layer] += gradient / len(some)
-        if DONE <= loss < math.inf:
+        if _teaches(loss):
             for layer, weight in self.weights.items():
                 weight.grad = gradients[layer]
             self.adam.step()
@@ -158,6 +158,11 @@ class FineTuning:
         self._put()
 
 
+def _teaches(loss: float) -> bool:
+    """Whether a mean NLL is one to go on from: a finite number, and of what is not learned yet."""
+    return DONE <= loss < math.inf
+
+
 def _run(tuning: FineTuning, editor: Editor, step: Step) -> None:
     """Epoch after epoch until the rows are learned; the leading rank saves how far it is.
 
@@ -176,7 +181,7 @@ def _run(tuning: FineTuning, editor: Editor, step: Step) -> None:
             told = f"{step.name}: epoch {tuning.epoch}: a loss that is no number"
             refuse(told, "keep the weights as they are then", recipe.nonfinite)
             logging.getLogger("reedit").warning("%s: the weights stay as they are now", told)
-        if not DONE <= mean < math.inf:
+        if not _teaches(mean):
             break
         if kept:
             kept.save_when_due(tuning.save)

@@ -24,7 +24,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import likelihoods
 from reedit.models.numbers import wide
 from reedit.models.tokens import LabelledRow
-from reedit.prepare.facts import Fact
+from reedit.prepare.facts import NO_ANSWER, Fact
 
 KINDS = ("hidden", "mlp", "attention")  # outputs of a layer, and of its two modules
 
@@ -68,8 +68,10 @@ class NothingKnown(InputError):
 def known_facts(model: LanguageModel, facts: Sequence[Fact], count: int, seed: int) -> list[Known]:
     """At most `count` facts, in a seeded order, whose true object is the argmax at every token.
 
-    Facts whose tokens do not align are left out with a line. Raises NothingKnown where none is known.
+    Facts whose tokens do not align are left out with a line; those that tell no true object are not asked.
+    Raises NothingKnown where none is known.
     """
+    facts = [fact for fact in facts if fact.target_true != NO_ANSWER]
     order = np.random.default_rng(seed).permutation(len(facts))
     asked, crossing, known = 0, 0, []
     for start in range(0, len(order), 4 * count):

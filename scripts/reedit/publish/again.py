@@ -23,7 +23,6 @@ from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid, read_configuration
 from reedit.storage import parquet
 from reedit.storage.files import write_text
-from reedit.storage.yaml_files import read_mapping
 from reedit.watch.call import Elsewhere, run_elsewhere
 
 FOLDER = Path("compared")
@@ -102,7 +101,7 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
 def check_as_published(experiment: Experiment, paths: Sequence[str], house: Path) -> None:
     """Raise InputError where config.yaml of `house`, over which the workflow lays what was published, has got
     a key since that would change one of the runs."""
-    below = read_mapping(house / "config.yaml", "settings")
+    below = read_configuration([house / "config.yaml"])
     laid = Experiment(overlaid(below, experiment.config), house)
     for path in paths:
         settings = [

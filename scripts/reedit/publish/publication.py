@@ -8,7 +8,6 @@ provenance.json for people and ro-crate-metadata.json for machines.
 import csv
 import json
 import shutil
-import subprocess
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from reedit.settings.overlays import read_configuration
 from reedit.storage import parquet
 from reedit.storage.checksums import noted_sums
 from reedit.storage.files import file_sha256, visible_tree, whole_folder, write_text
+from reedit.storage.git import said_by_git
 
 CONFIG, CELLS, PROVENANCE, CRATE = "config.yaml", "cells.parquet", "provenance.json", "ro-crate-metadata.json"
 SUMMARY = Path("results/summary/runs.parquet")
@@ -107,7 +107,7 @@ def _provenance(
         "experiment": names,
         "command": "make" + (f' EXPERIMENT="{" ".join(names)}"' if names else ""),
         "published": datetime.now(UTC).date().isoformat(),
-        "commit": _git(house, "rev-parse", "HEAD"),
+        "commit": said_by_git(house, "rev-parse", "HEAD"),
         "changed_files": changed_files(house),
         "machines": sorted({f"{made['device_name']} ({made['device']})" for made in made_by}),
         "packages": dict(sorted((one.name, one.version) for one in distributions())),
@@ -133,9 +133,9 @@ def job_times(results: Path, experiment: Experiment) -> dict[str, float]:
     run that makes the updates of another one gentler has that one's iterations, which count once.
     """
     seconds: dict[str, float] = defaultdict(float)
-    own = set(experiment.runs)
+    own = {*experiment.runs, *experiment.models}
     for entry in (run.entry for run in experiment.runs.values()):
-        own |= {entry.model, f"{entry.model}/{entry.dataset}", f"{entry.model}/{entry.corpus}"}
+        own |= {f"{entry.model}/{entry.dataset}", f"{entry.model}/{entry.corpus}"}
     for path in sorted((results / "benchmarks").rglob("*.tsv")):
         rule, *of = path.relative_to(results / "benchmarks").with_suffix("").parts
         if rule == EDIT or "/".join(of) not in own:
@@ -154,17 +154,8 @@ def changed_files(house: Path) -> list[str] | None:
     """Files that differ from the commit, but for published results, which publishing itself changes; None
     where the workflow's folder is no repository."""
     asked = ("status", "--porcelain", "-z", "--no-renames", "--", ".", ":(exclude)docs/results")
-    status = _git(house, *asked)
+    status = said_by_git(house, *asked)
     return None if status is None else [line[3:] for line in status.split("\0") if line]
-
-
-def _git(house: Path, *arguments: str) -> str | None:
-    """What git says of the workflow's folder; None where it is no repository, or there is no git."""
-    asked = ["git", "-C", str(house), *arguments]
-    try:
-        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.rstrip("\n")
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return None
 
 
 def read_told(folder: Path) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
 from reedit.prepare.apart import apart
-from reedit.prepare.facts import NO_ANSWER, Fact, by_fact, read_facts, read_together
+from reedit.prepare.facts import Fact, by_fact, read_facts, read_together
 from reedit.prepare.preparation import model_revision
 from reedit.prepare.settings import SplitSettings
 from reedit.prepare.splits import fitting
@@ -155,7 +155,7 @@ def _windows(bench: Bench, facts: Sequence[Fact], settings: TuneSettings, state:
 def _traced(model: LanguageModel, facts: Sequence[Fact], asked: Mapping[str, Any]) -> Mapping[int, float]:
     """What restoring each window gives back; nothing where the model knows none of the facts."""
     try:
-        return by_tracing(model, [fact for fact in facts if fact.target_true != NO_ANSWER], asked)
+        return by_tracing(model, facts, asked)
     except NothingKnown as error:
         logging.getLogger("reedit").warning("tuning: %s; layers are compared by their gradients", error)
         return {}

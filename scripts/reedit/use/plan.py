@@ -198,7 +198,7 @@ def calibrated(experiment: Experiment, results: Path) -> list[Device]:
             continue
         if (
             "regularisation" in made_by
-            or made_by.get("engine", {}).get("name", "reedit") != "reedit"
+            or made_by.get("engine", {}).get("name") == "easyedit"
             or made_by.get("spread_only")
             or made_by.get("leaves") == "gap"
             or made_by.get("speed") == "fast"

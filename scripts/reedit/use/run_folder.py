@@ -31,6 +31,11 @@ class RunFolder:
                 return base
         raise InputError(f"{self.path}: {base} is not there, expected the model that was edited")
 
+    @property
+    def wording(self) -> Mapping[str, Any]:
+        """How it put its prompts, as far as that was not the usual way (models/tokens.py)."""
+        return self.made_by.get("wording") or {}
+
     @cached_property
     def kept(self) -> list[int]:
         """The k whose weights are there, ascending."""
@@ -61,9 +66,7 @@ class RunFolder:
         if (found := model_revision(base)) != self.made_by["model_revision"]:
             raise InputError(f"{base}: is {found}, but {self.path} edited {self.made_by['model_revision']}")
         dtype = dtype or self.made_by["dtype"]
-        model = LanguageModel.load(
-            base, dtype, device, self.made_by.get("wording") if wording is None else wording
-        )
+        model = LanguageModel.load(base, dtype, device, self.wording if wording is None else wording)
         updates = read_tensors(self.path / "weights" / f"k{k}.safetensors", str(model.device))
         model.import_updates(updates, self.made_by["hyperparameters"]["layers"])
         return model

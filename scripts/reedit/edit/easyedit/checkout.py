@@ -3,12 +3,12 @@
 Nothing here downloads or imports it; engine.py does the latter, in the editing job alone.
 """
 
-import subprocess
 from pathlib import Path
 
 from reedit.errors import InputError
 from reedit.methods.spelling import spelling
 from reedit.storage.files import file_sha256
+from reedit.storage.git import said_by_git
 from reedit.storage.provenance import digest
 
 
@@ -36,22 +36,14 @@ def commit_of(path: Path) -> str | None:
 
     None where `path` is no git repository of its own, or there is no git to ask.
     """
-    try:
-        top, commit = _git(path, "rev-parse", "--show-toplevel", "HEAD").splitlines()
-        if Path(top).resolve() != path.resolve():  # unpacked somewhere inside another repository
-            return None
-        changed = _git(path, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError, ValueError):
+    top, commit = (said_by_git(path, "rev-parse", of) for of in ("--show-toplevel", "HEAD"))
+    if not top or not commit or Path(top).resolve() != path.resolve():  # unpacked inside another repository
         return None
-    return f"{commit}-changed" if changed else commit
+    changed = said_by_git(path, "status", "--porcelain", "--untracked-files=no")
+    return None if changed is None else f"{commit}-changed" if changed else commit
 
 
 def code_of(path: Path) -> str:
     """A digest of a checkout's code: no commit tells what was changed since, or of what is no repository."""
     files = sorted((path / "easyeditor").rglob("*.py"))
     return digest([[str(file.relative_to(path)), file_sha256(file)] for file in files])
-
-
-def _git(path: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(path), *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()

@@ -146,12 +146,11 @@ def _highest(chosen: Shown, judged: Mapping[RunAtK, Judged]) -> Shown | None:
     is higher; None where a trial has none. No rule could know it: it is found by what it is compared by."""
     method, ks = chosen.method, []
     for (run, own), rows in zip(chosen.runs.items(), method.trials.values(), strict=True):
-        sides = {k: judged.get((run, k)) for k in sorted(rows) if k > 0}
-        scores = {k: _score(side, k, method.protocol) for k, side in sides.items() if side}
-        scores = {k: score for k, score in scores.items() if not np.isnan(score)}
-        if not scores:
+        judged_ks = [k for k in sorted(rows) if k > 0 and (run, k) in judged]
+        scores = {k: _score(judged[run, k], k, method.protocol) for k in judged_ks}
+        if not (scored := [k for k, score in scores.items() if not np.isnan(score)]):
             return None
-        ks.append(max(scores, key=lambda k: (scores[k], k == own)))
+        ks.append(max(scored, key=lambda k: (scores[k], k == own)))
     return Shown(method, tuple(ks), "highest")
 
 
