@@ -353,8 +353,8 @@ def test_the_tradeoff_names_the_range(tmp_path):
 def test_retention_is_of_each_trial_at_its_own_k(two, cases):
     runs, _ = two
     (method,) = methods_of(runs)
-    where = {(*method.path, trial): dict.fromkeys(range(8), 0) for trial in (1, 2)}
+    where = {(*method.path, trial): dict.fromkeys(range(8), 1) for trial in (1, 2)}
     rows = cases.to_pylist()
     own = [r["efficacy_accuracy"] for r in rows if (r["trial"], r["k"]) in ((1, 5), (2, 7))]
-    assert retained(method, "efficacy_accuracy", rows, where, 8) == {1: pytest.approx(np.mean(own))}
+    assert retained(method, "efficacy_accuracy", rows, where) == {1: pytest.approx(np.mean(own))}
     assert len(own) == 16

@@ -8,6 +8,7 @@ import tiny
 
 from reedit.__main__ import main
 from reedit.methods.hyperparameters import read_hyperparameters
+from reedit.storage import parquet
 from reedit.tune.bench import Bench
 
 
@@ -35,14 +36,31 @@ def test_one_command_finds_a_file_that_edit_reads(
     first = (out / "memit.yaml").read_text()
     assert {path.name for path in out.iterdir()} == {".tuning", *(f"memit.{end}" for end in ENDS)}
     assert read_hyperparameters(out / "memit.yaml", "memit", "here").mom2_update_weight
-    monkeypatch.setattr(Bench, "optimize", lambda *_: pytest.fail("something is tried again"))
-    assert main(command) == 0
+    with monkeypatch.context() as tried:
+        tried.setattr(Bench, "optimize", lambda *_: pytest.fail("something is tried again"))
+        assert main(command) == 0
     assert (out / "memit.yaml").read_text() == first
+    assert main([*command, "--config", str(with_own_prefixes(tmp_path, taught_folder))]) == 0
+    of_each = [parquet.read(path, "prefixes") for path in out.glob(".tuning/*/prefixes.parquet")]
+    assert len(of_each) == 2 and [{"template": "Yes. {}"}] in of_each, "each configuration has its own"
     facts = json.dumps([{"prompt": "{} plays the", "subject": "Glenn Gould", "target_new": "piano"}])
     (tmp_path / "one.json").write_text(facts)
     edit = [str(taught_folder), str(tmp_path / "one.json"), str(tmp_path / "edited"), "--tokens", "2"]
     edit += ["--hyperparameters", str(out / "memit.yaml"), "--corpus", str(tmp_path / "texts.txt")]
     assert main(["edit", *edit, "--iterations", "1", "--max-tokens", "40"]) in (0, 3)
+
+
+def with_own_prefixes(folder: Path, model: Path) -> Path:
+    """An overlay of config.yaml by which prefixes of a model are those of a file."""
+    (folder / "own.json").write_text(json.dumps(["Yes. {}"]))
+    sources = {
+        "own": {"kind": "file", "path": str(folder / "own.json")},
+        "taught": {"kind": "folder", "path": str(model)},
+    }
+    own = {"source": "taught", "dtype": "float32", "prefixes": {"source": "own"}}
+    overlay = {"sources": sources, "models": {model.name: own}}
+    (folder / "prefixes.yaml").write_text(json.dumps(overlay))
+    return folder / "prefixes.yaml"
 
 
 SMALL = {"format": "lines", "samples": 40, "max_tokens": 40}

@@ -1,7 +1,7 @@
 """What an edit of a few facts reads beside the model, made by what the rules call, one after the other."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,8 +109,7 @@ def make_inputs(
         facts = _with_assistants(facts, rows, run)
     split, counts = make_split(replace(pool, facts=facts, sizes=[len(facts)]), rows, fitness, settings)
     parquet.write(split, paths["split"], "split", counts)
-    templates = _templates(experiment, run, model)
-    parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})
+    write_prefixes(experiment, run.prefixes, lambda: model, paths["prefixes"])
     if experiment.needs_moments(run):
         layers = experiment.hyperparameters(run)["layers"]
         paths["moments"] = _moments(request, layers, model, results)
@@ -136,15 +135,19 @@ def _with_assistants(facts: Sequence[Fact], rows: FilterRows, run: Run) -> list[
     return found
 
 
-def _templates(experiment: Experiment, run: Run, model: LanguageModel) -> list[str]:
-    """Prefix templates, sampled from the model as it is, or from the configuration's own file."""
-    settings = experiment.prefixes(run.prefixes)
+def write_prefixes(
+    experiment: Experiment, name: str, model: Callable[[], LanguageModel], path: Path
+) -> None:
+    """Prefix templates of that name, sampled from the model as it is, or from the configuration's own file."""
+    settings = experiment.prefixes(name)
     if "source" not in settings:
-        return sample_prefixes(model, **settings)
-    local = experiment.files.local(settings["source"])
-    if not local:
-        raise InputError(f"config: sources.{settings['source']}: expected prefixes in a file on this machine")
-    return read_prefixes(Path(local[0]))
+        templates = sample_prefixes(model(), **settings)
+    elif local := experiment.files.local(settings["source"]):
+        templates = read_prefixes(Path(local[0]))
+    else:
+        source = settings["source"]
+        raise InputError(f"config: sources.{source}: expected prefixes in a file on this machine")
+    parquet.write([{"template": one} for one in templates], path, "prefixes", {})
 
 
 def _moments(request: Request, layers: list[int], model: LanguageModel, results: Path) -> Path:

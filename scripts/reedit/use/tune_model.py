@@ -7,20 +7,20 @@ from typing import Any
 
 from reedit.errors import InputError, nearest
 from reedit.fetch.sources import fetch
+from reedit.jobs.code_digest import Code
 from reedit.methods.algorithms import ALGORITHMS
 from reedit.models.language_model import LanguageModel
 from reedit.prepare.datasets import load_facts
 from reedit.prepare.facts import write_facts
-from reedit.prepare.prefixes import sample_prefixes
 from reedit.report.rows.tuning import Tuned
 from reedit.report.tuning_files import write_tuning
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid
-from reedit.storage import parquet
 from reedit.storage.files import file_sha256, link_or_copy, whole_folder
 from reedit.storage.provenance import digest
 from reedit.tune.job import tune_hyperparameters
 from reedit.use.small_edit import GIVEN, HOUSE, configuration, prepared, shown_name
+from reedit.use.small_inputs import write_prefixes
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,23 @@ def tune_model(request: TuneRequest) -> Tuned:
         "prefixes": results / "prefixes.parquet",
     }
     if not paths["prefixes"].exists():
-        templates = sample_prefixes(LanguageModel.load(base, settings.dtype), **experiment.prefixes(name))
-        parquet.write([{"template": one} for one in templates], paths["prefixes"], "prefixes", {})
-    tune_hyperparameters(paths, [], results / "state" / request.algorithm, settings)
+        write_prefixes(experiment, name, lambda: LanguageModel.load(base, settings.dtype), paths["prefixes"])
+    code = {"code": Code().digest(HOUSE / "scripts/tune_hyperparameters.py")}
+    tune_hyperparameters(paths, [], results / "state" / request.algorithm, settings, code)
     return write_tuning(paths["rows"], name, f"{request.algorithm} on {name}")
 
 
 def _mark(request: TuneRequest) -> str:
-    """Of what is made once: another model, other facts or texts have a folder of their own."""
-    given = [file_sha256(path) if path else None for path in (request.facts, request.corpus)]
+    """Of what is made once: another model, other texts or another configuration have a folder of their own.
+
+    What the job itself makes depends on more, which it looks at (tune/job.py).
+    """
+    config = configuration(request.configurations)
+    del config["tuning"]["budget"]  # a job goes on with more time
+    corpus = file_sha256(request.corpus) if request.corpus else None
     model = request.model.resolve()
-    return digest([str(model), model.stat().st_mtime if model.exists() else None, given, request.dtype])
+    changed = model.stat().st_mtime if model.exists() else None
+    return digest([str(model), changed, corpus, request.dtype, config])
 
 
 def _overlaid(request: TuneRequest, name: str, base: Path) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def _overlaid(request: TuneRequest, name: str, base: Path) -> dict[str, Any]:
     model = {
         "source": GIVEN,
         "dtype": request.dtype or known.get("dtype", "float32"),
-        "prefixes": {key: value for key, value in known.get("prefixes", {}).items() if key != "source"},
+        "prefixes": known.get("prefixes", {}),
     }
     source = {"kind": "folder", "path": str(base)}
     return overlaid(config, {"sources": {GIVEN: source}, "models": {name: model}, "tuning": asked})
@@ -97,9 +103,8 @@ def _overlaid(request: TuneRequest, name: str, base: Path) -> dict[str, Any]:
 
 def _facts(request: TuneRequest, experiment: Experiment, name: str, results: Path) -> Path:
     path = results / "facts.parquet"
-    if not path.exists():
-        dataset = load_facts(request.facts or _own_facts(experiment, name))
-        write_facts(dataset.facts, path, {}, dataset.together)
+    dataset = load_facts(request.facts or _own_facts(experiment, name))
+    write_facts(dataset.facts, path, {}, dataset.together)
     return path
 
 

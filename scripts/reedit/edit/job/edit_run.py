@@ -70,7 +70,7 @@ def edit_run(paths: Paths, state_folder: Path, settings: EditSettings) -> None:
             "corpus_tokens": tokens,
             "prefix_templates": len(templates),
             "edits": len(edits),
-            **({"first_batch": len(recipe.batches(len(edits))[0])} if recipe.whole else {}),
+            **({"batches": list(map(len, recipe.batches(len(edits))))} if recipe.whole else {}),
             "left_out": left_out(paths),
             "device": model.device.type,
             "optimized_in": settings.dtype if light is None else "bfloat16",

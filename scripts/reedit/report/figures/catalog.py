@@ -15,7 +15,7 @@ from reedit.report.figures.differences import differences
 from reedit.report.figures.distribution import distribution
 from reedit.report.figures.drawing import Rows
 from reedit.report.figures.example import example
-from reedit.report.figures.retention import places, retention
+from reedit.report.figures.retention import batches, retention
 from reedit.report.figures.tradeoff import tradeoff
 from reedit.report.figures.underedit import underedit
 from reedit.storage import parquet
@@ -27,6 +27,10 @@ def _runs(files: Any) -> Rows:
 
 def _cases(files: Any) -> pa.Table:
     return parquet.read_table(files.cases, "cases")
+
+
+def _made_by(files: Any) -> Mapping[str, Mapping[str, Any]]:
+    return parquet.read_provenance(files.runs)["runs"]
 
 
 FIGURES: Mapping[str, Callable[[Any, Mapping[str, Any]], Figure]] = {
@@ -42,6 +46,6 @@ FIGURES: Mapping[str, Callable[[Any, Mapping[str, Any]], Figure]] = {
     ),
     "along": lambda files, given: along(parquet.read(files.along, "along"), given["labels"]),
     "retention": lambda files, given: retention(
-        _runs(files), _cases(files), places(given["splits"]), given["labels"]
+        _runs(files), _cases(files), batches(given["splits"], _made_by(files)), given["labels"]
     ),
 }

@@ -119,9 +119,7 @@ def _along(files: Any, settings: Mapping[str, Any]) -> Made:
         dict(zip(keys, paths, strict=True)) if paths else {} for paths in (files.texts, files.generations)
     ]
     of_run = [made_by["runs"][run_path(key)] for key in keys]
-    firsts = [
-        one.get("first_batch", one.get("batch")) for one in of_run
-    ]  # the former of cases of several facts
+    firsts = [(one.get("batches") or [one.get("batch")])[0] for one in of_run]
     own = zip(keys, files.scores, files.collapse, firsts, strict=True)
     of_runs = {key: AlongFiles(*rest, *(found.get(key) for found in asked)) for key, *rest in own}
     rows = along_rows(parquet.read(files.runs, "runs"), of_runs, settings["seed"])
