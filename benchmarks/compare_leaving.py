@@ -126,7 +126,7 @@ def line(
     means, bounds = paired_intervals([(ours, theirs) for _, _, ours, theirs in sides], PROTOCOL, SEED)
     cells = [interval(signed(m), [signed(b) for b in bound]) for m, bound in zip(means, bounds, strict=True)]
     gaps = [ours["texts"].iloc[-1] - theirs["texts"].iloc[-1] for ours, theirs, _, _ in sides]
-    drawn = [resamples(len(gap), SEED, trial, 1000) @ gap / len(gap) for trial, gap in enumerate(gaps)]
+    drawn = [resamples(len(gap), SEED, trial) @ gap / len(gap) for trial, gap in enumerate(gaps)]
     bound = percentiles(np.mean(drawn, 0)[:, None])[0]
     texts = interval(f"{np.mean([gap.mean() for gap in gaps]):+.2f}", [f"{b:+.2f}" for b in bound])
     made = [pd.concat([side[number] for side in sides]).query("k > 1") for number in (0, 1)]

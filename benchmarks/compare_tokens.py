@@ -236,7 +236,7 @@ def compared(scores: dict[str, np.ndarray], reference: dict[str, np.ndarray], it
         low, high = 100 * bounds[one]
         cells.append(f"{100 * means[one]:+.1f} ({low:+.1f} to {high:+.1f})")
     change = scores["ppl"] - reference["ppl"]
-    draws = resamples(len(change), 0, 1, 1000) @ change[:, None] / len(change)
+    draws = resamples(len(change), 0, 1) @ change[:, None] / len(change)
     ((low, high),) = percentiles(draws)
     return [*cells, f"{change.mean():+.2f} ({low:+.2f} to {high:+.2f})"]
 

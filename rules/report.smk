@@ -150,6 +150,7 @@ rule render_table:
         "../envs/report.yaml"
     params:
         settings=STYLE,
+        headline=lambda wildcards: catalog.TABLES[wildcards.table].headline,  # of the caption
         code=code("render_table"),
     script:
         "../scripts/render_table.py"

@@ -36,7 +36,7 @@ rule import_moments:
     input:
         model="results/models/{model}",
         source=fetched("corpora"),
-        check=lambda wildcards: f"results/sources/{experiment.check(wildcards.corpus).source}",
+        check=lambda wildcards: f"results/sources/{experiment.compared_on(wildcards.corpus).source}",
     output:
         directory("results/moments/{model}/{corpus}"),
     log:

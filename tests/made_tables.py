@@ -17,7 +17,7 @@ from reedit.report.rows.norms import BLOWING_UP, MORE_SPREAD, SETTLED
 from reedit.report.rows.portability import portability_rows
 from reedit.report.rows.runs import Samples, table_rows
 from reedit.report.tables.paper import TABLES
-from reedit.storage.schemas import GENERATED, TOLD
+from reedit.storage.schemas import EXACT, TOLD
 
 LABELS = {"small": "Small (0.1B)", "facts": "World | facts", "na_memit": "MEMIT + NA"}
 REPORTED_AS = {"models": {"small": "gpt2-xl"}, "datasets": {"facts": "counterfact"}, "methods": {}}
@@ -152,7 +152,7 @@ def along() -> list[dict[str, Any]]:
                 for name, value in values.items()
                 for end, by in ends.items()
             }
-            told |= {f"{name}{end}": None for name in (*TOLD, *GENERATED) for end in ends}
+            told |= {f"{name}{end}": None for name in (*TOLD, *EXACT) for end in ends}
             me_ppl = 20.0 + falls * 1e5 * after
             rows.append(shared | {"k": int(after > 0), "after": after, "me_ppl": me_ppl} | told)
     return rows

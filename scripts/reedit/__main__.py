@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reedit.errors import InputError
+from reedit.errors import InputError, is_unicode
 from reedit.jobs.job import exit_on_signals, unwritable
 from reedit.jobs.machine import suit_machine
 from reedit.settings.dtypes import DTYPES
@@ -212,7 +212,7 @@ def _minutes(text: str) -> float:
 
 
 def _text(text: str) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in text):  # bytes that Python could not read
+    if not is_unicode(text):  # bytes that Python could not read
         raise argparse.ArgumentTypeError(f"found {text!r}, expected text in {sys.getfilesystemencoding()}")
     return text
 

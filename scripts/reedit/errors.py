@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for the user, and the name that a user may have meant."""
+"""The one exception whose message is meant for the user, and what such messages are made with."""
 
 import difflib
 from collections.abc import Iterable
@@ -27,3 +27,12 @@ def nearest(name: Any, known: Iterable[Any]) -> str:
     known = [str(item) for item in known]
     close = difflib.get_close_matches(str(name), known, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(known) or 'none'})"
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written: JSON may hold halves of a character, lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -41,9 +41,8 @@ def test_a_rule_keeps_the_k_the_paper_defines(rule, delta_p, delta_p2, kept):
     assert met(rule, delta_p, delta_p2) == kept
 
 
-def test_epsilon_moves_the_criterion():
-    assert met("proposed", [3.0, 0.4], [], epsilon=0.5) == 2
-    assert met("proposed", [3.0, 0.4], [], epsilon=3.0) == 1
+def test_the_criterion_is_one_of_perplexity():
+    assert met("proposed", [3.0, 1.001, 1.0], []) == 3
 
 
 def test_where_no_criterion_is_met_the_last_k_is_shown():

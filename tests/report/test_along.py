@@ -171,10 +171,10 @@ def test_the_first_batch_is_not_the_first_checkpoint_and_answers_of_the_model_it
     given = own._replace(batch=1, generations=tmp_path / "generations.parquet")
     rows = along_rows(runs, {("tiny", "facts", "memit_seq", 1): given}, seed=0)
     assert [row["first_efficacy_accuracy"] for row in rows] == [0.0, 1.0, 0.5], "of case 0 alone"
-    assert [row["efficacy_generated"] for row in rows] == [0.0, 0.5, 0.5]
-    assert [row["generalization_generated"] for row in rows] == [0.0, 0.5, 0.5]
-    assert {row["specificity_generated"] for row in rows} == {None}, "no neighbor was asked"
-    assert (rows[2]["efficacy_generated_low"], rows[2]["efficacy_generated_high"]) == (0.0, 1.0)
+    assert [row["efficacy_exact"] for row in rows] == [0.0, 0.5, 0.5]
+    assert [row["generalization_exact"] for row in rows] == [0.0, 0.5, 0.5]
+    assert {row["specificity_exact"] for row in rows} == {None}, "no neighbor was asked"
+    assert (rows[2]["efficacy_exact_low"], rows[2]["efficacy_exact_high"]) == (0.0, 1.0)
     head = next(line for line in printed("along", rows).md.splitlines() if line.startswith("| Model"))
-    assert "Efficacy, generated" in head and "Specificity, generated" not in head
-    assert draw_along(rows, {}).axes[-1].get_title() == "efficacy, generated"
+    assert "Efficacy, exact" in head and "Specificity, exact" not in head
+    assert draw_along(rows, {}).axes[-1].get_title() == "efficacy, exact"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_runs import case_table, experiment, generated_runs, score, target
 
-from reedit.evaluate.measures import paired_intervals
+from reedit.evaluate.measures import DRAWS, paired_intervals
 from reedit.report.rows.cases import case_rows
 from reedit.report.rows.differences import SAID, Judged, difference_rows, judged_answers, judged_cases
 from reedit.storage import parquet
@@ -60,10 +60,10 @@ def test_the_same_on_both_sides_differs_by_nothing_in_every_resample():
 
 def test_the_interval_is_that_of_resampled_pairs():
     ours, theirs = random_cases(1), random_cases(2)
-    means, bounds = paired_intervals([(ours, theirs)], "corrected", seed=3, draws=200)
+    means, bounds = paired_intervals([(ours, theirs)], "corrected", seed=3)
     rng = np.random.default_rng([3, 0])
     drawn = []
-    for _ in range(200):
+    for _ in range(DRAWS):
         times = rng.multinomial(30, np.full(30, 1 / 30))
         picked = np.repeat(np.arange(30), times)
         drawn.append((ours[picked, 2, 0] - theirs[picked, 2, 0]).mean())
@@ -135,12 +135,14 @@ def test_iterated_against_once_and_assisted_against_plain_at_their_selected_k(tm
         ("iteration", "memit", 3, "memit", 1),
         ("iteration", "na_memit", 2, "na_memit", 1),
         ("iteration", "nap_memit", 4, "nap_memit", 1),
+        ("assistance", "na_memit", 1, "memit", 1),
         ("assistance", "na_memit", 2, "memit", 3),
+        ("assistance", "nap_memit", 1, "memit", 1),
         ("assistance", "nap_memit", 4, "memit", 3),
     ]
     assert [row["measure"] for row in rows[:8]] == MEASURES
-    assert [row["row"] for row in rows] == sorted([0, 1, 2, 3, 4] * 8)
-    roles = {(row["method"], row["role"]) for row in rows}
+    assert [row["row"] for row in rows] == sorted(list(range(7)) * 8)
+    roles = {(row["method"], row["role"]) for row in rows if row["k"] > 1}
     assert roles == {("memit", "selected"), ("na_memit", "selected"), ("nap_memit", "last")}
     assert {row["pairs"] for row in rows} == {6}
 
@@ -158,6 +160,11 @@ def test_a_method_is_compared_with_the_one_that_its_definition_names(tmp_path):
         ("method", "tuned", 1, "memit", 1),
         ("method", "tuned", 1, "memit", 3),
     ]
+    at_once = [{"method": name, "delta_p": [0.5, 0.1]} for name in ("memit", "tuned")]
+    runs_at_once, paths_at_once = experiment(tmp_path / "c", at_once, cases=6)
+    judged_at_once = judged_at_first_and({}, judged_cases(case_table(runs_at_once, paths_at_once)))
+    twice = difference_rows(runs_at_once, judged_at_once, seed=0, against={"tuned": "memit"})
+    assert compared(twice) == [("method", "tuned", 1, "memit", 1)], "no comparison stands there twice"
     # elsewhere, on other cases: not compared
     apart, others = experiment(tmp_path / "b", [methods[1] | {"method": "else"}], cases=5)
     both = [*runs, *({**row, "entry": 7, "edits": runs[0]["edits"]} for row in apart)]

@@ -9,7 +9,7 @@ from made_runs import told_runs
 from printed_tables import printed
 
 from reedit.errors import InputError
-from reedit.evaluate.measures import resamples
+from reedit.evaluate.measures import DRAWS, resamples
 from reedit.report.rows.fluency import fluency_rows
 from reedit.report.tables.fluency import FLUENCY
 from reedit.storage import parquet
@@ -56,9 +56,9 @@ def test_means_are_over_cases_then_trials_and_intervals_resample_cases(made):
         assert row["mean"] == pytest.approx(np.mean(means)) and row["spread"] == pytest.approx(
             np.std(means, ddof=1)
         )
-        drawn = np.zeros(1000)
+        drawn = np.zeros(DRAWS)
         for number, trial in enumerate(trials):
-            weights = resamples(len(trial), 4, number, 1000) * ~np.isnan(trial)
+            weights = resamples(len(trial), 4, number) * ~np.isnan(trial)
             drawn += (weights @ np.nan_to_num(trial)) / weights.sum(axis=1) / 2
         assert [row["low"], row["high"]] == pytest.approx(np.percentile(drawn, [2.5, 97.5]))
     assert found["na_memit", 1, "fluency"]["spread"] is None

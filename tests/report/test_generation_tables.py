@@ -9,7 +9,7 @@ from made_runs import generated_runs, said, score, write_answers
 from printed_tables import printed
 
 from reedit.errors import InputError
-from reedit.report.rows.generation import KINDS, MEASURES, case_means, generation_rows
+from reedit.report.rows.generation import KINDS, MEASURES, answer_means, generation_rows
 from reedit.report.rows.lines import Shown, methods_of
 from reedit.report.rows.runs import Samples
 from reedit.report.tables.generation import GENERATION
@@ -42,7 +42,7 @@ def test_disagreement_is_the_share_of_prompts_within_a_case(tmp_path):
         said(1, 1, "generalization", "c", 0.0, 0.0),
         said(1, 2, "efficacy", "d", 1.0, 1.0),
     ]
-    means = case_means(write_answers(tmp_path, scores, generations))[1]
+    means = answer_means(write_answers(tmp_path, scores, generations))[1]
     assert {kind: list(values) for kind, values in of(means, "efficacy").items()} == {
         "accuracy": [1.0, 0.5],
         "exact_match": [1.0, 0.0],
@@ -61,7 +61,7 @@ def test_disagreement_is_the_share_of_prompts_within_a_case(tmp_path):
 def test_a_prompt_that_repeats_within_a_case_is_paired_by_its_place(tmp_path):
     scores = [forced(0, 1, "specificity", "same", 1.0, hit) for hit in (1.0, 0.0)]
     generations = [said(0, 1, "specificity", "same", hit, hit) for hit in (1.0, 0.0)]
-    assert of(case_means(write_answers(tmp_path, scores, generations))[0], "specificity")[
+    assert of(answer_means(write_answers(tmp_path, scores, generations))[0], "specificity")[
         "exact_differs"
     ] == [0.0]
 
@@ -71,7 +71,7 @@ def test_prompts_that_are_scored_in_pieces_are_not_compared(tmp_path):
     scores = [forced(0, 1, "specificity", text, 1.0, 1.0) for text in ("who", "who is")]
     scores += [forced(0, 1, "efficacy", "a", 1.0, 1.0)]
     generations = [said(0, 1, "specificity", "who", 0.0, 1.0), said(0, 1, "efficacy", "a", 0.0, 1.0)]
-    means = case_means(write_answers(tmp_path, scores, generations))[0]
+    means = answer_means(write_answers(tmp_path, scores, generations))[0]
     found = of(means, "specificity")
     assert (found["accuracy"], found["exact"], found["contains"]) == ([1.0], [0.0], [1.0])
     assert np.isnan(found["exact_differs"]) and np.isnan(found["contains_differs"])
@@ -85,7 +85,7 @@ def test_files_of_different_cases_are_one_line(tmp_path):
         [said(1, 3, "efficacy", "a", 1.0, 1.0)],
     )
     with pytest.raises(InputError, match=r"generations\.parquet: no row for case 4 at k = 1; delete"):
-        case_means(files)
+        answer_means(files)
 
 
 METHODS = [

@@ -176,10 +176,11 @@ def test_an_engine_that_ends_too_early_is_called_again(tmp_path, monkeypatch):
 
 def test_an_engine_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(latex, "TIMEOUT", 1.0)
     for name in ("latexmk", "pdflatex"):
         fake(tmp_path, name, "sleep 60 & wait")
     with pytest.raises(InputError, match="more than 1 s"):
-        latex.compile_pdf("x", tmp_path / "a.pdf", tmp_path / "tex.log", timeout=1.0)
+        latex.compile_pdf("x", tmp_path / "a.pdf", tmp_path / "tex.log")
 
 
 def test_a_missing_figure_is_named(tmp_path, monkeypatch):

@@ -254,7 +254,7 @@ def test_norms_of_every_iteration_are_means_over_all_trials(two, tmp_path):
     files = {}
     for trial, course in ((1, FIVE), (2, SEVEN)):
         ks = range(1, len(course) + 1)
-        layer = {"layer": 5, "update_norm": 1.0, "update_spectral_norm": 1.0, "condition": 4.0, "after": None}
+        layer = {"layer": 5, "condition": 4.0, "after": None}
         norms = [layer | {"k": k, "weight_norm": 10.0 + k} for k in (0, *ks)]
         *_, iterations = write_run(tmp_path / str(trial), [], iterations=[{"update_norm": k} for k in ks])
         paths = [tmp_path / str(trial) / f"{name}.parquet" for name in ("norms", "targets")]

@@ -236,7 +236,7 @@ def test_released_statistics_need_the_texts_that_they_are_checked_with() -> None
     assert {"npz", "lines"} <= set(made.used_sources)
     assert made.corpora(imported=True) == ["released"] and made.corpora(imported=False) == ["lines"]
     assert made.layers("small", "released") == [4, 5]
-    assert made.check("released") == made.asked.corpora["lines"]
+    assert made.compared_on("released") == made.asked.corpora["lines"]
     assert made.reading("lines") == {"format": "lines", "samples": 100, "max_tokens": 128}
 
 

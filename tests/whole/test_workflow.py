@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from operator import itemgetter
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,7 @@ from workflow import (
 from reedit.errors import InputError
 from reedit.evaluate.fluency import fluency
 from reedit.jobs.code_digest import Code
+from reedit.report.tables.catalog import TABLES
 from reedit.report.tables.paper import NUMBERS
 from reedit.settings.experiment import Experiment as Settings
 from reedit.settings.overlays import overlaid
@@ -450,6 +452,17 @@ def test_what_stands_for_the_paper_is_compared_with_it_and_nothing_else_is_redon
     assert "Runs of" in again.path("tables/comparison1.md").read_text()
 
 
+def test_every_table_of_snakemakes_report_has_a_caption_of_its_own(again):
+    outcome = again.run("--report", "report.zip")
+    assert outcome.status == 0, outcome.output
+    with ZipFile(again.folder / "report.zip") as report:
+        pages = [report.read(name).decode() for name in report.namelist() if name.endswith((".html", ".js"))]
+    shown = [path.stem for path in again.path("tables").glob("*.csv")]
+    assert {"differences", "norms", "table10"} <= set(shown)
+    for table in shown:
+        assert any(f"<p>{TABLES[table].headline}" in page for page in pages), table
+
+
 def test_norms_are_those_of_the_kept_weights(finished):
     model = load_file(finished.path("models/tiny") / "model.safetensors")
     for run, ks in ITERATIONS.items():
@@ -462,10 +475,9 @@ def test_norms_are_those_of_the_kept_weights(finished):
                 update = load_file(finished.path(f"edits/{run}/weights/k{row['k']}.safetensors"))[
                     name
                 ].double()
-            assert row["update_norm"] == pytest.approx(float(update.norm()))
-            assert row["condition"] == pytest.approx(
-                np.linalg.cond((model[name].double() + update).numpy()), rel=1e-4
-            )
+            weight = model[name].double() + update
+            assert row["weight_norm"] == pytest.approx(float(weight.norm()))
+            assert row["condition"] == pytest.approx(np.linalg.cond(weight.numpy()), rel=1e-4)
     summary = rows(finished.path("summary/norms.parquet"))
     assert [(row["method"], row["k"]) for row in summary] == [
         *(("memit", k) for k in range(4)),

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reedit.errors import InputError
+from reedit.errors import InputError, is_unicode
 from reedit.models.language_model import LanguageModel
 from reedit.models.likelihood import bounded_exp, likelihoods
 from reedit.models.tokens import LabelledRow, encode
-from reedit.prepare.cases import is_unicode, read_json_list
+from reedit.prepare.cases import read_json_list
 
 
 def read_texts(path: Path) -> list[str]:

@@ -48,7 +48,7 @@ def by_alias(answered: Sequence[Said]) -> list[bool | None]:
     return [gives(one.text, one.answers) for one in answered]
 
 
-def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
+def by_model(judge: LanguageModel) -> Judge:
     """The judge that asks a language model; equal questions are asked once, too long ones not at all.
 
     Raises InputError where the model's tokens do not tell yes from no.
@@ -65,7 +65,7 @@ def by_model(judge: LanguageModel, name: str = "judge, answers") -> Judge:
         ]
         each = [one for one in dict.fromkeys(questions) if speech.fits(judge, one)]
         rows = [wording.joint(question, verdict, "judge") for question in each for verdict in VERDICTS]
-        found = likelihoods(judge, rows, report=progress(name, len(rows)))
+        found = likelihoods(judge, rows, report=progress("judge, answers", len(rows)))
         told = {
             question: yes.mean_logp > no.mean_logp
             for question, yes, no in zip(each, found[::2], found[1::2], strict=True)

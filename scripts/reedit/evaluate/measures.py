@@ -16,6 +16,8 @@ from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES, METRICS, TOLD
 
 KINDS = ("accuracy", "success")
+DRAWS = 1000  # of a bootstrap
+LEVEL = 0.95  # of its intervals
 # what a number means, docs/measures.md; another number from the day on that it means something else
 VERSIONS = {**dict.fromkeys(METRICS, 1), "me_ppl": 1, "norms": 1, "exact": 2, "contains": 2, "portability": 1}
 VERSIONS |= dict.fromkeys(TOLD, 1)
@@ -120,26 +122,21 @@ def weighted_means(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
 
 
-def intervals(
-    trials: Sequence[np.ndarray], k: int, protocol: str, seed: int, draws: int = 1000
-) -> np.ndarray:
+def intervals(trials: Sequence[np.ndarray], k: int, protocol: str, seed: int) -> np.ndarray:
     """Percentile bootstrap intervals [8, 2] (low, high) of the mean over trials of the eight measures.
 
     Each element of `trials` holds one trial's case means [cases, metrics, kinds]; cases are resampled
     within a trial. A seed gives a trial the same resamples whatever the method and k, so that rows
     can be compared. NaN where a metric has no case.
     """
-    total = np.zeros((draws, len(MEASURES)))
+    total = np.zeros((DRAWS, len(MEASURES)))
     for trial, values in enumerate(trials):
-        total += measure(values, k, protocol, resamples(len(values), seed, trial, draws))
+        total += measure(values, k, protocol, resamples(len(values), seed, trial))
     return percentiles(total / len(trials))
 
 
 def paired_intervals(
-    trials: Sequence[tuple[np.ndarray, np.ndarray]],
-    protocol: str,
-    seed: int,
-    draws: int = 1000,
+    trials: Sequence[tuple[np.ndarray, np.ndarray]], protocol: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean over trials of the difference of the eight measures, [8], and its bootstrap intervals [8, 2].
 
@@ -148,11 +145,11 @@ def paired_intervals(
     score is the harmonic mean of the resampled means. A metric that one side lacks for a case is left out.
     Nothing is rounded: a difference is no number of the printed tables.
     """
-    means, total = np.zeros(len(MEASURES)), np.zeros((draws, len(MEASURES)))
+    means, total = np.zeros(len(MEASURES)), np.zeros((DRAWS, len(MEASURES)))
     for trial, (ours, theirs) in enumerate(trials):
         missing = np.isnan(ours) | np.isnan(theirs)
         pair = [np.where(missing, np.nan, values) for values in (ours, theirs)]
-        weights = resamples(len(ours), seed, trial, draws)
+        weights = resamples(len(ours), seed, trial)
         # the k of an edited model; only k = 0 has a measure by definition
         ours, theirs = (measure(values, 1, protocol, rounded=False) for values in pair)
         means += ours - theirs
@@ -161,14 +158,14 @@ def paired_intervals(
     return means / len(trials), percentiles(total / len(trials))
 
 
-def resamples(count: int, seed: int, trial: int, draws: int) -> np.ndarray:
-    """How often each of a trial's cases is drawn, [draws, count]; the same for the same seed and trial."""
-    return np.random.default_rng([seed, trial]).multinomial(count, np.full(count, 1 / count), draws)
+def resamples(count: int, seed: int, trial: int) -> np.ndarray:
+    """How often each of a trial's cases is drawn, [DRAWS, count]; the same for the same seed and trial."""
+    return np.random.default_rng([seed, trial]).multinomial(count, np.full(count, 1 / count), DRAWS)
 
 
-def percentiles(values: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """The interval [columns, 2] that holds `level` of each column's draws [draws, columns]."""
-    tail = 50 * (1 - level)
+def percentiles(values: np.ndarray) -> np.ndarray:
+    """The interval [columns, 2] that holds LEVEL of each column's draws [draws, columns]."""
+    tail = 50 * (1 - LEVEL)
     result = np.full((values.shape[1], 2), np.nan)
     # a draw can miss every case of a rare metric; a metric without cases has no draw at all
     for column, drawn in enumerate(values.T):

@@ -18,17 +18,15 @@ from reedit.models.language_model import LanguageModel
 def norm_rows(model: LanguageModel, layers: Sequence[int], k: int) -> list[dict[str, Any]]:
     """Rows of the schema ``norms`` for the model as it is, one an edited layer; computed in fp64.
 
-    W_k is the unedited weight and the cumulative update, before it is cast for the forward pass.
+    W_k is taken before it is cast for the forward pass.
     """
     rows = []
     for layer in layers:
-        update, weight = model.cumulative_update(layer).double(), model.weight(layer).double()  # [d, key]
+        weight = model.weight(layer).double()  # [d, key]
         rows.append(
             {
                 "k": k,
                 "layer": layer,
-                "update_norm": float(update.norm()),
-                "update_spectral_norm": float(singular_values(update)[0]),
                 "weight_norm": float(weight.norm()),
                 "condition": condition(singular_values(weight)),
                 "after": None,

@@ -51,7 +51,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
 }
 OPTIMIZATION = ("v_lr", "clamp_norm_factor", "v_weight_decay", "v_num_grad_steps")
 # where tuning begins, and what it leaves alone: the values of most published files
-PUBLISHED: Mapping[str, Mapping[str, Any]] = {
+START: Mapping[str, Mapping[str, Any]] = {
     "targets": {
         "v_lr": 0.5,
         "clamp_norm_factor": 1.0,
@@ -88,7 +88,7 @@ class Tunable:
 def tunable(name: str) -> Tunable:
     """What may be tuned of an algorithm."""
     of = ALGORITHMS[name]
-    reader, published = READERS[of.takes], PUBLISHED[of.takes]
+    reader, published = READERS[of.takes], START[of.takes]
     required = {key for key in kinds(reader) if not hasattr(reader, key)}
     needed = {*required, *of.requires, *of.tunes} - {"layers"}
     return Tunable(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from reedit.errors import InputError, nearest
+from reedit.errors import InputError, is_unicode, nearest
 
 SHOWN = 3  # reasons in one line
 
@@ -143,15 +143,6 @@ def read_json_list(path: Path) -> list[Any]:
     if not isinstance(value, list):
         raise InputError(f"{path}: expected a JSON list, found {type(value).__name__}")
     return value
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text can be written: JSON may hold halves of a character, lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def in_one_line(reasons: Sequence[str], what: str) -> str:

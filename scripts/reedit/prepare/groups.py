@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reedit.errors import InputError
-from reedit.prepare.cases import Case, is_unicode, tidy, tidy_prompt
+from reedit.errors import InputError, is_unicode
+from reedit.prepare.cases import Case, tidy, tidy_prompt
 from reedit.prepare.facts import Fact
 from reedit.storage import parquet
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from reedit.errors import InputError
+from reedit.errors import InputError, is_unicode
 from reedit.models.language_model import LanguageModel
-from reedit.prepare.cases import is_unicode, read_json_list
+from reedit.prepare.cases import read_json_list
 
 STARTERS = ("The", "Therefore", "Because", "I", "You")
 TOP_K = 5

@@ -8,7 +8,7 @@ from reedit.methods.recipe import OF_TARGETS
 from reedit.settings.runs import Entry, Method
 
 # algorithms that the engine easyedit runs
-PUBLISHED = ("rome", "memit", "pmet", "alphaedit", "emmet", "memit_fe")
+OF_EASYEDIT = ("rome", "memit", "pmet", "alphaedit", "emmet", "memit_fe")
 
 
 def check_method(method: Method, entry: Entry) -> None:
@@ -90,8 +90,8 @@ def _engine(method: Method) -> Iterator[str]:
     if method.batch or method.protects or method.regularisers or method.ideal_editor or _held(method):
         told = "batch, protects, regularisers, ideal_editor, spread_only, leaves"
         yield f"{where}: {told}: not with engine {engine}"
-    if method.algorithm not in PUBLISHED:
-        yield f"{where}.engine: {engine} is asked for {method.algorithm}, expected one of {PUBLISHED}"
+    if method.algorithm not in OF_EASYEDIT:
+        yield f"{where}.engine: {engine} is asked for {method.algorithm}, expected one of {OF_EASYEDIT}"
 
 
 def _regularised(method: Method, entry: Entry) -> Iterator[str]:

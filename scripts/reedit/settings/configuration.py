@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reedit.errors import InputError
+from reedit.errors import InputError, is_unicode
 from reedit.jobs.redaction import without_secrets
 from reedit.settings.definitions import Config
 from reedit.settings.references import check_references
@@ -35,7 +35,7 @@ def _check_plain(value: Any, keys: Sequence[Any]) -> None:
     where = f"config: {path_of(keys)}"
     if isinstance(value, dict):
         for key, inner in value.items():
-            if not (isinstance(key, str) and _is_unicode(key)):
+            if not (isinstance(key, str) and is_unicode(key)):
                 raise InputError(f"{where}: found the key {quoted(key)}, expected text")
             _check_plain(inner, (*keys, key))
     elif isinstance(value, list):
@@ -43,10 +43,5 @@ def _check_plain(value: Any, keys: Sequence[Any]) -> None:
             _check_plain(inner, (*keys, index))
     elif isinstance(value, int) and value.bit_length() > 64:
         raise InputError(f"{where}: found a number of {value.bit_length()} bits, expected at most 64")
-    elif not (isinstance(value, int | float | None) or (isinstance(value, str) and _is_unicode(value))):
+    elif not (isinstance(value, int | float | None) or (isinstance(value, str) and is_unicode(value))):
         raise InputError(f"{where}: found {quoted(value)}, expected text (in quotes) or a number")
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether it holds no half of a character."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)

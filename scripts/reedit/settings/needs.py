@@ -23,7 +23,7 @@ class Needs(Selection):
             corpus = self.asked.corpora[entry.corpus]
             names.append(corpus.source)
             if isinstance(corpus, ReleasedStatistics):
-                names.append(self.check(entry.corpus).source)
+                names.append(self.compared_on(entry.corpus).source)
         names += [self.asked.models[model].source for model in self.models]
         names += [source for dataset in self.datasets for source in self.asked.datasets[dataset].sources]
         names += self.references.values()
@@ -87,7 +87,7 @@ class Needs(Selection):
         corpora = self.asked.corpora.items()
         return [name for name, corpus in corpora if imported == isinstance(corpus, ReleasedStatistics)]
 
-    def check(self, corpus: str) -> Texts:
+    def compared_on(self, corpus: str) -> Texts:
         """The corpus on whose texts released statistics are compared with the model."""
         return self.asked.corpora[self.asked.corpora[corpus].check]
 

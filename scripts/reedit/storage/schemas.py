@@ -28,7 +28,7 @@ MEASURES = [
 ]
 
 TOLD = ("fluency", "consistency")  # measures of the texts that a model goes on with
-GENERATED = tuple(f"{metric}_generated" for metric in METRICS)  # by what it answers itself, exactly matched
+EXACT = tuple(f"{metric}_exact" for metric in METRICS)  # of its own answers, see reedit.evaluate.answers
 
 AFTER = ("after", pa.int64())  # edits of iteration k that were written; null where it was complete
 METHOD = [  # what rows over the trials of one method begin with
@@ -224,15 +224,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             AFTER,
         ]
     ),
-    # one row per k (0 = unedited) and edited layer; norms of W_k - W_0 and of W_k
+    # one row per k (0 = unedited) and edited layer, of W_k
     "norms": pa.schema(
         [
             ("k", pa.int64()),
             ("layer", pa.int64()),
-            ("update_norm", pa.float64()),  # Frobenius
-            ("update_spectral_norm", pa.float64()),  # the largest singular value
             ("weight_norm", pa.float64()),  # Frobenius
-            ("condition", pa.float64()),  # of W_k, the largest by the smallest singular value
+            ("condition", pa.float64()),  # the largest by the smallest singular value
             AFTER,
         ]
     ),
@@ -380,11 +378,7 @@ SCHEMAS: dict[str, pa.Schema] = {
                 for end in ("", "_low", "_high")
             ],
             # of the texts and answers of all cases that are edited by then; null where none were asked for
-            *[
-                (f"{name}{end}", pa.float64())
-                for name in (*TOLD, *GENERATED)
-                for end in ("", "_low", "_high")
-            ],
+            *[(f"{name}{end}", pa.float64()) for name in (*TOLD, *EXACT) for end in ("", "_low", "_high")],
         ]
     ),
     # one row per method and k from 0; means over trials, null where not measured

@@ -143,10 +143,10 @@ def text_cost(shape: Shape, edits: int, kept: float) -> Cost:
 
 
 def norm_cost(shape: Shape, layers: Sequence[int], kept: int) -> Cost:
-    """The singular values of the edited weights and of their updates in `kept` states, in fp64."""
+    """The singular values of the edited weights in `kept` states and of the unedited ones, in fp64."""
     weights, matrix = shape.parameters * 4 / GB, shape.width * shape.keys
-    values = 2 * 4 * shape.width * matrix  # of two matrices a layer
-    gpu = weights + 4 * 8 * matrix / GB
+    values = 4 * shape.width * matrix
+    gpu = weights + 3 * 8 * matrix / GB  # the weight, its copy that LAPACK destroys, room to work
     return Cost("measure_norms", gpu, weights, 0.001, 0.0, (1 + kept) * len(layers) * values)
 
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reedit.errors import InputError
+from reedit.errors import InputError, is_unicode
 from reedit.evaluate.fitness import CaseFitness, longest_text
 from reedit.models.language_model import LanguageModel
 from reedit.models.tokenizers import load_tokenizer
 from reedit.models.tokens import Wording
-from reedit.prepare.cases import in_one_line, is_unicode, read_json_list
+from reedit.prepare.cases import in_one_line, read_json_list
 from reedit.prepare.facts import Fact, write_facts
 from reedit.prepare.neighbors import filter_neighbors
 from reedit.prepare.prefixes import read_prefixes, sample_prefixes
@@ -135,10 +135,8 @@ def _with_assistants(facts: Sequence[Fact], rows: FilterRows, run: Run) -> list[
     return found
 
 
-def write_prefixes(
-    experiment: Experiment, name: str, model: Callable[[], LanguageModel], path: Path
-) -> None:
-    """Prefix templates of that name, sampled from the model as it is, or from the configuration's own file."""
+def write_prefixes(experiment: Experiment, name: str, model: Callable[[], LanguageModel], path: Path) -> None:
+    """Prefix templates of that name, sampled from the model as it is, or read from the user's file."""
     settings = experiment.prefixes(name)
     if "source" not in settings:
         templates = sample_prefixes(model(), **settings)

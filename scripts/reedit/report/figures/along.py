@@ -19,13 +19,12 @@ PANELS = {  # a column of the rows -> what stands above its panel
     "every_specificity_accuracy": "specificity, all so far",
     "me_ppl": "ME-PPL",
 }
-TOLD = {  # panels of those that were measured
+BESIDE = {  # panels of what is measured on request
     "fluency": "fluency, bits",
     "consistency": "consistency",
-    "efficacy_generated": "efficacy, generated",
+    "efficacy_exact": "efficacy, exact",
 }
 BANDS = 6  # methods of a panel, up to which their intervals can be told apart
-LARGE = 30  # from so many times the unedited model's on, ME-PPL is logarithmic
 
 
 @styled
@@ -38,8 +37,8 @@ def along(rows: Rows, labels: Labels) -> Figure:
         return drawing.sentence(NO_CHECKPOINTS)
     places = grouped(rows, itemgetter("model", "dataset"))
     looks = drawing.looks((row["method"] for row in rows), dashed=True)
-    told = {name: head for name, head in TOLD.items() if any(row[name] is not None for row in rows)}
-    shown = PANELS | told
+    beside = {name: head for name, head in BESIDE.items() if any(row[name] is not None for row in rows)}
+    shown = PANELS | beside
     titles = [drawing.panel_title(place, labels, between="\n") for place in places]
     figure, axes = drawing.matrix(titles, list(shown.values()), (2.5, 2.3), "edits made")
     for panels, members in zip(axes, places.values(), strict=True):
@@ -68,5 +67,5 @@ def _axis(panel: Axes, name: str, rows: Rows) -> None:
         drawing.shares(panel)
         return
     values: list[Any] = [row[name] for row in rows if row[name] is not None]
-    if name == "me_ppl" and values and max(values) > LARGE * min(values):
+    if name == "me_ppl" and values and max(values) > drawing.LARGE * min(values):
         panel.set_yscale("log")

@@ -39,7 +39,6 @@ RESIDUALS = {  # the states of the residual, both in its panel
     "residual_after": ({"linestyle": "-"}, "residual after SPREAD"),
 }
 UNEDITED = "iteration $k$ (0: unedited)"
-LARGE = 30  # from so many times on, values are shown on a logarithmic axis
 THRESHOLD = {"color": GREY, "linewidth": 0.8, "linestyle": "--"}
 
 
@@ -113,8 +112,7 @@ def _places(runs: Rows) -> dict[tuple[str, str], list[Method]]:
     """The methods of each (model, dataset), in order of appearance; InputError if there are none."""
     if not runs:
         raise InputError("no run to draw: the table of runs is empty")
-    methods = {method.path: method for method in methods_of(runs)}.values()
-    return grouped(methods, attrgetter("place"))
+    return grouped(methods_of(runs), attrgetter("place"))
 
 
 def _means(method: Method, measure: str, first: int = 0) -> dict[int, float]:
@@ -144,7 +142,7 @@ def _norm_axis(panel: Axes, quantity: str, threshold: float | None) -> None:
     """A logarithmic axis for what multiplies, and the threshold where the data come near it."""
     drawn = [y for line in panel.lines for y in line.get_ydata() if math.isfinite(y) and y > 0]
     most, least = max(drawn, default=1.0), min(drawn, default=1.0)
-    if most > LARGE or (most > LARGE * least and quantity != "residual"):
+    if most > drawing.LARGE or (most > drawing.LARGE * least and quantity != "residual"):
         panel.set_yscale("log")
     elif quantity == "residual":
         panel.set_ylim(bottom=0)

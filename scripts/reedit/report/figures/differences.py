@@ -10,7 +10,7 @@ from reedit.evaluate.measures import METRICS
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import Rows, styled
 from reedit.report.tables.differences import block_title, blocks, compared, excludes_zero
-from reedit.report.tables.sheet import grouped
+from reedit.report.tables.sheet import consecutive
 from reedit.report.words import Labels, signed
 
 NOTHING = "Nothing is compared in this experiment."
@@ -45,7 +45,7 @@ def _lines(rows: Rows, labels: Labels) -> list[tuple[str, Rows]]:
     found: list[tuple[str, Rows]] = []
     for block in blocks(rows):
         found.append((drawing.printable(block_title(block[0], labels)), []))
-        for comparison in grouped(block, ["row"]):
+        for comparison in consecutive(block, ["row"]):
             found.append((drawing.printable(compared(comparison[0], labels)), comparison))
     return found
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from reedit.report.figures import drawing
 from reedit.report.figures.drawing import Rows, styled
 from reedit.report.rows.cases import case_frame, edits_of
-from reedit.report.rows.lines import each_once, iterative, methods_of
+from reedit.report.rows.lines import iterative, methods_of, with_edits
 from reedit.report.words import Labels
 
 FEW = 50  # edits up to which every one is drawn
@@ -26,7 +26,7 @@ def distribution(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
     Boxes hold the middle half of all trials' edits, whiskers 90 % of them. Up to FEW edits are drawn one by
     one. A value beyond floating point counts as the largest and is told at the upper edge.
     """
-    methods = each_once(iterative(methods_of(runs)))
+    methods = with_edits(iterative(methods_of(runs)))
     if not methods:
         return drawing.sentence(drawing.NOTHING)
     frame = case_frame(cases)

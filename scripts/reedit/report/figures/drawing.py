@@ -38,6 +38,7 @@ SETTINGS = {
     "axes.spines.right": False,
 }
 NOTHING = "This experiment has no edits to draw."
+LARGE = 30  # from so many times on, values are shown on a logarithmic axis
 COLUMNS = 3  # panels beside each other before a new row begins
 
 Look = Mapping[str, Any]

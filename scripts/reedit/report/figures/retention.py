@@ -19,14 +19,14 @@ from reedit.storage import parquet
 MEASURES = ("efficacy_accuracy", "generalization_accuracy")
 AT_ONCE = " (all at once)"
 NOT_SEQUENTIAL = "This experiment edits all cases of a run in one batch."
-Batches = Mapping[RunKey, Mapping[int, int]]  # run -> case_id -> the batch that it is edited in, from 1 on
+Batches = Mapping[RunKey, Mapping[int, int]]  # run -> case_id -> its batch, from 1 on
 
 
 def batches(splits: Mapping[str, str], made_by: Mapping[str, Mapping[str, Any]]) -> Batches:
     """The batch of every case of the runs that edit batch after batch, and of those beside them.
 
-    `splits` are Parquet files by the path of a run, `made_by` what the edit jobs say of themselves. A run that
-    edits the cases of the same split at once is told apart in the batches of the others, where they agree.
+    `splits` are Parquet files by the path of a run, `made_by` what the edit jobs say of themselves. A run
+    that edits the cases of the same split at once is told apart in the others' batches, where they agree.
     """
     tables = {path: parquet.read(path, "split") for path in set(splits.values())}
     ends = {run: _ends(told) for run, told in made_by.items() if told.get("batch")}

@@ -14,7 +14,7 @@ from reedit.report.figures import drawing
 from reedit.report.figures.drawing import GREY, Rows, styled
 from reedit.report.rows.differences import Judged, RunAtK, assisted_pairs, judged_cases, selected
 from reedit.report.rows.groups import grouped
-from reedit.report.rows.lines import Shown, each_once, methods_of
+from reedit.report.rows.lines import Shown, methods_of, with_edits
 from reedit.report.words import Labels, k_text
 from reedit.storage.schemas import MEASURES
 
@@ -31,7 +31,7 @@ def tradeoff(runs: Rows, cases: pa.Table, seed: int, labels: Labels) -> Figure:
     leads from a plain method to each of its assisted forms.
     """
     judged = judged_cases(cases)
-    pairs = assisted_pairs(each_once(methods_of(runs)), judged)
+    pairs = assisted_pairs(with_edits(methods_of(runs)), judged)
     sides = {m.path: selected(m) for assisted, plain in pairs for m in (plain, assisted)}
     found = {path: _point(side, judged, seed) for path, side in sides.items()}
     points = {path: point for path, point in found.items() if point is not None}

@@ -14,7 +14,7 @@ from reedit.report.figures import drawing
 from reedit.report.figures.drawing import GREY, Look, Rows, styled
 from reedit.report.rows.cases import case_frame, edits_of
 from reedit.report.rows.groups import grouped
-from reedit.report.rows.lines import each_once, iterative, methods_of
+from reedit.report.rows.lines import iterative, methods_of, with_edits
 from reedit.report.words import Labels
 
 UNDER_EDIT = {"linestyle": "--", "markerfacecolor": "white"}
@@ -26,7 +26,7 @@ def underedit(runs: Rows, cases: pa.Table, labels: Labels) -> Figure:
 
     Two panels per (model, dataset), one above the other, for the iterative methods; means over trials.
     """
-    methods = each_once(iterative(methods_of(runs)))
+    methods = with_edits(iterative(methods_of(runs)))
     if not methods:
         return drawing.sentence(drawing.NOTHING)
     frame = case_frame(cases)

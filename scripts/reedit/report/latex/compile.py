@@ -17,6 +17,7 @@ MISSING = (
     "the tables are in results/tables as .tex, .csv and .md"
 )
 STEM = "document"
+TIMEOUT = 180.0  # seconds for a round
 ROUNDS = 5  # of an engine that ends while its tables' widths still change
 
 
@@ -39,13 +40,12 @@ def compile_pdf(
     pdf: Path | str,
     log: Path | str,
     files: Mapping[str, Path | str] | None = None,
-    timeout: float = 180.0,
 ) -> list[float]:
     """Compile the document `tex` to `pdf` in a temporary folder; the engine's log is kept at `log`.
 
     `files` maps the names the document uses for figures to their paths. Returns the widths in pt by which
     lines stick out into the margin. Raises InputError with TeX's first error where it fails or takes more
-    than `timeout` seconds.
+    than TIMEOUT.
     """
     command = engine()
     settings = {
@@ -65,7 +65,7 @@ def compile_pdf(
         written = Path(folder) / f"{STEM}.log"
         for again in range(ROUNDS):
             force = ["-g"] * (again > 0 and command[0] == "latexmk")
-            status, output = _run([*command, *force], folder, {**os.environ, **settings}, timeout)
+            status, output = _run([*command, *force], folder, {**os.environ, **settings})
             text = written.read_text(encoding="utf-8", errors="replace") if written.is_file() else output
             # latexmk overlooks an .aux that changed within a second and kept its size
             if status != 0 or not re.search(r"Rerun (LaTeX|to get)", text):
@@ -74,7 +74,7 @@ def compile_pdf(
             temporary.write_text(text, encoding="utf-8")
         made = Path(folder) / f"{STEM}.pdf"
         if status is None:
-            raise InputError(f"{pdf}: {command[0]} took more than {timeout:.0f} s; see {log}")
+            raise InputError(f"{pdf}: {command[0]} took more than {TIMEOUT:.0f} s; see {log}")
         if status != 0 or not made.is_file():
             raise InputError(f"{pdf}: {command[0]} failed: {first_error(text)}; see {log}")
         with atomic(pdf) as temporary:
@@ -98,9 +98,7 @@ def overfull(log: str) -> list[float]:
     return [float(width) for width in re.findall(r"^Overfull \\hbox \(([\d.]+)pt", log, re.MULTILINE)]
 
 
-def _run(
-    command: list[str], folder: str, environment: Mapping[str, str], timeout: float
-) -> tuple[int | None, str]:
+def _run(command: list[str], folder: str, environment: Mapping[str, str]) -> tuple[int | None, str]:
     """Exit status (None after a timeout, with all the command started gone) and what it printed."""
     process = subprocess.Popen(
         command,
@@ -112,7 +110,7 @@ def _run(
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=timeout)
+        output, _ = process.communicate(timeout=TIMEOUT)
         return process.returncode, output.decode(errors="replace")
     except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)

@@ -84,10 +84,7 @@ def escape(text: str, breaks: bool = False) -> Markup:
 
 def captions(templates: Templates) -> dict[str, dict[str, Markup]]:
     """captions.yaml beside the templates: TeX of ours, by section and name."""
-    path = next(
-        (folder / "captions.yaml" for folder in map(Path, _folders(templates))), Path("captions.yaml")
-    )
-    found = read_mapping(path, "captions")
+    found = read_mapping(Path(_folders(templates)[0], "captions.yaml"), "captions")
     return {
         section: {name: Markup(text.rstrip()) for name, text in texts.items()}
         for section, texts in found.items()

@@ -16,13 +16,12 @@ from reedit.errors import InputError
 from reedit.evaluate.measures import METRICS, case_means_of, intervals, measure, prompt_means_of
 from reedit.methods.protocols import protocol_of
 from reedit.report.rows.fluency import of_cases
-from reedit.report.rows.lines import Method, RunKey, each_once, file_of, methods_of
+from reedit.report.rows.lines import Method, RunKey, file_of, methods_of, with_edits
 from reedit.report.rows.measured import over_cases
 from reedit.report.rows.runs import Row, known, mean
 from reedit.storage import parquet
-from reedit.storage.schemas import GENERATED, MEASURES, TOLD
+from reedit.storage.schemas import EXACT, MEASURES, TOLD
 
-IDENTITY = ("model", "dataset", "method", "algorithm", "protocol", "edits")
 NO_CHECKPOINTS = "No method of this experiment has checkpoints."  # in the place of a table or figure of none
 ENDS = ("", "_low", "_high")  # of the columns of a measure: its mean, and its interval
 ACCURACIES = tuple(f"{metric}_accuracy" for metric in METRICS)
@@ -45,7 +44,7 @@ class Course(NamedTuple):
     first: Mapping[int, np.ndarray]  # of the cases of the first batch
     me_ppl: Mapping[int, float | None]
     told: Mapping[int, np.ndarray]  # measures of TOLD, [cases, 2]; of no state where no texts were asked for
-    said: Mapping[int, np.ndarray]  # likewise measures of GENERATED, [cases, 3]
+    said: Mapping[int, np.ndarray]  # likewise measures of EXACT, [cases, 3]
 
 
 def along_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, AlongFiles], seed: int) -> list[Row]:
@@ -54,7 +53,7 @@ def along_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, AlongFi
     Methods without checkpoints have none. Raises InputError for a run whose files were not given.
     """
     result = []
-    for method in each_once(methods_of(runs)):
+    for method in with_edits(methods_of(runs)):
         keys = [(*method.path, trial) for trial in method.trials]
         of_runs = [file_of(key, files, "no scores were") for key in keys]
         courses = [_course(own, method, k) for own, k in zip(of_runs, method.ends, strict=True)]
@@ -66,7 +65,6 @@ def along_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, AlongFi
 def _rows(method: Method, courses: Sequence[Course], seed: int) -> list[Row]:
     """Of a method, a row for each number of edits that all trials have a state at."""
     shared = set.intersection(*(set(course.every) for course in courses))
-    identity = {name: getattr(method, name) for name in IDENTITY}
     rows = []
     for after in sorted(shared):
         k = 0 if after == 0 else method.last
@@ -79,10 +77,10 @@ def _rows(method: Method, courses: Sequence[Course], seed: int) -> list[Row]:
                 if name in ACCURACIES:
                     ends = zip(ENDS, (value, *bound), strict=True)
                     found |= {f"{which}_{name}{end}": known(one) for end, one in ends}
-        for names, kind in ((TOLD, "told"), (GENERATED, "said")):
+        for names, kind in ((TOLD, "told"), (EXACT, "said")):
             of_trials = [getattr(course, kind) for course in courses]
             found |= _columns(names, [own[after] for own in of_trials if after in own], seed)
-        rows.append(identity | {"trials": len(courses)} | found)
+        rows.append(method.identity | {"trials": len(courses)} | found)
     return rows
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from reedit.evaluate.measures import KINDS, METRICS, measure, paired_intervals
 from reedit.report.rows.groups import grouped
-from reedit.report.rows.lines import Method, RunKey, Shown, each_once, methods_of, plain_form
+from reedit.report.rows.lines import Method, RunKey, Shown, methods_of, plain_form, with_edits
 from reedit.report.rows.runs import known
 from reedit.storage import parquet
 from reedit.storage.schemas import MEASURES
@@ -23,7 +23,6 @@ from reedit.storage.schemas import MEASURES
 Row = dict[str, Any]
 RunAtK = tuple[RunKey, int]
 SAID = ("exact", "contains")  # kinds of what models say themselves
-IDENTITY = ("model", "dataset", "algorithm", "protocol", "edits", "method")
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,13 @@ def difference_rows(
     `kinds` are others.
 
     Each method where the proposed rule stops against its first iteration, and against the one of its highest
-    score where that is a third one, then each assisted method against its plain one, both where the rule
-    stops them, and each against the one that `against` names by method, there and after one iteration. What
-    was not scored at a k is not compared there.
+    score where that is a third one; then each assisted method against its plain one, and each against the one
+    that `against` names by method, after one iteration and where the rule stops them. What was not scored at
+    a k is not compared there.
     """
     result: list[Row] = []
     number = 0
-    for members in grouped(each_once(methods_of(runs)), attrgetter("block")).values():
+    for members in grouped(with_edits(methods_of(runs)), attrgetter("block")).values():
         chosen = {method.path: selected(method) for method in members}
         pairs = [
             ("iteration", side, Shown(side.method, side.method.at(1), "first"))
@@ -70,15 +69,14 @@ def difference_rows(
             highest = _highest(side, judged)
             if highest and highest.ks not in (side.ks, side.method.at(1)):  # k = 1 is held against it above
                 pairs.append(("stopping", side, highest))
-        pairs += [
-            ("assistance", chosen[method.path], chosen[plain.path])
-            for method, plain in assisted_pairs(members, judged)
-        ]
-        for method, reference in named_pairs(members, judged, against or {}):
-            sides = (chosen[method.path], chosen[reference.path])
-            once = tuple(Shown(side.method, side.method.at(1), "first") for side in sides)
-            pairs += [("method", *each) for each in ([once] if sides != once else [])]
-            pairs.append(("method", *sides))
+        others = [("assistance", *pair) for pair in assisted_pairs(members, judged)]
+        others += [("method", *pair) for pair in named_pairs(members, judged, against or {})]
+        for comparison, *methods in others:
+            sides = [chosen[method.path] for method in methods]
+            once = [Shown(method, method.at(1), "first") for method in methods]
+            if any(side.ks != first.ks for side, first in zip(sides, once, strict=True)):
+                pairs.append((comparison, *once))
+            pairs.append((comparison, *sides))
         for comparison, ours, theirs in pairs:
             rows = _comparison_rows(ours, theirs, judged, seed)
             for row in rows:
@@ -179,7 +177,7 @@ def _comparison_rows(ours: Shown, theirs: Shown, judged: Mapping[RunAtK, Judged]
     if any(len(values) == 0 for values, _ in samples):
         return []
     means, bounds = paired_intervals(samples, ours.method.protocol, seed)
-    shared = {name: getattr(ours.method, name) for name in IDENTITY}
+    shared = ours.method.identity
     for prefix, side in (("", ours), ("reference_", theirs)):
         shared |= {f"{prefix}k": side.k, f"{prefix}k_min": side.k_min, f"{prefix}role": side.role}
     shared |= {

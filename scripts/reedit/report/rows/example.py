@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from reedit.methods.stopping import selected
 from reedit.report.rows.cases import case_frame
-from reedit.report.rows.lines import each_once, iterative, methods_of
+from reedit.report.rows.lines import iterative, methods_of, with_edits
 from reedit.storage import parquet
 from reedit.storage.schemas import SCHEMAS
 
@@ -25,7 +25,7 @@ def example_rows(
     case: among the run's UnderEdit cases (among all, if it has none) the one whose |p(theta_2, h-hat) -
     p(theta_1, h-bar)| is the median, the smaller of two in the middle. `facts` has each dataset's file.
     """
-    edited = {m.path: m.iterations()[0] for m in each_once(iterative(methods_of(runs)))}
+    edited = {m.path: m.iterations()[0] for m in with_edits(iterative(methods_of(runs)))}
     known = {path: rows for path, rows in edited.items() if None not in (row["delta_p"] for row in rows)}
     if not known:
         return []

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORCED = ("accuracy", "exact_match")  # columns of "scores"
-GENERATED = ("exact", "contains", "judged_true")  # columns of "generations"
+FREE = ("exact", "contains", "judged_true")  # columns of "generations"
 DISAGREEMENTS = ("exact_differs", "contains_differs")  # exact_match is not exact, not contains
-KINDS = (*FORCED, *GENERATED, *DISAGREEMENTS)
+KINDS = (*FORCED, *FREE, *DISAGREEMENTS)
 MEASURES = tuple(f"{metric}_{kind}" for metric in METRICS for kind in KINDS)
 PROMPT = ["k", "case_id", "metric", "position"]  # prompts can repeat within a case
 
@@ -34,14 +34,14 @@ class AnswerFiles(NamedTuple):
 def generation_rows(
     runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, AnswerFiles], seed: int
 ) -> list[Row]:
-    """Rows of schema "table" of the measures of MEASURES, as measured_rows makes them of case_means.
+    """Rows of schema "table" of the measures of MEASURES, as measured_rows makes them of answer_means.
 
     `runs`: rows of schema "runs".
     """
-    return measured_rows(runs, lambda run: case_means(files[run]), MEASURES, seed)
+    return measured_rows(runs, lambda run: answer_means(files[run]), MEASURES, seed)
 
 
-def case_means(files: AnswerFiles) -> dict[int, np.ndarray]:
+def answer_means(files: AnswerFiles) -> dict[int, np.ndarray]:
     """Per k the means over each case's prompts, [cases, MEASURES], NaN where a case has no such prompt.
 
     Where the scores ask a metric's prompts in another form (ZsRE's neighbors in the released protocol, token
@@ -50,12 +50,12 @@ def case_means(files: AnswerFiles) -> dict[int, np.ndarray]:
     import pandas as pd  # half a second, which what only asks for names need not wait
 
     scores = _numbered(files.scores, "scores", [*FORCED])
-    generations = _numbered(files.generations, "generations", [*GENERATED])
+    generations = _numbered(files.generations, "generations", [*FREE])
     _check_alike(scores, generations, files)
     both = scores.merge(generations, on=[*PROMPT, "prompt"], how="outer", indicator=True)
     unpaired = set(both.loc[both["_merge"] != "both", "metric"])
     paired = ~both["metric"].isin(unpaired)
-    for kind, differs in zip(GENERATED[:2], DISAGREEMENTS, strict=True):
+    for kind, differs in zip(FREE[:2], DISAGREEMENTS, strict=True):
         both[differs] = (both["exact_match"] != both[kind]).astype(float).where(paired & both[kind].notna())
     means = both.groupby(PROMPT[:3])[[*KINDS]].mean().unstack("metric")  # NaN is left out
     columns = pd.MultiIndex.from_tuples([(kind, metric) for metric in METRICS for kind in KINDS])

@@ -87,6 +87,12 @@ class Method(Edited):
     trials: dict[int, dict[int, Row]]
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What rows over its trials begin with."""
+        names = ("model", "dataset", "method", "algorithm", "protocol", "edits")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def edited(self) -> bool:
         """Whether every trial edited something."""
         return min(self.ends) > 0
@@ -171,7 +177,7 @@ class Shown:
 def methods_of(runs: Sequence[Row]) -> list[Method]:
     """The methods in order of appearance."""
     found = []
-    for rows in grouped(runs, itemgetter("entry", "model", "dataset", "method")).values():
+    for rows in grouped(runs, itemgetter("model", "dataset", "method")).values():
         common = {name: rows[0][name] for name in (*COMMON, "entry")}
         trials = grouped(sorted(rows, key=itemgetter("trial")), itemgetter("trial"))
         by_k = {trial: {row["k"]: row for row in own} for trial, own in trials.items()}
@@ -179,9 +185,9 @@ def methods_of(runs: Sequence[Row]) -> list[Method]:
     return found
 
 
-def each_once(methods: Sequence[Method]) -> list[Method]:
-    """The methods that edited something, one that stands in several entries once."""
-    return list({method.path: method for method in methods if method.edited}.values())
+def with_edits(methods: Sequence[Method]) -> list[Method]:
+    """The methods every trial of which edited something."""
+    return [method for method in methods if method.edited]
 
 
 def plain_form(method: Method, methods: Sequence[Method]) -> Method | None:
@@ -229,18 +235,17 @@ def assisted(methods: Sequence[Method], prefixed: bool = False) -> list[Method]:
 
 def stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet the proposed rule in every trial."""
-    return [m for m in iterative(methods) if m.edited and all(m.met())]
+    return [m for m in with_edits(iterative(methods)) if all(m.met())]
 
 
 def never_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet it in no trial, as far as is known."""
-    edited = [method for method in iterative(methods) if method.edited]
-    return [m for m in edited if not any(m.met()) and m.choice()[1] == "last"]
+    return [m for m in with_edits(iterative(methods)) if not any(m.met()) and m.choice()[1] == "last"]
 
 
 def partly_stopped(methods: Sequence[Method]) -> list[Method]:
     """The iterative methods that meet it in some trials alone."""
-    return [m for m in iterative(methods) if m.edited and any(m.met()) and not all(m.met())]
+    return [m for m in with_edits(iterative(methods)) if any(m.met()) and not all(m.met())]
 
 
 def at_selected(method: Method) -> dict[Ks, str]:
@@ -268,16 +273,14 @@ def table_lines(
 ) -> list[Shown]:
     """The lines block by block: the unedited model if asked for, then every method at its k.
 
-    A method that stands in several entries counts once, one that nothing was edited with not at all.
+    A method that nothing was edited with has none.
     """
-    methods = list({method.path: method for method in methods}.values())
     result: list[Shown] = []
     for members in grouped(methods, attrgetter("block")).values():
         if unedited:
             result += [Shown(method, method.at(0), "unedited") for method in _unedited(members)]
-        for method in members:
-            if method.edited:
-                result += [Shown(method, ks, role) for ks, role in at(method).items()]
+        for method in with_edits(members):
+            result += [Shown(method, ks, role) for ks, role in at(method).items()]
     return result
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reedit.evaluate.measures import percentiles, resamples, weighted_means
+from reedit.evaluate.measures import DRAWS, percentiles, resamples, weighted_means
 from reedit.report.rows.lines import RunKey, at_first_and_selected, methods_of, table_lines
 from reedit.report.rows.runs import Row, known, line_rows
 
@@ -36,17 +36,15 @@ def measured_rows(
     return rows
 
 
-def over_cases(
-    trials: Sequence[np.ndarray], seed: int, draws: int = 1000
-) -> tuple[list[list[float | None]], np.ndarray]:
+def over_cases(trials: Sequence[np.ndarray], seed: int) -> tuple[list[list[float | None]], np.ndarray]:
     """The mean of each measure in every trial, [measures][trials], and the interval of that over trials.
 
     The intervals, [measures, 2], are percentiles of the bootstrap over cases. `trials`: what each one's cases
     have, [cases, measures], in ascending order of case_id, so that resamples are those of the other tables.
     What has no case is None in the means and NaN in the intervals.
     """
-    means, total = [], np.zeros((draws, trials[0].shape[1]))
+    means, total = [], np.zeros((DRAWS, trials[0].shape[1]))
     for trial, values in enumerate(trials):
         means.append(weighted_means(values, np.ones((1, len(values))))[0])
-        total += weighted_means(values, resamples(len(values), seed, trial, draws))
+        total += weighted_means(values, resamples(len(values), seed, trial))
     return [list(map(known, column)) for column in np.transpose(means)], percentiles(total / len(trials))

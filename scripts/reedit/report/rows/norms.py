@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from reedit.errors import InputError
 from reedit.report.rows.groups import grouped
-from reedit.report.rows.lines import RunKey, each_once, file_of, methods_of
+from reedit.report.rows.lines import RunKey, file_of, methods_of, with_edits
 from reedit.report.rows.runs import Row, mean
 from reedit.storage import parquet
 
@@ -22,7 +22,6 @@ CONDITION = 10.0  # times their condition number: likewise
 RESIDUAL = 0.1  # of ||h||: more that SPREAD leaves asks for more SPREAD
 BLOWING_UP, MORE_SPREAD, SETTLED = "blowing up", "more SPREAD", "settled"
 MEASURES = ("update_norm", "growth", "condition", "condition_growth", "residual_before", "residual_after")
-IDENTITY = ("model", "dataset", "method", "algorithm", "protocol", "edits")
 RESIDUALS = ("residual_before", "residual_after")
 Measured = dict[str, float | None]  # by the names of MEASURES
 
@@ -41,7 +40,7 @@ def norm_summary_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, 
     Raises InputError for a run whose files were not given or without the unedited model's norms.
     """
     result = []
-    for method in each_once(methods_of(runs)):
+    for method in with_edits(methods_of(runs)):
         keys = [(*method.path, trial) for trial in method.trials]
         courses = [run_course(file_of(key, files, "no norms were")) for key in keys]
         for k in range(method.last + 1):
@@ -50,7 +49,7 @@ def norm_summary_rows(runs: Sequence[Mapping[str, Any]], files: Mapping[RunKey, 
             found = {name: mean(one[name] for one in here) for name in MEASURES}
             judged = (found[name] for name in ("growth", "condition_growth", "residual_after"))
             result.append(
-                {name: getattr(method, name) for name in IDENTITY}
+                method.identity
                 | {"trials": len(courses), "k": k, "k_min": min(ks)}
                 | found
                 | {"reading": reading(*judged) if k > 0 else None}

@@ -1,22 +1,22 @@
 """Sequential editing along the way in print."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from markupsafe import Markup
 
 from reedit.evaluate.measures import METRICS
-from reedit.report.rows.along import NO_CHECKPOINTS
+from reedit.report.rows.along import ENDS, NO_CHECKPOINTS
 from reedit.report.tables.fluency import HUNDREDFOLD
-from reedit.report.tables.sheet import Cell, Column, Grid, Row, Sheet, Style, Table
-from reedit.report.words import perplexity, share
-from reedit.storage.schemas import GENERATED, TOLD
+from reedit.report.tables.sheet import Cell, Column, Grid, Row, Style, Table, share_cell
+from reedit.report.words import perplexity
+from reedit.storage.schemas import EXACT, TOLD
 
 OVER = {"every": "All so far", "first": "The first batch"}
 BESIDE = {name: name.capitalize() for name in TOLD}  # columns of what was measured on request
-BESIDE |= {name: f"{name.partition('_')[0].capitalize()}, generated" for name in GENERATED}
-OWN_ANSWERS = "Generated: what the model answers by itself begins with the answer, in percent."
+BESIDE |= {name: name.replace("_", ", ").capitalize() for name in EXACT}
+OWN_ANSWERS = "Exact: what the model answers by itself begins with the answer, in percent."
 LEADING = (
     Column("Model", "{model}, {dataset}".format_map, align="l", once=("model", "dataset")),
     Column("Algo", "method", align="l", once=("model", "dataset", "method")),
@@ -25,30 +25,24 @@ LEADING = (
 
 
 class AlongTable(Table):
-    """A line a method and number of edits; in the terminal every accuracy with its interval."""
+    """A line a method and number of edits."""
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
-        beside = [Column(BESIDE[name], _share(name, style.intervals)) for name in _known(rows)]
-        columns = [*_columns(style.intervals), *beside]
+        share = partial(_share, interval=style.intervals)
+        columns = list(LEADING)
+        for which, over in OVER.items():
+            for metric in METRICS:
+                name = metric.capitalize()
+                head = Cell(f"{name}, {over.lower()}", tex=Markup(name))
+                columns.append(Column(head, partial(share, name=f"{which}_{metric}_accuracy"), over=(over,)))
+        columns.append(Column("ME-PPL", lambda row: perplexity(row["me_ppl"])))
+        columns += [Column(BESIDE[name], partial(share, name=name)) for name in _known(rows)]
         return Table.grids(replace(self, columns=columns), rows, style)
-
-    def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
-        return Sheet(self.grids(rows, replace(style, intervals=True)), self.legend(rows))
 
     def legend(self, rows: Sequence[Row]) -> list[str]:
         known = _known(rows)
-        told, said = (any(name in known for name in names) for names in (TOLD, GENERATED))
+        told, said = (any(name in known for name in names) for names in (TOLD, EXACT))
         return [*super().legend(rows), *[HUNDREDFOLD] * told, *[OWN_ANSWERS] * said]
-
-
-def _columns(intervals: bool) -> list[Column]:
-    columns = list(LEADING)
-    for which, over in OVER.items():
-        for metric in METRICS:
-            name = metric.capitalize()
-            head = Cell(f"{name}, {over.lower()}", tex=Markup(name))
-            columns.append(Column(head, _share(f"{which}_{metric}_accuracy", intervals), over=(over,)))
-    return [*columns, Column("ME-PPL", lambda row: perplexity(row["me_ppl"]))]
 
 
 def _known(rows: Sequence[Row]) -> list[str]:
@@ -56,14 +50,8 @@ def _known(rows: Sequence[Row]) -> list[str]:
     return [name for name in BESIDE if any(row[name] is not None for row in rows)]
 
 
-def _share(name: str, interval: bool) -> Callable[[Any], Cell]:
-    """A share, with its interval where that is known."""
-
-    def cell(row: Any) -> Cell:
-        low, high = (share(row[f"{name}_{end}"]) for end in ("low", "high"))
-        return Cell(share(row[name]), aside=f"[{low}, {high}]" if interval and low else "")
-
-    return cell
+def _share(row: Row, name: str, interval: bool) -> Cell:
+    return share_cell(*(row[f"{name}{end}"] for end in ENDS), interval)
 
 
 ALONG = AlongTable(

@@ -12,10 +12,10 @@ from operator import itemgetter
 from markupsafe import Markup
 
 from reedit.report.rows.comparison import Row
-from reedit.report.rows.groups import grouped as groups
+from reedit.report.rows.groups import grouped
 from reedit.report.rows.reported import IDENTITY, MEASURES
 from reedit.report.tables.notes import RANGE, listed, no_notes
-from reedit.report.tables.sheet import Block, Cell, Column, Grid, K, Sheet, Style, Table, group, grouped
+from reedit.report.tables.sheet import Block, Cell, Column, Grid, K, Sheet, Style, Table, consecutive, group
 from reedit.report.words import Labels, k_text, percent, perplexity
 from reedit.storage import schemas
 
@@ -61,8 +61,8 @@ class ComparisonTable(Table):
             *map(_column, measures),
         ]
         blocks = []
-        for block in grouped(rows, ["model", "dataset", "edits"]):
-            lines = [line for line in grouped(block, ["method", "role", "k"]) if _measured(line)]
+        for block in consecutive(rows, ["model", "dataset", "edits"]):
+            lines = [line for line in consecutive(block, ["method", "role", "k"]) if _measured(line)]
             if lines:
                 first = block[0]
                 title = f"{named(first['model'])}, {named(first['dataset'])}, {first['edits']} edits"
@@ -82,7 +82,7 @@ class ComparisonTable(Table):
         rows = self._own(rows)
         notes = [CHOSEN] if any(row["table"] <= 4 for row in rows) else []
         notes += [RANGE] * any(row["run_k"] is not None and row["run_k_min"] < row["run_k"] for row in rows)
-        reported = groups((row for row in rows if row["k"] is not None), itemgetter(*IDENTITY)).values()
+        reported = grouped((row for row in rows if row["k"] is not None), itemgetter(*IDENTITY)).values()
         left = sum(all(row["measured"] is None for row in line) for line in reported)
         if left:
             notes.append(f"{left} of {len(reported)} reported lines were not measured and are left out here.")
@@ -154,7 +154,7 @@ def _sources(line: Sequence[Row]) -> list[dict[str, Cell | str]]:
 
     The method is said once, above them.
     """
-    runs = [{row["measure"]: row for row in members} for members in grouped(line, ["run", "protocol"])]
+    runs = [{row["measure"]: row for row in members} for members in consecutive(line, ["run", "protocol"])]
     first = [next(iter(run.values())) for run in runs]
     protocols = Counter(run["protocol"] for run in first)
     found = [_source("paper", str(first[0]["k"]), runs[0], "reported")]

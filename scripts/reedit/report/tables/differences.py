@@ -7,7 +7,7 @@ from typing import Any
 from reedit.evaluate.measures import KINDS, METRICS
 from reedit.report.rows.differences import SAID
 from reedit.report.tables.notes import MARKS, choice_notes
-from reedit.report.tables.sheet import Block, Cell, Column, Grid, Row, Sheet, Style, Table, group, grouped
+from reedit.report.tables.sheet import Block, Cell, Column, Grid, Row, Sheet, Style, Table, consecutive, group
 from reedit.report.words import Labels, k_text, method_of, name_of, plain, signed
 
 SIDES = ("", "reference_")
@@ -34,7 +34,7 @@ class DifferencesTable(Table):
             Block(
                 [
                     group(columns, _lines(comparison, style.labels, self.kinds))
-                    for comparison in grouped(block, ["row"])
+                    for comparison in consecutive(block, ["row"])
                 ],
                 block_title(block[0], style.labels),
             )
@@ -46,7 +46,7 @@ class DifferencesTable(Table):
         lines = []
         for block in blocks(rows):
             lines += [f"{plain(block_title(block[0], style.labels))}:", ""]
-            for comparison in grouped(block, ["row"]):
+            for comparison in consecutive(block, ["row"]):
                 lines += [*(f"- {sentence(row, style.labels)}" for row in comparison), ""]
         return Sheet(text=lines, notes=self.legend(rows))
 
@@ -93,7 +93,7 @@ def excludes_zero(row: Row) -> bool:
 
 def blocks(rows: Sequence[Row]) -> list[list[Row]]:
     """The rows of the same edits: of one model and dataset, and of one number."""
-    return grouped(rows, ["model", "dataset", "edits"])
+    return consecutive(rows, ["model", "dataset", "edits"])
 
 
 def block_title(row: Row, labels: Labels) -> str:

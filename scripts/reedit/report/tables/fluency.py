@@ -1,36 +1,29 @@
 """Fluency and consistency of what models go on with in print."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
 
 from reedit.report.tables.blocks import LEADING, MARKED_K, Printed, line_grid, raw_lines
-from reedit.report.tables.sheet import Cell, Column, Grid, Row, Sheet, Style, Table
-from reedit.report.words import Labels, share
+from reedit.report.tables.sheet import Cell, Column, Grid, Row, Style, Table, share_cell
+from reedit.report.words import Labels
 from reedit.storage.schemas import TOLD
 
 
 class FluencyTable(Table):
-    """A line a method and k; in the terminal with intervals."""
+    """A line a method and k."""
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
-        told = [Column(name.capitalize(), _hundredfold(name, style.intervals)) for name in TOLD]
+        cell = partial(_hundredfold, interval=style.intervals)
+        told = [Column(name.capitalize(), partial(cell, name=name)) for name in TOLD]
         return [line_grid([*LEADING, MARKED_K, *told], rows, style)]
-
-    def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
-        return Sheet(self.grids(rows, replace(style, intervals=True)), self.legend(rows))
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         return raw_lines(rows, labels, TOLD)
 
 
-def _hundredfold(name: str, interval: bool) -> Callable[[Printed], Cell]:
-    """A measure times 100, as the field prints it, with its interval where that is known."""
-
-    def cell(printed: Printed) -> Cell:
-        value, low, high = (share(printed.line.get(name, which)) for which in ("mean", "low", "high"))
-        return Cell(value, aside=f"[{low}, {high}]" if interval and low else "")
-
-    return cell
+def _hundredfold(printed: Printed, name: str, interval: bool) -> Cell:
+    """A measure times 100, as the field prints it."""
+    return share_cell(*(printed.line.get(name, which) for which in ("mean", "low", "high")), interval)
 
 
 HUNDREDFOLD = (

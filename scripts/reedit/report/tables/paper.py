@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from reedit.report.rows.lines import (
+    STOPPING_RULES,
     Method,
     assisted,
     at_every,
@@ -17,13 +18,12 @@ from reedit.report.rows.lines import (
     iterative,
     stopped,
 )
-from reedit.report.tables.paper_sheet import STOPPED, PaperTable
+from reedit.report.tables.paper_sheet import PaperTable
+from reedit.storage.schemas import MEASURES
 
-METRICS = ("efficacy", "generalization", "specificity", "score")
-ACCURACIES = tuple(f"{metric}_accuracy" for metric in METRICS)
-BOTH = tuple(f"{metric}_{kind}" for metric in METRICS for kind in ("accuracy", "success"))
-SHORT = (*BOTH, "me_ppl", "delta_p")
-FULL = (*BOTH, "me_ppl", "ppl_target", "ppl_edited", "delta_p")
+ACCURACIES = tuple(name for name in MEASURES if name.endswith("_accuracy"))
+SHORT = (*MEASURES, "me_ppl", "delta_p")
+FULL = (*MEASURES, "me_ppl", "ppl_target", "ppl_edited", "delta_p")
 
 SELECTED = ("selected", "last", "unjudged")
 
@@ -50,7 +50,7 @@ PREFIXED = ASSISTED | {
 STOPPING = {
     "methods": stopped,
     "empty": "This experiment has no iterative run that meets the proposed stopping rule.",
-    "compared": STOPPED,
+    "compared": STOPPING_RULES,
     "side_by_side": True,
 }
 

@@ -9,8 +9,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from reedit.evaluate.measures import KINDS, METRICS
-from reedit.methods.stopping import RULES
-from reedit.report.rows.lines import Ks, Method, Shown, at_every, at_every_stop, table_lines
+from reedit.report.rows.lines import STOPPING_RULES, Ks, Method, Shown, at_every, at_every_stop, table_lines
 from reedit.report.rows.table_lines import BY_DEFINITION, Line, blocks
 from reedit.report.tables import blocks as layout
 from reedit.report.tables.notes import LAST, MARKS, RANGE
@@ -18,7 +17,6 @@ from reedit.report.tables.sheet import PAGE, Block, Cell, Column, Grid, K, Row, 
 from reedit.report.words import Labels, name_of, percent, perplexity, share
 from reedit.storage.schemas import MEASURES
 
-STOPPED = RULES[1:]
 HEADS = {  # of the measures that are no shares: as the terminal, and as the document prints them
     "me_ppl": Cell("ME-PPL"),
     "ppl_target": Cell("p optimised", tex=Markup(r"$p(\theta_k, \bar{h}_{t,k}^{l_c})$")),
@@ -192,7 +190,7 @@ class PaperTable(Table):
 
     def _color(self, line: Line) -> str:
         """The stopping rule that keeps the line, or whether its model has collapsed."""
-        if line.role in ("selected", *STOPPED):
+        if line.role in ("selected", *STOPPING_RULES):
             return line.role
         return "collapsed" if line.collapsed and not self.side_by_side else ""
 

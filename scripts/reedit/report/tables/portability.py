@@ -1,13 +1,14 @@
 """What follows from edits and what stays, group by group, in print."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from reedit.report.rows.portability import KINDS, group_of
 from reedit.report.rows.table_lines import Line, blocks
 from reedit.report.tables.blocks import LEADING, MARKED_K, Printed, printed_lines, raw_lines
-from reedit.report.tables.sheet import Block, Cell, Column, Grid, Row, Sheet, Style, Table, group
-from reedit.report.words import Labels, half_up, share
+from reedit.report.tables.sheet import Block, Cell, Column, Grid, Row, Style, Table, group, share_cell
+from reedit.report.words import Labels, half_up
 
 HEADS = {
     "forced": "Forced",
@@ -42,9 +43,10 @@ class _GroupLine:
 
 
 class PortabilityTable(Table):
-    """Group after group the lines of a block; in the terminal with intervals."""
+    """Group after group the lines of a block."""
 
     def grids(self, rows: Sequence[Row], style: Style) -> list[Grid]:
+        share = partial(_share, interval=style.intervals)
         columns = [
             LEADING[0],
             Column("Group", lambda one: _words(one.group) if one.first else "", align="l"),
@@ -52,12 +54,9 @@ class PortabilityTable(Table):
             Column("Known", lambda one: _number(one.get("known")) if one.first else ""),
             LEADING[1],
             MARKED_K,
-            *(Column(head, _share(kind, style.intervals)) for kind, head in HEADS.items()),
+            *(Column(head, partial(share, kind=kind)) for kind, head in HEADS.items()),
         ]
         return [Grid(columns, [_block(columns, block, style) for block in blocks(rows)], left=6)]
-
-    def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
-        return Sheet(self.grids(rows, replace(style, intervals=True)), self.legend(rows))
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         names = list(dict.fromkeys(group_of(row["measure"]) for row in rows))
@@ -85,14 +84,8 @@ def _number(value: float | None) -> str:
     return "" if value is None else half_up(value, 0 if value == int(value) else 1)
 
 
-def _share(kind: str, interval: bool) -> Callable[[_GroupLine], Cell]:
-    """A share, with its interval where that is known."""
-
-    def cell(one: _GroupLine) -> Cell:
-        value, low, high = (share(one.get(kind, which)) for which in ("mean", "low", "high"))
-        return Cell(value, aside=f"[{low}, {high}]" if interval and low else "")
-
-    return cell
+def _share(one: _GroupLine, kind: str, interval: bool) -> Cell:
+    return share_cell(*(one.get(kind, which) for which in ("mean", "low", "high")), interval)
 
 
 PORTABILITY = PortabilityTable(

@@ -99,7 +99,7 @@ def heads(columns: Sequence[Column]) -> list[list[dict[str, Any]]]:
 
 def markdown(table: Table, sheet: Sheet, notes: Sequence[str]) -> str:
     """As aligned Markdown; a table without rows is a sentence."""
-    lines = [table.headline, ""] if table.headline else []
+    lines = [table.headline, ""]
     if not sheet.grids and not sheet.text:
         lines += [table.empty, ""]
     lines += sheet.text

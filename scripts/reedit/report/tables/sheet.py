@@ -5,14 +5,14 @@ or the terminal has another layout than the document, it is a class of its own w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import Any
 
 from markupsafe import Markup
 
 from reedit.report.tables.notes import Produced, choice_notes, run_notes
-from reedit.report.words import Labels, method_of, name_of
+from reedit.report.words import Labels, method_of, name_of, share
 from reedit.storage.schemas import SCHEMAS
 
 Row = Mapping[str, Any]
@@ -65,6 +65,11 @@ class Column:
 
 
 K = Cell("k", tex=Markup("$k$"))
+
+
+def share_cell(mean: float | None, low: float | None, high: float | None, interval: bool) -> Cell:
+    """A share in percent, its interval beside it where that is wanted and known."""
+    return Cell(share(mean), aside=f"[{share(low)}, {share(high)}]" if interval and low is not None else "")
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ def group(
     ]
 
 
-def grouped(rows: Sequence[Row], names: Sequence[str]) -> list[list[Row]]:
+def consecutive(rows: Sequence[Row], names: Sequence[str]) -> list[list[Row]]:
     """Rows that follow each other with the same entries under `names`."""
     return [list(members) for _, members in groupby(rows, key=lambda row: [row[name] for name in names])]
 
@@ -161,9 +166,9 @@ class Table:
         """What the document shows of rows of `schema`, of which there is at least one."""
         named = [_named(row, style.labels) for row in rows]
         blocks, before = [], None
-        for members in grouped(named, self.block):
+        for members in consecutive(named, self.block):
             blocks.append(Block([]))
-            for part in grouped(members, self.group):
+            for part in consecutive(members, self.group):
                 blocks[-1].groups.append(group(self.columns, part, before))
                 before = part[-1]
         return [Grid(self.columns, blocks, self.left)]
@@ -177,8 +182,8 @@ class Table:
         return Sheet(self.grids(rows, style), self.legend(rows))
 
     def terminal(self, rows: Sequence[Row], style: Style) -> Sheet:
-        """All that the terminal shows, likewise."""
-        return self.sheet(rows, style)
+        """All that the terminal shows, likewise: the same, with intervals."""
+        return self.sheet(rows, replace(style, intervals=True))
 
     def raw(self, rows: Sequence[Row], labels: Labels) -> tuple[Sequence[str], Sequence[Row]]:
         """Columns and lines of its .csv, unrounded: by default the rows as they are."""
