@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,6 +204,15 @@ def test_the_hooks_before_a_commit_are_those_of_the_environment() -> None:
         ".venv/bin/ruff",
         ".venv/bin/snakefmt",
     ]
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    version, date = re.findall(r"^## (\S+), (.+)$", changelog, re.MULTILINE)[0]
+    assert project["version"] == citation["version"] == version
+    assert str(citation["date-released"]) == date
 
 
 def test_the_citation_names_the_published_paper() -> None:
