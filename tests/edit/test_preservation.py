@@ -12,7 +12,7 @@ from reedit.methods.algorithms import ALGORITHMS
 from reedit.methods.recipe import Recipe
 from reedit.statistics.spectra import decomposed, read_spectrum, write_spectrum
 
-ALPHAEDIT, EMMET = ALGORITHMS["alphaedit"], ALGORITHMS["emmet"]
+EMMET = ALGORITHMS["emmet"]
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -25,15 +25,17 @@ def test_one_command_finds_a_file_that_edit_reads(
 ) -> None:
     (tmp_path / "facts.json").write_text(json.dumps(tiny.tiny_facts()))
     (tmp_path / "texts.txt").write_text(tiny.tiny_corpus())
-    (tmp_path / "small.yaml").write_text(json.dumps({"corpora": {"wikipedia-sample": SMALL}}))
     out = tmp_path / "tuned"
-    given = {"facts": "facts.json", "corpus": "texts.txt", "config": "small.yaml"}
+    given = {"facts": "facts.json", "corpus": "texts.txt"}
     options = [part for name, file in given.items() for part in (f"--{name}", str(tmp_path / file))]
     command = ["tune", str(taught_folder), "--out", str(out), *options, "--at-once", "3", "--minutes", "0.01"]
     assert main(command) == 0
     said = capsys.readouterr().out
     assert "| found " in said and f"{out}/memit.yaml: found" in said
     first = (out / "memit.yaml").read_text()
+    made_by = parquet.read_provenance(out / "memit.parquet")
+    lines = len(tiny.tiny_corpus().splitlines())
+    assert (made_by["corpus"]["format"], made_by["corpus"]["samples"] >= lines) == ("lines", True)
     assert {path.name for path in out.iterdir()} == {".tuning", *(f"memit.{end}" for end in ENDS)}
     assert read_hyperparameters(out / "memit.yaml", "memit", "here").mom2_update_weight
     with monkeypatch.context() as tried:
@@ -63,7 +65,6 @@ def with_own_prefixes(folder: Path, model: Path) -> Path:
     return folder / "prefixes.yaml"
 
 
-SMALL = {"format": "lines", "samples": 40, "max_tokens": 40}
 ENDS = ("yaml", "md", "pdf", "png", "parquet")
 
 

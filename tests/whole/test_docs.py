@@ -222,3 +222,12 @@ def test_the_citation_names_the_published_paper() -> None:
     paper = citation["preferred-citation"]
     assert paper["type"] == "conference-paper" and paper["doi"] == "10.18653/v1/2025.findings-emnlp.798"
     assert [author["family-names"] for author in paper["authors"]] == ["Baghel", "Jordan", "Shi", "Li"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_diagram_has_a_line_for_each_of_its_parts(page: Path) -> None:
+    """Joined into one line, as text is when it is wrapped anew, it cannot be drawn."""
+    for diagram in re.findall(r"```mermaid\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        first, *edges = diagram.splitlines()
+        assert re.fullmatch(r"flowchart \w\w", first) and edges
+        assert all(re.fullmatch(r"\s*\w+( --> \w+)+", edge) for edge in edges)

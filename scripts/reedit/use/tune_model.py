@@ -20,7 +20,7 @@ from reedit.storage.files import file_sha256, link_or_copy, whole_folder
 from reedit.storage.provenance import digest
 from reedit.tune.job import tune_hyperparameters
 from reedit.use.small_edit import GIVEN, HOUSE, configuration, prepared, shown_name
-from reedit.use.small_inputs import write_prefixes
+from reedit.use.small_inputs import MANY, write_prefixes
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,12 @@ def _overlaid(request: TuneRequest, name: str, base: Path) -> dict[str, Any]:
         "dtype": request.dtype or known.get("dtype", "float32"),
         "prefixes": known.get("prefixes", {}),
     }
-    source = {"kind": "folder", "path": str(base)}
-    return overlaid(config, {"sources": {GIVEN: source}, "models": {name: model}, "tuning": asked})
+    given: dict[str, Any] = {"models": {name: model}, "tuning": asked}
+    given["sources"] = {GIVEN: {"kind": "folder", "path": str(base)}}
+    if request.corpus:  # all of it, as `edit --corpus` reads it
+        texts = {"format": "lines", "source": GIVEN, "samples": MANY, "max_tokens": 256}
+        given["corpora"], asked["corpus"] = {GIVEN: texts}, GIVEN
+    return overlaid(config, given)
 
 
 def _facts(request: TuneRequest, experiment: Experiment, name: str, results: Path) -> Path:
