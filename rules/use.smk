@@ -45,7 +45,7 @@ rule evaluate_downstream:
     params:
         settings=lambda wildcards: {
             "dtype": config["models"][Path(wildcards.evaluated).parts[0]]["dtype"],
-            "k": experiment.asked.export.k,
+            "k": experiment.asked.export.k if edited(wildcards) else 0,
             "tasks": DOWNSTREAM.tasks if DOWNSTREAM else [],
             "limit": DOWNSTREAM.limit if DOWNSTREAM else None,
             "folder": str(TASKS) if TASKS else None,

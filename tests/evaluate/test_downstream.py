@@ -136,6 +136,8 @@ def test_the_workflow_judges_every_run_and_the_unedited_model_where_it_is_told_t
         ("in_batches", "" if after is None else str(after)) for after in afters
     ]
     assert float(line["difference"]) == pytest.approx(float(line["edited"]) - float(line["unedited"]))
+    again.config = changed(again.config, export={"k": 1})  # the unedited model is the same at another k
+    assert again.dry_run("tables").jobs["evaluate_downstream"] == 3
 
 
 # -- without it ---------------------------------------------------------------------------------------------

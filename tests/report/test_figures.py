@@ -150,6 +150,9 @@ def test_methods_differ_without_color():
     assert len({look["linestyle"] for look in looks[:4]}) == 4
     many = [drawing.look(number) for number in range(64)]
     assert len({(look["color"], look["marker"]) for look in many}) == 64
+    for one, other in zip(looks, [drawing.look(number, dashed=True) for number in range(8, 16)], strict=True):
+        assert one["color"] == other["color"]
+        assert one["linestyle"] != other["linestyle"] and one["marker"] != other["marker"]
 
 
 def test_labels_name_models_datasets_and_methods(few):

@@ -1,13 +1,12 @@
 """What can be edited with a model, told of all cases at once and before any is edited."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reedit.evaluate.alignment import Asked, misaligned
 from reedit.evaluate.conflicts import contradictions, equal_keys, first_tokens, named, repeated_subjects
-from reedit.models.layouts import POSITIONS, number_in
+from reedit.models.folder import checked_config
 from reedit.models.tokens import Wording
 from reedit.prepare.facts import Fact
 from reedit.prepare.settings import SplitSettings
@@ -60,5 +59,5 @@ class CaseFitness:
 
 
 def longest_text(folder: Path) -> int | None:
-    """The tokens that a model reads at most, by its folder's config.json; None where it does not say."""
-    return number_in(json.loads((folder / "config.json").read_text(encoding="utf-8")), POSITIONS)
+    """The tokens that a model reads at most, by its folder as transformers reads it; None where it says none."""
+    return getattr(checked_config(folder).get_text_config(), "max_position_embeddings", None)

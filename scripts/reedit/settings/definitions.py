@@ -4,7 +4,7 @@ Frozen dataclasses, whose bounds pydantic checks at the door alone (configuratio
 rules/schemas/config.schema.yaml from them. No job imports this.
 """
 
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, WrapValidator
@@ -238,7 +238,7 @@ class Regulariser:
     @property
     def options(self) -> dict[str, float]:
         """How it regularises, as far as it says."""
-        given = {name: getattr(self, name) for name in ("log_base", "keep", "limit", "share", "strength")}
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "by"}
         return {name: value for name, value in given.items() if value is not None}
 
     @property

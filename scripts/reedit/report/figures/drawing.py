@@ -53,7 +53,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def look(number: int, dashed: bool = False) -> dict[str, Any]:
     """The appearance of the method with this number, with a line style of its own if `dashed`.
 
-    Past as many as there are colors, they come again with other markers.
+    Past as many as there are colors, they come again with other markers and line styles.
     """
     color, again = number % len(COLORS), number // len(COLORS)
     found = {
@@ -62,7 +62,7 @@ def look(number: int, dashed: bool = False) -> dict[str, Any]:
         "markersize": 4.5,
         "linewidth": 1.4,
     }
-    return found | ({"linestyle": STYLES[number % len(STYLES)]} if dashed else {})
+    return found | ({"linestyle": STYLES[(number + again) % len(STYLES)]} if dashed else {})
 
 
 def looks(methods: Iterable[str], dashed: bool = False) -> dict[str, Look]:
