@@ -59,5 +59,5 @@ class CaseFitness:
 
 
 def longest_text(folder: Path) -> int | None:
-    """The tokens that a model reads at most, by its folder as transformers reads it; None where it says none."""
+    """The tokens that a model in a folder reads at most; None where its configuration says none."""
     return getattr(checked_config(folder).get_text_config(), "max_position_embeddings", None)

@@ -238,7 +238,7 @@ class Regulariser:
     @property
     def options(self) -> dict[str, float]:
         """How it regularises, as far as it says."""
-        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "by"}
+        given = {one.name: getattr(self, one.name) for one in fields(Regulariser) if one.name != "by"}
         return {name: value for name, value in given.items() if value is not None}
 
     @property
