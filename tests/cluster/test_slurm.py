@@ -1,5 +1,6 @@
 """The workflow on a real Slurm, which slurm.sh starts: jobs submitted, killed, and lost with their node."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -163,11 +164,17 @@ def test_slurm_puts_the_job_of_a_lost_node_back_and_the_call_goes_on(again: Expe
 
 def test_a_bad_input_is_told_in_one_line_and_not_worked_on_again(again: Experiment) -> None:
     before = last_job()
-    wrong = changed(again.config, methods__na_memit={"algorithm": "memit", "neighbors": {"count": 3}})
+    unknown = json.loads(Path(again.config["sources"]["tiny-facts"]["path"]).read_text())
+    for case in unknown:
+        case["requested_rewrite"]["target_true"]["str"] = "Zzz"  # known to no model: its jobs find out
+    facts = again.folder / "unknown.json"
+    facts.write_text(json.dumps(unknown))
+    wrong = changed(again.config, **{"sources__tiny-facts__path": str(facts)})
     outcome = end(start(again, f"results/edits/{EDIT}/iterations.parquet", config=wrong))
     assert outcome.status == 1 and len(outcome.errors) == 1, outcome.output
     assert "no eligible case: no case keeps enough neighbors" in outcome.errors[0]
-    tried = [job for job in squeue() if job.id > before]
+    submitted = [job for job in squeue() if job.id > before]
+    tried = [job for job in submitted if job.state != "COMPLETED"]
     assert [(job.rule, job.state) for job in tried] == [("sample_split", "FAILED")] * 3
     slurm_logs = [next(again.folder.glob(f".snakemake/slurm_logs/**/{job.id}.log")) for job in tried]
     refused = ["trying again cannot help" in log.read_text() for log in slurm_logs]
