@@ -39,8 +39,8 @@ def test_a_published_folder_is_whole(folder: Path) -> None:
 
 
 def test_something_is_published_and_listed() -> None:
-    index = (REPOSITORY / "docs/results/README.md").read_text(encoding="utf-8")
-    assert PUBLISHED and all(f"| [{folder.name}]({folder.name}/" in index for folder in PUBLISHED)
+    index = (REPOSITORY / "docs/published.md").read_text(encoding="utf-8")
+    assert PUBLISHED and all(f"| [{folder.name}](results/{folder.name}/" in index for folder in PUBLISHED)
 
 
 def sourced() -> list[tuple[str, str, str]]:
