@@ -59,6 +59,7 @@ DIFFERENCES = DifferencesTable(
     name="differences",
     title="What iterating, neighbors and methods change: paired differences.",
     schema="differences",
+    size="tight",
     empty="Nothing to compare: no method was iterated beyond its first edit, assisted by neighbors, or"
     " defined against another one.",
     reading=(
