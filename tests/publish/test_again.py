@@ -1,5 +1,6 @@
 """Published results computed again, in part: which cells come out."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,15 @@ def test_cells_are_matched_by_who_and_when_and_what() -> None:
     key = ("m", "d", "memit", "corrected", 3, 1, "me_ppl")
     row = dict(zip(KEY, key, strict=True))
     row |= {"mean": 2.0, "low": None, "high": None}
-    assert compared([row, row | {"k": 2}], [row | {"mean": 3.0}]) == [Cell(key, 2.0, None, None, 3.0)]
-    assert compared([row], [row | {"method": "rome"}]) == []
+    assert compared([row], [row | {"mean": 3.0}, row | {"k": 2}]) == [Cell(key, 2.0, None, None, 3.0)]
+    (lost,) = compared([row | {"measure": "efficacy_accuracy", "low": 1.0, "high": 3.0}], [])
+    assert lost.now is None and lost.verdict == "OUTSIDE", "what did not come out is no agreement"
+    assert compared([row | {"k": 0, "method": "unedited"}], []) == []
 
 
-@pytest.mark.parametrize("text", ["memit", "a/b", "a/b/c/d", "a/b/c@", "a/b/c@0", "a/b/c@x"])
+@pytest.mark.parametrize(
+    "text", ["memit", "a/b", "a/b/c/d", "a/b/c@", "a/b/c@0", "a/b/c@x", f"a/b/c@{'9' * 5000}"]
+)
 def test_a_part_has_a_model_a_dataset_and_a_method(text: str) -> None:
     with pytest.raises(InputError, match="expected MODEL/DATASET/METHOD"):
         part_of(text)
@@ -71,6 +76,41 @@ def test_a_key_that_config_has_got_since_does_not_leak_in(again: Experiment, tmp
             check_as_published(published, list(published.runs), tmp_path)
 
 
+def note_again(folder: Path, name: str) -> None:
+    """Have provenance.json tell of a file as it is."""
+    told = json.loads((folder / "provenance.json").read_text())
+    told["files"][name] = file_sha256(folder / name)
+    (folder / "provenance.json").write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "cells.parquet"])
+def test_what_was_altered_since_is_not_compared(
+    again: Experiment, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = published(again, monkeypatch)
+    (folder / name).write_bytes((folder / name).read_bytes() + b"\n")
+    with pytest.raises(InputError, match=rf"mine/{name}: is not the file that was published"):
+        run_again(folder, "tiny/facts/memit", again.house, "2")
+
+
+@pytest.mark.parametrize("told", ["", "[1]", "{}", '{"files": [1]}', "[" * 100000, "\xff"])
+def test_a_provenance_that_is_none_is_one_line(tmp_path: Path, told: str) -> None:
+    (tmp_path / "provenance.json").write_bytes(told.encode("latin-1"))
+    with pytest.raises(InputError, match="expected what make publish writes"):
+        run_again(tmp_path, "tiny/facts/memit", tmp_path, "2")
+
+
+def test_a_part_without_a_cell_agrees_with_nothing(
+    again: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = published(again, monkeypatch)
+    parquet.write([], folder / "cells.parquet", "table", {"runs": {}})
+    note_again(folder, "cells.parquet")
+    with pytest.raises(InputError, match="holds no cell of PART=tiny/facts/memit"):
+        run_again(folder, "tiny/facts/memit", again.house, "2")
+    assert not Path("compared/results").exists()
+
+
 @pytest.mark.long
 def test_a_part_comes_out_again_and_what_was_altered_does_not(
     again: Experiment, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -89,5 +129,6 @@ def test_a_part_comes_out_again_and_what_was_altered_does_not(
         if row["measure"] == "efficacy_accuracy":
             row |= {"mean": row["mean"] - 0.5, "low": row["mean"] - 0.6, "high": row["mean"] - 0.4}
     parquet.write(rows, folder / "cells.parquet", "table", {"runs": {}})
+    note_again(folder, "cells.parquet")
     assert run_again(folder, "tiny/facts/na_memit@2", again.house, "2") == 1
     assert "| efficacy_accuracy |" in capfd.readouterr().out

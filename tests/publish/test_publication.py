@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -130,4 +131,84 @@ def test_what_ran_here_before_is_not_published(again: Experiment, monkeypatch: p
     assert max(hours[rule] for rule in ("filter_neighbors", "collect_moments")) < 1
     os.utime("reports/tables.pdf", (0, 0))
     with pytest.raises(InputError, match=r"tables\.pdf: is older than results/summary/runs\.parquet; run"):
+        published(again, monkeypatch)
+
+
+CHANGED = {
+    "hyperparameters__memit__tiny__v_lr": (0.1, "made with hyperparameters"),
+    "seed": (1, "made with seed 0, and the configuration says 1"),
+    "runs": (lambda runs: [runs[0] | {"iterations": 2}, runs[1]], "made with iterations 3"),
+}
+
+
+@pytest.mark.parametrize("key", CHANGED)
+def test_a_configuration_that_was_changed_since_is_not_published(
+    again: Experiment, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    value, told = CHANGED[key]
+    other = changed(again.config, **{key: value(again.config["runs"]) if callable(value) else value})
+    with pytest.raises(InputError, match=f"{told}.*run the experiment to its end"):
+        published(again, monkeypatch, other)
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:10])
+
+
+@pytest.mark.parametrize(
+    "name", ["summary/cases.parquet", "scores/tiny/facts/memit/trial1.parquet", "figures/scores.png"]
+)
+def test_what_was_damaged_is_not_published(
+    again: Experiment, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    damage(again.folder / "results" / name)
+    with pytest.raises(InputError, match=f"results/{name}: "):
+        published(again, monkeypatch)
+
+
+def test_scores_of_another_run_are_not_published(again: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = again.folder / "results/scores/tiny/facts"
+    (place / "memit/trial1.parquet").write_bytes((place / "na_memit/trial1.parquet").read_bytes())
+    with pytest.raises(InputError, match=r"runs\.parquet: is not of these runs as they are"):
+        published(again, monkeypatch)
+
+
+def test_a_source_that_is_gone_is_not_published(again: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(again.folder / "results/sources/tiny-facts")
+    with pytest.raises(InputError, match="results/sources/tiny-facts: is missing"):
+        published(again, monkeypatch)
+
+
+@pytest.mark.parametrize("text", ["s\nNA\n", "seconds\n1\n", "s\n\xff\n"])
+def test_times_that_are_none_are_one_line(
+    again: Experiment, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    times = again.folder / "results/benchmarks/score_edits/tiny/facts/memit/trial1.tsv"
+    times.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"trial1\.tsv: expected Snakemake's times of a job"):
+        published(again, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["..", "default", ".hidden", ""])
+def test_a_name_that_would_take_the_place_of_another_folder(
+    again: Experiment, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "kept").write_text("kept")
+    overlay = tmp_path / f"{name}.yaml"
+    overlay.write_text("{}")
+    with pytest.raises(InputError, match="its name is the folder's"):
+        publish([str(again.house / "config.yaml"), str(overlay)], again.house, tmp_path / "docs/results")
+    assert (tmp_path / "kept").exists()
+
+
+def test_what_was_not_published_is_not_removed(again: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = published(again, monkeypatch)
+    assert published(again, monkeypatch) == folder, "the same again"
+    (folder / "notes.md").write_text("mine")
+    with pytest.raises(InputError, match=r"mine: holds notes\.md, which was not published"):
+        published(again, monkeypatch)
+    assert (folder / "notes.md").read_text() == "mine"
+    shutil.move(folder, again.folder / "elsewhere")
+    folder.symlink_to(again.folder / "elsewhere")
+    with pytest.raises(InputError, match="mine: is there and no folder"):
         published(again, monkeypatch)

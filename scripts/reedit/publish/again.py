@@ -5,9 +5,10 @@ those after them. It runs from the published configuration, in compared/.
 """
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import yaml
 
 from reedit.errors import InputError
 from reedit.jobs.job import errors_since
-from reedit.publish.publication import CELLS, CONFIG, gathered_runs, read_told
+from reedit.publish.publication import CELLS, CONFIG, check_files, gathered_runs, read_told
 from reedit.report import words
 from reedit.report.rows.runs import RunFiles
 from reedit.settings.experiment import Experiment
@@ -27,6 +28,7 @@ from reedit.watch.call import Elsewhere, run_elsewhere
 
 FOLDER = Path("compared")
 LOG, REPORT = FOLDER / "compare.log", FOLDER / "report.md"
+COUNT = re.compile("[1-9][0-9]{0,8}")  # of iterations
 KEY = ("model", "dataset", "method", "protocol", "edits", "k", "measure")
 SAME, WITHIN, OUTSIDE, UNJUDGED = "same", "within", "OUTSIDE", "no interval"
 
@@ -40,6 +42,11 @@ class Part:
 
     def holds(self, model: str, dataset: str, method: str) -> bool:
         return fnmatchcase(f"{model}/{dataset}/{method}", self.pattern)
+
+    def has(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row of schema "table" is of these runs, within these iterations."""
+        own = self.holds(row["model"], row["dataset"], row["method"]) or row["k"] == 0
+        return own and (self.k is None or row["k"] <= self.k)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Cell:
 def part_of(text: str) -> Part:
     """smollm2-135m/counterfact/memit@2 read; InputError for anything else."""
     pattern, at, k = text.partition("@")
-    if pattern.count("/") != 2 or (at and not (k.isdecimal() and int(k))):
+    if pattern.count("/") != 2 or (at and not COUNT.fullmatch(k)):
         raise InputError(f"PART={text}: expected MODEL/DATASET/METHOD, and @ITERATIONS behind it if fewer")
     return Part(pattern, int(k) if at else None)
 
@@ -76,8 +83,13 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
     Raises InputError where there is no such part, or nothing is published there.
     """
     part, began = part_of(text), time.time()
+    check_files(folder, (CONFIG, CELLS))
+    told = read_told(folder)
     real = Experiment(read_configuration([folder / CONFIG]), house)
     config = overlaid(real.config, part_overlay(real, part))
+    published = [row for row in parquet.read(folder / CELLS, "table") if part.has(row)]
+    if not any(row["k"] for row in published):
+        raise InputError(f"{folder / CELLS}: holds no cell of PART={text}")
     FOLDER.mkdir(exist_ok=True)
     write_text(FOLDER / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     again = Experiment(config, house)
@@ -90,8 +102,8 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
         print("\n".join(course.errors(errors_since(FOLDER / "results/logs", began), LOG)))
         return course.status
     found = gathered_runs(again, FOLDER / "results", paths).cells(config["seed"])
-    cells = compared(parquet.read(folder / CELLS, "table"), found)
-    lines = report_lines(text, read_told(folder), cells)
+    cells = compared(published, found)
+    lines = report_lines(text, told, cells)
     write_text(REPORT, "\n".join([*lines, ""]))
     outside = [cell for cell in cells if cell.verdict == OUTSIDE]
     print("\n".join([*lines[:4], *map(_line, outside), "", f"Every cell: {REPORT}."]))
@@ -129,12 +141,19 @@ def part_overlay(experiment: Experiment, part: Part) -> dict[str, Any]:
 
 
 def compared(published: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """The cells that both have, in the order of `now`; rows of schema "table"."""
-    before = {tuple(row[name] for name in KEY): row for row in published}
+    """What the cells of `published`, rows of schema "table", are now: nothing where they did not come out.
+
+    Of unedited models those alone that both have: a part needs one of them.
+    """
+    found = {tuple(row[name] for name in KEY): row["mean"] for row in now}
+    cells = [
+        Cell(tuple(row[name] for name in KEY), row["mean"], row["low"], row["high"], None)
+        for row in published
+    ]
     return [
-        Cell(key, before[key]["mean"], before[key]["low"], before[key]["high"], row["mean"])
-        for row in now
-        if (key := tuple(row[name] for name in KEY)) in before
+        replace(cell, now=found.get(cell.key))
+        for cell in cells
+        if cell.key in found or cell.key[KEY.index("k")] > 0
     ]
 
 

@@ -7,9 +7,11 @@ provenance.json for people and ro-crate-metadata.json for machines.
 
 import csv
 import json
+import re
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -28,9 +30,12 @@ from reedit.storage import parquet
 from reedit.storage.checksums import noted_sums
 from reedit.storage.files import file_sha256, visible_tree, whole_folder, write_text
 from reedit.storage.git import said_by_git
+from reedit.use.verification import Verification
 
 CONFIG, CELLS, PROVENANCE, CRATE = "config.yaml", "cells.parquet", "provenance.json", "ro-crate-metadata.json"
 SUMMARY = Path("results/summary/runs.parquet")
+DEFAULT = "default"  # what the experiment without an overlay is called
+NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 EDIT = "edit_facts"  # the rule whose jobs go on where they were cut off
 
 
@@ -40,14 +45,17 @@ def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
     It has the last overlay's name.
 
     Reads results/ and reports/ of the working directory. Raises InputError where something is not there, is
-    of other runs than the configuration's, or is older than the summary of these.
+    damaged, of other runs than the configuration's, or older than the summary of these; and where the folder
+    holds what was not published.
     """
     config = read_configuration(paths)
     experiment = Experiment(config, house)
     names = [Path(path).stem for path in paths[1:]]
+    target = _target(place, names)
+    _check_whole(experiment)
     gathered = gathered_runs(experiment, Path("results"))
     _check_runs(gathered, SUMMARY)
-    target = place / (names[-1] if names else "default")
+    _check_settings(experiment, gathered)
     with whole_folder(target) as folder:
         for source, name in _published(experiment):
             (folder / name).parent.mkdir(exist_ok=True)
@@ -72,10 +80,52 @@ def gathered_runs(experiment: Experiment, results: Path, paths: Sequence[str] | 
     return gather([experiment.identity(run) for run in runs], files)
 
 
+def _target(place: Path, names: Sequence[str]) -> Path:
+    """The folder of an experiment; InputError where it would take the place of anything else."""
+    name = names[-1] if names else DEFAULT
+    if not NAME.fullmatch(name) or (names and name == DEFAULT):
+        told = f"expected letters, digits, - and _, and not {DEFAULT}"
+        raise InputError(f"experiments/{name}.yaml: its name is the folder's, {told}")
+    target = place / name
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise InputError(f"{target}: is there and no folder, expected none or one that was published")
+    ours = {*read_told(target)["files"], PROVENANCE, CRATE} if target.exists() else set()
+    if others := {path.relative_to(target).as_posix() for path in visible_tree(target)} - ours:
+        raise InputError(f"{target}: holds {min(others)}, which was not published; move it first")
+    return target
+
+
+def _check_whole(experiment: Experiment) -> None:
+    """Raise InputError where a file that is read or copied is damaged, or a source is missing."""
+    results = Path("results")
+    files = [source for source, _ in _published(experiment) if source.is_relative_to(results)]
+    files += [Path(file) for path in experiment.runs for file in astuple(RunFiles.of(path, results))]
+    for folder in (results / "sources" / name for name in experiment.used_sources):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: is missing; run the experiment to its end first")
+        files.append(folder)
+    for fault in Verification(results, experiment).faults_of(path for path in files if path.exists()):
+        raise InputError(str(fault))
+
+
 def _check_runs(gathered: Gathered, summary: Path) -> None:
-    summarised = parquet.read_provenance(summary).get("runs")
-    if summarised != json.loads(json.dumps(gathered.made_by)):
+    rows, made_by = parquet.read(summary, "runs"), parquet.read_provenance(summary).get("runs")
+    now = [{name: row[name] for name in before} for before, row in zip(rows, gathered.rows, strict=False)]
+    same_rows = len(rows) == len(gathered.rows) and repr(rows) == repr(now)  # NaN is not equal to itself
+    if made_by != json.loads(json.dumps(gathered.made_by)) or not same_rows:
         raise InputError(f"{summary}: is not of these runs as they are; run the experiment to its end first")
+
+
+def _check_settings(experiment: Experiment, gathered: Gathered) -> None:
+    """Raise InputError where a run was made with other settings than the configuration's."""
+    for path, run in experiment.runs.items():
+        asked = json.loads(json.dumps(asdict(experiment.edit_settings(run))))
+        asked |= {"edits": run.entry.edits} if isinstance(run.entry.edits, int) else {}
+        made_by = gathered.made_by[path]
+        for name in sorted((asked.keys() & made_by.keys()) - {"code"}):
+            if made_by[name] != asked[name]:
+                told = f"made with {name} {made_by[name]}, and the configuration says {asked[name]}"
+                raise InputError(f"{path}: {told}; run the experiment to its end first")
 
 
 def _published(experiment: Experiment) -> list[tuple[Path, str]]:
@@ -140,8 +190,11 @@ def job_times(results: Path, experiment: Experiment) -> dict[str, float]:
         rule, *of = path.relative_to(results / "benchmarks").with_suffix("").parts
         if rule == EDIT or "/".join(of) not in own:
             continue
-        with open(path, encoding="utf-8", newline="") as file:
-            seconds[rule] += sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                seconds[rule] += sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: expected Snakemake's times of a job ({error})") from error
     for path, run in experiment.runs.items():
         if run.method.regularises:
             continue
@@ -159,8 +212,20 @@ def changed_files(house: Path) -> list[str] | None:
 
 
 def read_told(folder: Path) -> Mapping[str, Any]:
-    """The provenance of a published folder."""
+    """The provenance of a published folder; InputError where it is none, its date, commit and files."""
+    path = folder / PROVENANCE
     try:
-        return json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise InputError(f"{folder / PROVENANCE}: expected what make publish writes ({error})") from None
+        told = json.loads(path.read_text(encoding="utf-8"))
+        files = {str(name): str(sha256) for name, sha256 in told["files"].items()}
+        told = {name: told[name] for name in ("published", "commit")} | {"files": files}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: expected what make publish writes ({error})") from None
+    return told
+
+
+def check_files(folder: Path, names: Iterable[str]) -> None:
+    """Raise InputError where files of a published folder are not those that were published."""
+    noted = read_told(folder)["files"]
+    for name in names:
+        if not (folder / name).is_file() or file_sha256(folder / name) != noted.get(name):
+            raise InputError(f"{folder / name}: is not the file that was published ({PROVENANCE}: files)")

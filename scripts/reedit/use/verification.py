@@ -138,6 +138,11 @@ class Verification:
                     report(int(self.size / MB))
         report(math.ceil(total / MB) or 1)
 
+    def faults_of(self, paths: Iterable[Path]) -> Iterator[Fault]:
+        """Those of some files and folders alone."""
+        for path in paths:
+            yield from self._look(path)
+
     def _look(self, path: Path) -> Iterator[Fault]:
         """Check a file or a folder, or note it among the strays."""
         parts = self._parts(path)
