@@ -17,7 +17,8 @@ PART ?=
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
-HERE := '$(subst ','\'',$(CURDIR))'
+quoted = '$(subst ','\'',$(1))'
+HERE := $(call quoted,$(CURDIR))
 IN_VENV := PATH=$(HERE)/.venv/bin:"$$PATH"
 LIBRARY := $(IN_VENV) PYTHONPATH=$(HERE)/scripts
 EXPERIMENT_FILE := $(EXPERIMENT:%=experiments/%.yaml)
@@ -93,7 +94,7 @@ publish: setup $(EXPERIMENT_FILE)  ## keep an experiment's results with the docs
 	@$(LIBRARY) python scripts/publish_results.py config.yaml $(EXPERIMENT_FILE)
 
 compare-results: setup  ## compute PART=MODEL/DATASET/METHOD of docs/results/ again; which cells agree?
-	@$(LIBRARY) python scripts/compare_results.py '$(CORES)' $(RESULTS) '$(PART)'
+	@$(LIBRARY) python scripts/compare_results.py '$(CORES)' $(call quoted,$(RESULTS)) $(call quoted,$(PART))
 
 schema: setup  ## write rules/schemas/config.schema.yaml anew from scripts/reedit/settings/definitions.py
 	@$(IN_VENV) PYTHONPATH=scripts python -m reedit.settings.schema

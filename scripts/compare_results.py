@@ -9,6 +9,8 @@ from reedit.publish.again import run_again
 HOUSE = Path(__file__).resolve().parents[1]
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4 or not sys.argv[2]:
+        sys.exit(f"expected RESULTS, a published folder, and PART; {__doc__}")
     cores, folder, part = sys.argv[1:]
     try:
         with command():

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reedit.errors import InputError, is_unicode
-from reedit.jobs.job import exit_on_signals, unwritable
+from reedit.jobs.job import exit_on_signals, named_file
 from reedit.jobs.machine import suit_machine
 from reedit.settings.dtypes import DTYPES
 
@@ -37,6 +37,7 @@ criterion is met, |delta p| <= 1, or --iterations are done.
 Exit status 1: nothing was written, and one line says why. 3: OUT is written, but
 not every fact is what the edited model says; each that is not has a line.
 """
+LONGEST_COUNT = 9  # digits
 NOT_HELD = 3  # exit status: edited, but not every edit holds
 
 
@@ -196,8 +197,9 @@ def _path(text: str) -> Path:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    if not text.isdecimal() or len(text) > LONGEST_COUNT or int(text) == 0:
+        found = text if len(text) < 20 else f"{text[:20]}..."
+        raise argparse.ArgumentTypeError(f"found {found!r}, expected a whole number from 1 to 999999999")
     return int(text)
 
 
@@ -339,7 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if (place := unwritable(error)) is None:
+        if (place := named_file(error)) is None:
             raise
         print(f"error: {place}", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from job_logs import own_handlers
 
 from reedit.errors import InputError
-from reedit.jobs.job import job, peak_memory_mb
+from reedit.jobs.job import command, job, peak_memory_mb
 from reedit.jobs.progress import progress
 from reedit.storage.provenance import PACKAGES, provenance
 
@@ -55,6 +56,15 @@ def test_an_expected_failure_is_one_line_and_status_one(
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == 1 and printed[0].endswith(line)
     assert line in log_of(tmp_path).read_text() and "Traceback" not in log_of(tmp_path).read_text()
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EEXIST, errno.ENOENT, errno.ELOOP])
+def test_a_file_that_a_command_cannot_have_is_one_line(number: int) -> None:
+    with pytest.raises(SystemExit) as caught, command():
+        raise OSError(number, os.strerror(number), "out/there")
+    assert caught.value.code == f"out/there: {os.strerror(number)}"
+    with pytest.raises(OSError, match="broken"), command():
+        raise OSError("broken")  # of no file: a bug
 
 
 def test_a_bug_keeps_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -215,6 +215,7 @@ def test_rome_edits_one_layer() -> None:
         ({"step_length": 0}, "step_length: found 0, expected a finite number above 0"),
         ({"v_lr": -0.5}, "v_lr: found -0.5, expected a finite number above 0"),
         ({"v_lr": float("nan")}, "v_lr: found nan, expected a finite number above 0"),
+        ({"v_lr": 1e39}, "v_lr: found 1e\\+39, expected a finite number above 0"),
         ({"v_lr": "nan"}, "v_lr: found nan, expected a finite number above 0"),
         (
             {"clamp_norm_factor": float("inf")},

@@ -144,6 +144,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"[{", "not JSON"),
+        (b'[{"case_id": 1, "a": {"x": 1, "y": 2, "x": 3}}]', "the key 'x' stands twice"),
         (b"\xff\xfe", "not JSON"),
         (b"{}", "expected a JSON list, found dict"),
         (b"[]", "holds no case"),

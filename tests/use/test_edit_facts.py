@@ -10,6 +10,7 @@ import tiny
 
 from reedit.__main__ import NOT_HELD, main
 from reedit.models.language_model import LanguageModel
+from reedit.storage.files import visible_tree
 
 SETTINGS = {"layers": [2], "v_lr": 0.5, "v_num_grad_steps": 25, "clamp_norm_factor": 4}
 SETTINGS |= {"v_weight_decay": 0.001, "kl_factor": 0.0625}
@@ -36,6 +37,31 @@ def edit(taught_folder: Path, tmp_path: Path) -> Edit:
 def test_an_edit_that_holds_ends_with_status_0(edit: Edit, capsys: pytest.CaptureFixture[str]) -> None:
     assert edit([GOULD]) == 0
     assert "p(piano)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", ["facts.json/below", "x" * 300, "m/below"])
+@pytest.mark.parametrize("way", ["edit", "tune"])
+def test_a_place_that_cannot_be_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str, out: str
+) -> None:
+    facts, model = tmp_path / "facts.json", tmp_path / "m"
+    facts.write_text(json.dumps([GOULD]))
+    tiny.save_tiny_model(model)
+    before = visible_tree(model)
+    places = [str(facts), str(tmp_path / out)] if way == "edit" else ["--out", str(tmp_path / out)]
+    assert main([way, str(model), *places]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1 and visible_tree(model) == before
+
+
+def test_more_tokens_than_the_model_reads_are_refused_before_anything_is_computed(
+    edit: Edit, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inputs(*_: object) -> None:
+        raise AssertionError("moments were collected")
+
+    monkeypatch.setattr("reedit.use.small_edit.make_inputs", inputs)
+    assert edit([GOULD], "--tokens", "999999") == 1
+    assert "error: --tokens 999999: the model reads at most" in capsys.readouterr().err
 
 
 def test_an_edit_that_does_not_hold_is_named_and_the_model_is_there(

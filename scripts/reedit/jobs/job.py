@@ -115,14 +115,14 @@ class _Discreet(logging.Formatter):
 
 @contextmanager
 def command() -> Iterator[None]:
-    """Around what a user calls: end it with one line and status 1 on a bad input or a full disk."""
+    """Around what a user calls: end it with one line and status 1 on a bad input or an unusable file."""
     suit_machine()
     try:
         yield
     except InputError as error:
         sys.exit(str(error))
     except OSError as error:
-        if (place := unwritable(error)) is None:
+        if (place := named_file(error)) is None:
             raise
         sys.exit(place)
 
@@ -140,6 +140,12 @@ def exit_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
+
+
+def named_file(error: OSError) -> str | None:
+    """One line for an error of a file or folder that it names: those of a command are its user's."""
+    named = error.filename2 or error.filename
+    return f"{named}: {error.strerror}" if named else unwritable(error)
 
 
 def unwritable(error: Exception) -> str | None:

@@ -1,7 +1,6 @@
 """Hyperparameters of one algorithm on one model, with the keys of EasyEdit's and similar files."""
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -13,7 +12,7 @@ from reedit.methods.algorithms import ALGORITHMS, Algorithm
 from reedit.methods.spelling import spelling, spells
 from reedit.storage.yaml_files import read_mapping
 
-LARGEST = sys.float_info.max  # YAML's integers have no end
+LARGEST = 3.4e38  # of float32, in which models compute; YAML's integers have no end
 Positive = Annotated[float, "above 0"]
 NotNegative = Annotated[float, "of at least 0"]
 

@@ -131,7 +131,7 @@ def read_cases(path: Path) -> list[Case]:
 def read_json_list(path: Path) -> list[Any]:
     """A JSON list, or InputError."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
@@ -143,6 +143,16 @@ def read_json_list(path: Path) -> list[Any]:
     if not isinstance(value, list):
         raise InputError(f"{path}: expected a JSON list, found {type(value).__name__}")
     return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, which Python would read with the last of two values of a key."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in an object, from {str(found)[:80]} on")
+    return found
 
 
 def in_one_line(reasons: Sequence[str], what: str) -> str:

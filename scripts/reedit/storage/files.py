@@ -15,6 +15,7 @@ from reedit.errors import InputError
 
 # a fault of the place, not of the code
 PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+PLACE += (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 
 @contextmanager

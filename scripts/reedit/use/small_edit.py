@@ -50,6 +50,8 @@ def edit_model(request: Request, tokens: int) -> Edited:
     """
     if os.path.lexists(request.out):  # a link to nothing, too
         raise InputError(f"{request.out}: is there already, expected the name of a new folder")
+    if request.out.resolve().is_relative_to(request.model.resolve()):
+        raise InputError(f"{request.out}: lies in {request.model}, which is not written to")
     dataset = load_facts(request.facts, "drop")  # what cannot be read is told with what cannot be edited
     request.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -73,6 +75,8 @@ def _edit(request: Request, dataset: Dataset, results: Path, tokens: int) -> Edi
         )
     pool = check_facts(dataset, experiment, run, base)
     model = load_model(base, settings)
+    if tokens >= (longest := model.model.config.max_position_embeddings):
+        raise InputError(f"--tokens {tokens}: the model reads at most {longest} tokens, expected fewer")
     paths = {"model": base} | make_inputs(request, pool, experiment, run, model, results)
     facts, _ = trial_facts(paths, 1)
     questions = [question for fact in facts for question in _questions(fact)]

@@ -50,6 +50,8 @@ def tune_model(request: TuneRequest) -> Tuned:
     for given in (request.facts, request.corpus):
         if given and not given.is_file():
             raise InputError(f"{given}: no such file")
+    if request.out.resolve().is_relative_to(request.model.resolve()):
+        raise InputError(f"{request.out}: lies in {request.model}, which is not written to")
     results = request.out / ".tuning" / _mark(request)
     base = prepared(request.model, results)
     name = shown_name(base)
