@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reedit.errors import InputError, is_unicode
+from reedit.errors import InputError, is_count, is_unicode
 from reedit.jobs.job import exit_on_signals, named_file
 from reedit.jobs.machine import suit_machine
 from reedit.settings.dtypes import DTYPES
@@ -37,7 +37,6 @@ criterion is met, |delta p| <= 1, or --iterations are done.
 Exit status 1: nothing was written, and one line says why. 3: OUT is written, but
 not every fact is what the edited model says; each that is not has a line.
 """
-LONGEST_COUNT = 9  # digits
 NOT_HELD = 3  # exit status: edited, but not every edit holds
 
 
@@ -197,7 +196,7 @@ def _path(text: str) -> Path:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or len(text) > LONGEST_COUNT or int(text) == 0:
+    if not is_count(text):
         found = text if len(text) < 20 else f"{text[:20]}..."
         raise argparse.ArgumentTypeError(f"found {found!r}, expected a whole number from 1 to 999999999")
     return int(text)

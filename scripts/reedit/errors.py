@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST = 1200  # characters of a message
+LONGEST_COUNT = 9  # digits
 MENDED = "; if a job of the workflow made it, `make verify` says how it is made anew"
 
 
@@ -27,6 +28,11 @@ def nearest(name: Any, known: Iterable[Any]) -> str:
     known = [str(item) for item in known]
     close = difflib.get_close_matches(str(name), known, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(known) or 'none'})"
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is a whole number from 1 to 999999999; Python reads no thousands of digits."""
+    return text.isdecimal() and len(text) <= LONGEST_COUNT and int(text) > 0
 
 
 def is_unicode(text: str) -> bool:

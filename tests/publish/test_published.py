@@ -10,7 +10,7 @@ import pytest
 from configurations import REPOSITORY
 from rocrate.rocrate import ROCrate
 
-from reedit.publish.publication import CELLS, CONFIG, CRATE, PROVENANCE
+from reedit.publish.folder import CELLS, CONFIG, CRATE, PROVENANCE
 from reedit.report.words import method_of, share
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import read_configuration

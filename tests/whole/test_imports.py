@@ -19,7 +19,7 @@ WITH_TORCH = {
     *("collect_moments", "import_moments", "decompose_moments", "export_moments"),
     *("edit_facts", "regularise_edits", "export_model", "tune_hyperparameters"),
     *("score_edits", "check_collapse", "measure_norms", "ask_groups", "generate_answers", "generate_texts"),
-    *("evaluate_downstream", "verify_results", "rehearse", "publish_results", "compare_results"),
+    *("evaluate_downstream", "verify_results", "rehearse", "publish_results"),
 }
 
 

@@ -144,12 +144,13 @@ def exit_on_signals() -> None:
 
 def named_file(error: OSError) -> str | None:
     """One line for an error of a file or folder that it names: those of a command are its user's."""
-    named = error.filename2 or error.filename
-    return f"{named}: {error.strerror}" if named else unwritable(error)
+    return _of_file(error) if error.filename else unwritable(error)
 
 
 def unwritable(error: Exception) -> str | None:
-    """One line for a disk that is full or may not be written to, None for any other error."""
-    if isinstance(error, OSError) and error.errno in PLACE:
-        return f"{error.filename2 or error.filename or 'output'}: {error.strerror}"
-    return None
+    """One line for a place where a job cannot write, None for any other error."""
+    return _of_file(error) if isinstance(error, OSError) and error.errno in PLACE else None
+
+
+def _of_file(error: OSError) -> str:
+    return f"{error.filename2 or error.filename or 'output'}: {error.strerror}"

@@ -7,18 +7,18 @@ those after them. It runs from the published configuration, in compared/.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from reedit.errors import InputError
+from reedit.errors import InputError, is_count
 from reedit.jobs.job import errors_since
-from reedit.publish.publication import CELLS, CONFIG, check_files, gathered_runs, read_told
+from reedit.publish.folder import CELLS, CONFIG, check_files, read_told
 from reedit.report import words
-from reedit.report.rows.runs import RunFiles
+from reedit.report.rows.runs import RunFiles, gathered_in
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import overlaid, read_configuration
 from reedit.storage import parquet
@@ -70,7 +70,7 @@ class Cell:
 def part_of(text: str) -> Part:
     """smollm2-135m/counterfact/memit@2 read; InputError for anything else."""
     pattern, at, k = text.partition("@")
-    if pattern.count("/") != 2 or (at and not (k.isdecimal() and len(k) < 10 and int(k))):
+    if pattern.count("/") != 2 or (at and not is_count(k)):
         raise InputError(f"PART={text}: expected MODEL/DATASET/METHOD, and @ITERATIONS behind it if fewer")
     return Part(pattern, int(k) if at else None)
 
@@ -81,8 +81,8 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
     Raises InputError where there is no such part, or nothing is published there.
     """
     part, began = part_of(text), time.time()
-    check_files(folder, (CONFIG, CELLS))
     told = read_told(folder)
+    check_files(folder, told["files"], (CONFIG, CELLS))
     real = Experiment(read_configuration([folder / CONFIG]), house)
     config = overlaid(real.config, part_overlay(real, part))
     published = [row for row in parquet.read(folder / CELLS, "table") if part.has(row)]
@@ -99,8 +99,8 @@ def run_again(folder: Path, text: str, house: Path, cores: str) -> int:
     if course.status:
         print("\n".join(course.errors(errors_since(FOLDER / "results/logs", began), LOG)))
         return course.status
-    found = gathered_runs(again, FOLDER / "results", paths).cells(config["seed"])
-    cells = compared(published, found)
+    found = gathered_in(FOLDER / "results", [again.identity(again.runs[path]) for path in paths])
+    cells = compared(published, found.cells(config["seed"]))
     lines = report_lines(text, told, cells)
     write_text(REPORT, "\n".join([*lines, ""]))
     outside = [cell for cell in cells if cell.verdict == OUTSIDE]
@@ -144,14 +144,10 @@ def compared(published: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, 
     Of unedited models those alone that both have: a part needs one of them.
     """
     found = {tuple(row[name] for name in KEY): row["mean"] for row in now}
-    cells = [
-        Cell(tuple(row[name] for name in KEY), row["mean"], row["low"], row["high"], None)
-        for row in published
-    ]
     return [
-        replace(cell, now=found.get(cell.key))
-        for cell in cells
-        if cell.key in found or cell.key[KEY.index("k")] > 0
+        Cell(key, row["mean"], row["low"], row["high"], found.get(key))
+        for row in published
+        if (key := tuple(row[name] for name in KEY)) in found or row["k"] > 0
     ]
 
 

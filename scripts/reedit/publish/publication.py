@@ -10,8 +10,7 @@ import json
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -21,8 +20,10 @@ import yaml
 
 from reedit.errors import InputError
 from reedit.publish.crate import crate_metadata
+from reedit.publish.finished import FIRST, SUMMARY, finished_runs
+from reedit.publish.folder import CELLS, CONFIG, CRATE, PROVENANCE, read_told
 from reedit.report.contents import contents
-from reedit.report.rows.runs import Gathered, RunFiles, gather
+from reedit.report.rows.runs import Gathered, RunFiles
 from reedit.report.tables.catalog import TABLES
 from reedit.settings.experiment import Experiment
 from reedit.settings.overlays import read_configuration
@@ -30,10 +31,7 @@ from reedit.storage import parquet
 from reedit.storage.checksums import noted_sums
 from reedit.storage.files import file_sha256, visible_tree, whole_folder, write_text
 from reedit.storage.git import said_by_git
-from reedit.use.verification import Verification
 
-CONFIG, CELLS, PROVENANCE, CRATE = "config.yaml", "cells.parquet", "provenance.json", "ro-crate-metadata.json"
-SUMMARY = Path("results/summary/runs.parquet")
 DEFAULT = "default"  # what the experiment without an overlay is called
 NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 EDIT = "edit_facts"  # the rule whose jobs go on where they were cut off
@@ -51,13 +49,10 @@ def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
     config = read_configuration(paths)
     experiment = Experiment(config, house)
     names = [Path(path).stem for path in paths[1:]]
-    target = _target(place, names)
-    _check_whole(experiment)
-    gathered = gathered_runs(experiment, Path("results"))
-    _check_runs(gathered, SUMMARY)
-    _check_settings(experiment, gathered)
+    target, copied = _target(place, names), _published(experiment)
+    gathered = finished_runs(experiment, [source for source, _ in copied])
     with whole_folder(target) as folder:
-        for source, name in _published(experiment):
+        for source, name in copied:
             (folder / name).parent.mkdir(exist_ok=True)
             _copy(source, folder / name)
         parquet.write(gathered.cells(config["seed"]), folder / CELLS, "table", {"runs": gathered.made_by})
@@ -71,13 +66,6 @@ def publish(paths: Sequence[str], house: Path, place: Path) -> Path:
             folder / CRATE, json.dumps(crate_metadata(folder, told), indent=1, ensure_ascii=False) + "\n"
         )
     return target
-
-
-def gathered_runs(experiment: Experiment, results: Path, paths: Sequence[str] | None = None) -> Gathered:
-    """The runs of an experiment, or those of some paths, from the files that lie in `results`."""
-    runs = [run for path, run in experiment.runs.items() if paths is None or path in paths]
-    files = [RunFiles.of(run.path, results) for run in runs]
-    return gather([experiment.identity(run) for run in runs], files)
 
 
 def _target(place: Path, names: Sequence[str]) -> Path:
@@ -95,39 +83,6 @@ def _target(place: Path, names: Sequence[str]) -> Path:
     return target
 
 
-def _check_whole(experiment: Experiment) -> None:
-    """Raise InputError where a file that is read or copied is damaged, or a source is missing."""
-    results = Path("results")
-    files = [source for source, _ in _published(experiment) if source.is_relative_to(results)]
-    files += [Path(file) for path in experiment.runs for file in astuple(RunFiles.of(path, results))]
-    for folder in (results / "sources" / name for name in experiment.used_sources):
-        if not folder.is_dir():
-            raise InputError(f"{folder}: is missing; run the experiment to its end first")
-        files.append(folder)
-    for fault in Verification(results, experiment).faults_of(path for path in files if path.exists()):
-        raise InputError(str(fault))
-
-
-def _check_runs(gathered: Gathered, summary: Path) -> None:
-    rows, made_by = parquet.read(summary, "runs"), parquet.read_provenance(summary).get("runs")
-    now = [{name: row[name] for name in before} for before, row in zip(rows, gathered.rows, strict=False)]
-    same_rows = len(rows) == len(gathered.rows) and repr(rows) == repr(now)  # NaN is not equal to itself
-    if made_by != json.loads(json.dumps(gathered.made_by)) or not same_rows:
-        raise InputError(f"{summary}: is not of these runs as they are; run the experiment to its end first")
-
-
-def _check_settings(experiment: Experiment, gathered: Gathered) -> None:
-    """Raise InputError where a run was made with other settings than the configuration's."""
-    for path, run in experiment.runs.items():
-        asked = json.loads(json.dumps(asdict(experiment.edit_settings(run))))
-        asked |= {"edits": run.entry.edits} if isinstance(run.entry.edits, int) else {}
-        made_by = gathered.made_by[path]
-        for name in sorted((asked.keys() & made_by.keys()) - {"code"}):
-            if made_by[name] != asked[name]:
-                told = f"made with {name} {made_by[name]}, and the configuration says {asked[name]}"
-                raise InputError(f"{path}: {told}; run the experiment to its end first")
-
-
 def _published(experiment: Experiment) -> list[tuple[Path, str]]:
     """What is copied, and the name that it gets."""
     tables, comparisons, figures = contents(experiment)
@@ -142,10 +97,10 @@ def _published(experiment: Experiment) -> list[tuple[Path, str]]:
 def _copy(source: Path, target: Path) -> None:
     try:
         if source.stat().st_mtime < SUMMARY.stat().st_mtime:  # of what ran here before
-            raise InputError(f"{source}: is older than {SUMMARY}; run the experiment to its end first")
+            raise InputError(f"{source}: is older than {SUMMARY}; {FIRST}")
         shutil.copyfile(source, target)
     except FileNotFoundError:
-        raise InputError(f"{source}: is missing; run the experiment to its end first") from None
+        raise InputError(f"{source}: is missing; {FIRST}") from None
 
 
 def _provenance(
@@ -209,23 +164,3 @@ def changed_files(house: Path) -> list[str] | None:
     asked = ("status", "--porcelain", "-z", "--no-renames", "--", ".", ":(exclude)docs/results")
     status = said_by_git(house, *asked)
     return None if status is None else [line[3:] for line in status.split("\0") if line]
-
-
-def read_told(folder: Path) -> Mapping[str, Any]:
-    """The provenance of a published folder; InputError where it is none, its date, commit and files."""
-    path = folder / PROVENANCE
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        files = {str(name): str(sha256) for name, sha256 in told["files"].items()}
-        told = {name: told[name] for name in ("published", "commit")} | {"files": files}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: expected what make publish writes ({error})") from None
-    return told
-
-
-def check_files(folder: Path, names: Iterable[str]) -> None:
-    """Raise InputError where files of a published folder are not those that were published."""
-    noted = read_told(folder)["files"]
-    for name in names:
-        if not (folder / name).is_file() or file_sha256(folder / name) != noted.get(name):
-            raise InputError(f"{folder / name}: is not the file that was published ({PROVENANCE}: files)")

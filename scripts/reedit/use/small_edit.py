@@ -50,8 +50,7 @@ def edit_model(request: Request, tokens: int) -> Edited:
     """
     if os.path.lexists(request.out):  # a link to nothing, too
         raise InputError(f"{request.out}: is there already, expected the name of a new folder")
-    if request.out.resolve().is_relative_to(request.model.resolve()):
-        raise InputError(f"{request.out}: lies in {request.model}, which is not written to")
+    check_apart(request.out, request.model)
     dataset = load_facts(request.facts, "drop")  # what cannot be read is told with what cannot be edited
     request.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -98,6 +97,12 @@ def _edit(request: Request, dataset: Dataset, results: Path, tokens: int) -> Edi
         for fact in failed
     ]
     return Edited(questions, before, after, k, lines)
+
+
+def check_apart(out: Path, model: Path) -> None:
+    """Raise InputError where what is made would lie in the model's folder."""
+    if out.resolve().is_relative_to(model.resolve()):
+        raise InputError(f"{out}: lies in {model}, which is not written to")
 
 
 def prepared(model: Path, results: Path) -> Path:

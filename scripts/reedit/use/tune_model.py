@@ -19,7 +19,7 @@ from reedit.settings.overlays import overlaid
 from reedit.storage.files import file_sha256, link_or_copy, whole_folder
 from reedit.storage.provenance import digest
 from reedit.tune.job import tune_hyperparameters
-from reedit.use.small_edit import GIVEN, HOUSE, configuration, prepared, shown_name
+from reedit.use.small_edit import GIVEN, HOUSE, check_apart, configuration, prepared, shown_name
 from reedit.use.small_inputs import MANY, write_prefixes
 
 
@@ -50,8 +50,7 @@ def tune_model(request: TuneRequest) -> Tuned:
     for given in (request.facts, request.corpus):
         if given and not given.is_file():
             raise InputError(f"{given}: no such file")
-    if request.out.resolve().is_relative_to(request.model.resolve()):
-        raise InputError(f"{request.out}: lies in {request.model}, which is not written to")
+    check_apart(request.out, request.model)
     results = request.out / ".tuning" / _mark(request)
     base = prepared(request.model, results)
     name = shown_name(base)

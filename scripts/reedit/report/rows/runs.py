@@ -128,6 +128,11 @@ def gather(runs: Sequence[Mapping[str, Any]], files: Sequence[RunFiles]) -> Gath
     return found
 
 
+def gathered_in(results: Path, runs: Sequence[Mapping[str, Any]]) -> Gathered:
+    """The runs of some identities, from their files under `results`; InputError as `run_rows`."""
+    return gather(runs, [RunFiles.of(run_path(key_of(run)), results) for run in runs])
+
+
 class Samples:
     """The runs' score files, each read once, and the bootstrap intervals over cases, each drawn once."""
 
